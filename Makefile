@@ -1,0 +1,50 @@
+# demo: from a fresh clone to a contact sheet. test: everything that must hold. Both install exact versions.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+OUT := out/five-styles
+
+# The built-in checkpoint is exported once, into this folder; a second `make demo` finds it there.
+export LATENTPRESS_CACHE := $(CURDIR)/.cache
+
+.PHONY: demo test check test-full clean
+
+demo: $(VENV)/.installed
+	@echo "== render: examples/five-styles.yaml (exports the built-in checkpoint first if it is not in .cache)"
+	$(BIN)/latentpress render examples/five-styles.yaml -o $(OUT)
+	@echo "== done: the contact sheet is $(OUT)/sheet.png"
+
+test: $(VENV)/.installed-test
+	@echo "== ruff"
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	@echo "== pyright, strict on src"
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	@echo "== pytest, warnings are errors"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+check: test
+
+test-full: $(VENV)/.installed-test
+	@echo "== pytest, the slow tests too"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "full or not full"
+
+# torch goes first and alone: another package asking for any torch would fetch the newest build with its GPU libraries.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "== environment: $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	@echo "== install torch 2.13.0"
+	$(PIP) torch==2.13.0
+	@echo "== install latentpress and what it needs"
+	$(PIP) -e ".[cpu]"
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "== install the test tools"
+	$(PIP) -e ".[cpu,test]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .cache out dist build .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,218 @@
+"""YAML text as three kinds of node that remember where they stand. Knows nothing of manifests.
+
+Scalars follow YAML 1.2: `no`, `off` and `none` are text, `12:30` is text, `true` and `null` are not.
+An alias is a reference to the node it names and is never copied, so nested aliases cost nothing.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+
+from latentpress.errors import ManifestError
+
+MAX_BYTES = 16 * 2**20
+MAX_DEPTH = 64
+
+_INT = re.compile(r"[-+]?[0-9]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position in a file: line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, eq=False)
+class Scalar:
+    """A leaf: its text as written, and whether it stood without quotes."""
+
+    text: str
+    plain: bool
+    place: Place
+
+    @property
+    def value(self) -> str | int | float | bool | None:
+        """What the text means under YAML 1.2; quoted text is always a string."""
+        if not self.plain:
+            return self.text
+        if self.text.lower() in _CONSTANTS and self.text in (self.text.lower(), self.text.upper(), self.text.title()):
+            return _CONSTANTS[self.text.lower()]
+        if _INT.fullmatch(self.text) and len(self.text) <= 40:
+            return int(self.text)
+        return float(self.text) if _FLOAT.fullmatch(self.text) else self.text
+
+
+@dataclass(frozen=True, eq=False)
+class ListNode:
+    """A list."""
+
+    items: list["Node"]
+    place: Place
+
+
+@dataclass(frozen=True, eq=False)
+class MapNode:
+    """A map from text keys to nodes; `keys` holds each key's own node, for its position."""
+
+    values: dict[str, "Node"]
+    keys: dict[str, Scalar]
+    place: Place
+
+
+Node = Scalar | ListNode | MapNode
+
+
+class Problems:
+    """Mistakes found so far, each once, in the order found."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, int]] = {}
+
+    def add(self, place: Place, message: str) -> None:
+        """Record `file:line:col: message`."""
+        self._found.setdefault(f"{place}: {message}", (place.line, place.column))
+
+    def unknown_key(self, key: Scalar, known: Sequence[str], where: str) -> None:
+        """Record a key that `where` does not have."""
+        close = get_close_matches(key.text, known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        self.add(key.place, f"unknown key {shown(key.text)} in {where}; {hint}")
+
+    def raise_if_any(self) -> None:
+        """Raise ManifestError with everything found, in the order of the file."""
+        if self._found:
+            raise ManifestError(sorted(self._found, key=self._found.__getitem__))
+
+
+def shown(text: str) -> str:
+    """`text` quoted, short enough for one line of an error."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def described(node: Node) -> str:
+    """What `node` is, in words, for an error."""
+    if isinstance(node, MapNode):
+        return "a map"
+    if isinstance(node, ListNode):
+        return "a list"
+    return "empty" if node.value is None else shown(node.text)
+
+
+def read_yaml(path: Path, problems: Problems) -> Node | None:
+    """The root node of the YAML file at `path`, None when it holds nothing.
+
+    Raises ManifestError when the file cannot be read or is not YAML; duplicate keys go to `problems`.
+    """
+    start = Place(str(path), 1, 1)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ManifestError([f"{start}: the manifest is larger than {MAX_BYTES >> 20} MiB; split it"])
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ManifestError([f"{start}: the manifest cannot be read ({error.strerror})"]) from None
+    except UnicodeDecodeError as error:
+        raise ManifestError([f"{start}: byte {error.start} is not UTF-8; save the manifest as UTF-8"]) from None
+    try:
+        return _Builder(str(path), problems).build(yaml.parse(text, Loader=_loader()))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(str(path), mark.line + 1, mark.column + 1) if mark else start
+        raise ManifestError([f"{place}: not YAML: {error.problem or error.context}"]) from None
+    except yaml.YAMLError as error:
+        raise ManifestError([f"{start}: not YAML: {' '.join(str(error).split())}"]) from None
+
+
+def _loader() -> type[yaml.SafeLoader]:
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Builder:
+    """Builds nodes from the parser's events with a stack of its own, so depth is bounded by a rule, not a crash."""
+
+    def __init__(self, file: str, problems: Problems) -> None:
+        self.file = file
+        self.problems = problems
+        self.anchors: dict[str, Node] = {}
+        self.open: list[tuple[ListNode | MapNode, str | None]] = []
+        self.keys: list[Scalar | None] = []
+        self.root: Node | None = None
+
+    def build(self, events: Iterator[yaml.Event]) -> Node | None:
+        documents = 0
+        for event in events:
+            place = self._place(event)
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise ManifestError([f"{place}: a second document begins; a manifest is one document"])
+            elif isinstance(event, yaml.ScalarEvent):
+                self._check_tag(event.tag, place)
+                node = Scalar(event.value, not event.style and event.tag is None, place)
+                self._attach(node)
+                self._name(event.anchor, node)
+            elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
+                self._check_tag(event.tag, place)
+                opened = ListNode([], place) if isinstance(event, yaml.SequenceStartEvent) else MapNode({}, {}, place)
+                self._attach(opened)
+                self.open.append((opened, event.anchor))
+                self.keys.append(None)
+                if len(self.open) > MAX_DEPTH:
+                    raise ManifestError([f"{place}: nested deeper than {MAX_DEPTH} levels"])
+            elif isinstance(event, yaml.SequenceEndEvent | yaml.MappingEndEvent):
+                closed, anchor = self.open.pop()
+                self.keys.pop()
+                # Named only once closed: an alias inside its own anchor finds nothing, so no node contains itself.
+                self._name(anchor, closed)
+            elif isinstance(event, yaml.AliasEvent):
+                if event.anchor not in self.anchors:
+                    raise ManifestError([f"{place}: alias *{event.anchor} names no finished anchor before it"])
+                self._attach(self.anchors[event.anchor], place)
+        if isinstance(self.root, Scalar) and self.root.value is None:
+            return None
+        return self.root
+
+    def _place(self, event: yaml.Event) -> Place:
+        mark = event.start_mark
+        return Place(self.file, mark.line + 1, mark.column + 1)
+
+    def _name(self, anchor: str | None, node: Node) -> None:
+        if anchor:
+            self.anchors[anchor] = node
+
+    def _check_tag(self, tag: str | None, place: Place) -> None:
+        if tag not in (None, "!", "tag:yaml.org,2002:str"):
+            self.problems.add(place, f"tag {shown(tag)} is not used in manifests; leave it out")
+
+    def _attach(self, node: Node, place: Place | None = None) -> None:
+        if not self.open:
+            self.root = node
+            return
+        parent = self.open[-1][0]
+        if isinstance(parent, ListNode):
+            parent.items.append(node)
+            return
+        key = self.keys[-1]
+        if key is None:
+            if not isinstance(node, Scalar):
+                raise ManifestError([f"{place or node.place}: a key must be text, not {described(node)}"])
+            self.keys[-1] = Scalar(node.text, node.plain, place or node.place)
+            return
+        self.keys[-1] = None
+        if key.text in parent.values:
+            first = parent.keys[key.text].place
+            self.problems.add(key.place, f"key {shown(key.text)} is given twice; the first is on line {first.line}")
+            return
+        parent.values[key.text] = node
+        parent.keys[key.text] = key

@@ -1,0 +1,64 @@
+"""Every error latentpress raises on purpose, and the exit code each one means.
+
+    LatentpressError               1  something failed
+    |- UsageError                  2  the input is wrong: a manifest, a flag, a concept, a bundle, a checkpoint
+    |  |- ManifestError            2  `file:line:col: message`, one per mistake found
+    |  |- ConceptError             2  a concept file cannot be used as asked
+    |  |- BundleError              2  a bundle folder is damaged, foreign or of another version
+    |  |- CheckpointError          2  a checkpoint cannot be read
+    |  `- ParityError              2  an exported graph disagrees with torch; nothing was published
+    |- EnvironmentFailure          3  this machine lacks something: disk, a package, a permission
+    `- OutputLocked               75  another process renders into the output folder
+
+A message is one sentence: the place, the value, the rule, the way out.
+"""
+
+from collections.abc import Sequence
+
+
+class LatentpressError(Exception):
+    """Base of all errors shown to people as one sentence; `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class UsageError(LatentpressError):
+    """The input is wrong."""
+
+    exit_code = 2
+
+
+class ManifestError(UsageError):
+    """One or more mistakes in a manifest; `problems` holds one `file:line:col: message` each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ConceptError(UsageError):
+    """A textual-inversion file cannot be used as asked."""
+
+
+class BundleError(UsageError):
+    """A bundle folder is damaged, foreign or of another format version."""
+
+
+class CheckpointError(UsageError):
+    """A checkpoint folder cannot be read."""
+
+
+class ParityError(UsageError):
+    """An exported graph disagrees with torch beyond its bound; nothing was published."""
+
+
+class EnvironmentFailure(LatentpressError):
+    """This machine lacks something the work needs."""
+
+    exit_code = 3
+
+
+class OutputLocked(LatentpressError):
+    """Another process renders into the same output folder."""
+
+    exit_code = 75

@@ -1,0 +1,146 @@
+"""The loop: pack rows, run the UNet, combine classifier-free guidance, guide by losses, advance.
+
+Each turn packs UNet rows of images at any step, of any sampler and scale, into one call, hands each image its
+prediction, and refills finished places from the queue. All arithmetic between calls is elementwise float32, so an
+image's pixels do not depend on its batch mates.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentpress.runtime.guidance.gradient import LossGuidance
+from latentpress.runtime.session import Session
+from latentpress.runtime.solver import INDEX, ORDER
+from latentpress.runtime.trajectory import K, Latents, Trajectory
+
+
+@dataclass(frozen=True)
+class Turn(Generic[K]):
+    """One UNet call: the rows it took, and the trajectories it finished, often none."""
+
+    rows: int
+    finished: list[Trajectory[K]]
+
+
+class Lookahead(Iterator[Trajectory[K]]):
+    """A stream of trajectories whose next one can be looked at before it is taken."""
+
+    def __init__(self, stream: Iterable[Trajectory[K]]) -> None:
+        self._stream = iter(stream)
+        self._next: deque[Trajectory[K]] = deque()
+
+    def peek(self) -> Trajectory[K] | None:
+        """The next trajectory, left in place; None at the end."""
+        if not self._next and (following := next(self._stream, None)) is not None:
+            self._next.append(following)
+        return self._next[0] if self._next else None
+
+    def __next__(self) -> Trajectory[K]:
+        if self.peek() is None:
+            raise StopIteration
+        return self._next.popleft()
+
+
+def denoise(
+    queue: Iterable[Trajectory[K]], unet: Session, guidance: LossGuidance | None, batch_rows: int
+) -> Iterator[Turn[K]]:
+    """Run every trajectory of `queue` to its end, at most `batch_rows` (>= 2) UNet rows a call.
+
+    Yields after each call: the caller's moment to decode what is finished, or to report.
+    `guidance` may be None where no trajectory has a loss.
+    """
+    waiting = Lookahead(queue)
+    active: list[Trajectory[K]] = []
+    while admit(active, waiting, batch_rows):
+        noise_pred = predict(unet, active)
+        advance(active, noise_pred, guidance)
+        rows = sum(trajectory.rows for trajectory in active)
+        yield Turn(rows, [trajectory for trajectory in active if trajectory.finished])
+        active = [trajectory for trajectory in active if not trajectory.finished]
+
+
+def admit(active: list[Trajectory[K]], waiting: Lookahead[K], batch_rows: int) -> list[Trajectory[K]]:
+    """Fill `active` from `waiting` up to `batch_rows`, with latents of one shape, and return it.
+
+    A picture of another size waits until the present ones are through; the plan groups sizes for that reason.
+    """
+    rows = sum(trajectory.rows for trajectory in active)
+    while (following := waiting.peek()) is not None:
+        if active and (rows + following.rows > batch_rows or following.latents.shape != active[0].latents.shape):
+            break
+        rows += following.rows
+        active.append(next(waiting))
+    return active
+
+
+def column(active: Sequence[Trajectory[K]], name: str) -> Latents:
+    """One solver coefficient of each trajectory, (n, 1, 1, 1) float32."""
+    values = [trajectory.coefficients[INDEX[name]] for trajectory in active]
+    return np.asarray(values, dtype=np.float32).reshape(-1, 1, 1, 1)
+
+
+def predict(unet: Session, active: Sequence[Trajectory[K]]) -> Latents:
+    """The model output of each trajectory at its own timestep, guidance combined: (n, C, h, w).
+
+    uncond + scale * (cond - uncond) (arXiv 2207.12598), where a trajectory has an unconditional row.
+    """
+    guided = [index for index, trajectory in enumerate(active) if trajectory.uncond is not None]
+    inputs = np.stack([trajectory.latents for trajectory in active]) * column(active, "in_scale")
+    timesteps = column(active, "timestep").reshape(-1)
+    hidden = [trajectory.cond for trajectory in active]
+    hidden += [uncond for trajectory in active if (uncond := trajectory.uncond) is not None]
+    output = unet.run(
+        {
+            "sample": np.concatenate([inputs, inputs[guided]]),
+            "timestep": np.concatenate([timesteps, timesteps[guided]]),
+            "encoder_hidden_states": np.stack(hidden),
+        }
+    ).astype(np.float32, copy=False)
+    cond, uncond = output[: len(active)].copy(), output[len(active) :]
+    if guided:
+        scales: NDArray[np.float32] = np.asarray(
+            [active[index].request.guidance_scale for index in guided], dtype=np.float32
+        ).reshape(-1, 1, 1, 1)
+        cond[guided] = uncond + scales * (cond[guided] - uncond)
+    return cond
+
+
+def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: LossGuidance | None) -> None:
+    """Take every trajectory one step on; the equations stand in `solver`."""
+    x = np.stack([trajectory.latents for trajectory in active])
+    eps = column(active, "eps_x") * x + column(active, "eps_out") * noise_pred
+    if any(trajectory.losses_now() for trajectory in active):
+        x = guide(active, x, eps, guidance)
+    history = np.stack([trajectory.history for trajectory in active])
+    history[:, 1:] = history[:, :-1].copy()
+    history[:, 0] = column(active, "keep_x") * x + column(active, "keep_eps") * eps
+    x = column(active, "a") * x
+    for j in range(ORDER):
+        x += column(active, f"b{j}") * history[:, j]
+    x += column(active, "c") * np.stack([trajectory.draw_noise() for trajectory in active])
+    for trajectory, latents, predictions in zip(active, x, history, strict=True):
+        trajectory.latents, trajectory.history = latents, predictions
+        trajectory.step += 1
+
+
+def guide(
+    active: Sequence[Trajectory[K]], x: Latents, eps: Latents, guidance: LossGuidance | None
+) -> Latents:
+    """x - nudge * dL/dx0 for the trajectories whose losses act on this step; `eps` stays the old one.
+
+    The caller computes what the sampler stores from the moved x, so a sampler that remembers x0 (DPM++) remembers
+    the guided one, and a sampler that remembers eps (DDIM, Euler, LMS) is not told.
+    """
+    assert guidance is not None, "a trajectory with losses was queued without guidance"
+    x0 = column(active, "x0_x") * x + column(active, "x0_eps") * eps
+    moved = x.copy()
+    nudges = column(active, "nudge")
+    for index, trajectory in enumerate(active):
+        if losses := trajectory.losses_now():
+            moved[index] -= nudges[index] * guidance.gradient(x0[index], losses)
+    return moved

@@ -1,0 +1,65 @@
+"""The one block that takes gradients: a loss on the decoded x0, through the torch VAE decoder alone.
+
+    x0  = (x - sigma * eps) / alpha            eps is a constant here: no UNet gradient (fastai; MPGD, arXiv 2311.16424)
+    img = decode(x0 / scaling_factor) / 2 + 0.5
+    g   = d sum_k(scale_k * loss_k(img)) / dx0
+
+One image at a time, because torch's results move with the batch size.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from latentpress.runtime.bundle import Bundle
+from latentpress.runtime.guidance.losses import loss_values
+from latentpress.runtime.request import LossSpec
+
+
+class TorchDecoder:
+    """The bundle's VAE decoder in torch: latents (1, 4, h, w) -> image (1, 3, H, W), about 0..1, not clamped."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+        config = {key: value for key, value in bundle.info.vae_config.items() if not key.startswith("_")}
+        with torch.device("meta"):
+            vae: Any = AutoencoderKL(**config)
+        del vae.encoder, vae.quant_conv  # only the decoder's weights travel in a bundle
+        vae.load_state_dict(load_file(bundle.file("vae_decoder.safetensors")), strict=True, assign=True)
+        self._vae: nn.Module = vae.eval().requires_grad_(False)
+        self._scaling_factor = bundle.info.scaling_factor
+
+    def __call__(self, x0: Tensor) -> Tensor:
+        latents: Any = x0 / self._scaling_factor
+        if self._vae.post_quant_conv is not None:
+            latents = self._vae.post_quant_conv(latents)  # pyright: ignore[reportCallIssue]
+        return self._vae.decoder(latents) / 2 + 0.5  # pyright: ignore[reportCallIssue]
+
+
+class LossGuidance:
+    """Gradients and values of losses on x0, for one image at a time."""
+
+    def __init__(self, decoder: TorchDecoder) -> None:
+        self._decode = decoder
+
+    def gradient(self, x0: NDArray[np.float32], losses: Sequence[LossSpec]) -> NDArray[np.float32]:
+        """d(sum_k scale_k * loss_k)/dx0 of one image's x0 (4, h, w), in the same shape."""
+        with torch.enable_grad():
+            latents = torch.from_numpy(np.array(x0[np.newaxis])).requires_grad_()
+            image = self._decode(latents)
+            total = sum((loss.scale * loss_values(image, loss.name, loss.params).sum() for loss in losses), start=0.0)
+            (gradient,) = torch.autograd.grad(total, latents)  # pyright: ignore[reportArgumentType]
+        return gradient[0].numpy()
+
+
+def picture_losses(image: NDArray[np.float32], losses: Sequence[LossSpec]) -> dict[str, float]:
+    """Each loss's unscaled value on one finished picture (3, H, W) in 0..1."""
+    with torch.no_grad():
+        batch = torch.from_numpy(np.array(image[np.newaxis]))
+        return {loss.name: float(loss_values(batch, loss.name, loss.params)[0]) for loss in losses}

@@ -1,0 +1,64 @@
+"""The Session protocol and the two sessions behind it: ONNX Runtime on the CPU, and torch as the reference."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentpress.errors import BundleError, EnvironmentFailure
+
+Array = NDArray[Any]
+
+
+class Session(Protocol):
+    """One component: named arrays in, its one output array out. The first axis of every array is the batch."""
+
+    provider: str
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        """The component's output for `inputs`."""
+        ...
+
+
+class OnnxCpuSession:
+    """An ONNX graph on ONNX Runtime's CPU provider; rows come out bit for bit the same whatever their batch mates."""
+
+    provider = "onnxruntime-cpu"
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise EnvironmentFailure(
+                "onnxruntime is not installed; `pip install latentpress[cpu]` (or [gpu]) adds it"
+            ) from None
+        options = onnxruntime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises classes of its own that share no base but Exception
+            raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); export the bundle again") from error
+        self._output = self._session.get_outputs()[0].name
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        return np.asarray(self._session.run([self._output], dict(inputs))[0])
+
+
+class TorchSession:
+    """A torch callable (tensors by name in, one tensor out) as a Session: the reference the engines are held to."""
+
+    provider = "torch-cpu"
+
+    def __init__(self, module: Callable[..., Any]) -> None:
+        self._module = module
+
+    def run(self, inputs: Mapping[str, Array]) -> Array:
+        import torch
+
+        with torch.inference_mode():
+            output = self._module(**{name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()})
+        return output.numpy()

@@ -1,0 +1,97 @@
+"""Prompts with concepts -> token ids -> encoder_hidden_states, each distinct prompt encoded once.
+
+Concepts are spliced at token level: longest match, case-sensitive, and never inside a word, so a concept `cat` leaves
+"concatenate" alone. (diffusers rewrites the prompt's text instead.) Needs no torch.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentpress.runtime.bundle import Bundle
+from latentpress.runtime.session import Session
+
+_LOOKS_LIKE_CONCEPT = re.compile(r"<[^<>\s]+>")
+
+
+@dataclass(frozen=True)
+class PromptCheck:
+    """A prompt's length and faults: `tokens` of `limit` it may use, the text `cut` off, `unknown` concept-like words."""
+
+    tokens: int
+    limit: int
+    cut: str
+    unknown: tuple[str, ...]
+
+
+class PromptTokenizer:
+    """A bundle's CLIPTokenizer with its concepts; knows nothing of the text encoder."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        # Slow to import (1-2 s) and needed by none of the other stages.
+        from transformers import CLIPTokenizer
+
+        self._tokenizer: Any = CLIPTokenizer.from_pretrained(str(bundle.file("tokenizer")))
+        self._length = bundle.info.max_tokens
+        self._concepts = bundle.concept_ids
+        longest_first = sorted(self._concepts, key=len, reverse=True)
+        self._splitter = re.compile("|".join(_word(token) for token in longest_first)) if longest_first else None
+
+    @property
+    def limit(self) -> int:
+        """Tokens a prompt may use: the encoder's positions less the start and end tokens."""
+        return self._length - 2
+
+    def tokens(self, prompt: str) -> list[int]:
+        """Every token id of `prompt`, uncut, without start and end; a concept gives one id per learned vector."""
+        ids: list[int] = []
+        position = 0
+        for match in self._splitter.finditer(prompt) if self._splitter else ():
+            ids += self._plain(prompt[position : match.start()]) + self._concepts[match.group()]
+            position = match.end()
+        return ids + self._plain(prompt[position:])
+
+    def ids(self, prompt: str) -> NDArray[np.int64]:
+        """(max_tokens,) int64: start, the prompt cut to fit, end, padding, as CLIPTokenizer pads."""
+        tokenizer = self._tokenizer
+        ids = [tokenizer.bos_token_id, *self.tokens(prompt)[: self.limit], tokenizer.eos_token_id]
+        ids += [tokenizer.pad_token_id] * (self._length - len(ids))
+        return np.asarray(ids, dtype=np.int64)
+
+    def check(self, prompt: str) -> PromptCheck:
+        """What a plan says of `prompt` before anything is rendered."""
+        tokens = self.tokens(prompt)
+        cut = self._tokenizer.decode(tokens[self.limit :]).strip() if len(tokens) > self.limit else ""
+        unknown = tuple(word for word in _LOOKS_LIKE_CONCEPT.findall(prompt) if word not in self._concepts)
+        return PromptCheck(len(tokens), self.limit, cut, unknown)
+
+    def _plain(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids if text.strip() else []
+
+
+def _word(token: str) -> str:
+    """A pattern for `token` that does not match inside a longer word."""
+    before = r"(?<!\w)" if token[0].isalnum() else ""
+    after = r"(?!\w)" if token[-1].isalnum() else ""
+    return before + re.escape(token) + after
+
+
+class TextEncoder:
+    """Prompts -> encoder_hidden_states (max_tokens, D) float32, cached per distinct prompt.
+
+    Each prompt is encoded alone: a batch of one is the one case whose bits no engine can tie to its batch mates.
+    """
+
+    def __init__(self, tokenizer: PromptTokenizer, session: Session) -> None:
+        self._tokenizer = tokenizer
+        self._session = session
+        self._cache: dict[str, NDArray[np.float32]] = {}
+
+    def __call__(self, prompt: str) -> NDArray[np.float32]:
+        if prompt not in self._cache:
+            ids = self._tokenizer.ids(prompt)[np.newaxis]
+            self._cache[prompt] = self._session.run({"input_ids": ids})[0]
+        return self._cache[prompt]
