@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 # Two test processes share the cores; more threads than cores each would only make them wait for one another.
@@ -50,9 +49,3 @@ def reference_pipeline(assets):
     for file in sorted((assets / "concepts").glob("*.bin")):
         pipeline.load_textual_inversion(str(file))
     return pipeline
-
-
-def psnr(found, expected) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 pictures."""
-    error = np.mean((np.asarray(found, dtype=np.float64) - np.asarray(expected, dtype=np.float64)) ** 2)
-    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import psnr
-from test_schedule import diffusers_scheduler
+from compare import diffusers_scheduler, psnr
 
 from latentpress.runtime.request import LossSpec, RenderRequest
 

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import psnr
-from test_schedule import diffusers_scheduler
+from compare import diffusers_scheduler, psnr
 
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest

@@ -4,6 +4,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from compare import diffusers_scheduler
 
 from latentpress.errors import UsageError
 from latentpress.runtime.schedule import SAMPLERS, canonical_sampler, noise_schedule
@@ -18,18 +19,6 @@ SD15 = {
     "steps_offset": 1,
     "clip_sample": False,
 }
-CLASSES = {
-    "ddim": diffusers.DDIMScheduler,
-    "euler": diffusers.EulerDiscreteScheduler,
-    "euler_a": diffusers.EulerAncestralDiscreteScheduler,
-    "lms": diffusers.LMSDiscreteScheduler,
-    "dpmpp_2m": diffusers.DPMSolverMultistepScheduler,
-}
-
-
-def diffusers_scheduler(sampler, config):
-    karras = {"use_karras_sigmas": True} if sampler.endswith("_karras") else {}
-    return CLASSES[sampler.removesuffix("_karras")].from_config({**config, **karras})
 
 
 def toy_model(latents, timestep):

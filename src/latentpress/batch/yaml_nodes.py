@@ -4,6 +4,7 @@ Scalars follow YAML 1.2: `no`, `off` and `none` are text, `12:30` is text, `true
 An alias is a reference to the node it names and is never copied, so nested aliases cost nothing.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class Scalar:
             return _CONSTANTS[self.text.lower()]
         if _INT.fullmatch(self.text) and len(self.text) <= 40:
             return int(self.text)
-        return float(self.text) if _FLOAT.fullmatch(self.text) else self.text
+        if _FLOAT.fullmatch(self.text) and math.isfinite(number := float(self.text)):
+            return number
+        return self.text
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,5 @@
+"""`python -m latentpress` is `latentpress`."""
+
+from latentpress.cli import main
+
+main()

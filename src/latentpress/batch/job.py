@@ -1,0 +1,42 @@
+"""A job: one picture, its place in the output folder, and the hash of everything that decides its pixels."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+
+from latentpress.runtime.request import RenderRequest
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to be. `labels` (placeholder -> text) feed names and sheets and stay outside `job_hash`."""
+
+    index: int
+    id: str
+    request: RenderRequest
+    labels: Mapping[str, str]
+    output: PurePosixPath
+    job_hash: str
+
+    @property
+    def title(self) -> str:
+        """The job as people find it in their manifest."""
+        return f"job {self.index} (id {self.id}, seed {self.request.seed})"
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of `value`: keys sorted, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def request_data(request: RenderRequest) -> dict[str, object]:
+    """`request` as plain JSON data."""
+    return asdict(request)
+
+
+def hash_job(request: RenderRequest, bundle_hash: str) -> str:
+    """Lowercase hex sha256 of everything that changes the pixels: the request and the bundle."""
+    data = {"bundle": bundle_hash, "request": request_data(request)}
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()

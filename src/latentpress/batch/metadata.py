@@ -1,0 +1,59 @@
+"""What a PNG says of itself: the A1111 `parameters` text, and `latentpress`, our exact JSON. No wall clock, no names.
+
+The same job gives the same bytes, so twins under two names are equal files and a resumed render equals an
+uninterrupted one.
+"""
+
+from latentpress import __version__
+from latentpress.batch.job import Job, canonical_json, request_data
+from latentpress.batch.plan import BundleFacts
+
+# Our sampler -> what A1111's readers call it.
+_A1111_SAMPLERS = {
+    "ddim": "DDIM",
+    "euler": "Euler",
+    "euler_a": "Euler a",
+    "lms": "LMS",
+    "dpmpp_2m": "DPM++ 2M",
+}
+
+
+def text_chunks(job: Job, bundle: BundleFacts) -> dict[str, str]:
+    """Keyword -> text of every text chunk of the job's PNG."""
+    used = {token: digest for token, digest in bundle.concepts.items() if token in job.request.prompt}
+    used |= {token: digest for token, digest in bundle.concepts.items() if token in job.request.negative_prompt}
+    own = {
+        "bundle": {"name": bundle.name, "sha256": bundle.hash, "source_sha256": bundle.source_sha256},
+        "concepts": used,
+        "job_hash": job.job_hash,
+        "request": request_data(job.request),
+        "versions": {**bundle.versions, "latentpress": __version__},
+    }
+    return {"parameters": a1111_parameters(job, bundle), "latentpress": canonical_json(own)}
+
+
+def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
+    """The job in A1111's format: prompt, negative prompt, then one line of `Key: value` pairs."""
+    request = job.request
+    sampler = request.sampler.removesuffix("_karras")
+    pairs = {"Steps": str(request.steps), "Sampler": _A1111_SAMPLERS.get(sampler, sampler)}
+    if sampler != request.sampler:
+        pairs["Schedule type"] = "Karras"
+    pairs |= {
+        "CFG scale": f"{request.guidance_scale:g}",
+        "Seed": str(request.seed),
+        "Size": f"{request.width}x{request.height}",
+        "Model hash": bundle.source_sha256[:10],
+        "Model": bundle.name,
+    }
+    if request.losses:
+        pairs["Loss guidance"] = "+".join(loss.name for loss in request.losses)
+        pairs["Loss scale"] = "+".join(f"{loss.scale:g}" for loss in request.losses)
+    pairs["Version"] = f"latentpress {__version__}"
+    negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
+    return f"{request.prompt}{negative}\n" + ", ".join(f"{key}: {_value(text)}" for key, text in pairs.items())
+
+
+def _value(text: str) -> str:
+    """`text` without what the format cannot escape."""
+    return " ".join(text.replace(",", " ").replace(":", " ").split())

@@ -1,0 +1,185 @@
+"""From drafts to a plan: sizes and seeds settled, jobs hashed, names checked. Pure: reads no file, asks no clock."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from latentpress.batch import names
+from latentpress.batch.fields import DRAWN
+from latentpress.batch.job import Job, canonical_json, hash_job, request_data
+from latentpress.batch.manifest import Draft, Manifest, SheetSpec
+from latentpress.batch.yaml_nodes import Problems, shown
+from latentpress.runtime.request import RenderRequest
+
+SHEET_NAME = "sheet.png"
+
+
+class PromptVerdict(Protocol):
+    """What a bundle's tokenizer says of a prompt."""
+
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def cut(self) -> str: ...
+    @property
+    def unknown(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """What planning needs to know of a bundle. default_size: (height, width); concepts: token -> sha256 of its file."""
+
+    hash: str
+    name: str
+    source_sha256: str
+    default_size: tuple[int, int]
+    concepts: Mapping[str, str]
+    versions: Mapping[str, str]
+    check: Callable[[str], PromptVerdict]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that will be rendered, in order. `draws` are the seeds behind -1, to be frozen in the ledger."""
+
+    name: str
+    jobs: tuple[Job, ...]
+    bundle: BundleFacts
+    plan_hash: str
+    draws: Mapping[str, int]
+    undrawn: int
+    warnings: tuple[str, ...]
+    sheet: SheetSpec | None
+    groups: Mapping[str, tuple[Job, ...]] = field(repr=False)
+
+
+def build_plan(
+    manifest: Manifest, bundle: BundleFacts, frozen: Mapping[str, int], draw: Callable[[], int]
+) -> Plan:
+    """Plan `manifest` on `bundle`; `frozen` are the seeds drawn before, `draw` gives those still to be drawn.
+
+    Raises ManifestError listing every prompt and name that cannot be rendered.
+    """
+    problems = Problems()
+    warnings = _check_prompts(manifest.drafts, bundle, problems)
+    requests, draws = _settle(manifest.drafts, bundle, frozen, draw)
+    jobs: list[Job] = []
+    for index, (draft, request) in enumerate(zip(manifest.drafts, requests, strict=True), 1):
+        digest = hash_job(request, bundle.hash)
+        labels = {
+            **draft.labels,
+            "size": draft.labels["size"] or f"{request.width}x{request.height}",
+            "seed": draft.labels.get("seed", str(request.seed)),
+        }
+        texts = {key: names.safe(text) for key, text in labels.items()} | {"index": str(index), "hash": digest}
+        output = names.fill(manifest.output, texts)
+        jobs.append(Job(index, draft.id, request, labels, PurePosixPath(output), digest))
+        if trouble := names.path_problem(output):
+            problems.add(manifest.output_place, f"output name {shown(output)} {trouble}")
+    _check_collisions(manifest, jobs, problems)
+    problems.raise_if_any()
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.job_hash, []).append(job)
+    listing = canonical_json([[str(job.output), job.job_hash] for job in jobs])
+    return Plan(
+        name=manifest.name,
+        jobs=tuple(jobs),
+        bundle=bundle,
+        plan_hash=hashlib.sha256(listing.encode()).hexdigest(),
+        draws=draws,
+        undrawn=len(draws.keys() - frozen.keys()),
+        warnings=tuple(warnings),
+        sheet=manifest.sheet,
+        groups={digest: tuple(twins) for digest, twins in groups.items()},
+    )
+
+
+def _settle(
+    drafts: Sequence[Draft], bundle: BundleFacts, frozen: Mapping[str, int], draw: Callable[[], int]
+) -> tuple[list[RenderRequest], dict[str, int]]:
+    """The request of each draft, and the seed behind each -1, under a key that survives edits elsewhere."""
+    seen: Counter[str] = Counter()
+    draws: dict[str, int] = {}
+    requests: list[RenderRequest] = []
+    for draft in drafts:
+        height, width = draft.size or bundle.default_size
+        request = RenderRequest(
+            prompt=draft.prompt,
+            seed=draft.seed,
+            height=height,
+            width=width,
+            sampler=draft.sampler,
+            steps=draft.steps,
+            guidance_scale=draft.guidance_scale,
+            negative_prompt=draft.negative_prompt,
+            losses=draft.losses,
+        )
+        if draft.seed == DRAWN:
+            text = canonical_json([draft.id, request_data(request)])
+            seen[text] += 1
+            key = hashlib.sha256(f"{seen[text]}:{text}".encode()).hexdigest()
+            draws[key] = frozen[key] if key in frozen else draw()
+            request = replace(request, seed=draws[key])
+        requests.append(request)
+    return requests, draws
+
+
+def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Problems) -> list[str]:
+    """Report words that look like concepts and are none; return warnings for what would be cut or misread."""
+    warnings: dict[str, None] = {}
+    verdicts: dict[str, PromptVerdict] = {}
+    for draft in drafts:
+        for text in (draft.prompt, draft.negative_prompt):
+            if text not in verdicts:
+                verdicts[text] = bundle.check(text)
+            verdict = verdicts[text]
+            for token in verdict.unknown:
+                known = ", ".join(bundle.concepts) or "none"
+                problems.add(
+                    draft.prompt_place,
+                    f"{token} in the prompt looks like a concept, but the bundle has none of that name; "
+                    f"name its file under `concepts`, or use one of: {known}",
+                )
+            if verdict.cut:
+                over = verdict.tokens - verdict.limit
+                warnings.setdefault(
+                    f"{draft.prompt_place}: warning: the prompt is {verdict.tokens} tokens long, {over} over the "
+                    f"limit of {verdict.limit}; this is cut off: {verdict.cut!r}"
+                )
+            for marker in ("\nNegative prompt:", "\nSteps:"):
+                if marker in text:
+                    warnings.setdefault(
+                        f"{draft.prompt_place}: warning: the prompt holds a line beginning {marker.strip()!r}, which "
+                        "readers of the `parameters` text take for their own; the `latentpress` text stays exact"
+                    )
+    return list(warnings)
+
+
+def _check_collisions(manifest: Manifest, jobs: Sequence[Job], problems: Problems) -> None:
+    place = manifest.output_place
+    way_out = "add a placeholder such as {seed}, {index} or {hash:12}, or a label"
+    first: dict[str, Job] = {}
+    folders: dict[str, Job] = {}
+    if manifest.sheet:
+        for job in jobs:
+            if names.collision_key(str(job.output)) == SHEET_NAME:
+                problems.add(place, f"{job.title} would be written over the contact sheet {SHEET_NAME}; rename it")
+    for job in jobs:
+        output = str(job.output)
+        other = first.setdefault(names.collision_key(output), job)
+        if other is not job:
+            problems.add(place, f"{other.title} and {job.title} both have the output name {output!r}; {way_out}")
+        for folder in job.output.parents:
+            folders.setdefault(names.collision_key(str(folder)), job)
+    for key in first.keys() & folders.keys():
+        problems.add(
+            place,
+            f"{first[key].title} writes the file {str(first[key].output)!r}, which {folders[key].title} "
+            "needs as a folder; rename one of them",
+        )

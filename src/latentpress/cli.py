@@ -1,0 +1,264 @@
+"""The command line: reads arguments, calls the stages, prints. Heavy imports wait for the command that needs them."""
+
+import errno
+import json
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from latentpress import __version__
+from latentpress.errors import LatentpressError, ManifestError, UsageError
+
+if TYPE_CHECKING:
+    from latentpress.batch.manifest import Manifest
+    from latentpress.batch.plan import Plan
+    from latentpress.batch.status import Status
+    from latentpress.runtime.bundle import Bundle
+
+app = typer.Typer(
+    help="Render manifests of Stable Diffusion jobs through exported ONNX engines.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
+app.add_typer(concepts_app, name="concepts")
+
+# A drawn seed fits 32 bits, as the seeds of other tools do, so that it can be carried over to them.
+SEED_BITS = 32
+
+ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A YAML manifest.")]
+OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output folder; default out/NAME.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with the exit code of what happened."""
+    sys.exit(run_cli(sys.argv[1:]))
+
+
+def run_cli(arguments: list[str]) -> int:
+    """Run one command; every expected failure becomes a sentence on stderr and an exit code."""
+    try:
+        app(arguments, prog_name="latentpress")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except ManifestError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except LatentpressError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command resumes", 130)
+    except ModuleNotFoundError as error:
+        return _fail(f"package {error.name} is missing; install it, e.g. pip install 'latentpress[cpu]'", 3)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        hint = "free some space, then run the same command" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        return _fail(f"{where}{error.strerror or error}{'; ' + hint if hint else ''}", 3)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"latentpress {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Render manifests of Stable Diffusion jobs through exported ONNX engines."""
+
+
+@app.command("plan")
+def plan_command(manifest: ManifestArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
+    """Check a manifest and show what it would render."""
+    from latentpress.batch.report import counts_line, job_data, plan_data, plan_lines
+
+    _read, plan, folder, _ = _planned(manifest, output)
+    state = _state(plan, folder)
+    if as_json:
+        _print_json(plan_data(plan, state, folder) | {"jobs": job_data(plan, state)})
+        return
+    for line in plan_lines(plan, state):
+        typer.echo(line)
+    typer.echo(counts_line(plan, state, folder))
+
+
+@app.command("status")
+def status_command(manifest: ManifestArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
+    """Show how much of a manifest is done."""
+    from latentpress.batch.report import counts_line, plan_data
+
+    _read, plan, folder, _ = _planned(manifest, output)
+    state = _state(plan, folder)
+    if as_json:
+        _print_json(plan_data(plan, state, folder) | {"failed": [str(job.output) for job in state.failed]})
+        return
+    for job in state.failed:
+        typer.echo(f"failed: {job.title}: {job.output}")
+    typer.echo(counts_line(plan, state, folder))
+
+
+@app.command("render")
+def render_command(
+    manifest: ManifestArgument,
+    output: OutputOption = None,
+    batch_rows: Annotated[int, typer.Option(min=2, max=1024, help="Rows the UNet takes at once.")] = 8,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Render what a manifest lacks; safe to interrupt and start again."""
+    from latentpress.batch.ledger import Ledger, ledger_path
+    from latentpress.batch.lock import locked
+    from latentpress.batch.plan import build_plan
+    from latentpress.batch.progress import progress_for
+    from latentpress.batch.report import check_space
+    from latentpress.batch.run import Summary, render
+    from latentpress.batch.sheet import make_sheet
+    from latentpress.batch.status import plan_status
+
+    read, plan, folder, bundle = _planned(manifest, output)
+    with locked(folder), Ledger(ledger_path(folder)) as ledger:
+        # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
+        plan = build_plan(read, plan.bundle, ledger.draws(), _draw)
+        pending = plan_status(plan, ledger.rows(), folder)
+        left = (*pending.missing, *pending.failed)
+        check_space(left, folder)
+        if left:
+            from latentpress.runtime.render import Renderer
+
+            renderer = Renderer(bundle, batch_rows=batch_rows, threads=threads)
+            summary = render(plan, renderer, folder, ledger, progress_for(sys.stderr))
+        else:
+            ledger.begin(plan)
+            summary = Summary(0, len(plan.jobs), 0)
+        sheet = make_sheet(plan, folder) if plan.sheet and not summary.failed else None
+    counts = {"done": summary.done, "skipped": summary.skipped, "failed": summary.failed}
+    if as_json:
+        _print_json(
+            {"name": plan.name, "plan_hash": plan.plan_hash, "folder": str(folder), "counts": counts}
+            | {"sheet": str(sheet) if sheet else None, "warnings": list(plan.warnings)}
+        )
+    else:
+        typer.echo(f"{folder}: {summary.done} rendered, {summary.skipped} already done, {summary.failed} failed")
+        if sheet:
+            typer.echo(f"sheet: {sheet}")
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command("sheet")
+def sheet_command(manifest: ManifestArgument, output: OutputOption = None) -> None:
+    """Draw the contact sheet of a rendered manifest again."""
+    from latentpress.batch.lock import locked
+    from latentpress.batch.sheet import make_sheet
+
+    _read, plan, folder, _ = _planned(manifest, output)
+    state = _state(plan, folder)
+    if state.missing or state.failed:
+        count = len(state.missing) + len(state.failed)
+        raise UsageError(f"{folder}: {count} of {len(plan.jobs)} images are not done; render the manifest first")
+    with locked(folder):
+        typer.echo(make_sheet(plan, folder))
+
+
+@app.command("export")
+def export_command(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A checkpoint folder, or `demo`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to make.")],
+    concept: Annotated[list[Path] | None, typer.Option(help="A concept file to bake in; may be repeated.")] = None,
+    name: Annotated[str | None, typer.Option(help="The bundle's name; default the source's.")] = None,
+) -> None:
+    """Export a checkpoint to a bundle of ONNX graphs, proved against torch."""
+    import tempfile
+
+    from latentpress.export import export_bundle
+    from latentpress.export.demo import demo_checkpoint, demo_concepts
+
+    files = list(concept or [])
+    if source != "demo":
+        export_bundle(Path(source), output, files, name=name, report=typer.echo)
+        return
+    with tempfile.TemporaryDirectory(prefix="latentpress-demo-") as temporary:
+        checkpoint = Path(temporary) / "checkpoint"
+        demo_checkpoint(checkpoint)
+        own = demo_concepts(Path(temporary) / "concepts")
+        export_bundle(checkpoint, output, [*own, *files], name=name or "demo", report=typer.echo)
+
+
+@concepts_app.command("add")
+def concepts_add(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+) -> None:
+    """Bake more concepts into a bundle, without tracing it again."""
+    from latentpress.export.concepts import add_concepts
+
+    info = add_concepts(bundle, files)
+    typer.echo(f"{bundle}: {len(info.concepts)} concepts: {', '.join(concept.token for concept in info.concepts)}")
+
+
+@concepts_app.command("list")
+def concepts_list(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_json: JsonOption = False) -> None:
+    """List the concepts of a bundle."""
+    from latentpress.runtime.bundle import open_bundle
+
+    concepts = open_bundle(bundle).info.concepts
+    if as_json:
+        _print_json([concept.model_dump() for concept in concepts])
+        return
+    for concept in concepts:
+        typer.echo(f"{concept.token}  {len(concept.token_ids)} vectors  {concept.sha256[:12]}  {concept.source}")
+
+
+def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Bundle]":
+    """Read and plan a manifest on its bundle, with the seeds an earlier run froze. Leaves nothing behind."""
+    from latentpress.batch.ledger import Ledger, ledger_path
+    from latentpress.batch.manifest import read_manifest
+    from latentpress.batch.plan import build_plan
+    from latentpress.models import bundle_for, cache_dir, facts_of
+
+    manifest = read_manifest(path)
+    folder = output or path.parent / "out" / manifest.name
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file, and the output must be a folder; choose another with -o")
+    bundle = bundle_for(manifest, cache_dir())
+    frozen: dict[str, int] = {}
+    if ledger_path(folder).exists():
+        with Ledger(ledger_path(folder)) as ledger:
+            frozen = ledger.draws()
+    plan = build_plan(manifest, facts_of(bundle), frozen, _draw)
+    for warning in plan.warnings:
+        print(warning, file=sys.stderr)
+    return manifest, plan, folder, bundle
+
+
+def _draw() -> int:
+    return secrets.randbits(SEED_BITS)
+
+
+def _state(plan: "Plan", folder: Path) -> "Status":
+    from latentpress.batch.ledger import Ledger, ledger_path
+    from latentpress.batch.status import plan_status
+
+    if not ledger_path(folder).exists():
+        return plan_status(plan, {}, folder)
+    with Ledger(ledger_path(folder)) as ledger:
+        return plan_status(plan, ledger.rows(), folder)
+
+
+def _print_json(data: object) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False))

@@ -1,0 +1,154 @@
+"""Reads one textual-inversion file into a token and its vectors, trusting nothing in it. Does not need torch.
+
+The format is told by content, not suffix: a safetensors file, or a torch file (a zip around a pickle, see torch_pickle).
+"""
+
+import hashlib
+import json
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentpress.errors import ConceptError
+from latentpress.export.torch_pickle import PickleRefused, read_torch_zip
+
+Vectors = NDArray[np.float32]
+
+# The seed's files are 4 to 20 KB; 75 vectors (a whole prompt) of SDXL's 2048 floats are 0.6 MB.
+MAX_BYTES = 16 << 20
+MAX_KEYS = 64
+MAX_VECTORS = 75
+MAX_TOKEN_LENGTH = 100
+_HOW = "a concept file holds {token: tensor} with one token"
+_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+
+
+@dataclass(frozen=True)
+class ConceptFile:
+    """What a concept file holds: `token`, its `vectors` (n, D) float32, the file's sha256 and where it lay."""
+
+    path: Path
+    token: str
+    vectors: Vectors
+    sha256: str
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokenizer's name for each vector: token, token_1, token_2 ... as diffusers names them."""
+        return [self.token, *(f"{self.token}_{index}" for index in range(1, len(self.vectors)))]
+
+
+def read_concept(path: Path, *, hidden_size: int | None = None) -> ConceptFile:
+    """Read the concept file at `path`; raises ConceptError naming it.
+
+    hidden_size: the text encoder's width, which the vectors must have.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ConceptError(f"{path}: {size} bytes; a concept file has at most {MAX_BYTES}: is this a whole model?")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConceptError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    content = _torch_content(path) if zipfile.is_zipfile(path) else _safetensors_content(path, raw)
+    token, tensor = _pick(path, content)
+    _check_token(path, token)
+    vectors = _vectors(path, token, tensor)
+    if hidden_size is not None and vectors.shape[1] != hidden_size:
+        raise ConceptError(
+            f"{path}: {token} is {vectors.shape[1]} wide, the text encoder {hidden_size}; "
+            "use a concept trained for this family of models"
+        )
+    return ConceptFile(path, token, vectors, hashlib.sha256(raw).hexdigest())
+
+
+def _pick(path: Path, content: dict[Any, Any]) -> tuple[str, Any]:
+    """The token and tensor among the forms found in the wild, by the keys present."""
+    if len(content) > MAX_KEYS:
+        raise ConceptError(f"{path}: {len(content)} keys; {_HOW}: is this a whole model?")
+    if "string_to_param" in content:  # A1111's .pt
+        params, name = content["string_to_param"], content.get("name")
+        if isinstance(params, dict) and len(params) == 1 and isinstance(name, str):  # pyright: ignore[reportUnknownArgumentType]
+            return name, next(iter(params.values()))  # pyright: ignore[reportUnknownVariableType]
+        raise ConceptError(f"{path}: string_to_param without one tensor and a name; {_HOW}")
+    if {"clip_l", "clip_g"} & content.keys():
+        raise ConceptError(
+            f"{path}: clip_l and clip_g are a concept for SDXL's two text encoders; use one trained for Stable Diffusion 1"
+        )
+    if len(content) != 1:
+        keys = ", ".join(sorted(str(key) for key in content)[:5])
+        raise ConceptError(f"{path}: {len(content)} keys ({keys}); {_HOW}")
+    token, tensor = next(iter(content.items()))
+    # kohya's and A1111's safetensors name no token: people type the file's name.
+    return (path.stem if token == "emb_params" else token), tensor
+
+
+def _check_token(path: Path, token: Any) -> None:
+    if not isinstance(token, str) or not token.strip() or len(token) > MAX_TOKEN_LENGTH:
+        raise ConceptError(f"{path}: token {str(token)[:40]!r} is not a text of 1 to {MAX_TOKEN_LENGTH} characters")
+    if any(letter.isspace() or not letter.isprintable() for letter in token):
+        raise ConceptError(f"{path}: token {token!r} holds a space or control character; prompts could not name it")
+
+
+def _vectors(path: Path, token: str, tensor: Any) -> Vectors:
+    if not isinstance(tensor, np.ndarray):
+        raise ConceptError(f"{path}: {token} is a {type(tensor).__name__}, not a tensor of floats; {_HOW}")
+    vectors: Any = tensor[None] if tensor.ndim == 1 else tensor  # pyright: ignore[reportUnknownVariableType]
+    if vectors.ndim != 2 or not 1 <= vectors.shape[0] <= MAX_VECTORS or vectors.shape[1] < 1:
+        shape = "x".join(map(str, tensor.shape)) or "a single number"
+        raise ConceptError(f"{path}: {token} has shape {shape}; it must be D or nxD, with n from 1 to {MAX_VECTORS}")
+    result: Vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if not np.isfinite(result).all():
+        raise ConceptError(f"{path}: {token} holds NaN or infinity; train or download it again")
+    return result
+
+
+def _torch_content(path: Path) -> dict[Any, Any]:
+    try:
+        content = read_torch_zip(path, MAX_BYTES)
+    except PickleRefused as error:
+        raise ConceptError(f"{path}: {error}; {_HOW}, and nothing else in it is loaded") from None
+    if not isinstance(content, dict):
+        raise ConceptError(f"{path}: holds a {type(content).__name__} without a token; {_HOW}")
+    return content  # pyright: ignore[reportUnknownVariableType]
+
+
+def _safetensors_content(path: Path, raw: bytes) -> dict[Any, Any]:
+    """{name: array}, read by hand: the library's numpy reader has no bfloat16."""
+    try:
+        (length,) = struct.unpack("<Q", raw[:8])
+        if not 0 < length <= len(raw) - 8:
+            raise ValueError(length)
+        header: Any = json.loads(raw[8 : 8 + length])
+        names = [name for name in header if name != "__metadata__"]
+        if len(names) > MAX_KEYS:
+            raise ConceptError(f"{path}: {len(names)} keys; {_HOW}: is this a whole model?")
+        data = raw[8 + length :]
+        return {name: _array(data, header[name]) for name in names}
+    except (struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        raise ConceptError(
+            f"{path}: neither a torch file nor safetensors, or cut short; download it again, "
+            "or save an old torch file anew with a current torch"
+        ) from None
+
+
+def _array(data: bytes, entry: Any) -> Any:
+    start, end = entry["data_offsets"]
+    if not 0 <= start <= end <= len(data):
+        raise ValueError(entry)
+    return floats(data[start:end], str(entry["dtype"])).reshape([int(side) for side in entry["shape"]])
+
+
+def floats(data: bytes, dtype: str) -> NDArray[np.float32]:
+    """Decode little-endian floats; `dtype` is safetensors' name: F64, F32, F16 or BF16 (else KeyError)."""
+    values: Any = np.frombuffer(data, _NUMPY[dtype])
+    if dtype == "BF16":  # the upper half of a float32
+        return (values.astype("<u4") << 16).view("<f4").astype(np.float32)
+    with np.errstate(over="ignore"):  # an infinity is reported by _vectors
+        return values.astype(np.float32)

@@ -1,0 +1,153 @@
+"""Bakes textual-inversion concepts into a bundle: embedding rows in text_encoder.onnx, tokens in the tokenizer.
+
+Export and `concepts add` use the same code, on files alone: neither torch nor transformers is needed.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from latentpress.errors import BundleError, ConceptError
+from latentpress.export.concept_file import ConceptFile, Vectors, read_concept
+from latentpress.export.embedding import append_rows
+from latentpress.export.publish import hash_files, publish, workspace, write_info
+from latentpress.runtime.bundle import BundleInfo, Concept, open_bundle
+
+VECTORS = "concepts.safetensors"
+TEXT_ENCODER = "text_encoder.onnx"
+
+
+def add_concepts(bundle_path: Path, files: Sequence[Path]) -> BundleInfo:
+    """Bake the concept `files` into the bundle at `bundle_path`, which is replaced as a whole or left as it was.
+
+    Raises ConceptError (a file, a token taken twice) and BundleError (the bundle is damaged).
+    """
+    bundle = open_bundle(Path(bundle_path))
+    read = [read_concept(path, hidden_size=bundle.info.hidden_size) for path in files]
+    with workspace(bundle.path) as work:
+        for name in bundle.info.files:
+            target = work / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(bundle.file(name), target)
+        concepts = bake(work, read, bundle.info.concepts)
+        info = bundle.info.model_copy(
+            update={"concepts": concepts, "files": hash_files(work, _unchanged(work, bundle.path, bundle.info.files))}
+        )
+        write_info(work, info)
+        publish(work, bundle.path)
+    return info
+
+
+def bake(folder: Path, files: Sequence[ConceptFile], present: Sequence[Concept] = ()) -> list[Concept]:
+    """Add the concepts of `files` to the bundle files in `folder`; returns all its concepts, `present` ones first.
+
+    Files are replaced, never written in place: they may be hard links into another bundle.
+    """
+    tokenizer = folder / "tokenizer"
+    vocabulary = _vocabulary(tokenizer)
+    _check_claims(files, vocabulary, present)
+    first = max(vocabulary.values()) + 1
+    baked: list[Concept] = []
+    ids: dict[str, int] = {}
+    for file in files:
+        own = {token: first + len(ids) + index for index, token in enumerate(file.tokens)}
+        ids |= own
+        baked.append(
+            Concept(token=file.token, token_ids=list(own.values()), sha256=file.sha256, source=file.path.name)
+        )
+    stored = folder / VECTORS
+    vectors: dict[str, Vectors] = dict(load_file(stored)) if stored.exists() else {}
+    vectors |= {file.token: file.vectors for file in files}
+    _replace(stored, lambda path: save_file(vectors, path))
+    if files:
+        rows = append_rows(folder / TEXT_ENCODER, np.concatenate([file.vectors for file in files]))
+        if rows != first:
+            raise BundleError(
+                f"{folder.name}: the text encoder has {rows} embedding rows, the tokenizer {first} tokens; "
+                "concepts can be added only where the two agree: export the checkpoint with its own tokenizer"
+            )
+        _add_tokens(tokenizer, ids)
+    return [*present, *baked]
+
+
+def _check_claims(files: Sequence[ConceptFile], vocabulary: Mapping[str, int], present: Sequence[Concept]) -> None:
+    """Raise ConceptError if a token is claimed twice, or is a word of the vocabulary already."""
+    owners = {concept.token: concept.source for concept in present}
+    claimed: dict[str, Path] = {}
+    for file in files:
+        for token in file.tokens:
+            if token in claimed:
+                raise ConceptError(f"{file.path}: token {token} is claimed by {claimed[token]} too; leave one of them out")
+            if token in owners:
+                raise ConceptError(
+                    f"{file.path}: token {token} is already baked in, from {owners[token]}; leave the file out, "
+                    "or export the bundle anew without the other"
+                )
+            if token in vocabulary or f"{token.lower()}</w>" in vocabulary:
+                raise ConceptError(
+                    f"{file.path}: token {token} is already a word of the tokenizer's vocabulary; "
+                    "save the concept under another token, e.g. <"
+                    f"{token.strip('<>')}-style>"
+                )
+            claimed[token] = file.path
+
+
+def _vocabulary(tokenizer: Path) -> dict[str, int]:
+    """token -> id of everything the tokenizer in this folder knows, added tokens included."""
+    try:
+        vocabulary: dict[str, int] = json.loads((tokenizer / "vocab.json").read_bytes())
+        config: Any = json.loads((tokenizer / "tokenizer_config.json").read_bytes())
+        added = {entry["content"]: int(key) for key, entry in config.get("added_tokens_decoder", {}).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"{tokenizer}: not a tokenizer that can be read ({error}); export the bundle again") from None
+    return {**vocabulary, **added}
+
+
+def _add_tokens(tokenizer: Path, ids: Mapping[str, int]) -> None:
+    """Write `ids` where CLIPTokenizer looks for added tokens.
+
+    normalized=False keeps capitals; a token in angle brackets may touch other letters, a plain word must stand alone,
+    or a concept `cat` would cut `concatenate`.
+    """
+    config_path, added_path = tokenizer / "tokenizer_config.json", tokenizer / "added_tokens.json"
+    config: Any = json.loads(config_path.read_bytes())
+    decoder = config.setdefault("added_tokens_decoder", {})
+    for token, index in ids.items():
+        decoder[str(index)] = {
+            "content": token,
+            "lstrip": False,
+            "normalized": False,
+            "rstrip": False,
+            "single_word": not token.startswith("<"),
+            "special": False,
+        }
+    added: dict[str, int] = json.loads(added_path.read_bytes()) if added_path.exists() else {}
+    for path, value in ((config_path, config), (added_path, added | dict(ids))):
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        _replace(path, lambda target, text=text: target.write_text(text, encoding="utf-8"))
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write a new file beside `path` and rename it over: the old bytes may be linked from elsewhere."""
+    fresh = path.with_name(path.name + ".new")
+    write(fresh)
+    fresh.replace(path)
+
+
+def _link(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _unchanged(work: Path, bundle: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """The hashes of those `files` that are still the bundle's own inodes, so need no second reading."""
+    return {name: digest for name, digest in files.items() if (work / name).samefile(bundle / name)}

@@ -1,0 +1,103 @@
+"""The export from beginning to end: load, trace, compare with torch, bake concepts, publish."""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+import latentpress
+from latentpress.errors import CheckpointError
+from latentpress.export.checkpoint import Components, load_components, source_sha256
+from latentpress.export.concept_file import read_concept
+from latentpress.export.concepts import bake
+from latentpress.export.graphs import build_graphs
+from latentpress.export.parity import check_parity, require_parity
+from latentpress.export.publish import check_output, hash_files, publish, workspace, write_info
+from latentpress.export.trace import quiet, trace
+from latentpress.runtime.bundle import FORMAT_VERSION, BundleInfo, Concept, Parity
+
+PACKAGES = ("torch", "onnx", "diffusers", "transformers")
+
+
+def run_export(
+    source: Path, output: Path, files: Sequence[Path], *, name: str | None, report: Callable[[str], None]
+) -> BundleInfo:
+    """See `latentpress.export.export_bundle`."""
+    check_output(output)
+    with quiet():
+        parts = load_components(source)
+    hidden_size = int(parts.text_encoder.config.hidden_size)
+    concepts = [read_concept(path, hidden_size=hidden_size) for path in files]
+    digest = source_sha256(source)
+    parity: list[Parity] = []
+    with workspace(output) as work:
+        for graph in build_graphs(parts):
+            path = trace(graph, work)
+            rows = check_parity(graph, path, parts)
+            for row in rows:
+                report(parity_line(row))
+            require_parity(rows)
+            parity += rows
+        _save_decoder(parts, work / "vae_decoder.safetensors")
+        parts.tokenizer.save_pretrained(work / "tokenizer")
+        baked = bake(work, concepts)
+        for concept in baked:
+            report(f"concept {concept.token}: {len(concept.token_ids)} vector(s) from {concept.source}")
+        info = _info(parts, name or source.resolve().name, digest, hash_files(work), baked, parity)
+        write_info(work, info)
+        publish(work, output)
+    return info
+
+
+def parity_line(row: Parity) -> str:
+    """One line of the parity table: component, shapes, figures."""
+    return (
+        f"{row.component:<13} {row.shapes:<76} max abs {row.max_abs:.2e}  relative {row.relative:.2e}  "
+        f"PSNR {row.psnr:5.1f} dB"
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions that shaped a bundle made now."""
+    return {"latentpress": latentpress.__version__, **{package: version(package) for package in PACKAGES}}
+
+
+def _save_decoder(parts: Components, path: Path) -> None:
+    state = parts.vae.state_dict()
+    kept = {key: value for key, value in state.items() if key.startswith(("post_quant_conv.", "decoder."))}
+    save_file({key: value.contiguous() for key, value in kept.items()}, path)
+
+
+def _info(
+    parts: Components,
+    name: str,
+    digest: str,
+    files: dict[str, str],
+    concepts: list[Concept],
+    parity: list[Parity],
+) -> BundleInfo:
+    prediction = str(parts.scheduler.get("prediction_type", "epsilon"))
+    if prediction not in ("epsilon", "v_prediction", "sample"):
+        raise CheckpointError(f"scheduler_config.json: prediction_type {prediction!r} is unknown; epsilon is usual")
+    side = parts.latent_size * parts.vae_scale_factor
+    config = {key: value for key, value in parts.vae.config.items() if key != "_name_or_path"}
+    return BundleInfo(
+        format_version=FORMAT_VERSION,
+        name=name,
+        family="sd1",
+        source_sha256=digest,
+        files=files,
+        scheduler=parts.scheduler,
+        vae_config=config,
+        scaling_factor=parts.scaling_factor,
+        vae_scale_factor=parts.vae_scale_factor,
+        latent_channels=parts.latent_channels,
+        default_size=(side, side),
+        max_tokens=parts.max_tokens,
+        hidden_size=int(parts.text_encoder.config.hidden_size),
+        prediction_type=prediction,
+        concepts=concepts,
+        parity=parity,
+        versions=versions(),
+    )

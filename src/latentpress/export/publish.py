@@ -1,0 +1,87 @@
+"""Makes a bundle folder appear whole or not at all. Knows nothing of what is in it but bundle.json."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from latentpress.errors import EnvironmentFailure, UsageError
+from latentpress.runtime.bundle import MANIFEST_NAME, BundleInfo, file_sha256
+
+
+def check_output(output: Path) -> None:
+    """Raise UsageError if `output` exists and is neither empty nor a bundle: nothing else is ever replaced."""
+    if output.is_dir():
+        if (output / MANIFEST_NAME).exists() or not any(output.iterdir()):
+            return
+        raise UsageError(f"{output}: exists and is not a bundle; choose another folder, or remove it first")
+    if output.exists() or output.is_symlink():
+        raise UsageError(f"{output}: exists and is not a folder; choose another name, or remove it first")
+
+
+@contextlib.contextmanager
+def workspace(output: Path) -> Iterator[Path]:
+    """A new folder beside `output`, on the same file system; removed on the way out unless it was published."""
+    output = output.absolute()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent))
+        # mkdtemp makes it private; a bundle gets the permissions of any new folder.
+        umask = os.umask(0)
+        os.umask(umask)
+        work.chmod(0o777 & ~umask)
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"{output.parent}: cannot be written ({error.strerror}); choose another place with -o"
+        ) from None
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Name (relative, with /) -> sha256 of every file in `folder` but bundle.json; `known` ones are not read again."""
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    known = known or {}
+    return {name: known.get(name) or file_sha256(folder / name) for name in names if name != MANIFEST_NAME}
+
+
+def write_info(folder: Path, info: BundleInfo) -> None:
+    """Write bundle.json: the same info gives the same bytes, whose sha256 is the bundle's hash."""
+    text = json.dumps(info.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def publish(work: Path, output: Path) -> None:
+    """Rename `work` to `output`, all its bytes on disk first; a bundle already there is replaced.
+
+    Replacing takes two renames: a process killed between them leaves the old bundle whole, under the name .NAME.*.old.
+    """
+    output = output.absolute()
+    check_output(output)
+    for file in sorted(work.rglob("*")):
+        _sync(file)
+    _sync(work)
+    old = work.with_suffix(".old")
+    if output.exists():
+        output.rename(old)
+    try:
+        work.rename(output)
+    except OSError:
+        if old.exists():
+            old.rename(output)
+        raise
+    _sync(output.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

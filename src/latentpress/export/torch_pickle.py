@@ -1,0 +1,107 @@
+"""Reads float tensors out of a torch.save file without torch, and without running anything the file asks for.
+
+A torch file is a zip: `NAME/data.pkl`, a pickle whose tensors point at raw storages `NAME/data/KEY`. The pickle is read
+by an unpickler that knows seven names, none of which does more than hold data; every other name is refused.
+"""
+
+import collections
+import io
+import pickle
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# A data.pkl for one tensor has 200 to 2,000 bytes.
+_MAX_PICKLE = 1 << 20
+_MAX_ENTRIES = 1000
+_STORAGES = {"FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16", "DoubleStorage": "F64"}
+
+
+class PickleRefused(Exception):
+    """The file holds something other than plain float tensors; the message says what."""
+
+
+class _ParameterDict(dict[Any, Any]):
+    """Stands in for torch.nn.ParameterDict, which A1111's old files hold; only its parameters are kept."""
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.update(state.get("_parameters") or {})
+
+
+def read_torch_zip(path: Path, max_bytes: int) -> Any:
+    """The object in the torch file at `path`, its tensors as float32 numpy arrays; raises PickleRefused."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            # Sizes are declared in the directory, and zipfile reads no entry beyond them.
+            if len(entries) > _MAX_ENTRIES or sum(entry.file_size for entry in entries) > max_bytes:
+                raise PickleRefused(f"unpacks to more than {max_bytes} bytes or {_MAX_ENTRIES} entries")
+            names = [entry.filename for entry in entries if entry.filename.endswith("data.pkl")]
+            if len(names) != 1 or archive.getinfo(names[0]).file_size > _MAX_PICKLE:
+                raise PickleRefused(f"a zip without one data.pkl of at most {_MAX_PICKLE} bytes is no torch file")
+            root = names[0].removesuffix("data.pkl")
+            order = root + "byteorder"
+            if order in archive.namelist() and archive.read(order).strip() != b"little":
+                raise PickleRefused("saved on a big-endian machine")
+            storages = {name: archive.read(name) for name in archive.namelist() if name.startswith(root + "data/")}
+            pickled = archive.read(names[0])
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise PickleRefused(f"not a readable torch file ({error})") from None
+    try:
+        return _Unpickler(pickled, lambda key: storages[f"{root}data/{key}"]).load()
+    except PickleRefused:
+        raise
+    except Exception as error:
+        # A damaged or hostile pickle can fail anywhere in the unpickler, with any exception.
+        raise PickleRefused(f"its pickle cannot be read ({type(error).__name__}: {str(error)[:80]})") from None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: bytes, storage: Callable[[str], bytes]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._storage = storage
+        self._known: dict[tuple[str, str], Any] = {
+            ("collections", "OrderedDict"): collections.OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("torch._utils", "_rebuild_parameter"): _parameter,
+            ("torch.nn.modules.container", "ParameterDict"): _ParameterDict,
+            ("builtins", "set"): set,
+            ("__builtin__", "set"): set,
+            **{("torch", name): dtype for name, dtype in _STORAGES.items()},
+        }
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        try:
+            return self._known[module_name, global_name]
+        except KeyError:
+            raise PickleRefused(f"asks for {module_name}.{global_name}, which is no float tensor") from None
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        from latentpress.export.concept_file import floats
+
+        kind, dtype, key, _location, count = pid
+        if kind != "storage" or dtype not in _STORAGES.values():
+            raise PickleRefused(f"holds a {kind!r} of {dtype!r}, which is no float tensor")
+        values = floats(self._storage(str(key)), str(dtype))
+        if len(values) != count:
+            raise PickleRefused(f"storage {key} has {len(values)} values, {count} are promised")
+        return values
+
+
+def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
+    """A view of `storage` as torch describes it, checked to lie within it, copied out in row order."""
+    count = int(np.prod(size, dtype=np.int64)) if size else 1
+    last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
+    if offset < 0 or min((*size, 1)) < 1 or min((*stride, 0)) < 0 or last >= len(storage) or count > len(storage):
+        raise PickleRefused(f"a tensor of shape {tuple(size)} does not fit its storage of {len(storage)} values")
+    view = np.lib.stride_tricks.as_strided(storage[offset:], tuple(size), tuple(step * 4 for step in stride))
+    return view.copy()
+
+
+def _parameter(data: Any, *_: Any) -> Any:
+    return data

@@ -1,0 +1,67 @@
+"""Traces one torch module to one ONNX file. Knows nothing of checkpoints or bundles."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+OPSET = 20
+# Protobuf holds at most 2 GiB in one message; weights beyond half of that go to a file beside the graph.
+EXTERNAL_DATA_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A module with the inputs to trace it with, and which of their dimensions stay free: {input: {axis: name}}."""
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    output: str
+    free: dict[str, dict[int, str]]
+
+
+def trace(graph: Graph, folder: Path) -> Path:
+    """Write `graph` to folder/NAME.onnx, with NAME.onnx.data beside it if the weights are large.
+
+    Axes of the same name in `free` have the same size in every call.
+    """
+    axes = {name for dims in graph.free.values() for name in dims.values()}
+    dims = {name: torch.export.Dim(name, min=1, max=1 << 16) for name in sorted(axes)}
+    shapes = tuple({axis: dims[name] for axis, name in graph.free[key].items()} for key in graph.inputs)
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in graph.module.parameters())
+    path = folder / f"{graph.name}.onnx"
+    with quiet(), torch.no_grad():
+        torch.onnx.export(
+            graph.module,
+            tuple(graph.inputs.values()),
+            path,
+            dynamo=True,
+            opset_version=OPSET,
+            optimize=True,
+            dynamic_shapes=shapes,
+            input_names=list(graph.inputs),
+            output_names=[graph.output],
+            external_data=weights > EXTERNAL_DATA_BYTES,
+            verbose=False,
+        )
+    return path
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporter's prints, log lines and deprecation warnings to itself; exceptions pass."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

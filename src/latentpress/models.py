@@ -1,0 +1,102 @@
+"""From a manifest's `model` and `concepts` to an opened bundle that has them all; keeps derived bundles in a cache."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from latentpress.batch.concepts import ConceptFile
+from latentpress.batch.manifest import Manifest
+from latentpress.batch.plan import BundleFacts
+from latentpress.errors import BundleError, ConceptError, ManifestError
+from latentpress.runtime.bundle import Bundle, open_bundle
+
+CACHE_VARIABLE = "LATENTPRESS_CACHE"
+
+
+def cache_dir() -> Path:
+    """$LATENTPRESS_CACHE, or ~/.cache/latentpress."""
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given) if given else Path.home() / ".cache" / "latentpress"
+
+
+def bundle_for(manifest: Manifest, cache: Path) -> Bundle:
+    """The bundle `manifest` renders on: its model's, or a copy of that in `cache` with the missing concepts baked in.
+
+    Raises ManifestError, at the place of the model or of the concept that cannot be used.
+    """
+    try:
+        bundle = open_bundle(_demo(cache) if manifest.model == "demo" else Path(manifest.model))
+    except BundleError as error:
+        raise ManifestError([f"{manifest.model_place}: {error}"]) from None
+    missing = [concept for concept in manifest.concepts if not _has(bundle, concept)]
+    return _derived(bundle, missing, cache) if missing else bundle
+
+
+def facts_of(bundle: Bundle) -> BundleFacts:
+    """What planning needs to know of `bundle`; its tokenizer is loaded when the first prompt is checked."""
+    from latentpress.runtime.text import PromptTokenizer
+
+    info = bundle.info
+    return BundleFacts(
+        hash=bundle.hash,
+        name=info.name,
+        source_sha256=info.source_sha256,
+        default_size=info.default_size,
+        concepts={concept.token: concept.sha256 for concept in info.concepts},
+        versions=info.versions,
+        check=PromptTokenizer(bundle).check,
+    )
+
+
+def _demo(cache: Path) -> Path:
+    from latentpress.export.demo import ensure_demo_bundle
+
+    return ensure_demo_bundle(cache)
+
+
+def _has(bundle: Bundle, concept: ConceptFile) -> bool:
+    return any(baked.token == concept.token and baked.sha256 == concept.sha256 for baked in bundle.info.concepts)
+
+
+def _derived(bundle: Bundle, missing: Sequence[ConceptFile], cache: Path) -> Bundle:
+    text = "\n".join([bundle.hash, *(f"{concept.token} {concept.sha256}" for concept in missing)])
+    final = cache / "derived" / hashlib.sha256(text.encode()).hexdigest()[:32]
+    if final.exists():
+        try:
+            return open_bundle(final)
+        except BundleError:
+            # A cache may be thrown away at any time: a damaged copy is made again rather than complained about.
+            shutil.rmtree(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    # Built beside its final name and renamed, so that a killed run leaves no bundle that looks whole.
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=final.parent) as temporary:
+        copy = Path(temporary) / "bundle"
+        shutil.copytree(bundle.path, copy)
+        _add(copy, missing)
+        try:
+            copy.rename(final)
+        except OSError:
+            if not final.exists():  # otherwise another process was faster and built the same
+                raise
+    return open_bundle(final)
+
+
+def _add(bundle: Path, concepts: Sequence[ConceptFile]) -> None:
+    from latentpress.export.concepts import add_concepts
+
+    problems: list[str] = []
+    for concept in concepts:
+        try:
+            info = add_concepts(bundle, [concept.path])
+        except ConceptError as error:
+            problems.append(f"{concept.place}: {error}")
+            continue
+        taught = [baked.token for baked in info.concepts if baked.sha256 == concept.sha256]
+        if concept.token not in taught:
+            names = ", ".join(taught) or "nothing"
+            problems.append(f"{concept.place}: concept file {concept.path} teaches {names}, not {concept.token}")
+    if problems:
+        raise ManifestError(problems)
