@@ -58,9 +58,7 @@ def bake(folder: Path, files: Sequence[ConceptFile], present: Sequence[Concept] 
     for file in files:
         own = {token: first + len(ids) + index for index, token in enumerate(file.tokens)}
         ids |= own
-        baked.append(
-            Concept(token=file.token, token_ids=list(own.values()), sha256=file.sha256, source=file.path.name)
-        )
+        baked.append(Concept(token=file.token, token_ids=list(own.values()), sha256=file.sha256, source=file.path.name))
     stored = folder / VECTORS
     vectors: dict[str, Vectors] = dict(load_file(stored)) if stored.exists() else {}
     vectors |= {file.token: file.vectors for file in files}
@@ -83,7 +81,9 @@ def _check_claims(files: Sequence[ConceptFile], vocabulary: Mapping[str, int], p
     for file in files:
         for token in file.tokens:
             if token in claimed:
-                raise ConceptError(f"{file.path}: token {token} is claimed by {claimed[token]} too; leave one of them out")
+                raise ConceptError(
+                    f"{file.path}: token {token} is claimed by {claimed[token]} too; leave one of them out"
+                )
             if token in owners:
                 raise ConceptError(
                     f"{file.path}: token {token} is already baked in, from {owners[token]}; leave the file out, "

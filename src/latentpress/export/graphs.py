@@ -32,9 +32,7 @@ def build_graphs(parts: Components) -> list[Graph]:
             "noise_pred",
             {"sample": _MAP, "timestep": {0: "batch"}, "encoder_hidden_states": {0: "batch"}},
         ),
-        Graph(
-            "vae_encoder", wrappers.VaeEncoder(parts.vae), example["vae_encoder"], "moments", {"sample": _MAP}
-        ),
+        Graph("vae_encoder", wrappers.VaeEncoder(parts.vae), example["vae_encoder"], "moments", {"sample": _MAP}),
         Graph("vae_decoder", wrappers.VaeDecoder(parts.vae), example["vae_decoder"], "sample", {"latents": _MAP}),
     ]
 

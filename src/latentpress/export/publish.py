@@ -30,9 +30,7 @@ def workspace(output: Path) -> Iterator[Path]:
         output.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent))
         # mkdtemp makes it private; a bundle gets the permissions of any new folder.
-        umask = os.umask(0)
-        os.umask(umask)
-        work.chmod(0o777 & ~umask)
+        work.chmod(0o777 & ~_umask())
     except OSError as error:
         raise EnvironmentFailure(
             f"{output.parent}: cannot be written ({error.strerror}); choose another place with -o"
@@ -64,6 +62,8 @@ def publish(work: Path, output: Path) -> None:
     output = output.absolute()
     check_output(output)
     for file in sorted(work.rglob("*")):
+        if file.is_file():
+            file.chmod(0o666 & ~_umask())  # safetensors writes private files
         _sync(file)
     _sync(work)
     old = work.with_suffix(".old")
@@ -77,6 +77,12 @@ def publish(work: Path, output: Path) -> None:
         raise
     _sync(output.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)  # it can only be read by setting it
+    os.umask(umask)
+    return umask
 
 
 def _sync(path: Path) -> None:
