@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from compare import diffusers_scheduler, psnr
 
+from compare import diffusers_scheduler, psnr
 from latentpress.runtime.request import LossSpec, RenderRequest
 
 STEPS, SCALE, EVERY = 15, 8.0, 5
@@ -30,9 +30,9 @@ LOSSES = {
     ),
     "contrast": (
         LossSpec("contrast", 100.0, EVERY),
-        lambda image: -(
-            (0.299 * image[0, 0] + 0.587 * image[0, 1] + 0.114 * image[0, 2]).var(unbiased=False) + 1e-6
-        ).sqrt(),
+        lambda image: (
+            -((0.299 * image[0, 0] + 0.587 * image[0, 1] + 0.114 * image[0, 2]).var(unbiased=False) + 1e-6).sqrt()
+        ),
     ),
     "symmetry": (LossSpec("symmetry", 200.0, EVERY), lambda image: ((image - torch.flip(image, [3])) ** 2).mean()),
 }

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from compare import diffusers_scheduler, psnr
 
+from compare import diffusers_scheduler, psnr
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.schedule import SAMPLERS

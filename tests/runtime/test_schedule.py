@@ -4,8 +4,8 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from compare import diffusers_scheduler
 
+from compare import diffusers_scheduler
 from latentpress.errors import UsageError
 from latentpress.runtime.schedule import SAMPLERS, canonical_sampler, noise_schedule
 from latentpress.runtime.solver import INDEX, solver_rows

@@ -50,7 +50,9 @@ def parse_text(name: str, node: Node, problems: Problems) -> str | None:
         problems.add(node.place, f"{name} is {described(node)}; it must be text")
         return None
     if any(0xD800 <= ord(char) <= 0xDFFF for char in node.text) or "\0" in node.text:
-        problems.add(node.place, f"{name} holds a character that no file can carry (a lone surrogate or NUL); remove it")
+        problems.add(
+            node.place, f"{name} holds a character that no file can carry (a lone surrogate or NUL); remove it"
+        )
         return None
     return node.text
 

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from latentpress.batch.names import OWN_FOLDER
@@ -12,7 +12,7 @@ from latentpress.errors import OutputLocked
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Generator[None]:
     """Hold the lock of the output folder `folder`, creating both. Raises OutputLocked naming the owner's pid."""
     own = folder / OWN_FOLDER
     own.mkdir(parents=True, exist_ok=True)

@@ -177,7 +177,9 @@ def _without_excluded(choices: list[Choice], node: Node, known: list[str], probl
         return choices
     for entry in node.items:
         if not isinstance(entry, MapNode) or not entry.values:
-            problems.add(entry.place, f"exclude holds {described(entry)}; each entry must be a map such as {{seed: 45}}")
+            problems.add(
+                entry.place, f"exclude holds {described(entry)}; each entry must be a map such as {{seed: 45}}"
+            )
             continue
         wanted: dict[str, set[str]] = {}
         for key, value in entry.values.items():

@@ -47,14 +47,16 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name, known, 1)
-    hint = f"did you mean {{{close[0]}}}?" if close else f"known: {', '.join(known) or 'none, the manifest has no axis'}"
+    hint = (
+        f"did you mean {{{close[0]}}}?" if close else f"known: {', '.join(known) or 'none, the manifest has no axis'}"
+    )
     return f"names the placeholder {{{name}}}, which nothing fills; {hint}"
 
 
 def template_problems(template: str, known: Sequence[str]) -> Iterator[str]:
     """What is wrong with an output template whatever its placeholders become."""
     try:
-        fill(template, {name: "x" for name in known})
+        fill(template, dict.fromkeys(known, "x"))
         pieces = _pieces(template)
     except TemplateError as error:
         yield f"output {error}"

@@ -58,9 +58,7 @@ class Plan:
     groups: Mapping[str, tuple[Job, ...]] = field(repr=False)
 
 
-def build_plan(
-    manifest: Manifest, bundle: BundleFacts, frozen: Mapping[str, int], draw: Callable[[], int]
-) -> Plan:
+def build_plan(manifest: Manifest, bundle: BundleFacts, frozen: Mapping[str, int], draw: Callable[[], int]) -> Plan:
     """Plan `manifest` on `bundle`; `frozen` are the seeds drawn before, `draw` gives those still to be drawn.
 
     Raises ManifestError listing every prompt and name that cannot be rendered.

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,9 @@ def render(plan: Plan, renderer: RendererLike, folder: Path, ledger: Ledger, pro
     progress.start(len(pending), skipped=len(plan.jobs) - len(pending))
     with _Writer(plan, renderer, folder, ledger) as writer:
         copied = _copy_twins(plan, pending, rows, writer, progress)
-        requests = [(key, twins[0].request) for key, twins in plan.groups.items() if any(t.index in pending for t in twins)]
+        requests = [
+            (key, twins[0].request) for key, twins in plan.groups.items() if any(t.index in pending for t in twins)
+        ]
         for rendered in renderer.render(requests) if requests else ():
             twins = [job for job in plan.groups[rendered.key] if job.index in pending]
             writer.put(twins, rendered.image, rendered.error, rendered.seconds)
@@ -79,7 +81,7 @@ def render(plan: Plan, renderer: RendererLike, folder: Path, ledger: Ledger, pro
     return Summary(done + copied, len(plan.jobs) - done - copied - failed, failed)
 
 
-def _copy_twins(plan: Plan, pending: set[int], rows: dict[str, Row], writer: "_Writer", progress: Progress) -> int:
+def _copy_twins(plan: Plan, pending: set[int], rows: Mapping[str, Row], writer: "_Writer", progress: Progress) -> int:
     """Copy, rather than render again, each pending job whose identical twin is done; take them out of `pending`."""
     copied = 0
     for twins in plan.groups.values():

@@ -98,7 +98,8 @@ def check_safetensors(file: Path) -> None:
 def load_components(folder: Path) -> Components:
     """Check and load the checkpoint in `folder`; raises CheckpointError."""
     check_checkpoint(folder)
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
     def load(component: str, kind: Any, **options: Any) -> Any:

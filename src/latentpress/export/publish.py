@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from latentpress.errors import EnvironmentFailure, UsageError
@@ -23,7 +23,7 @@ def check_output(output: Path) -> None:
 
 
 @contextlib.contextmanager
-def workspace(output: Path) -> Iterator[Path]:
+def workspace(output: Path) -> Generator[Path]:
     """A new folder beside `output`, on the same file system; removed on the way out unless it was published."""
     output = output.absolute()
     try:

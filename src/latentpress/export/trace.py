@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def trace(graph: Graph, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Keep the exporter's prints, log lines and deprecation warnings to itself; exceptions pass."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

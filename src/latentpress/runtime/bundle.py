@@ -1,13 +1,13 @@
 """Reads and verifies a bundle folder: `bundle.json` and the files it names. Knows nothing of how one is made.
 
-    bundle.json                 what everything below is, with each file's sha256
-    tokenizer/                  CLIPTokenizer files, concept tokens added
-    text_encoder.onnx           input_ids (batch, 77) int64 -> last_hidden_state (batch, 77, D) float32
-    unet.onnx                   sample, timestep (batch,), encoder_hidden_states -> noise_pred
-    vae_encoder.onnx            sample (batch, 3, H, W) in -1..1 -> moments (batch, 8, h, w)
-    vae_decoder.onnx            latents (batch, 4, h, w), already divided by scaling_factor -> sample (batch, 3, H, W)
-    vae_decoder.safetensors     the torch decoder's weights (post_quant_conv.*, decoder.*), for loss guidance
-    concepts.safetensors        token -> (n, D) float32: the vectors baked in
+bundle.json                 what everything below is, with each file's sha256
+tokenizer/                  CLIPTokenizer files, concept tokens added
+text_encoder.onnx           input_ids (batch, 77) int64 -> last_hidden_state (batch, 77, D) float32
+unet.onnx                   sample, timestep (batch,), encoder_hidden_states -> noise_pred
+vae_encoder.onnx            sample (batch, 3, H, W) in -1..1 -> moments (batch, 8, h, w)
+vae_decoder.onnx            latents (batch, 4, h, w), already divided by scaling_factor -> sample (batch, 3, H, W)
+vae_decoder.safetensors     the torch decoder's weights (post_quant_conv.*, decoder.*), for loss guidance
+concepts.safetensors        token -> (n, D) float32: the vectors baked in
 """
 
 import hashlib
@@ -113,7 +113,8 @@ def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
     version = data.get("format_version") if isinstance(data, dict) else None  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
     if version != FORMAT_VERSION:
         raise BundleError(
-            f"{manifest}: format_version is {version!r}, this latentpress reads {FORMAT_VERSION}; export the bundle again"
+            f"{manifest}: format_version is {version!r}, this latentpress reads {FORMAT_VERSION}; "
+            "export the bundle again"
         )
     try:
         info = BundleInfo.model_validate(data)

@@ -113,7 +113,7 @@ def predict(unet: Session, active: Sequence[Trajectory[K]]) -> Latents:
 def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: LossGuidance | None) -> None:
     """Take every trajectory one step on; the equations stand in `solver`."""
     x = np.stack([trajectory.latents for trajectory in active])
-    eps = column(active, "eps_x") * x + column(active, "eps_out") * noise_pred
+    eps = (column(active, "eps_x") * x + column(active, "eps_out") * noise_pred).astype(np.float32, copy=False)
     if any(trajectory.losses_now() for trajectory in active):
         x = guide(active, x, eps, guidance)
     history = np.stack([trajectory.history for trajectory in active])
@@ -128,9 +128,7 @@ def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: Loss
         trajectory.step += 1
 
 
-def guide(
-    active: Sequence[Trajectory[K]], x: Latents, eps: Latents, guidance: LossGuidance | None
-) -> Latents:
+def guide(active: Sequence[Trajectory[K]], x: Latents, eps: Latents, guidance: LossGuidance | None) -> Latents:
     """x - nudge * dL/dx0 for the trajectories whose losses act on this step; `eps` stays the old one.
 
     The caller computes what the sampler stores from the moved x, so a sampler that remembers x0 (DPM++) remembers

@@ -58,9 +58,7 @@ class Renderer:
         self.bundle = bundle
         self.batch_rows = batch_rows
         given = sessions or {}
-        engines = {
-            name: given.get(name) or OnnxCpuSession(bundle.file(f"{name}.onnx"), threads) for name in COMPONENTS
-        }
+        engines = {name: given.get(name) or OnnxCpuSession(bundle.file(f"{name}.onnx"), threads) for name in COMPONENTS}
         self._unet = engines["unet"]
         self.provider = self._unet.provider
         self.tokenizer = PromptTokenizer(bundle)
@@ -69,7 +67,7 @@ class Renderer:
         self._solvers = SolverCache(noise_schedule(bundle.info.scheduler))
 
     @cached_property
-    def _guidance(self):  # noqa: ANN202 - torch is imported only where a loss asks for it
+    def _guidance(self):
         from latentpress.runtime.guidance.gradient import LossGuidance, TorchDecoder
 
         return LossGuidance(TorchDecoder(self.bundle))
@@ -131,6 +129,6 @@ class Renderer:
         if trajectory.request.losses:
             from latentpress.runtime.guidance.gradient import picture_losses
 
-            unit = np.moveaxis(picture, -1, 0).astype(np.float32) / 255
+            unit = (np.moveaxis(picture, -1, 0) / 255).astype(np.float32)
             losses = picture_losses(unit, trajectory.request.losses)
         return Rendered(trajectory.key, picture, None, time.perf_counter() - trajectory.started, losses)

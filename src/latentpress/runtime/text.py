@@ -19,7 +19,7 @@ _LOOKS_LIKE_CONCEPT = re.compile(r"<[^<>\s]+>")
 
 @dataclass(frozen=True)
 class PromptCheck:
-    """A prompt's length and faults: `tokens` of `limit` it may use, the text `cut` off, `unknown` concept-like words."""
+    """A prompt's length and faults: `tokens` of `limit`, the text `cut` off, `unknown` concept-like words."""
 
     tokens: int
     limit: int

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.guidance.losses import loss_values
@@ -32,14 +32,14 @@ class TorchDecoder:
             vae: Any = AutoencoderKL(**config)
         del vae.encoder, vae.quant_conv  # only the decoder's weights travel in a bundle
         vae.load_state_dict(load_file(bundle.file("vae_decoder.safetensors")), strict=True, assign=True)
-        self._vae: nn.Module = vae.eval().requires_grad_(False)
+        self._vae: Any = vae.eval().requires_grad_(False)
         self._scaling_factor = bundle.info.scaling_factor
 
     def __call__(self, x0: Tensor) -> Tensor:
         latents: Any = x0 / self._scaling_factor
         if self._vae.post_quant_conv is not None:
-            latents = self._vae.post_quant_conv(latents)  # pyright: ignore[reportCallIssue]
-        return self._vae.decoder(latents) / 2 + 0.5  # pyright: ignore[reportCallIssue]
+            latents = self._vae.post_quant_conv(latents)
+        return self._vae.decoder(latents) / 2 + 0.5
 
 
 class LossGuidance:
@@ -53,8 +53,9 @@ class LossGuidance:
         with torch.enable_grad():
             latents = torch.from_numpy(np.array(x0[np.newaxis])).requires_grad_()
             image = self._decode(latents)
-            total = sum((loss.scale * loss_values(image, loss.name, loss.params).sum() for loss in losses), start=0.0)
-            (gradient,) = torch.autograd.grad(total, latents)  # pyright: ignore[reportArgumentType]
+            values = [loss.scale * loss_values(image, loss.name, loss.params).sum() for loss in losses]
+            total = torch.stack(values).sum()
+            (gradient,) = torch.autograd.grad(total, latents)
         return gradient[0].numpy()
 
 

@@ -3,7 +3,7 @@
 Reduced per image and never over the batch: a batch mean would divide each image's gradient by the batch size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ def channel(image: Tensor, channel: str, target: float) -> Tensor:
 
 
 def saturation(image: Tensor) -> Tensor:
-    """-mean sqrt(var_c + 1e-6): the standard deviation over the channels of each pixel; 1e-6 keeps grey differentiable."""
+    """-mean sqrt(var_c + 1e-6): the standard deviation over each pixel's channels; 1e-6 keeps grey differentiable."""
     return -(image.var(dim=1, unbiased=False) + 1e-6).sqrt().mean(dim=(1, 2))
 
 
@@ -49,7 +49,7 @@ def symmetry(image: Tensor) -> Tensor:
     return (image - image.flip(-1)).square().mean(dim=(1, 2, 3))
 
 
-_FUNCTIONS = {
+_FUNCTIONS: Mapping[str, Callable[..., Tensor]] = {
     "canny": canny,
     "channel": channel,
     "saturation": saturation,
