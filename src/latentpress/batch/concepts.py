@@ -1,4 +1,4 @@
-"""The manifest's `concepts`: tokens and the files that teach them. Checks that the files are there, not what is inside."""
+"""The manifest's `concepts`: tokens and the files that teach them. Checks that files are there, not what they hold."""
 
 import re
 from dataclasses import dataclass

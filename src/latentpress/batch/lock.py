@@ -1,4 +1,4 @@
-"""One process at a time renders into an output folder. The kernel frees the lock when its owner dies, however it dies."""
+"""One process at a time renders into an output folder. The kernel frees the lock however its owner dies."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""A labelled contact sheet of a plan's pictures: one axis down, one along the top. The same pictures, the same bytes."""
+"""A labelled contact sheet of a plan's pictures: one axis down, one along the top. Same pictures, same bytes."""
 
 import io
 import math
@@ -25,7 +25,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def make_sheet(plan: Plan, folder: Path) -> Path:
-    """Write `folder`/sheet.png from the finished pictures of `plan`. Raises UsageError where there is nothing to show."""
+    """Write `folder`/sheet.png from the finished pictures of `plan`. UsageError where nothing can be shown."""
     if plan.sheet is None:
         raise UsageError(f"manifest {plan.name!r} asks for no sheet; add `sheet: {{rows: AXIS, columns: AXIS}}`")
     rows, columns, cells = _cells(plan, plan.sheet.rows, plan.sheet.columns)
