@@ -1,4 +1,4 @@
-"""Opens a diffusers checkpoint folder of Stable Diffusion 1's shape, with one sentence for each way it can be broken."""
+"""Opens a diffusers checkpoint folder of Stable Diffusion 1's shape; one sentence for each way it can be broken."""
 
 import hashlib
 import json

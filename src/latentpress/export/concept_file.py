@@ -1,6 +1,6 @@
 """Reads one textual-inversion file into a token and its vectors, trusting nothing in it. Does not need torch.
 
-The format is told by content, not suffix: a safetensors file, or a torch file (a zip around a pickle, see torch_pickle).
+The format is told by content, not suffix: a safetensors file, or a torch file (a zip with a pickle, see torch_pickle).
 """
 
 import hashlib
@@ -79,7 +79,7 @@ def _pick(path: Path, content: dict[Any, Any]) -> tuple[str, Any]:
         raise ConceptError(f"{path}: string_to_param without one tensor and a name; {_HOW}")
     if {"clip_l", "clip_g"} & content.keys():
         raise ConceptError(
-            f"{path}: clip_l and clip_g are a concept for SDXL's two text encoders; use one trained for Stable Diffusion 1"
+            f"{path}: clip_l and clip_g are a concept for SDXL's two text encoders; use one for Stable Diffusion 1"
         )
     if len(content) != 1:
         keys = ", ".join(sorted(str(key) for key in content)[:5])

@@ -25,7 +25,7 @@ def check_output(output: Path) -> None:
 @contextlib.contextmanager
 def workspace(output: Path) -> Generator[Path]:
     """A new folder beside `output`, on the same file system; removed on the way out unless it was published."""
-    output = output.absolute()
+    output = output.resolve()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent))
@@ -59,24 +59,35 @@ def publish(work: Path, output: Path) -> None:
 
     Replacing takes two renames: a process killed between them leaves the old bundle whole, under the name .NAME.*.old.
     """
-    output = output.absolute()
+    output = output.resolve()  # a link stays, and what it points at is replaced
     check_output(output)
     for file in sorted(work.rglob("*")):
         if file.is_file():
             file.chmod(0o666 & ~_umask())  # safetensors writes private files
         _sync(file)
     _sync(work)
+    try:
+        _swap(work, output)
+    except OSError:
+        if not output.exists():
+            raise
+        _swap(work, output)  # another process published there between our look and our rename
+    _sync(output.parent)
+
+
+def _swap(work: Path, output: Path) -> None:
     old = work.with_suffix(".old")
     if output.exists():
         output.rename(old)
     try:
         work.rename(output)
     except OSError:
-        if old.exists():
+        if old.exists() and not output.exists():
             old.rename(output)
         raise
-    _sync(output.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        if output.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

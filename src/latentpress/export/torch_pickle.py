@@ -6,6 +6,7 @@ by an unpickler that knows seven names, none of which does more than hold data; 
 
 import collections
 import io
+import math
 import pickle
 import zipfile
 import zlib
@@ -95,7 +96,10 @@ class _Unpickler(pickle.Unpickler):
 
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
     """A view of `storage` as torch describes it, checked to lie within it, copied out in row order."""
-    count = int(np.prod(size, dtype=np.int64)) if size else 1
+    # The pickle chooses the arguments: only a storage of ours may be strided over, or memory beside it could be read.
+    if not isinstance(storage, np.ndarray) or storage.dtype != np.float32 or storage.ndim != 1:
+        raise PickleRefused("a tensor without a storage of floats")
+    count = math.prod(size)
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
     if offset < 0 or min((*size, 1)) < 1 or min((*stride, 0)) < 0 or last >= len(storage) or count > len(storage):
         raise PickleRefused(f"a tensor of shape {tuple(size)} does not fit its storage of {len(storage)} values")
