@@ -45,14 +45,14 @@ def run_cli(arguments: list[str]) -> int:
     try:
         app(arguments, prog_name="latentpress")
     except SystemExit as stop:
+        if stop.code == 130:  # what Typer makes of Ctrl-C
+            return _fail("interrupted; the same command resumes", 130)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except ManifestError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except LatentpressError as error:
         return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted; the same command resumes", 130)
     except ModuleNotFoundError as error:
         return _fail(f"package {error.name} is missing; install it, e.g. pip install 'latentpress[cpu]'", 3)
     except OSError as error:

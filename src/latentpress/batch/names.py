@@ -24,10 +24,12 @@ class TemplateError(ValueError):
 def _pieces(template: str) -> list[tuple[str, str | None, str]]:
     """(literal text, placeholder or None, format) for each piece of a template."""
     try:
-        return [(text, name, spec or "") for text, name, spec, _ in string.Formatter().parse(template)]
+        pieces = list(string.Formatter().parse(template))
     except ValueError:
         message = "has an unmatched brace; write {name} for a placeholder, {{ or }} for a brace"
         raise TemplateError(message) from None
+    # str.format's `!r` is Python, not part of a template: kept with the name, which then nothing fills.
+    return [(text, f"{name}!{how}" if how else name, spec or "") for text, name, spec, how in pieces]
 
 
 def fill(template: str, texts: Mapping[str, str]) -> str:
@@ -39,8 +41,10 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
             continue
         if name not in texts:
             raise TemplateError(_unknown(name, list(texts)))
-        if width and not width.isdecimal():
-            raise TemplateError(f"has {{{name}:{width}}}; after the colon goes how many characters to keep")
+        # Three digits are enough for any name, and Python refuses to read some thousands of them.
+        if width and not (width.isdecimal() and len(width) <= 3):
+            what = shown(f"{{{name}:{width}}}")
+            raise TemplateError(f"has {what}; after the colon goes how many characters to keep, at most 999")
         filled.append(texts[name][: int(width)] if width else texts[name])
     return "".join(filled)
 

@@ -162,22 +162,16 @@ def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Probl
 def _check_collisions(manifest: Manifest, jobs: Sequence[Job], problems: Problems) -> None:
     place = manifest.output_place
     way_out = "add a placeholder such as {seed}, {index} or {hash:12}, or a label"
+    # Placeholders fill in no `/` and no part may be empty, so every name has the template's number of parts: no file
+    # can lie where another job needs a folder. The sheet's name is not of the template, so it is looked for in both.
     first: dict[str, Job] = {}
-    folders: dict[str, Job] = {}
     if manifest.sheet:
         for job in jobs:
-            if names.collision_key(str(job.output)) == SHEET_NAME:
-                problems.add(place, f"{job.title} would be written over the contact sheet {SHEET_NAME}; rename it")
+            if names.collision_key(job.output.parts[0]) == SHEET_NAME:
+                what = "needs a folder named as" if len(job.output.parts) > 1 else "would be written over"
+                problems.add(place, f"{job.title} {what} the contact sheet {SHEET_NAME}; rename it")
     for job in jobs:
         output = str(job.output)
         other = first.setdefault(names.collision_key(output), job)
         if other is not job:
             problems.add(place, f"{other.title} and {job.title} both have the output name {output!r}; {way_out}")
-        for folder in job.output.parents:
-            folders.setdefault(names.collision_key(str(folder)), job)
-    for key in first.keys() & folders.keys():
-        problems.add(
-            place,
-            f"{first[key].title} writes the file {str(first[key].output)!r}, which {folders[key].title} "
-            "needs as a folder; rename one of them",
-        )

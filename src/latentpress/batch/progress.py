@@ -1,8 +1,9 @@
 """What people see while a plan renders, on stderr: a bar on a terminal, a line now and then elsewhere."""
 
+import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Protocol, TextIO
 
 from latentpress.batch.job import Job
@@ -17,6 +18,16 @@ class Progress(Protocol):
     def start(self, total: int, *, skipped: int) -> None: ...
     def advance(self, jobs: Sequence[Job], error: str | None) -> None: ...
     def finish(self) -> None: ...
+
+
+@contextlib.contextmanager
+def showing(progress: Progress, total: int, *, skipped: int) -> Generator[None]:
+    """Show `progress` within; finished however that ends, or an interrupted bar would leave the cursor hidden."""
+    progress.start(total, skipped=skipped)
+    try:
+        yield
+    finally:
+        progress.finish()
 
 
 class Silence:

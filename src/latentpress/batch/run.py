@@ -15,7 +15,7 @@ from latentpress.batch.job import Job
 from latentpress.batch.ledger import Ledger, Row
 from latentpress.batch.metadata import text_chunks
 from latentpress.batch.plan import Plan
-from latentpress.batch.progress import Progress
+from latentpress.batch.progress import Progress, showing
 from latentpress.batch.status import is_done
 from latentpress.batch.write import pixel_sha256, png_bytes, remove_leftovers, write_durably
 from latentpress.runtime.request import RenderRequest
@@ -66,8 +66,10 @@ def render(plan: Plan, renderer: RendererLike, folder: Path, ledger: Ledger, pro
     rows = ledger.rows()
     pending = {job.index for job in plan.jobs if not is_done(job, rows.get(str(job.output)), folder)}
     done = failed = 0
-    progress.start(len(pending), skipped=len(plan.jobs) - len(pending))
-    with _Writer(plan, renderer, folder, ledger) as writer:
+    with (
+        showing(progress, len(pending), skipped=len(plan.jobs) - len(pending)),
+        _Writer(plan, renderer, folder, ledger) as writer,
+    ):
         copied = _copy_twins(plan, pending, rows, writer, progress)
         requests = [
             (key, twins[0].request) for key, twins in plan.groups.items() if any(t.index in pending for t in twins)
@@ -77,7 +79,6 @@ def render(plan: Plan, renderer: RendererLike, folder: Path, ledger: Ledger, pro
             writer.put(twins, rendered.image, rendered.error, rendered.seconds)
             progress.advance(twins, rendered.error)
             done, failed = (done, failed + len(twins)) if rendered.image is None else (done + len(twins), failed)
-    progress.finish()
     return Summary(done + copied, len(plan.jobs) - done - copied - failed, failed)
 
 

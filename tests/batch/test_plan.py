@@ -1,0 +1,133 @@
+"""Plans: names that are safe, hashes that depend on pixels alone, drawn seeds that stay drawn."""
+
+import pytest
+
+from latentpress.errors import ManifestError
+
+P = "defaults: {prompt: a mouse}\n"
+
+
+def outputs(plan):
+    return [str(job.output) for job in plan.jobs]
+
+
+def test_names_are_filled_stripped_and_made_safe(planned):
+    plan = planned(
+        'defaults: {prompt: "in {style}"}\nmatrix:\n  style: [<line-art>, "a/b:c", {label: no guidance, value: x}]\n'
+        'output: "{style}/{loss}-{seed}-{index}.png"\n'
+    )
+    assert outputs(plan) == ["line-art/none-0-1.png", "a-b-c/none-0-2.png", "no guidance/none-0-3.png"]
+    assert plan.jobs[0].request.prompt == "in <line-art>"
+
+
+def test_a_slash_in_a_value_makes_no_folder(planned):
+    # Whatever the values, each name has as many parts as the template, so `a` is never both a file and a folder.
+    values = '["a", "a/x.png", "/", "<a/b>", "a//b", "<<a/b>>", "a\\\\b", "\\u2215"]'
+    plan = planned(P + f'matrix: {{style: {values}}}\noutput: "{{style}}/{{index}}.png"\n')
+    assert {len(job.output.parts) for job in plan.jobs} == {2}
+
+
+def test_the_hash_can_be_cut(planned):
+    plan = planned(P + 'output: "{hash:12}.png"\n')
+    assert outputs(plan) == [plan.jobs[0].job_hash[:12] + ".png"]
+
+
+BAD_NAMES = {
+    "value climbs": (
+        'matrix: {style: [..]}\noutput: "{style}/x.png"\n',
+        "has a part '..' that is '..', which climbs out",
+    ),
+    "control": ('output: "a\\tb.png"\n', "control character"),
+    "reserved": ("output: con.png\n", "is reserved"),
+    "our folder": ("output: .latentpress/x.png\n", "is reserved"),
+    "long": (f"output: {'é' * 130}.png\n", "264 bytes long, the limit is 255"),
+    "dot": ("output: a./x.png\n", "ends with a dot"),
+    "empty part": ("output: a//x.png\n", "is empty"),
+    "case": (
+        'jobs: [{id: A}, {id: a}]\noutput: "{id}.png"\n',
+        "job 1 (id A, seed 0) and job 2 (id a, seed 0) both have the output name",
+    ),
+    "form": ('jobs: [{id: "\\u00e9"}, {id: "e\\u0301"}]\noutput: "{id}.png"\n', "both have the output name"),
+    "sheet": (
+        "matrix: {style: [x]}\nsheet: {rows: style}\noutput: Sheet.png\n",
+        "would be written over the contact sheet",
+    ),
+    "folder for the sheet": (
+        'matrix: {style: [Sheet.PNG]}\nsheet: {rows: style}\noutput: "{style}/x.png"\n',
+        "needs a folder named as the contact sheet",
+    ),
+    "nothing before the slash": ('matrix: {style: [""]}\noutput: "{style}/x.png"\n', "is absolute"),
+    "nothing between slashes": ('matrix: {style: [""]}\noutput: "a/{style}/x.png"\n', "has a part '' that is empty"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_NAMES)
+def test_a_bad_name_is_refused_at_the_output_key(case, planned):
+    body, message = BAD_NAMES[case]
+    with pytest.raises(ManifestError) as caught:
+        planned(P + body)
+    assert message in str(caught.value)
+    line = 5 + body[: body.index("output:")].count("\n")
+    assert str(caught.value).startswith(f"m.yaml:{line}:9: ")
+
+
+def test_an_unknown_concept_is_named_once_at_the_prompt(planned):
+    with pytest.raises(ManifestError) as caught:
+        planned("defaults: {prompt: a <lime-art>}\nmatrix: {seed: 1..5}\n")
+    (problem,) = caught.value.problems
+    assert problem.startswith("m.yaml:4:20: <lime-art> in the prompt looks like a concept")
+    assert problem.endswith("<line-art>, <moeb-style>")
+
+
+def test_long_prompts_and_lines_that_fool_readers_are_warnings(planned):
+    plan = planned('defaults: {prompt: "' + "word " * 75 + 'and the tail\\nSteps: 3"}\nmatrix: {seed: 1..2}\n')
+    cut, fooled = plan.warnings
+    assert "5 over the limit of 75; this is cut off: 'and the tail Steps: 3'" in cut
+    assert "'Steps:'" in fooled
+
+
+def test_identical_jobs_share_a_hash_and_labels_do_not_matter(planned):
+    plan = planned(P + 'jobs: [{id: a}, {id: b}, {id: c, seed: 1}]\noutput: "{id}.png"\n')
+    a, b, c = plan.jobs
+    assert a.job_hash == b.job_hash != c.job_hash
+    assert [len(twins) for twins in plan.groups.values()] == [2, 1]
+
+
+def test_hashes_are_the_same_every_time_and_follow_the_bundle(planned, facts, manifest):
+    from dataclasses import replace
+
+    from latentpress.batch.plan import build_plan
+
+    body = P + "matrix: {seed: 1..3, loss: [none, canny]}\n"
+    first, again = planned(body), planned(body)
+    assert first.plan_hash == again.plan_hash
+    other = build_plan(manifest(body), replace(facts, hash="d" * 64), {}, lambda: 7)
+    assert not {job.job_hash for job in first.jobs} & {job.job_hash for job in other.jobs}
+    # Pinned: a ledger written by an earlier release must still be recognised.
+    assert planned(P).jobs[0].job_hash == PINNED
+
+
+PINNED = "44c985435ed36b72f8dee7f169f74bd05b1209d9b150ab889c66abee289ad4f0"
+
+
+def test_equal_numbers_written_differently_hash_alike(planned):
+    hashes = {
+        planned(f"defaults: {{prompt: a, guidance_scale: {scale}, loss: {{name: canny, scale: {loss}}}}}\n")
+        .jobs[0]
+        .job_hash
+        for scale, loss in [("8", "200"), ("8.0", "200.0"), ("8.", "2e2")]
+    }
+    assert len(hashes) == 1
+
+
+def test_drawn_seeds_are_distinct_and_stay_as_frozen(planned):
+    seeds = iter(range(100, 200))
+    body = P + 'jobs: [{id: a, seed: -1, n: 2}, {id: b, seed: -1}]\noutput: "{id}-{seed}.png"\n'
+    first = planned(body, draw=lambda: next(seeds))
+    assert outputs(first) == ["a-100.png", "a-101.png", "b-102.png"]
+    assert first.undrawn == 3
+    # A job put before them does not move the seeds of the others.
+    longer = body.replace("[{id: a", "[{id: new, seed: -1}, {id: a")
+    again = planned(longer, frozen=first.draws, draw=lambda: next(seeds))
+    assert outputs(again) == ["new-103.png", "a-100.png", "a-101.png", "b-102.png"]
+    assert again.undrawn == 1

@@ -1,0 +1,250 @@
+"""Rendering with a fake renderer: resume, twins, failures, metadata, the lock and the sheet."""
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from latentpress.batch.ledger import Ledger, ledger_path
+from latentpress.batch.lock import locked
+from latentpress.batch.names import TEMP_PREFIX
+from latentpress.batch.progress import Lines, Silence, duration
+from latentpress.batch.run import Summary, render
+from latentpress.batch.sheet import make_sheet, wrapped
+from latentpress.batch.status import plan_status
+from latentpress.errors import EnvironmentFailure, OutputLocked, UsageError
+from pictures import enlarged, places
+
+SIX = 'defaults: {prompt: a mouse}\nmatrix: {seed: 1..6}\noutput: "s/{seed}.png"\n'
+
+
+@pytest.fixture
+def go(tmp_path):
+    """go(plan, renderer) renders into tmp_path/out as the command line does."""
+
+    def run(plan, renderer, progress=None):
+        folder = tmp_path / "out"
+        with locked(folder), Ledger(ledger_path(folder)) as ledger:
+            return render(plan, renderer, folder, ledger, progress or Silence())
+
+    return run
+
+
+class Finished(Silence):
+    finished = False
+
+    def finish(self):
+        self.finished = True
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
+
+
+def rows(folder, columns="output, job_hash, pixel_sha256, file_sha256, file_size, attempts, status"):
+    with sqlite3.connect(ledger_path(folder)) as connection:
+        return sorted(connection.execute(f"SELECT {columns} FROM images"))
+
+
+def test_an_interrupted_render_resumes_to_the_same_tree_and_ledger(planned, go, new_renderer, tmp_path):
+    plan, out = planned(SIX), tmp_path / "out"
+    shown = Finished()
+    with pytest.raises(KeyboardInterrupt):
+        go(plan, new_renderer(crash_after=2), shown)
+    assert shown.finished, "or a bar would leave the cursor hidden"
+    assert len(tree(out)) == 2, "what was finished was written"
+    (out / "s" / f"{TEMP_PREFIX}left").write_bytes(b"torn")
+    resumed = new_renderer()
+    assert go(plan, resumed) == Summary(done=4, skipped=2, failed=0)
+    assert resumed.rendered == [4, 3, 2, 1]
+    found, ledger = tree(out), rows(out)
+    assert not list(out.rglob(TEMP_PREFIX + "*"))
+    out.rename(tmp_path / "resumed")
+    assert go(plan, new_renderer()) == Summary(6, 0, 0)
+    assert (tree(out), rows(out)) == (found, ledger)
+
+
+def test_only_what_is_missing_changed_or_edited_is_rendered_again(planned, go, new_renderer, tmp_path):
+    go(planned(SIX), new_renderer())
+    before = tree(tmp_path / "out")
+    (tmp_path / "out/s/2.png").unlink()
+    (tmp_path / "out/s/5.png").write_bytes(b"short")
+    again = new_renderer()
+    assert go(planned(SIX), again) == Summary(2, 4, 0)
+    assert again.rendered == [5, 2]
+    assert tree(tmp_path / "out") == before
+    assert [row[0] for row in rows(tmp_path / "out", "attempts")] == [1, 1, 1, 1, 2, 2]
+    assert go(planned(SIX.replace("a mouse", "a cat")), new_renderer()) == Summary(6, 0, 0)
+
+
+def test_twins_render_once_and_are_written_twice(planned, go, new_renderer, tmp_path):
+    body = 'defaults: {prompt: a}\njobs: [{id: a}, {id: b}]\noutput: "{id}.png"\n'
+    renderer = new_renderer()
+    assert go(planned(body), renderer) == Summary(2, 0, 0)
+    assert renderer.rendered == [0]
+    out = tmp_path / "out"
+    assert (out / "a.png").read_bytes() == (out / "b.png").read_bytes()
+    (out / "b.png").unlink()
+    renderer = new_renderer()
+    assert go(planned(body), renderer) == Summary(1, 1, 0)
+    assert renderer.rendered == [], "the twin was copied"
+    assert (out / "a.png").read_bytes() == (out / "b.png").read_bytes()
+
+
+def test_a_twin_that_was_changed_is_not_copied(planned, go, new_renderer, tmp_path):
+    body = 'defaults: {prompt: a}\njobs: [{id: a}, {id: b}]\noutput: "{id}.png"\n'
+    go(planned(body), new_renderer())
+    out = tmp_path / "out"
+    good = (out / "b.png").read_bytes()
+    (out / "a.png").write_bytes(bytes(len(good)))
+    (out / "b.png").unlink()
+    renderer = new_renderer()
+    go(planned(body), renderer)
+    assert renderer.rendered == [0]
+    assert (out / "b.png").read_bytes() == good
+
+
+def test_a_failed_picture_is_recorded_tried_again_and_the_others_go_on(planned, go, new_renderer, tmp_path, capsys):
+    body = 'defaults: {prompt: "{p}"}\nmatrix: {p: [nan, fine]}\noutput: "{p}.png"\n'
+    plan, out = planned(body), tmp_path / "out"
+    assert go(plan, new_renderer(), Lines(sys.stderr)) == Summary(1, 0, 1)
+    assert "failed: job 1 (id m, seed 0): the latents became NaN" in capsys.readouterr().err
+    assert go(plan, new_renderer()) == Summary(0, 1, 1)
+    assert rows(out, "output, status, attempts") == [("fine.png", "done", 1), ("nan.png", "failed", 2)]
+    with Ledger(ledger_path(out)) as ledger:
+        assert plan_status(plan, ledger.rows(), out).counts == {"done": 1, "failed": 1, "missing": 0}
+
+
+def test_drawn_seeds_are_frozen_by_the_first_render(planned, go, new_renderer, tmp_path):
+    body = 'defaults: {prompt: a}\njobs: [{id: a, seed: -1}]\noutput: "{seed}.png"\n'
+    go(planned(body, draw=lambda: 99), new_renderer())
+    with Ledger(ledger_path(tmp_path / "out")) as ledger:
+        frozen = ledger.draws()
+    again = new_renderer()
+    assert go(planned(body, frozen, draw=lambda: 1), again) == Summary(0, 1, 0)
+    assert again.rendered == []
+
+
+def test_a_write_that_fails_ends_the_run(planned, go, new_renderer, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "s").write_text("a file where a folder must be")
+    with pytest.raises(OSError, match=re.escape(f"{tmp_path / 'out' / 's'}")):
+        go(planned(SIX), new_renderer())
+    assert rows(tmp_path / "out") == []
+
+
+def test_metadata_reads_back(planned, go, new_renderer, tmp_path):
+    body = (
+        'defaults: {prompt: "a möuse, in {style}", negative_prompt: "fog: grey", sampler: dpmpp_2m_karras, steps: 5}\n'
+        'matrix: {style: [<line-art>], loss: [{name: canny, scale: 200}]}\noutput: "x.png"\n'
+    )
+    plan = planned(body)
+    go(plan, new_renderer())
+    with Image.open(tmp_path / "out/x.png") as image:
+        text = image.text
+    prompt, negative, params = text["parameters"].split("\n")
+    assert (prompt, negative) == ("a möuse, in <line-art>", "Negative prompt: fog: grey")
+    # The pattern of A1111's own parser (modules/infotext_utils.py).
+    pairs = dict(re.findall(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', params))
+    assert pairs == {
+        "Steps": "5",
+        "Sampler": "DPM++ 2M",
+        "Schedule type": "Karras",
+        "CFG scale": "7.5",
+        "Seed": "0",
+        "Size": "64x64",
+        "Model hash": "0123456789",
+        "Model": "fake",
+        "Loss guidance": "canny",
+        "Loss scale": "200",
+        "Version": pairs["Version"],
+    }
+    own = json.loads(text["latentpress"])
+    assert own["job_hash"] == plan.jobs[0].job_hash
+    assert own["concepts"] == {"<line-art>": "a" * 64}
+    assert own["request"]["prompt"] == "a möuse, in <line-art>"
+    assert own["bundle"]["sha256"] == "c" * 64
+
+
+def test_a_locked_folder_names_its_owner_and_a_dead_owner_holds_nothing(tmp_path):
+    code = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom latentpress.batch.lock import locked\n"
+        "with locked(Path(sys.argv[1])):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
+    with process:
+        pid = process.stdout.readline().strip()
+        with pytest.raises(OutputLocked, match=f"process {pid} renders into this folder") as caught, locked(tmp_path):
+            pass
+        assert caught.value.exit_code == 75
+        process.kill()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_damaged_or_foreign_ledger_gets_a_sentence(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(UsageError, match="the ledger is damaged"):
+        Ledger(path)
+    path.unlink()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version=9")
+    connection.close()
+    with pytest.raises(UsageError, match="ledger version 9"):
+        Ledger(path)
+    with pytest.raises(EnvironmentFailure, match="cannot be used"):
+        Ledger(tmp_path / "nowhere" / "ledger.sqlite")
+
+
+SHEET = (
+    'defaults: {prompt: "in {style}"}\nmatrix:\n  style: [<line-art>, {label: "a label much too long for one line of '
+    'its cell, and anunbreakablywidewordattheend-anunbreakablywidewordattheend", value: x}]\n  seed: 1..3\n'
+    'output: "{style:5}-{seed}.png"\nsheet: {rows: seed, columns: style}\n'
+)
+
+
+def test_the_sheet_is_labelled_whole_and_always_the_same(planned, go, new_renderer, tmp_path):
+    plan, out = planned(SHEET), tmp_path / "out"
+    go(plan, new_renderer())
+    first = make_sheet(plan, out).read_bytes()
+    assert make_sheet(plan, out).read_bytes() == first
+    with Image.open(out / "sheet.png") as image:
+        pixels = np.asarray(image.convert("RGB"))
+        assert not image.text
+    # Nothing touches the border, so no label and no picture is clipped.
+    for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+        assert (edge == 255).all()
+    # The pictures are there, their pixels enlarged by a whole factor: a row for each seed, a column for each style
+    # (the fake paints by seed alone, so both styles look alike).
+    found = [places(pixels, enlarged(out / job.output)) for job in plan.jobs[:3]]
+    tops, lefts = ([sorted({place[axis] for place in row}) for row in found] for axis in (0, 1))
+    assert [len(row) for row in found] == [2, 2, 2]
+    assert tops == [[top] for top in sorted(top for (top,) in tops)]
+    assert len(lefts[0]) == 2
+    assert lefts == [lefts[0]] * 3
+
+
+def test_wrapped_labels_fit_and_lose_nothing():
+    font, pen = ImageFont.load_default(16), ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    text = "some words and anextremelylongwordthatfitsnowhere end"
+    lines = wrapped(text, font, 80, pen).split("\n")
+    assert all(pen.textlength(line, font) <= 80 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_sheet_needs_its_pictures(planned, tmp_path):
+    with pytest.raises(UsageError, match="render the manifest first"):
+        make_sheet(planned(SHEET), tmp_path)
+    with pytest.raises(UsageError, match="asks for no sheet"):
+        make_sheet(planned(SIX), tmp_path)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4.4, "4 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_read_well(seconds, text):
+    assert duration(seconds) == text

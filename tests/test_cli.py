@@ -1,0 +1,138 @@
+"""The command line itself: exit codes, JSON on stdout and nothing else, and no engine where none is needed."""
+
+import errno
+import json
+import subprocess
+import sys
+
+import pytest
+
+from latentpress import __version__
+from latentpress.cli import app, run_cli
+
+MANIFEST = """\
+version: 1
+name: two
+model: {bundle}
+defaults: {{prompt: "a mouse in the style of {{style}}", steps: 2, size: 64x64, sampler: ddim}}
+matrix: {{style: [<line-art>, <moeb-style>]}}
+output: "{{style}}.png"
+sheet: {{columns: style}}
+"""
+
+
+@pytest.fixture
+def two(tmp_path, assets, monkeypatch):
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "two.yaml"
+    path.write_text(MANIFEST.format(bundle=assets / "bundle"))
+    return path
+
+
+def test_plan_render_status_sheet(two, capsys):
+    out = two.parent / "out" / "two"
+    assert run_cli(["plan", str(two), "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["counts"] == {"done": 0, "failed": 0, "missing": 2}
+    assert [job["output"] for job in planned["jobs"]] == ["line-art.png", "moeb-style.png"]
+    assert not out.exists(), "planning leaves nothing behind"
+    assert run_cli(["sheet", str(two)]) == 2
+    assert "2 of 2 images are not done" in capsys.readouterr().err
+
+    assert run_cli(["render", str(two), "--json"]) == 0
+    rendered = json.loads(capsys.readouterr().out)
+    assert rendered["counts"] == {"done": 2, "skipped": 0, "failed": 0}
+    assert sorted(path.name for path in out.glob("*.png")) == ["line-art.png", "moeb-style.png", "sheet.png"]
+
+    assert run_cli(["status", str(two), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"] == {"done": 2, "failed": 0, "missing": 0}
+    (out / "sheet.png").unlink()
+    assert run_cli(["sheet", str(two)]) == 0
+    assert (out / "sheet.png").exists()
+    assert run_cli(["status", str(two)]) == 0
+    assert "2 of 2 images done" in capsys.readouterr().out
+
+
+def test_plan_and_status_import_no_engine(two):
+    code = (
+        "import sys\nfrom latentpress.cli import run_cli\n"
+        "codes = run_cli(['plan', sys.argv[1]]), run_cli(['status', sys.argv[1]])\n"
+        "heavy = sorted({name.split('.')[0] for name in sys.modules} & {'diffusers', 'onnxruntime', 'cv2'})\n"
+        "print(codes, heavy, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, two], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().endswith("(0, 0) []")
+
+
+def test_help_version_and_usage(capsys):
+    assert run_cli(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("plan", "render", "status", "sheet", "export", "concepts"))
+    assert run_cli(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"latentpress {__version__}"
+    assert run_cli(["rendr"]) == 2
+    assert run_cli(["render"]) == 2
+    assert run_cli(["render", "x.yaml", "--batch-rows", "1"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; the same command resumes"),
+        (OSError(errno.ENOSPC, "No space left on device", "a.png"), 3, "a.png: No space left on device; free some"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), 3, "out: Permission denied"),
+        (ModuleNotFoundError("no", name="onnxruntime"), 3, "package onnxruntime is missing"),
+    ],
+)
+def test_what_goes_wrong_around_us_gets_a_sentence_and_a_code(raised, code, said, monkeypatch, capsys):
+    def fail(path):
+        raise raised
+
+    monkeypatch.setattr("latentpress.batch.manifest.read_manifest", fail)
+    assert run_cli(["plan", "m.yaml"]) == code
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_an_output_that_is_a_file_is_refused(two, capsys):
+    (two.parent / "taken").touch()
+    assert run_cli(["render", str(two), "-o", str(two.parent / "taken")]) == 2
+    assert "taken: is a file" in capsys.readouterr().err
+
+
+def test_a_bundle_that_is_not_there_is_named_at_the_model(two, capsys):
+    two.write_text(two.read_text().replace("model: ", "model: nowhere/"))
+    assert run_cli(["plan", str(two)]) == 2
+    assert f"{two}:3:8: " in capsys.readouterr().err
+
+
+def test_concepts_of_the_manifest_are_baked_into_a_cached_copy(two, assets, tmp_path, capsys):
+    import torch
+
+    torch.save({"<new>": torch.ones(64)}, tmp_path / "new.bin")
+    text = two.read_text().replace("defaults:", "concepts: {<new>: new.bin}\ndefaults:").replace("<line-art>", "<new>")
+    two.write_text(text)
+    assert run_cli(["plan", str(two), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert [job["output"] for job in first["jobs"]] == ["new.png", "moeb-style.png"]
+    assert len(list((tmp_path / "cache" / "derived").iterdir())) == 1
+    assert run_cli(["plan", str(two), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan_hash"] == first["plan_hash"]
+    two.write_text(text.replace("{<new>: new.bin}", "{<old>: new.bin}"))
+    assert run_cli(["plan", str(two)]) == 2
+    assert f"{two}:4:19: concept file {tmp_path / 'new.bin'} teaches <new>, not <old>" in capsys.readouterr().err
+
+
+def test_concepts_list(assets, capsys):
+    assert run_cli(["concepts", "list", str(assets / "bundle"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"<line-art>", "<moeb-style>"} <= {concept["token"] for concept in found}
+    assert run_cli(["concepts", "list", str(assets / "bundle")]) == 0
+    assert "<moeb-style>  2 vectors" in capsys.readouterr().out
+
+
+def test_every_command_has_help():
+    names = {command.name for command in app.registered_commands}
+    assert names == {"plan", "status", "render", "sheet", "export"}
+    assert all(run_cli([name, "--help"]) == 0 for name in names)
