@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+from latentpress.batch.names import TEMP_PREFIX
+
 KILLS = 20
 MANIFEST = """\
 version: 1
@@ -76,4 +78,4 @@ def test_twenty_kills_lose_nothing(assets, tmp_path):
     last = subprocess.run(command(manifest, out), check=True, capture_output=True, text=True)
     assert tree(out) == expected, last.stderr
     assert ledger(out) == ledger(tmp_path / "whole")
-    assert not [path for path in out.rglob("*") if path.suffix == ".tmp" or path.name.startswith(".tmp")]
+    assert not list(out.rglob(TEMP_PREFIX + "*"))

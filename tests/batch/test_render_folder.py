@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from latentpress.cli import run_cli
+from pictures import enlarged, places
 
 MANIFEST = """\
 version: 1
@@ -73,15 +74,14 @@ def test_every_png_says_how_it_was_made(rendered):
 
 def test_the_sheet_holds_every_picture(rendered):
     sheet = np.asarray(Image.open(rendered / "sheet.png").convert("RGB"))
-    for name in EXPECTED:
-        # A 64-pixel picture is shown twice as large, pixel for pixel.
-        picture = np.asarray(Image.open(rendered / name).convert("RGB")).repeat(2, axis=0).repeat(2, axis=1)
-        assert any(
-            np.array_equal(sheet[top : top + 128, left : left + 128], picture)
-            for top in range(sheet.shape[0] - 127)
-            for left in range(sheet.shape[1] - 127)
-            if np.array_equal(sheet[top, left], picture[0, 0])
-        ), name
+    # A 64-pixel picture is shown twice as large, pixel for pixel, and no two of these are alike.
+    found = {name: places(sheet, enlarged(rendered / name)) for name in EXPECTED}
+    assert {name: len(where) for name, where in found.items()} == dict.fromkeys(EXPECTED, 1)
+    line_art, guided, moeb = (
+        found[f"{name}.png"][0] for name in ("line-art/none-41", "line-art/channel-41", "moeb-style/none-43")
+    )
+    assert line_art[0] == moeb[0] < guided[0], "losses go down"
+    assert line_art[1] == guided[1] < moeb[1], "styles go along"
 
 
 def test_plan_and_status_speak_json(rendered, capsys):
