@@ -65,7 +65,8 @@ def require_parity(rows: Sequence[Parity]) -> None:
         if not row.relative <= row.bound:
             raise ParityError(
                 f"{row.component} ({row.output}) at {row.shapes}: the graph differs from torch by {row.relative:.3g} "
-                f"of the largest value, the bound is {row.bound:g}; nothing was published: try the versions in constraints.txt"
+                f"of the largest value, the bound is {row.bound:g}; nothing was published: "
+                "try the versions in constraints.txt"
             )
 
 
