@@ -57,8 +57,12 @@ class ConceptFile:
         return [self.token, *(f"{self.token}_{index}" for index in range(1, self.count))]
 
 
-def read_concept(path: Path, *, encoders: Sequence[TextEncoderInfo]) -> ConceptFile:
-    """Read the concept file at `path` for the text `encoders` of a bundle; raises ConceptError naming the file."""
+def read_concept(path: Path, *, encoders: Sequence[TextEncoderInfo] | None = None) -> ConceptFile:
+    """Read the concept file at `path`; raises ConceptError naming it.
+
+    encoders: the text encoders of the bundle it is for; without them the vectors are given as found, a lone tensor's
+    under "".
+    """
     path = Path(path)
     try:
         size = path.stat().st_size
@@ -71,7 +75,9 @@ def read_concept(path: Path, *, encoders: Sequence[TextEncoderInfo]) -> ConceptF
     token, tensors = _pick(path, content)
     _check_token(path, token)
     vectors = {name: _vectors(path, token, tensor) for name, tensor in tensors.items()}
-    return ConceptFile(path, token, _fitted(path, token, vectors, encoders), hashlib.sha256(raw).hexdigest())
+    if encoders is not None:
+        vectors = _fitted(path, token, vectors, encoders)
+    return ConceptFile(path, token, vectors, hashlib.sha256(raw).hexdigest())
 
 
 def _fitted(
@@ -86,19 +92,20 @@ def _fitted(
             f"{path}: {token} holds vectors for one text encoder, this bundle has two; "
             "use a concept trained for SDXL, which holds clip_l and clip_g"
         )
+    if "text_encoder_2" in vectors and "text_encoder_2" not in {encoder.component for encoder in encoders}:
+        raise ConceptError(
+            f"{path}: clip_l and clip_g are a concept for SDXL's two text encoders, this bundle has one of another kind; "
+            "use a concept trained for this family of models"
+        )
     if missing:
         keys = ", ".join(key for key, name in _ENCODERS.items() if name in vectors)
-        if "text_encoder_2" not in {encoder.component for encoder in encoders}:
-            raise ConceptError(
-                f"{path}: {keys} are a concept for SDXL's text encoders, this bundle has one of another kind; "
-                "use a concept trained for this family of models"
-            )
         raise ConceptError(f"{path}: holds {keys} alone; a concept for SDXL holds clip_l and clip_g")
     found = {encoder.component: vectors[encoder.component] for encoder in encoders}
     for encoder in encoders:
         if (width := found[encoder.component].shape[1]) != encoder.hidden_size:
+            which = "second text encoder" if encoder.component == "text_encoder_2" else "text encoder"
             raise ConceptError(
-                f"{path}: {token} is {width} wide, the {encoder.component} {encoder.hidden_size}; "
+                f"{path}: {token} is {width} wide, the {which} {encoder.hidden_size}; "
                 "use a concept trained for this family of models"
             )
     if len({len(tensor) for tensor in found.values()}) > 1:

@@ -12,7 +12,7 @@ import numpy as np
 from latentpress.runtime.model import Model
 from latentpress.runtime.noise import NoiseSource
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.solver import INDEX, SolverRows
+from latentpress.runtime.solver import INDEX, SolverCache, SolverRows
 from latentpress.runtime.trajectory import Blend, K, Latents, Trajectory, noised
 
 INPAINTING_CHANNELS = 9  # latents 4, mask 1, masked picture's latents 4
@@ -27,7 +27,7 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
     whole = model.solvers.rows(request.sampler, request.steps)
     start, stop = first_step(request), len(whole)
     if request.refiner is not None:
-        stop = switch_step(whole, model, request.refiner.switch_at)
+        stop = switch_step(whole, model.solvers, request.refiner.switch_at)
     solver = part(whole, request.sampler, start, stop)
     noise = NoiseSource(request.seed)
     image_latents: Latents | None = None
@@ -44,6 +44,8 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
     blend: Blend | None = None
     if keeps and request.mask_image is not None and image_latents is not None:
         blend = Blend(model.images.mask(request.mask_image, request.height, request.width), image_latents, unit)
+        # diffusers encodes the masked picture here too, and does not use it; its draw moves an ancestral sampler's.
+        noise.draw(*unit.shape)
     return Trajectory(
         key=key,
         request=request,
@@ -67,7 +69,7 @@ def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
     request = trajectory.request
     assert request.refiner is not None, "only a request with a refiner is handed over"
     whole = refiner.solvers.rows(request.sampler, request.steps)
-    start = switch_step(whole, refiner, request.refiner.switch_at)
+    start = switch_step(whole, refiner.solvers, request.refiner.switch_at)
     return Trajectory(
         key=cast(K, trajectory.key),
         request=request,
@@ -89,9 +91,9 @@ def first_step(request: RenderRequest) -> int:
     return request.steps - min(int(request.steps * request.strength), request.steps)
 
 
-def switch_step(solver: SolverRows, model: Model, switch_at: float) -> int:
+def switch_step(solver: SolverRows, solvers: SolverCache, switch_at: float) -> int:
     """The first step of the refiner: the first timestep below round(T - switch_at * T), T the training timesteps."""
-    train = len(model.solvers.noise.alphas_cumprod)
+    train = len(solvers.noise.alphas_cumprod)
     cutoff = round(train - switch_at * train)
     return int((solver.rows[:, INDEX["timestep"]] >= cutoff).sum())
 
