@@ -71,7 +71,8 @@ def _look(path: Path, modified: int, size: int) -> Picture:
             # Cameras store portraits lying down, with a note to turn them: 5 to 8 exchange the sides.
             if picture.getexif().get(0x0112, 1) >= 5:
                 width, height = height, width
-            picture.verify()
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.verify()  # wants a file just opened
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _NoPicture(" ".join(str(error).split())[:100] or type(error).__name__) from None
     digest = hashlib.sha256(content).hexdigest()
