@@ -13,6 +13,8 @@ from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, MicroConditioning, Refiner, RenderRequest
 
 PROMPT, NEGATIVE = "a red mouse in the night", "blurry blue"
+# dB; 40 is what is promised. Measured 80 and more, while a wrong mode of these small models can come to 46.
+BOUND = 60
 STEPS, SCALE = 8, 6.0
 COMMON = {"num_inference_steps": STEPS, "guidance_scale": SCALE}
 
@@ -30,7 +32,7 @@ def rendered(renderer, asked):
 
 def agree(found, expected):
     assert expected.std() > 5, "a flat picture proves nothing"
-    assert psnr(found, expected) >= 40
+    assert psnr(found, expected) >= BOUND
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def test_a_refiner_takes_over_as_an_ensemble_of_experts(sampler, switch_at, expo
     expected = np.asarray(second(PROMPT, image=latents, denoising_start=switch_at, **options).images[0])
     asked = request(sampler, refiner=Refiner(refiner.bundle.hash, switch_at))
     agree(rendered(sdxl, asked), expected)
-    assert psnr(rendered(sdxl, replace(asked, refiner=None)), expected) < 40
+    assert psnr(rendered(sdxl, replace(asked, refiner=None)), expected) < BOUND
 
 
 def test_the_refiner_is_told_aesthetic_scores(exported, sdxl):

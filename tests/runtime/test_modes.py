@@ -21,6 +21,8 @@ from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, Refiner, RenderRequest
 
 PROMPT, NEGATIVE = "a red mouse in the night", "blurry blue"
+# dB; 40 is what is promised. Measured 80 and more, while a wrong mode of these small models can come to 46.
+BOUND = 60
 STEPS, SCALE = 10, 6.0
 COMMON = {"negative_prompt": NEGATIVE, "num_inference_steps": STEPS, "guidance_scale": SCALE, "seed": 5}
 SAMPLERS = ["ddim", "euler", "euler_a", "lms", "dpmpp_2m", "dpmpp_2m_karras"]
@@ -47,7 +49,7 @@ def agree(renderer, asked, expected):
     (found,) = renderer.render([("only", asked)])
     assert found.error is None
     assert expected.std() > 5, "a flat picture proves nothing"
-    assert psnr(found.image, expected) >= 40
+    assert psnr(found.image, expected) >= BOUND
 
 
 @pytest.fixture(scope="module")
@@ -176,15 +178,15 @@ def test_pixels_do_not_depend_on_company_through_a_refiner(exported, given):
 
 
 def test_a_picture_that_changed_fails_alone(renderer, tmp_path):
-    kept, changed = picture_file(tmp_path, "kept.png"), picture_file(tmp_path, "changed.png")
+    kept, changed = picture_file(tmp_path, "kept.png"), picture_file(tmp_path, "now-changed.png")
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(changed.path)
     work = [(file.path.name, request("ddim", init_image=file, strength=0.5)) for file in (changed, kept, changed)]
     found = {rendered.key: rendered for rendered in renderer.render(work[:2])}
-    assert "changed.png: the picture changed since the manifest was planned" in found["changed.png"].error
+    assert "now-changed.png: the picture changed since the manifest was planned" in found["now-changed.png"].error
     assert found["kept.png"].image is not None
     changed.path.unlink()
     (lost,) = renderer.render(work[2:])
-    assert "changed.png: cannot be read any more" in lost.error
+    assert "now-changed.png: cannot be read any more" in lost.error
 
 
 def test_one_file_is_encoded_once(bundle, given):

@@ -159,6 +159,7 @@ def assemble(
     aesthetics = bool(settings.get("requires_aesthetics_score", False))
     _check_unet(where, unet.config, xl)
     _check_vae(where, vae.config)
+    _check_scheduler(where, scheduler)
     _check_widths(where, texts, unet.config)
     return Components(
         family=_family(xl, texts, unet.config),
@@ -203,6 +204,13 @@ def _check_vae(where: str, config: Any) -> None:
     for name in ("latents_mean", "latents_std", "shift_factor"):
         if getattr(config, name, None) is not None:
             raise CheckpointError(f"{where}: the VAE has {name}, which cannot be exported; use the family's usual VAE")
+
+
+def _check_scheduler(where: str, config: dict[str, Any]) -> None:
+    if (prediction := config.get("prediction_type", "epsilon")) not in ("epsilon", "v_prediction"):
+        raise CheckpointError(
+            f"{where}: the scheduler's prediction_type {prediction!r} cannot be rendered; use epsilon or v_prediction"
+        )
 
 
 def _check_widths(where: str, texts: tuple[TextPart, ...], unet: Any) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 import latentpress
-from latentpress.errors import CheckpointError
 from latentpress.export.checkpoint import load_components, source_sha256
 from latentpress.export.components import Components, TextPart
 from latentpress.export.concept_file import read_concept
@@ -90,11 +89,6 @@ def _info(
     concepts: list[Concept],
     parity: list[Parity],
 ) -> BundleInfo:
-    prediction = str(parts.scheduler.get("prediction_type", "epsilon"))
-    if prediction not in ("epsilon", "v_prediction"):
-        raise CheckpointError(
-            f"scheduler_config.json: prediction_type {prediction!r} cannot be rendered; use epsilon or v_prediction"
-        )
     side = parts.latent_size * parts.vae_scale_factor
     config = {key: value for key, value in parts.vae.config.items() if key != "_name_or_path"}
     return BundleInfo(
@@ -116,7 +110,7 @@ def _info(
         added_conditioning=parts.added_conditioning,
         force_zeros_for_empty_prompt=parts.force_zeros_for_empty_prompt,
         requires_aesthetics_score=parts.requires_aesthetics_score,
-        prediction_type=prediction,
+        prediction_type=str(parts.scheduler.get("prediction_type", "epsilon")),
         concepts=concepts,
         parity=parity,
         versions=versions(),

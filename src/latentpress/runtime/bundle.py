@@ -18,7 +18,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from latentpress.errors import BundleError
 
@@ -95,7 +95,7 @@ class BundleInfo(BaseModel):
     latent_channels: int
     default_size: tuple[int, int]
     max_tokens: int
-    text_encoders: list[TextEncoderInfo]
+    text_encoders: list[TextEncoderInfo] = Field(min_length=1)
     cross_attention_dim: int
     unet_in_channels: int
     added_conditioning: AddedConditioning | None
