@@ -57,9 +57,9 @@ def with_latentpress(scratch: Path, prompts: list[str], steps: int, rows: int) -
 
 def diffusers_pipeline(scratch: Path) -> tuple[StableDiffusionPipeline, tuple[int, int]]:
     """The same checkpoint in diffusers with DDIM, and the (height, width) the bundle renders by default, in pixels."""
-    folder = scratch / "checkpoint"
-    demo_checkpoint(folder)
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, requires_safety_checker=False)
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        demo_checkpoint(), safety_checker=None, requires_safety_checker=False
+    )
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline, open_bundle(ensure_demo_bundle(scratch / "cache"), verify=False).info.default_size

@@ -10,15 +10,34 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+HIDDEN = 64
+SEED = 20240
+# file stem -> vectors; the token is the stem in angle brackets.
+CONCEPTS = {"line-art": 1, "gta5-artwork": 1, "moeb-style": 2, "dr-strange": 1, "hitokomoru-style-nao": 1}
+# Initial CLIP embeddings have standard deviation 0.02; learned concepts are larger than words, and ours must show.
+SCALE = 0.2
+
+
+def write_concepts(folder: Path) -> list[Path]:
+    """Five random concept files in the form of the sd-concepts-library: {token: tensor} in a .bin."""
+    import torch
+
+    folder.mkdir()
+    for index, (stem, count) in enumerate(CONCEPTS.items()):
+        vectors = torch.randn((count, HIDDEN), generator=torch.Generator().manual_seed(SEED + 1 + index)) * SCALE
+        torch.save({f"<{stem}>": vectors if count > 1 else vectors[0]}, folder / f"{stem}.bin")
+    return [folder / f"{stem}.bin" for stem in CONCEPTS]
+
+
 @pytest.fixture(scope="session")
 def assets(tmp_path_factory) -> Path:
     """A folder with `checkpoint/`, `concepts/*.bin` and `bundle/`, made once per test process."""
     from latentpress.export import export_bundle
-    from latentpress.export.demo import demo_checkpoint, demo_concepts
+    from latentpress.export.random_checkpoint import build_checkpoint
 
     folder = tmp_path_factory.mktemp("assets")
-    demo_checkpoint(folder / "checkpoint")
-    files = demo_concepts(folder / "concepts")
+    build_checkpoint(folder / "checkpoint", size=128, hidden=HIDDEN, seed=SEED)
+    files = write_concepts(folder / "concepts")
     export_bundle(folder / "checkpoint", folder / "bundle", files, report=lambda line: None)
     return folder
 

@@ -185,20 +185,14 @@ def export_command(
     name: Annotated[str | None, typer.Option(help="The bundle's name; default the source's.")] = None,
 ) -> None:
     """Export a checkpoint to a bundle of ONNX graphs, proved against torch."""
-    import tempfile
-
     from latentpress.export import export_bundle
     from latentpress.export.demo import demo_checkpoint, demo_concepts
 
     files = list(concept or [])
-    if source != "demo":
+    if source == "demo":
+        export_bundle(demo_checkpoint(), output, [*demo_concepts(), *files], name=name or "demo", report=typer.echo)
+    else:
         export_bundle(Path(source), output, files, name=name, report=typer.echo)
-        return
-    with tempfile.TemporaryDirectory(prefix="latentpress-demo-") as temporary:
-        checkpoint = Path(temporary) / "checkpoint"
-        demo_checkpoint(checkpoint)
-        own = demo_concepts(Path(temporary) / "concepts")
-        export_bundle(checkpoint, output, [*own, *files], name=name or "demo", report=typer.echo)
 
 
 @concepts_app.command("add")

@@ -17,7 +17,7 @@ Device = Annotated[str, typer.Option(help="cpu or cuda; cuda where there is one 
 Tiny = Annotated[bool, typer.Option("--tiny", help="A few steps of a tiny model, to try the recipe.")]
 OUT = Path("out/demo-model")
 AUTO = "cuda" if torch.cuda.is_available() else "cpu"
-PACKAGED = Path(__file__).resolve().parents[2] / "src/latentpress/export/demo"
+PACKAGED = Path(__file__).resolve().parents[2] / "src/latentpress/export/demo_data"
 
 
 @app.command("all")

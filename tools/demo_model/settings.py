@@ -19,15 +19,15 @@ class Settings:
     text_layers: int = 3
     unet_channels: tuple[int, ...] = (96, 128, 192)
     unet_batch: int = 32
-    unet: Schedule = field(default_factory=lambda: Schedule(steps=7000, rate=1.2e-3))
+    unet: Schedule = field(default_factory=lambda: Schedule(steps=9000, rate=1.2e-3))
     concept_batch: int = 32
     concept: Schedule = field(
-        default_factory=lambda: Schedule(steps=400, rate=2e-2, warmup=20, ema_decay=0.95, weight_decay=0.0)
+        default_factory=lambda: Schedule(steps=300, rate=2e-2, warmup=20, ema_decay=0.95, weight_decay=0.0)
     )
     sampling_steps: int = 25
     judged_captions: int = 200
     judged_seeds: int = 4
-    judged_subjects: int = 20
+    judged_subjects: int = 10
     """Subjects a concept is judged by, of those it learned from and of those it did not see, each."""
 
 

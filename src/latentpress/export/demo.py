@@ -1,4 +1,4 @@
-"""The built-in demo: a small random checkpoint, five concepts for it, and a cached bundle of both."""
+"""The built-in demo: a small trained checkpoint and five concepts in the package, and a cached bundle of both."""
 
 import hashlib
 from pathlib import Path
@@ -7,49 +7,26 @@ from latentpress.errors import BundleError
 from latentpress.export import export_bundle
 from latentpress.runtime.bundle import open_bundle
 
-SIZE = 128
-HIDDEN = 64
-SEED = 20240
-# file stem -> (token, vectors); the seed's five concepts.
-CONCEPTS = {
-    "line-art": ("<line-art>", 1),
-    "gta5-artwork": ("<gta5-artwork>", 1),
-    "moeb-style": ("<moeb-style>", 2),
-    "dr-strange": ("<dr-strange>", 1),
-    "hitokomoru-style-nao": ("<hitokomoru-style-nao>", 1),
-}
-# Initial CLIP embeddings have standard deviation 0.02; learned concepts are larger than words, and ours must show.
-_SCALE = 0.2
+# Trained by tools/demo_model; MODEL_CARD.md there says on what, how long, and how well it draws.
+_DATA = Path(__file__).parent / "demo_data"
 
 
-def demo_checkpoint(folder: Path) -> Path:
-    """Build the demo checkpoint in `folder`; always the same weights."""
-    from latentpress.export.random_checkpoint import build_checkpoint
-
-    return build_checkpoint(folder, size=SIZE, hidden=HIDDEN, seed=SEED)
+def demo_checkpoint() -> Path:
+    """The demo checkpoint: a folder in the diffusers layout, weights in float16."""
+    return _DATA / "checkpoint"
 
 
-def demo_concepts(folder: Path) -> list[Path]:
-    """Write the five concept files into `folder`, in the form of the sd-concepts-library: {token: tensor} in a .bin."""
-    import torch
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
-    for index, (stem, (token, count)) in enumerate(CONCEPTS.items()):
-        generator = torch.Generator().manual_seed(SEED + 1 + index)
-        vectors = torch.randn((count, HIDDEN), generator=generator) * _SCALE
-        path = folder / f"{stem}.bin"
-        torch.save({token: vectors if count > 1 else vectors[0]}, path)
-        paths.append(path)
-    return paths
+def demo_concepts() -> list[Path]:
+    """The five concept files, in the form of the sd-concepts-library: {token: tensor} in a .bin."""
+    return sorted((_DATA / "concepts").glob("*.bin"))
 
 
 def ensure_demo_bundle(cache: Path) -> Path:
     """The demo bundle in folder `cache`, exported there first unless this version has done so before."""
-    # The name carries this package's exporting code, so that a change of it makes a new bundle.
-    code = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))))
-    path = Path(cache) / f"demo-{code.hexdigest()[:12]}"
+    # The name carries what is exported and the code that does it, so that a change of either makes a new bundle.
+    files = [*sorted(Path(__file__).parent.glob("*.py")), *sorted(_DATA.rglob("*"))]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file()))
+    path = Path(cache) / f"demo-{digest.hexdigest()[:12]}"
     if not _usable(path):
         export_demo(path)
     return path
@@ -57,11 +34,7 @@ def ensure_demo_bundle(cache: Path) -> Path:
 
 def export_demo(output: Path) -> None:
     """Export the demo checkpoint with its five concepts to the bundle folder `output`."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        source = demo_checkpoint(Path(folder) / "demo")
-        export_bundle(source, output, demo_concepts(Path(folder) / "concepts"), name="demo")
+    export_bundle(demo_checkpoint(), output, demo_concepts(), name="demo")
 
 
 def _usable(path: Path) -> bool:

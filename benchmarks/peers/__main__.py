@@ -1,0 +1,152 @@
+"""Runs the sides of a workload in turns, one process each, and writes the table and the plot."""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+HERE = Path(__file__).resolve().parent
+REFERENCE = "diffusers f32"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One side, in one process: seconds of each render after the first, which is a warm-up; peak memory in bytes."""
+
+    side: str
+    batch: int
+    images: int
+    seconds: list[float]
+    load_seconds: float
+    peak_memory: int
+
+
+@app.command()
+def run(
+    workload: Annotated[str, typer.Option(help="demo, mixed or sd15.")] = "demo",
+    side: Annotated[list[str] | None, typer.Option(help="A side; may be repeated; all by default.")] = None,
+    rounds: Annotated[int, typer.Option(help="How often each side's process is started.")] = 2,
+    repeats: Annotated[int, typer.Option(help="Renders of the workload in each process, after a warm-up.")] = 1,
+    scratch: Annotated[Path, typer.Option(help="Exported models and pictures are kept here.")] = Path("out/peers"),
+) -> None:
+    """Measure; leaves SCRATCH/WORKLOAD.json, .md and .png."""
+    from peers.sides import SIDES
+    from peers.workloads import workload as make
+
+    scratch = scratch.resolve()
+    scratch.mkdir(parents=True, exist_ok=True)
+    # Sides go through ours at one batch size; peers at each size the workload allows.
+    contenders = [
+        (name, batch)
+        for name in side or SIDES
+        for batch in ((1,) if name.startswith("latentpress") else make(workload, scratch).batches)
+    ]
+    turns: list[Turn] = []
+    for number in range(rounds):
+        for name, batch in contenders:
+            typer.echo(f"round {number + 1} of {rounds}: {name}, batch {batch}", err=True)
+            command = [sys.executable, "-m", "peers", "one", name, workload, str(batch), str(repeats), str(scratch)]
+            done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True)
+            if done.returncode:
+                typer.echo(f"  failed with exit code {done.returncode}", err=True)
+                continue
+            turns.append(Turn(**json.loads(done.stdout.splitlines()[-1])))
+    (scratch / f"{workload}.json").write_text(json.dumps([asdict(turn) for turn in turns], indent=1))
+    table = markdown(turns, scratch, workload)
+    (scratch / f"{workload}.md").write_text(table)
+    typer.echo(table)
+    plot(turns, scratch / f"{workload}.png", workload)
+
+
+@app.command(hidden=True)
+def one(name: str, workload: str, batch: int, repeats: int, scratch: Path) -> None:
+    """One side in this process: prints a Turn as JSON and keeps its pictures."""
+    from peers.sides import SIDES
+    from peers.workloads import workload as make
+
+    work = make(workload, scratch)
+    started = time.perf_counter()
+    render = SIDES[name](work, scratch, batch)
+    loaded = time.perf_counter() - started
+    pictures = render()
+    seconds: list[float] = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        pictures = render()
+        seconds.append(time.perf_counter() - started)
+    np.save(_pictures(scratch, workload, name, batch), np.stack(pictures))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps(asdict(Turn(name, batch, len(pictures), seconds, loaded, peak))))
+
+
+def rates(turns: list[Turn]) -> dict[tuple[str, int], float]:
+    """(side, batch) -> images/s, the median of its renders."""
+    seconds: dict[tuple[str, int], list[float]] = {}
+    for turn in turns:
+        seconds.setdefault((turn.side, turn.batch), []).extend(second / turn.images for second in turn.seconds)
+    return {key: 1 / statistics.median(values) for key, values in seconds.items()}
+
+
+def markdown(turns: list[Turn], scratch: Path, workload: str) -> str:
+    """The table: images/s, ratios to diffusers f32 once per image and at its best batch, PSNR of the pictures to it."""
+    found = rates(turns)
+    single = found.get((REFERENCE, 1), float("nan"))
+    best = max((rate for (name, _), rate in found.items() if name == REFERENCE), default=float("nan"))
+    memory = {(turn.side, turn.batch): turn.peak_memory for turn in turns}
+    lines = [
+        f"| {workload} | batch | images/s | to diffusers f32, one by one | to its best batch | PSNR dB | peak GB |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for (name, batch), rate in sorted(found.items(), key=lambda item: -item[1]):
+        psnr = _psnr(scratch, workload, name, batch)
+        lines.append(
+            f"| {name} | {batch} | {rate:.3f} | {rate / single:.2f}x | {rate / best:.2f}x | {psnr} | "
+            f"{memory[name, batch] / 1e9:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(turns: list[Turn], path: Path, workload: str) -> None:
+    """Bars of each side's best batch."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    best: dict[str, float] = {}
+    for (name, _), rate in rates(turns).items():
+        best[name] = max(rate, best.get(name, 0.0))
+    order = sorted(best, key=lambda name: best[name])
+    figure, axes = pyplot.subplots(figsize=(7, 0.45 * len(order) + 1), layout="constrained")
+    colours = ["tab:orange" if name.startswith("latentpress") else "tab:gray" for name in order]
+    axes.barh(order, [best[name] for name in order], color=colours)
+    axes.set(xlabel="images/s, each side at its best batch", title=workload)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def _pictures(scratch: Path, workload: str, name: str, batch: int) -> Path:
+    return scratch / f"{workload}-{name.replace(' ', '-')}-{batch}.npy"
+
+
+def _psnr(scratch: Path, workload: str, name: str, batch: int) -> str:
+    """The least PSNR of a side's pictures to the reference's, dB."""
+    ours, theirs = (_pictures(scratch, workload, side, size) for side, size in ((name, batch), (REFERENCE, 1)))
+    if not ours.exists() or not theirs.exists():
+        return "-"
+    error = (np.load(ours).astype(float) - np.load(theirs)) / 255
+    worst = float(np.square(error).mean((1, 2, 3)).max())
+    return "same" if worst == 0 else f"{-10 * np.log10(worst):.1f}"
+
+
+if __name__ == "__main__":
+    app()
