@@ -84,7 +84,7 @@ def _fitted(
     path: Path, token: str, vectors: Mapping[str, Vectors], encoders: Sequence[TextEncoderInfo]
 ) -> dict[str, Vectors]:
     """Text encoder -> its vectors, checked to be as wide as it and equally many."""
-    if vectors.keys() == {""} and len(encoders) == 1:
+    if list(vectors) == [""] and len(encoders) == 1:
         vectors = {encoders[0].component: vectors[""]}
     missing = [encoder for encoder in encoders if encoder.component not in vectors]
     if missing and "" in vectors:

@@ -127,7 +127,7 @@ def _unet(family: Family, width: int, latent_size: int, attended: int, pooled: i
     if family == "sd1":
         return random_unet(width, latent_size, attended, in_channels=channels)
     if family == "sd2":
-        heads = {"attention_head_dim": (2, 4), "use_linear_projection": True}
+        heads: dict[str, Any] = {"attention_head_dim": (2, 4), "use_linear_projection": True}
         return random_unet(width, latent_size, attended, in_channels=channels, **heads)
     time_ids = 5 if family == "sdxl_refiner" else 6
     return random_unet(

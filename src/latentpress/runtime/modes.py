@@ -5,7 +5,6 @@ in diffusers' order: the given picture's posterior, then the noise, then the mas
 """
 
 import time
-from typing import cast
 
 import numpy as np
 
@@ -71,7 +70,7 @@ def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
     whole = refiner.solvers.rows(request.sampler, request.steps)
     start = switch_step(whole, refiner.solvers, request.refiner.switch_at)
     return Trajectory(
-        key=cast(K, trajectory.key),
+        key=trajectory.key,
         request=request,
         solver=part(whole, request.sampler, start, len(whole)),
         noise=trajectory.noise,

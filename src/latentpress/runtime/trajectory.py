@@ -25,7 +25,7 @@ def noised(solver: SolverRows, step: int, image_latents: Latents, noise: Latents
     row = solver.rows[step]
     scale = 1 / row[INDEX["x0_x"]]
     sigma = -row[INDEX["x0_eps"]] * scale
-    return np.float32(scale) * image_latents + np.float32(sigma) * noise
+    return np.add(np.float32(scale) * image_latents, np.float32(sigma) * noise, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class Trajectory(Generic[K]):
             kept = blend.image_latents
             if not self.finished:
                 kept = noised(self.solver, self.step, kept, blend.noise)
-            latents = (1 - blend.mask) * kept + blend.mask * latents
+            latents = np.where(blend.mask > 0, latents, kept)
         self.latents, self.history = latents, history
 
     def draw_noise(self) -> Latents:
