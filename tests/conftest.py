@@ -68,3 +68,18 @@ def reference_pipeline(assets):
     for file in sorted((assets / "concepts").glob("*.bin")):
         pipeline.load_textual_inversion(str(file))
     return pipeline
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """exported(name): the checkpoint and bundle of a key of families.FAMILIES, made at the first call."""
+    from families import FAMILIES, export
+
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = export(tmp_path_factory.mktemp(name), **FAMILIES[name])
+        return made[name]
+
+    return get

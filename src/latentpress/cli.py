@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from latentpress.batch.manifest import Manifest
     from latentpress.batch.plan import Plan
     from latentpress.batch.status import Status
-    from latentpress.runtime.bundle import Bundle
+    from latentpress.models import Models
 
 app = typer.Typer(
     help="Render manifests of Stable Diffusion jobs through exported ONNX engines.",
@@ -130,7 +130,7 @@ def render_command(
     from latentpress.batch.sheet import make_sheet
     from latentpress.batch.status import plan_status
 
-    read, plan, folder, bundle = _planned(manifest, output)
+    read, plan, folder, models = _planned(manifest, output)
     with locked(folder), Ledger(ledger_path(folder)) as ledger:
         # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
         plan = build_plan(read, plan.bundle, ledger.draws(), _draw)
@@ -140,7 +140,9 @@ def render_command(
         if left:
             from latentpress.runtime.render import Renderer
 
-            renderer = Renderer(bundle, batch_rows=batch_rows, threads=threads)
+            renderer = Renderer(
+                models.bundle, batch_rows=batch_rows, threads=threads, refiners=tuple(models.refiners.values())
+            )
             summary = render(plan, renderer, folder, ledger, progress_for(sys.stderr))
         else:
             ledger.begin(plan)
@@ -218,26 +220,26 @@ def concepts_list(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_
         typer.echo(f"{concept.token}  {len(concept.token_ids)} vectors  {concept.sha256[:12]}  {concept.source}")
 
 
-def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Bundle]":
-    """Read and plan a manifest on its bundle, with the seeds an earlier run froze. Leaves nothing behind."""
+def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Models]":
+    """Read and plan a manifest on its bundles, with the seeds an earlier run froze. Leaves nothing behind."""
     from latentpress.batch.ledger import Ledger, ledger_path
     from latentpress.batch.manifest import read_manifest
     from latentpress.batch.plan import build_plan
-    from latentpress.models import bundle_for, cache_dir, facts_of
+    from latentpress.models import cache_dir, facts_of, models_for
 
     manifest = read_manifest(path)
     folder = output or path.parent / "out" / manifest.name
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file, and the output must be a folder; choose another with -o")
-    bundle = bundle_for(manifest, cache_dir())
+    models = models_for(manifest, cache_dir())
     frozen: dict[str, int] = {}
     if ledger_path(folder).exists():
         with Ledger(ledger_path(folder)) as ledger:
             frozen = ledger.draws()
-    plan = build_plan(manifest, facts_of(bundle), frozen, _draw)
+    plan = build_plan(manifest, facts_of(models), frozen, _draw)
     for warning in plan.warnings:
         print(warning, file=sys.stderr)
-    return manifest, plan, folder, bundle
+    return manifest, plan, folder, models
 
 
 def _draw() -> int:

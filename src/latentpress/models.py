@@ -1,15 +1,17 @@
-"""From a manifest's `model` and `concepts` to an opened bundle that has them all; keeps derived bundles in a cache."""
+"""From a manifest's models and `concepts` to opened bundles that have them all; keeps derived bundles in a cache."""
 
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latentpress.batch.concepts import ConceptFile
 from latentpress.batch.manifest import Manifest
 from latentpress.batch.plan import BundleFacts
+from latentpress.batch.yaml_nodes import Place
 from latentpress.errors import BundleError, ConceptError, ManifestError
 from latentpress.runtime.bundle import Bundle, open_bundle
 
@@ -22,21 +24,45 @@ def cache_dir() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "latentpress"
 
 
-def bundle_for(manifest: Manifest, cache: Path) -> Bundle:
-    """The bundle `manifest` renders on: its model's, or a copy of that in `cache` with the missing concepts baked in.
+@dataclass(frozen=True)
+class Models:
+    """The bundles a manifest renders on; `refiners`: path as the manifest has it -> bundle."""
+
+    bundle: Bundle
+    refiners: dict[str, Bundle]
+
+
+def models_for(manifest: Manifest, cache: Path) -> Models:
+    """The bundles `manifest` names, or copies of them in `cache` with the missing concepts baked in.
 
     Raises ManifestError, at the place of the model or of the concept that cannot be used.
     """
+    refiners: dict[str, Bundle] = {}
+    for draft in manifest.drafts:
+        if (refiner := draft.refiner) is not None and refiner.model not in refiners:
+            refiners[refiner.model] = _opened(refiner.model, refiner.place, manifest.concepts, cache)
+    return Models(_opened(manifest.model, manifest.model_place, manifest.concepts, cache), refiners)
+
+
+def _opened(model: str, place: Place, concepts: Sequence[ConceptFile], cache: Path) -> Bundle:
     try:
-        bundle = open_bundle(_demo(cache) if manifest.model == "demo" else Path(manifest.model))
+        bundle = open_bundle(_demo(cache) if model == "demo" else Path(model))
     except BundleError as error:
-        raise ManifestError([f"{manifest.model_place}: {error}"]) from None
-    missing = [concept for concept in manifest.concepts if not _has(bundle, concept)]
+        raise ManifestError([f"{place}: {error}"]) from None
+    missing = [concept for concept in concepts if not _has(bundle, concept)]
     return _derived(bundle, missing, cache) if missing else bundle
 
 
-def facts_of(bundle: Bundle) -> BundleFacts:
-    """What planning needs to know of `bundle`; its tokenizer is loaded when the first prompt is checked."""
+def facts_of(models: Models) -> BundleFacts:
+    """What planning needs to know of the bundles."""
+    from latentpress.runtime.limits import Limits
+
+    limits = Limits(models.bundle.info, {refiner.hash: refiner.info for refiner in models.refiners.values()})
+    refiners = {path: _facts(refiner) for path, refiner in models.refiners.items()}
+    return replace(_facts(models.bundle), refiners=refiners, refusal=limits.refusal)
+
+
+def _facts(bundle: Bundle) -> BundleFacts:
     from latentpress.runtime.text import PromptTokenizer
 
     info = bundle.info
@@ -48,6 +74,7 @@ def facts_of(bundle: Bundle) -> BundleFacts:
         concepts={concept.token: concept.sha256 for concept in info.concepts},
         versions=info.versions,
         check=PromptTokenizer(bundle).check,
+        zeros_for_no_negative=info.force_zeros_for_empty_prompt,
     )
 
 

@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from latentpress.errors import ConceptError
 from latentpress.export.concept_file import MAX_BYTES, MAX_VECTORS, read_concept
 from latentpress.export.concepts import add_concepts
-from latentpress.runtime.bundle import open_bundle
+from latentpress.runtime.bundle import TextEncoderInfo, open_bundle
 
+ENCODER = TextEncoderInfo(component="text_encoder", tokenizer="tokenizer", hidden_size=8, layers=1, pooled_size=None)
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 
 
@@ -31,15 +32,15 @@ def test_every_float_type_reads_as_torch_reads_it(tmp_path, dtype, suffix):
     # The suffix is the other format's: content decides.
     path = tmp_path / f"x.{suffix}"
     (saved if suffix == "safetensors" else lambda path, content: save_file(content, path))(path, {"<x>": vectors})
-    found = read_concept(path, hidden_size=8)
+    found = read_concept(path, encoders=[ENCODER])
     assert found.tokens == ["<x>", "<x>_1", "<x>_2"]
-    np.testing.assert_array_equal(found.vectors, vectors.float().numpy())
+    np.testing.assert_array_equal(found.vectors["text_encoder"], vectors.float().numpy())
 
 
 def test_views_into_a_shared_storage_read_as_torch_reads_them(tmp_path):
     whole = torch.arange(24.0).reshape(4, 6)
     for view in (whole[1], whole[:, 2], whole.T, whole[1:3, ::2], torch.ones(6).expand(2, 6).clone()):
-        found = read_concept(saved(tmp_path / "x.bin", {"<x>": view})).vectors
+        found = read_concept(saved(tmp_path / "x.bin", {"<x>": view})).vectors[""]
         np.testing.assert_array_equal(found, view.reshape(-1, view.shape[-1]).numpy())
 
 
@@ -54,7 +55,7 @@ def test_forms_found_in_the_wild(tmp_path):
     assert read_concept(tmp_path / "kohya.safetensors").token == "kohya"
     found = read_concept(saved(tmp_path / "pd.pt", held))
     assert found.token == "pd"
-    np.testing.assert_array_equal(found.vectors, vectors.numpy())
+    np.testing.assert_array_equal(found.vectors[""], vectors.numpy())
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_forms_found_in_the_wild(tmp_path):
 def test_what_is_no_concept_is_refused_by_name(tmp_path, content, says):
     path = saved(tmp_path / "bad.bin", content)
     with pytest.raises(ConceptError) as caught:
-        read_concept(path, hidden_size=8)
+        read_concept(path, encoders=[ENCODER])
     assert str(path) in str(caught.value)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -135,7 +136,7 @@ def test_a_tensor_as_storage_is_read_within_its_bounds(tmp_path):
     path = saved(
         tmp_path / "x.bin", {"<x>": Call(torch._utils._rebuild_tensor_v2, torch.arange(8.0), 2, (2, 3), (3, 1))}
     )
-    np.testing.assert_array_equal(read_concept(path).vectors, [[2, 3, 4], [5, 6, 7]])
+    np.testing.assert_array_equal(read_concept(path).vectors[""], [[2, 3, 4], [5, 6, 7]])
 
 
 def test_two_files_that_claim_one_token_are_both_named(assets, tmp_path):

@@ -98,8 +98,8 @@ def test_no_unconditional_row_at_scale_one(bundle, renderer):
 def test_torch_sessions_render_the_same(bundle, renderer, reference_pipeline):
     from latentpress.runtime.session import TorchSession
 
-    unet = TorchSession(lambda **inputs: reference_pipeline.unet(**inputs).sample)
-    decoder = TorchSession(lambda latents: reference_pipeline.vae.decode(latents).sample)
+    unet = TorchSession(lambda **inputs: {"noise_pred": reference_pipeline.unet(**inputs).sample})
+    decoder = TorchSession(lambda latents: {"sample": reference_pipeline.vae.decode(latents).sample})
     in_torch = Renderer(bundle, sessions={"unet": unet, "vae_decoder": decoder})
     assert in_torch.provider == "torch-cpu"
     asked = [("only", request("a mouse in the style of <moeb-style>", 6, "lms_karras"))]

@@ -45,12 +45,15 @@ def test_each_distinct_prompt_is_encoded_once(tokenizer):
 
         def run(self, inputs):
             calls.append(inputs["input_ids"])
-            return np.zeros((1, 77, 8), dtype=np.float32)
+            return {"hidden_states": np.zeros((1, 3, 77, 8), dtype=np.float32)}
 
     encode = TextEncoder(tokenizer, Counting())
     for prompt in ("a", "b", "a", "", "", "b"):
         encode(prompt)
     assert len(calls) == 3
+    encode("a", clip_skip=1)
+    encode("a", clip_skip=1)
+    assert len(calls) == 4
 
 
 def test_word_like_concepts_leave_longer_words_alone(tokenizer, monkeypatch):

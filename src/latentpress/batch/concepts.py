@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentpress.batch.fields import parse_text
+from latentpress.batch.parse import parse_text
 from latentpress.batch.yaml_nodes import MapNode, Node, Place, Problems, Scalar, described, shown
 from latentpress.runtime.bundle import file_sha256
 

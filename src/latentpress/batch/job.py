@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import PurePosixPath
 
 from latentpress.runtime.request import RenderRequest
@@ -31,9 +31,24 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+# Fields that later releases added: left out while they change nothing, so that a job keeps the hash it always had.
+_ADDED = {
+    field.name: field.default
+    for field in fields(RenderRequest)
+    if field.name in ("guidance_rescale", "clip_skip", "init_image", "mask_image", "strength", "refiner", "micro")
+}
+
+
 def request_data(request: RenderRequest) -> dict[str, object]:
-    """`request` as plain JSON data."""
-    return asdict(request)
+    """`request` as plain JSON data: what decides its pixels, so of given pictures their sha256 and not their path."""
+    data = asdict(request)
+    for name, default in _ADDED.items():
+        if getattr(request, name) == default:
+            del data[name]
+    for name in ("init_image", "mask_image"):
+        if name in data:
+            data[name] = data[name]["sha256"]
+    return data
 
 
 def hash_job(request: RenderRequest, bundle_hash: str) -> str:

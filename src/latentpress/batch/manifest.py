@@ -8,33 +8,17 @@ from typing import Any
 
 from latentpress.batch import names
 from latentpress.batch.concepts import ConceptFile, parse_concepts
-from latentpress.batch.fields import DRAWN, FIELDS, MAX_JOBS, MAX_SEED, loss_text, parse_number, parse_text
+from latentpress.batch.draft import Draft, draft_from
+from latentpress.batch.fields import DRAWN, FIELDS, MAX_SEED
 from latentpress.batch.matrix import Choice, Matrix, parse_matrix
+from latentpress.batch.parse import MAX_JOBS, parse_number, parse_text
 from latentpress.batch.yaml_nodes import ListNode, MapNode, Node, Place, Problems, described, read_yaml, shown
 from latentpress.errors import ManifestError
-from latentpress.runtime.request import LossSpec
 
 KEYS = ("version", "name", "model", "concepts", "defaults", "matrix", "jobs", "output", "sheet")
 VERSION = 1
 DEFAULT_OUTPUT = "{index}-{hash:12}.png"
 EMPTY = "the manifest is empty; give it defaults, a matrix or jobs, at least one with a prompt"
-
-
-@dataclass(frozen=True)
-class Draft:
-    """One picture as the manifest asks for it; `seed` may still be -1, `size` (height, width) the bundle's own."""
-
-    id: str
-    prompt: str
-    negative_prompt: str
-    seed: int
-    size: tuple[int, int] | None
-    sampler: str
-    steps: int
-    guidance_scale: float
-    losses: tuple[LossSpec, ...]
-    labels: Mapping[str, str]
-    prompt_place: Place
 
 
 @dataclass(frozen=True)
@@ -246,35 +230,17 @@ class _Expansion:
             return
         place = nodes["prompt"].place
         prompt = self._filled("prompt", values["prompt"], place, choice)
-        negative_place = nodes["negative_prompt"].place if "negative_prompt" in nodes else place
-        negative = self._filled("negative_prompt", values["negative_prompt"], negative_place, choice)
-        if prompt is None or negative is None:
-            return
-        shown_size = "" if values["size"] is None else f"{values['size'][1]}x{values['size'][0]}"
-        for seed in self._seeds(nodes, values["seed"]):
-            labels = {
-                "id": job.id,
-                "prompt": prompt,
-                "negative_prompt": negative,
-                "size": shown_size,
-                "sampler": values["sampler"],
-                "steps": str(values["steps"]),
-                "guidance_scale": f"{values['guidance_scale']:g}",
-                "loss": loss_text(values["loss"]),
-            }
-            yield Draft(
-                id=job.id,
-                prompt=prompt,
-                negative_prompt=negative,
-                seed=seed,
-                size=values["size"],
-                sampler=values["sampler"],
-                steps=int(values["steps"]),
-                guidance_scale=float(values["guidance_scale"]),
-                losses=values["loss"],
-                labels=labels | choice.labels,
-                prompt_place=place,
+        negative: str | None = None
+        if values["negative_prompt"] is not None:
+            negative = self._filled(
+                "negative_prompt", values["negative_prompt"], nodes["negative_prompt"].place, choice
             )
+        if prompt is None or (negative is None and values["negative_prompt"] is not None):
+            return
+        values |= {"prompt": prompt, "negative_prompt": negative}
+        places = {key: node.place for key, node in nodes.items()}
+        for seed in self._seeds(nodes, values["seed"]):
+            yield draft_from(job.id, seed, values, choice.labels, places)
 
     def _filled(self, name: str, template: str, place: Place, choice: Choice) -> str | None:
         texts = {key: text for key, text in choice.texts.items() if key not in ("prompt", "negative_prompt")}

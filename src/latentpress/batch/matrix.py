@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from latentpress.batch.fields import FIELDS, MAX_JOBS, check_range, loss_text, parse_losses, parse_range, parse_text
+from latentpress.batch.fields import FIELDS, loss_text, parse_losses
+from latentpress.batch.parse import MAX_JOBS, check_range, parse_range, parse_text
 from latentpress.batch.yaml_nodes import ListNode, MapNode, Node, Problems, Scalar, described, shown
 
 
@@ -122,7 +123,7 @@ def _items(values: Node, problems: Problems) -> Iterator[Node]:
 
 def _settings(axis: str, item: Node, problems: Problems) -> Iterator[tuple[str, Node, str | None]]:
     """(placeholder, node, label) of everything one value of an axis sets."""
-    if not isinstance(item, MapNode) or (axis == "loss" and "name" in item.values):
+    if not isinstance(item, MapNode) or _is_value(axis, item):
         yield axis, item, None
         return
     label = _label(item, problems)
@@ -142,13 +143,18 @@ def _settings(axis: str, item: Node, problems: Problems) -> Iterator[tuple[str, 
         yield key, node, label if key == axis else None
 
 
+def _is_value(axis: str, item: MapNode) -> bool:
+    """Whether a map in an axis is the axis' own value, {name: canny} or {model: sdxl-refiner}, and not a zip."""
+    return {"loss": "name", "refiner": "model"}.get(axis) in item.values
+
+
 def _label(item: MapNode, problems: Problems) -> str | None:
     return parse_text("label", item.values["label"], problems) if "label" in item.values else None
 
 
 def _unlabelled(item: Node, axis: str) -> Node | None:
     """The node of `item` that says its loss, if it says one."""
-    if not isinstance(item, MapNode) or (axis == "loss" and "name" in item.values):
+    if not isinstance(item, MapNode) or _is_value(axis, item):
         return item if axis == "loss" else None
     return item.values.get("value") if axis == "loss" and "value" in item.values else item.values.get("loss")
 
@@ -166,7 +172,10 @@ def _text(name: str, node: Node, problems: Problems) -> str:
         return parse_text(name, node, problems) or ""
     if name == "size" and isinstance(node, ListNode) and all(isinstance(side, Scalar) for side in node.items):
         return "x".join(side.text for side in node.items if isinstance(side, Scalar))
-    if name != "loss":  # a loss that cannot be read has been reported already
+    if name == "refiner" and isinstance(node, MapNode) and "model" in node.values:
+        return _text("refiner", node.values["model"], problems)
+    # A loss or a refiner that cannot be read is reported where it is read.
+    if name not in ("loss", "refiner", "micro_conditioning"):
         problems.add(node.place, f"{name} is {described(node)}; a value of an axis must be text or a number")
     return ""
 

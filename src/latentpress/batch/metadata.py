@@ -21,14 +21,17 @@ _A1111_SAMPLERS = {
 def text_chunks(job: Job, bundle: BundleFacts) -> dict[str, str]:
     """Keyword -> text of every text chunk of the job's PNG."""
     used = {token: digest for token, digest in bundle.concepts.items() if token in job.request.prompt}
-    used |= {token: digest for token, digest in bundle.concepts.items() if token in job.request.negative_prompt}
-    own = {
+    negative = job.request.negative_prompt or ""
+    used |= {token: digest for token, digest in bundle.concepts.items() if token in negative}
+    own: dict[str, object] = {
         "bundle": {"name": bundle.name, "sha256": bundle.hash, "source_sha256": bundle.source_sha256},
         "concepts": used,
         "job_hash": job.job_hash,
         "request": request_data(job.request),
         "versions": {**bundle.versions, "latentpress": __version__},
     }
+    if (refiner := _refiner(job, bundle)) is not None:
+        own["refiner"] = {"name": refiner.name, "sha256": refiner.hash, "source_sha256": refiner.source_sha256}
     return {"parameters": a1111_parameters(job, bundle), "latentpress": canonical_json(own)}
 
 
@@ -46,12 +49,31 @@ def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
         "Model hash": bundle.source_sha256[:10],
         "Model": bundle.name,
     }
+    # A1111 counts the layer it stops at, from 1; the others are keys of its own and of its extensions.
+    if request.clip_skip:
+        pairs["Clip skip"] = str(request.clip_skip + 1)
+    if request.init_image:
+        pairs["Denoising strength"] = f"{request.strength:g}"
+        pairs["Init image hash"] = request.init_image.sha256[:10]
+    if request.mask_image:
+        pairs["Mask image hash"] = request.mask_image.sha256[:10]
+    if request.refiner and (refiner := _refiner(job, bundle)):
+        pairs["Refiner"] = f"{refiner.name} [{refiner.source_sha256[:10]}]"
+        pairs["Refiner switch at"] = f"{request.refiner.switch_at:g}"
+    if request.guidance_rescale:
+        pairs["CFG rescale"] = f"{request.guidance_rescale:g}"
     if request.losses:
         pairs["Loss guidance"] = "+".join(loss.name for loss in request.losses)
         pairs["Loss scale"] = "+".join(f"{loss.scale:g}" for loss in request.losses)
     pairs["Version"] = f"latentpress {__version__}"
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
     return f"{request.prompt}{negative}\n" + ", ".join(f"{key}: {_value(text)}" for key, text in pairs.items())
+
+
+def _refiner(job: Job, bundle: BundleFacts) -> BundleFacts | None:
+    """The facts of the job's refiner, None where it has none."""
+    wanted = job.request.refiner.sha256 if job.request.refiner else None
+    return next((refiner for refiner in bundle.refiners.values() if refiner.hash == wanted), None)
 
 
 def _value(text: str) -> str:

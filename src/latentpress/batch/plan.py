@@ -8,11 +8,12 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from latentpress.batch import names
+from latentpress.batch.draft import Draft
 from latentpress.batch.fields import DRAWN
 from latentpress.batch.job import Job, canonical_json, hash_job, request_data
-from latentpress.batch.manifest import Draft, Manifest, SheetSpec
+from latentpress.batch.manifest import Manifest, SheetSpec
 from latentpress.batch.yaml_nodes import Problems, shown
-from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.request import Refiner, RenderRequest
 
 SHEET_NAME = "sheet.png"
 
@@ -32,7 +33,11 @@ class PromptVerdict(Protocol):
 
 @dataclass(frozen=True)
 class BundleFacts:
-    """What planning needs to know of a bundle. default_size: (height, width); concepts: token -> sha256 of its file."""
+    """What planning needs to know of a bundle. default_size: (height, width); concepts: token -> sha256 of its file.
+
+    zeros_for_no_negative: no negative prompt is not the empty one; refiners: path as the manifest has it -> its facts;
+    refusal: (field, reason) where the bundle, or a refiner, cannot do what a request asks, else None.
+    """
 
     hash: str
     name: str
@@ -41,6 +46,9 @@ class BundleFacts:
     concepts: Mapping[str, str]
     versions: Mapping[str, str]
     check: Callable[[str], PromptVerdict]
+    zeros_for_no_negative: bool = False
+    refiners: Mapping[str, "BundleFacts"] = field(default_factory=dict[str, "BundleFacts"])
+    refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ def build_plan(manifest: Manifest, bundle: BundleFacts, frozen: Mapping[str, int
     problems = Problems()
     warnings = _check_prompts(manifest.drafts, bundle, problems)
     requests, draws = _settle(manifest.drafts, bundle, frozen, draw)
+    _check_limits(manifest, requests, bundle, problems)
     jobs: list[Job] = []
     for index, (draft, request) in enumerate(zip(manifest.drafts, requests, strict=True), 1):
         digest = hash_job(request, bundle.hash)
@@ -115,8 +124,15 @@ def _settle(
             sampler=draft.sampler,
             steps=draft.steps,
             guidance_scale=draft.guidance_scale,
-            negative_prompt=draft.negative_prompt,
+            negative_prompt=draft.negative_prompt if bundle.zeros_for_no_negative else draft.negative_prompt or "",
             losses=draft.losses,
+            guidance_rescale=draft.guidance_rescale,
+            clip_skip=draft.clip_skip,
+            init_image=draft.init_image,
+            mask_image=draft.mask_image,
+            strength=draft.strength,
+            refiner=draft.refiner and Refiner(bundle.refiners[draft.refiner.model].hash, draft.refiner.switch_at),
+            micro=draft.micro,
         )
         if draft.seed == DRAWN:
             text = canonical_json([draft.id, request_data(request)])
@@ -128,22 +144,27 @@ def _settle(
     return requests, draws
 
 
+def _check_limits(
+    manifest: Manifest, requests: Sequence[RenderRequest], bundle: BundleFacts, problems: Problems
+) -> None:
+    """Report what the bundle cannot do, where the manifest asks for it."""
+    for draft, request in zip(manifest.drafts, requests, strict=True):
+        if (refused := bundle.refusal(request)) is not None:
+            name, why = refused
+            problems.add(manifest.model_place if name == "model" else draft.places.get(name, draft.prompt_place), why)
+
+
 def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Problems) -> list[str]:
     """Report words that look like concepts and are none; return warnings for what would be cut or misread."""
     warnings: dict[str, None] = {}
-    verdicts: dict[str, PromptVerdict] = {}
+    verdicts: dict[tuple[str, str], PromptVerdict] = {}
     for draft in drafts:
-        for text in (draft.prompt, draft.negative_prompt):
-            if text not in verdicts:
-                verdicts[text] = bundle.check(text)
-            verdict = verdicts[text]
-            for token in verdict.unknown:
-                known = ", ".join(bundle.concepts) or "none"
-                problems.add(
-                    draft.prompt_place,
-                    f"{token} in the prompt looks like a concept, but the bundle has none of that name; "
-                    f"name its file under `concepts`, or use one of: {known}",
-                )
+        refiner = bundle.refiners[draft.refiner.model] if draft.refiner else None
+        for text in (draft.prompt, draft.negative_prompt or ""):
+            if refiner:
+                _check_unknown(draft, _verdict(refiner, text, verdicts), refiner, problems)
+            verdict = _verdict(bundle, text, verdicts)
+            _check_unknown(draft, verdict, bundle, problems)
             if verdict.cut:
                 over = verdict.tokens - verdict.limit
                 warnings.setdefault(
@@ -157,6 +178,23 @@ def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Probl
                         "readers of the `parameters` text take for their own; the `latentpress` text stays exact"
                     )
     return list(warnings)
+
+
+def _verdict(bundle: BundleFacts, text: str, known: dict[tuple[str, str], PromptVerdict]) -> PromptVerdict:
+    key = bundle.hash, text
+    if key not in known:
+        known[key] = bundle.check(text)
+    return known[key]
+
+
+def _check_unknown(draft: Draft, verdict: PromptVerdict, bundle: BundleFacts, problems: Problems) -> None:
+    for token in verdict.unknown:
+        known = ", ".join(bundle.concepts) or "none"
+        problems.add(
+            draft.prompt_place,
+            f"{token} in the prompt looks like a concept, but the bundle has none of that name; "
+            f"name its file under `concepts`, or use one of: {known}",
+        )
 
 
 def _check_collisions(manifest: Manifest, jobs: Sequence[Job], problems: Problems) -> None:

@@ -1,5 +1,7 @@
 """Reads one textual-inversion file into a token and its vectors, trusting nothing in it. Does not need torch.
 
+A concept for SDXL holds vectors for each of its two text encoders, `clip_l` and `clip_g`; others hold one tensor.
+
 The format is told by content, not suffix: a safetensors file, or a torch file (a zip with a pickle, see torch_pickle).
 """
 
@@ -7,6 +9,7 @@ import hashlib
 import json
 import struct
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from latentpress.errors import ConceptError
 from latentpress.export.torch_pickle import PickleRefused, read_torch_zip
+from latentpress.runtime.bundle import TextEncoderInfo
 
 Vectors = NDArray[np.float32]
 
@@ -25,28 +29,39 @@ MAX_KEYS = 64
 MAX_VECTORS = 75
 MAX_TOKEN_LENGTH = 100
 _HOW = "a concept file holds {token: tensor} with one token"
+# What SDXL's concept files call the two encoders -> what diffusers and bundles call them.
+_ENCODERS = {"clip_l": "text_encoder", "clip_g": "text_encoder_2"}
 _NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 @dataclass(frozen=True)
 class ConceptFile:
-    """What a concept file holds: `token`, its `vectors` (n, D) float32, the file's sha256 and where it lay."""
+    """What a concept file holds: `token`, its `vectors`, the file's sha256 and where it lay.
+
+    vectors: text encoder -> (n, D) float32, for each encoder of the bundle; n is the same for all.
+    """
 
     path: Path
     token: str
-    vectors: Vectors
+    vectors: Mapping[str, Vectors]
     sha256: str
+
+    @property
+    def count(self) -> int:
+        """Vectors, and so tokens, the concept takes."""
+        return len(next(iter(self.vectors.values())))
 
     @property
     def tokens(self) -> list[str]:
         """The tokenizer's name for each vector: token, token_1, token_2 ... as diffusers names them."""
-        return [self.token, *(f"{self.token}_{index}" for index in range(1, len(self.vectors)))]
+        return [self.token, *(f"{self.token}_{index}" for index in range(1, self.count))]
 
 
-def read_concept(path: Path, *, hidden_size: int | None = None) -> ConceptFile:
+def read_concept(path: Path, *, encoders: Sequence[TextEncoderInfo] | None = None) -> ConceptFile:
     """Read the concept file at `path`; raises ConceptError naming it.
 
-    hidden_size: the text encoder's width, which the vectors must have.
+    encoders: the text encoders of the bundle it is for; without them the vectors are given as found, a lone tensor's
+    under "".
     """
     path = Path(path)
     try:
@@ -57,36 +72,66 @@ def read_concept(path: Path, *, hidden_size: int | None = None) -> ConceptFile:
     except OSError as error:
         raise ConceptError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     content = _torch_content(path) if zipfile.is_zipfile(path) else _safetensors_content(path, raw)
-    token, tensor = _pick(path, content)
+    token, tensors = _pick(path, content)
     _check_token(path, token)
-    vectors = _vectors(path, token, tensor)
-    if hidden_size is not None and vectors.shape[1] != hidden_size:
-        raise ConceptError(
-            f"{path}: {token} is {vectors.shape[1]} wide, the text encoder {hidden_size}; "
-            "use a concept trained for this family of models"
-        )
+    vectors = {name: _vectors(path, token, tensor) for name, tensor in tensors.items()}
+    if encoders is not None:
+        vectors = _fitted(path, token, vectors, encoders)
     return ConceptFile(path, token, vectors, hashlib.sha256(raw).hexdigest())
 
 
-def _pick(path: Path, content: dict[Any, Any]) -> tuple[str, Any]:
-    """The token and tensor among the forms found in the wild, by the keys present."""
+def _fitted(
+    path: Path, token: str, vectors: Mapping[str, Vectors], encoders: Sequence[TextEncoderInfo]
+) -> dict[str, Vectors]:
+    """Text encoder -> its vectors, checked to be as wide as it and equally many."""
+    if list(vectors) == [""] and len(encoders) == 1:
+        vectors = {encoders[0].component: vectors[""]}
+    missing = [encoder for encoder in encoders if encoder.component not in vectors]
+    if missing and "" in vectors:
+        raise ConceptError(
+            f"{path}: {token} holds vectors for one text encoder, this bundle has two; "
+            "use a concept trained for SDXL, which holds clip_l and clip_g"
+        )
+    if "text_encoder_2" in vectors and "text_encoder_2" not in {encoder.component for encoder in encoders}:
+        raise ConceptError(
+            f"{path}: clip_l and clip_g are a concept for SDXL's two text encoders, this bundle has one of another kind; "
+            "use a concept trained for this family of models"
+        )
+    if missing:
+        keys = ", ".join(key for key, name in _ENCODERS.items() if name in vectors)
+        raise ConceptError(f"{path}: holds {keys} alone; a concept for SDXL holds clip_l and clip_g")
+    found = {encoder.component: vectors[encoder.component] for encoder in encoders}
+    for encoder in encoders:
+        if (width := found[encoder.component].shape[1]) != encoder.hidden_size:
+            which = "second text encoder" if encoder.component == "text_encoder_2" else "text encoder"
+            raise ConceptError(
+                f"{path}: {token} is {width} wide, the {which} {encoder.hidden_size}; "
+                "use a concept trained for this family of models"
+            )
+    if len({len(tensor) for tensor in found.values()}) > 1:
+        counts = " and ".join(str(len(tensor)) for tensor in found.values())
+        raise ConceptError(f"{path}: {token} has {counts} vectors for the two text encoders; they must be equally many")
+    return found
+
+
+def _pick(path: Path, content: dict[Any, Any]) -> tuple[str, dict[str, Any]]:
+    """The token and, by text encoder ("" for a lone tensor), the tensors of the forms found in the wild."""
     if len(content) > MAX_KEYS:
         raise ConceptError(f"{path}: {len(content)} keys; {_HOW}: is this a whole model?")
     if "string_to_param" in content:  # A1111's .pt
         params, name = content["string_to_param"], content.get("name")
         if isinstance(params, dict) and len(params) == 1 and isinstance(name, str):  # pyright: ignore[reportUnknownArgumentType]
-            return name, next(iter(params.values()))  # pyright: ignore[reportUnknownVariableType]
+            return name, {"": next(iter(params.values()))}  # pyright: ignore[reportUnknownVariableType]
         raise ConceptError(f"{path}: string_to_param without one tensor and a name; {_HOW}")
-    if {"clip_l", "clip_g"} & content.keys():
-        raise ConceptError(
-            f"{path}: clip_l and clip_g are a concept for SDXL's two text encoders; use one for Stable Diffusion 1"
-        )
+    if content and content.keys() <= _ENCODERS.keys():
+        # No token is named: people type the file's name.
+        return path.stem, {_ENCODERS[key]: tensor for key, tensor in content.items()}
     if len(content) != 1:
         keys = ", ".join(sorted(str(key) for key in content)[:5])
         raise ConceptError(f"{path}: {len(content)} keys ({keys}); {_HOW}")
     token, tensor = next(iter(content.items()))
     # kohya's and A1111's safetensors name no token: people type the file's name.
-    return (path.stem if token == "emb_params" else token), tensor
+    return (path.stem if token == "emb_params" else token), {"": tensor}
 
 
 def _check_token(path: Path, token: Any) -> None:

@@ -1,4 +1,4 @@
-"""Bakes textual-inversion concepts into a bundle: embedding rows in text_encoder.onnx, tokens in the tokenizer.
+"""Bakes textual-inversion concepts into a bundle: embedding rows in each text encoder, tokens in each tokenizer.
 
 Export and `concepts add` use the same code, on files alone: neither torch nor transformers is needed.
 """
@@ -17,10 +17,9 @@ from latentpress.errors import BundleError, ConceptError
 from latentpress.export.concept_file import ConceptFile, Vectors, read_concept
 from latentpress.export.embedding import append_rows
 from latentpress.export.publish import hash_files, publish, workspace, write_info
-from latentpress.runtime.bundle import BundleInfo, Concept, open_bundle
+from latentpress.runtime.bundle import BundleInfo, Concept, TextEncoderInfo, open_bundle
 
 VECTORS = "concepts.safetensors"
-TEXT_ENCODER = "text_encoder.onnx"
 
 
 def add_concepts(bundle_path: Path, files: Sequence[Path]) -> BundleInfo:
@@ -29,13 +28,13 @@ def add_concepts(bundle_path: Path, files: Sequence[Path]) -> BundleInfo:
     Raises ConceptError (a file, a token taken twice) and BundleError (the bundle is damaged).
     """
     bundle = open_bundle(Path(bundle_path))
-    read = [read_concept(path, hidden_size=bundle.info.hidden_size) for path in files]
+    read = [read_concept(path, encoders=bundle.info.text_encoders) for path in files]
     with workspace(bundle.path) as work:
         for name in bundle.info.files:
             target = work / name
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(bundle.file(name), target)
-        concepts = bake(work, read, bundle.info.concepts)
+        concepts = bake(work, read, bundle.info.text_encoders, bundle.info.concepts)
         info = bundle.info.model_copy(
             update={"concepts": concepts, "files": hash_files(work, _unchanged(work, bundle.path, bundle.info.files))}
         )
@@ -44,13 +43,17 @@ def add_concepts(bundle_path: Path, files: Sequence[Path]) -> BundleInfo:
     return info
 
 
-def bake(folder: Path, files: Sequence[ConceptFile], present: Sequence[Concept] = ()) -> list[Concept]:
+def bake(
+    folder: Path,
+    files: Sequence[ConceptFile],
+    encoders: Sequence[TextEncoderInfo],
+    present: Sequence[Concept] = (),
+) -> list[Concept]:
     """Add the concepts of `files` to the bundle files in `folder`; returns all its concepts, `present` ones first.
 
     Files are replaced, never written in place: they may be hard links into another bundle.
     """
-    tokenizer = folder / "tokenizer"
-    vocabulary = _vocabulary(tokenizer)
+    vocabulary = _shared_vocabulary(folder, encoders)
     _check_claims(files, vocabulary, present)
     first = max(vocabulary.values()) + 1
     baked: list[Concept] = []
@@ -61,17 +64,29 @@ def bake(folder: Path, files: Sequence[ConceptFile], present: Sequence[Concept] 
         baked.append(Concept(token=file.token, token_ids=list(own.values()), sha256=file.sha256, source=file.path.name))
     stored = folder / VECTORS
     vectors: dict[str, Vectors] = dict(load_file(stored)) if stored.exists() else {}
-    vectors |= {file.token: file.vectors for file in files}
+    vectors |= {f"{name}.{file.token}": rows for file in files for name, rows in file.vectors.items()}
     _replace(stored, lambda path: save_file(vectors, path))
-    if files:
-        rows = append_rows(folder / TEXT_ENCODER, np.concatenate([file.vectors for file in files]))
+    for encoder in encoders if files else ():
+        graph = folder / f"{encoder.component}.onnx"
+        rows = append_rows(graph, np.concatenate([file.vectors[encoder.component] for file in files]))
         if rows != first:
             raise BundleError(
-                f"{folder.name}: the text encoder has {rows} embedding rows, the tokenizer {first} tokens; "
+                f"{folder.name}: {encoder.component} has {rows} embedding rows, its tokenizer {first} tokens; "
                 "concepts can be added only where the two agree: export the checkpoint with its own tokenizer"
             )
-        _add_tokens(tokenizer, ids)
+        _add_tokens(folder / encoder.tokenizer, ids)
     return [*present, *baked]
+
+
+def _shared_vocabulary(folder: Path, encoders: Sequence[TextEncoderInfo]) -> dict[str, int]:
+    """token -> id, the same in every tokenizer: a prompt is then split once for all text encoders."""
+    first, *others = [_vocabulary(folder / encoder.tokenizer) for encoder in encoders]
+    if any(other != first for other in others):
+        raise BundleError(
+            f"{folder.name}: the tokenizers have different vocabularies; SDXL's share one: "
+            "export the checkpoint with its own tokenizers"
+        )
+    return first
 
 
 def _check_claims(files: Sequence[ConceptFile], vocabulary: Mapping[str, int], present: Sequence[Concept]) -> None:

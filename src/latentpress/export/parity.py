@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from latentpress.errors import EnvironmentFailure, ParityError
-from latentpress.export.checkpoint import Components
+from latentpress.export.components import Components
 from latentpress.export.graphs import example_inputs
 from latentpress.export.trace import Graph
 from latentpress.runtime.bundle import Parity
@@ -18,26 +18,28 @@ BOUND = 1e-3
 
 
 def check_parity(graph: Graph, path: Path, parts: Components) -> list[Parity]:
-    """One row per shape: batch 1 and batch 3 at a side of at most 32 latents, and an odd, oblong size at batch 2."""
+    """One row per output and shape: batches 1 and 3 at a side of at most 32 latents, and an odd, oblong size at batch 2."""
     side = min(parts.latent_size, 32)
     cases = [(1, (side, side)), (3, (side, side)), (2, (side // 2 + 1, side))]
     session = _session(path)
     rows: list[Parity] = []
-    for batch, size in cases if graph.name != "text_encoder" else cases[:2]:
+    for batch, size in cases if not graph.name.startswith("text_encoder") else cases[:2]:
         inputs = example_inputs(parts, graph.name, batch=batch, size=size)
         with torch.no_grad():
-            expected = graph.module(*inputs.values()).numpy()
-        found: Any = session.run([graph.output], {key: value.numpy() for key, value in inputs.items()})[0]
+            given: Any = graph.module(*inputs.values())
+        expected = given if isinstance(given, tuple) else (given,)
+        found: Any = session.run(list(graph.outputs), {key: value.numpy() for key, value in inputs.items()})
         shapes = ", ".join(f"{key} {'x'.join(map(str, value.shape))}" for key, value in inputs.items())
-        rows.append(compare(graph.name, shapes, expected, found))
+        for name, right, ours in zip(graph.outputs, expected, found, strict=True):
+            rows.append(compare(graph.name, name, shapes, right.numpy(), ours))
     return rows
 
 
-def compare(component: str, shapes: str, expected: Any, found: Any) -> Parity:
+def compare(component: str, output: str, shapes: str, expected: Any, found: Any) -> Parity:
     """Measure `found` against `expected`: largest difference, that over the largest expected value, PSNR in dB."""
     if expected.shape != found.shape:
         raise ParityError(
-            f"{component} at {shapes}: the graph gives shape {found.shape}, torch {expected.shape}; "
+            f"{component} ({output}) at {shapes}: the graph gives shape {found.shape}, torch {expected.shape}; "
             "nothing was published: this checkpoint's architecture does not export right"
         )
     difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
@@ -47,7 +49,13 @@ def compare(component: str, shapes: str, expected: Any, found: Any) -> Parity:
     # JSON has no infinity; 200 dB is below float32's own rounding.
     psnr = min(200.0, 10 * np.log10(peak**2 / error)) if error > 0 else 200.0
     return Parity(
-        component=component, shapes=shapes, max_abs=worst, relative=worst / peak, psnr=float(psnr), bound=BOUND
+        component=component,
+        output=output,
+        shapes=shapes,
+        max_abs=worst,
+        relative=worst / peak,
+        psnr=float(psnr),
+        bound=BOUND,
     )
 
 
@@ -56,8 +64,9 @@ def require_parity(rows: Sequence[Parity]) -> None:
     for row in rows:
         if not row.relative <= row.bound:
             raise ParityError(
-                f"{row.component} at {row.shapes}: the graph differs from torch by {row.relative:.3g} of the largest value, "
-                f"the bound is {row.bound:g}; nothing was published: try the versions in constraints.txt"
+                f"{row.component} ({row.output}) at {row.shapes}: the graph differs from torch by {row.relative:.3g} "
+                f"of the largest value, the bound is {row.bound:g}; nothing was published: "
+                "try the versions in constraints.txt"
             )
 
 

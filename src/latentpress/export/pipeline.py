@@ -7,15 +7,15 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 import latentpress
-from latentpress.errors import CheckpointError
-from latentpress.export.checkpoint import Components, load_components, source_sha256
+from latentpress.export.checkpoint import load_components, source_sha256
+from latentpress.export.components import Components, TextPart
 from latentpress.export.concept_file import read_concept
 from latentpress.export.concepts import bake
 from latentpress.export.graphs import build_graphs
 from latentpress.export.parity import check_parity, require_parity
 from latentpress.export.publish import check_output, hash_files, publish, workspace, write_info
 from latentpress.export.trace import quiet, trace
-from latentpress.runtime.bundle import FORMAT_VERSION, BundleInfo, Concept, Parity
+from latentpress.runtime.bundle import FORMAT_VERSION, BundleInfo, Concept, Parity, TextEncoderInfo
 
 PACKAGES = ("torch", "onnx", "diffusers", "transformers")
 
@@ -27,8 +27,8 @@ def run_export(
     check_output(output)
     with quiet():
         parts = load_components(source)
-    hidden_size = int(parts.text_encoder.config.hidden_size)
-    concepts = [read_concept(path, hidden_size=hidden_size) for path in files]
+    encoders = [_encoder_info(part) for part in parts.texts]
+    concepts = [read_concept(path, encoders=encoders) for path in files]
     digest = source_sha256(source)
     parity: list[Parity] = []
     with workspace(output) as work:
@@ -40,11 +40,12 @@ def run_export(
             require_parity(rows)
             parity += rows
         _save_decoder(parts, work / "vae_decoder.safetensors")
-        parts.tokenizer.save_pretrained(work / "tokenizer")
-        baked = bake(work, concepts)
+        for part in parts.texts:
+            part.tokenizer.save_pretrained(work / part.tokenizer_folder)
+        baked = bake(work, concepts, encoders)
         for concept in baked:
             report(f"concept {concept.token}: {len(concept.token_ids)} vector(s) from {concept.source}")
-        info = _info(parts, name or source.resolve().name, digest, hash_files(work), baked, parity)
+        info = _info(parts, encoders, name or source.resolve().name, digest, hash_files(work), baked, parity)
         write_info(work, info)
         publish(work, output)
     return info
@@ -53,7 +54,7 @@ def run_export(
 def parity_line(row: Parity) -> str:
     """One line of the parity table: component, shapes, figures."""
     return (
-        f"{row.component:<13} {row.shapes:<76} max abs {row.max_abs:.2e}  relative {row.relative:.2e}  "
+        f"{row.component:<14} {row.output:<13} {row.shapes:<76} max abs {row.max_abs:.2e}  relative {row.relative:.2e}  "
         f"PSNR {row.psnr:5.1f} dB"
     )
 
@@ -69,23 +70,31 @@ def _save_decoder(parts: Components, path: Path) -> None:
     save_file({key: value.contiguous() for key, value in kept.items()}, path)
 
 
+def _encoder_info(part: TextPart) -> TextEncoderInfo:
+    return TextEncoderInfo(
+        component=part.component,
+        tokenizer=part.tokenizer_folder,
+        hidden_size=part.hidden_size,
+        layers=part.layers,
+        pooled_size=part.pooled_size,
+    )
+
+
 def _info(
     parts: Components,
+    encoders: list[TextEncoderInfo],
     name: str,
     digest: str,
     files: dict[str, str],
     concepts: list[Concept],
     parity: list[Parity],
 ) -> BundleInfo:
-    prediction = str(parts.scheduler.get("prediction_type", "epsilon"))
-    if prediction not in ("epsilon", "v_prediction", "sample"):
-        raise CheckpointError(f"scheduler_config.json: prediction_type {prediction!r} is unknown; epsilon is usual")
     side = parts.latent_size * parts.vae_scale_factor
     config = {key: value for key, value in parts.vae.config.items() if key != "_name_or_path"}
     return BundleInfo(
         format_version=FORMAT_VERSION,
         name=name,
-        family="sd1",
+        family=parts.family,
         source_sha256=digest,
         files=files,
         scheduler=parts.scheduler,
@@ -95,8 +104,13 @@ def _info(
         latent_channels=parts.latent_channels,
         default_size=(side, side),
         max_tokens=parts.max_tokens,
-        hidden_size=int(parts.text_encoder.config.hidden_size),
-        prediction_type=prediction,
+        text_encoders=encoders,
+        cross_attention_dim=int(parts.unet.config.cross_attention_dim),
+        unet_in_channels=int(parts.unet.config.in_channels),
+        added_conditioning=parts.added_conditioning,
+        force_zeros_for_empty_prompt=parts.force_zeros_for_empty_prompt,
+        requires_aesthetics_score=parts.requires_aesthetics_score,
+        prediction_type=str(parts.scheduler.get("prediction_type", "epsilon")),
         concepts=concepts,
         parity=parity,
         versions=versions(),

@@ -18,12 +18,15 @@ EXTERNAL_DATA_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Graph:
-    """A module with the inputs to trace it with, and which of their dimensions stay free: {input: {axis: name}}."""
+    """A module with the inputs to trace it with, and which of their dimensions stay free: {input: {axis: name}}.
+
+    outputs: their names, in the order the module gives them.
+    """
 
     name: str
     module: nn.Module
     inputs: dict[str, Tensor]
-    output: str
+    outputs: tuple[str, ...]
     free: dict[str, dict[int, str]]
 
 
@@ -49,7 +52,7 @@ def trace(graph: Graph, folder: Path) -> Path:
             optimize=True,
             dynamic_shapes=shapes,
             input_names=list(graph.inputs),
-            output_names=[graph.output],
+            output_names=list(graph.outputs),
             external_data=weights > EXTERNAL_DATA_BYTES,
             verbose=False,
         )

@@ -24,10 +24,13 @@ WORDS = (
 )
 
 
-def write_tokenizer(folder: Path, words: Iterable[str] = tuple(WORDS.split()), *, max_length: int = 77) -> int:
+def write_tokenizer(
+    folder: Path, words: Iterable[str] = tuple(WORDS.split()), *, max_length: int = 77, pad: str = EOS
+) -> int:
     """Write vocab.json, merges.txt and the configs of a CLIPTokenizer into `folder`; returns the vocabulary's size.
 
-    The order of ids is CLIP's: bytes, bytes at a word's end, merges, start of text, end of text.
+    pad: the token that fills a prompt up, "!" in SDXL's second tokenizer. The order of ids is CLIP's: bytes, bytes at a
+    word's end, merges, start of text, end of text.
     """
     folder.mkdir(parents=True, exist_ok=True)
     merges: list[tuple[str, str]] = []
@@ -39,7 +42,7 @@ def write_tokenizer(folder: Path, words: Iterable[str] = tuple(WORDS.split()), *
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
     lines = ["#version: 0.2", *(f"{a} {b}" for a, b in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    special = {"bos_token": BOS, "eos_token": EOS, "unk_token": EOS, "pad_token": EOS}
+    special = {"bos_token": BOS, "eos_token": EOS, "unk_token": EOS, "pad_token": pad}
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2))
     added = {
         str(vocabulary[token]): {

@@ -2,22 +2,42 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
 class TextEncoder(nn.Module):
-    """input_ids (batch, 77) int64 -> last_hidden_state (batch, 77, D), as the SD pipeline uses it (no clip skip)."""
+    """input_ids (batch, 77) int64 -> hidden_states (batch, layers, 77, D), and pooled (batch, P) with a projection.
 
-    def __init__(self, model: Any) -> None:
+    hidden_states[:, k] is what diffusers' pipelines use with clip_skip k: of SD 1 and 2 the last but k through the final
+    layer norm, of SDXL (`penultimate`) the last but k + 1 as it is. Pooled is taken at the first end token: the highest
+    id, where transformers looks under the old `eos_token_id` 2, would be a concept's.
+    """
+
+    def __init__(self, model: Any, *, eos_token_id: int, layers: int, penultimate: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model = model.text_model
+        self.projection = getattr(model, "text_projection", None)
+        self.eos_token_id = eos_token_id
+        self.layers = layers
+        self.penultimate = penultimate
 
-    def forward(self, input_ids: Tensor) -> Tensor:
-        return self.model(input_ids).last_hidden_state
+    def forward(self, input_ids: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        output = self.model(input_ids, output_hidden_states=True)
+        first = 2 if self.penultimate else 1
+        chosen = [output.hidden_states[-(first + skipped)] for skipped in range(self.layers)]
+        if not self.penultimate:
+            chosen = [self.model.final_layer_norm(states) for states in chosen]
+        stacked = torch.stack(chosen, dim=1)
+        if self.projection is None:
+            return stacked
+        end = (input_ids == self.eos_token_id).int().argmax(dim=-1)
+        rows = torch.arange(input_ids.shape[0])
+        return stacked, self.projection(output.last_hidden_state[rows, end])
 
 
 class UNet(nn.Module):
-    """sample (batch, 4, h, w), timestep (batch,) float32, encoder_hidden_states (batch, 77, D) -> noise_pred."""
+    """sample (batch, C, h, w), timestep (batch,) float32, encoder_hidden_states (batch, 77, D) -> noise_pred."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -28,6 +48,20 @@ class UNet(nn.Module):
 
     def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
         return self.model(sample, timestep, encoder_hidden_states, return_dict=False)[0]
+
+
+class UNetXL(UNet):
+    """As UNet, with SDXL's text_embeds (batch, P) and time_ids (batch, n).
+
+    Both float32 whatever the weights' type: time ids become float32 features that the model joins to text_embeds, and a
+    join of two types is a graph that TensorRT refuses.
+    """
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, text_embeds: Tensor, time_ids: Tensor
+    ) -> Tensor:
+        added = {"text_embeds": text_embeds, "time_ids": time_ids}
+        return self.model(sample, timestep, encoder_hidden_states, added_cond_kwargs=added, return_dict=False)[0]
 
 
 class VaeEncoder(nn.Module):

@@ -1,30 +1,35 @@
 """Reads and verifies a bundle folder: `bundle.json` and the files it names. Knows nothing of how one is made.
 
 bundle.json                 what everything below is, with each file's sha256
-tokenizer/                  CLIPTokenizer files, concept tokens added
-text_encoder.onnx           input_ids (batch, 77) int64 -> last_hidden_state (batch, 77, D) float32
-unet.onnx                   sample, timestep (batch,), encoder_hidden_states -> noise_pred
+tokenizer/, tokenizer_2/    CLIPTokenizer files, concept tokens added; one folder for each text encoder
+text_encoder.onnx           input_ids (batch, 77) int64 -> hidden_states (batch, layers, 77, D) float32, the one in use
+                            without clip skip first, then the one of each layer skipped
+text_encoder_2.onnx         the same for SDXL's second encoder, and pooled (batch, P) float32
+unet.onnx                   sample (batch, C, h, w), timestep (batch,), encoder_hidden_states (batch, 77, D), and for
+                            SDXL text_embeds (batch, P), time_ids (batch, n) -> noise_pred (batch, 4, h, w)
 vae_encoder.onnx            sample (batch, 3, H, W) in -1..1 -> moments (batch, 8, h, w)
 vae_decoder.onnx            latents (batch, 4, h, w), already divided by scaling_factor -> sample (batch, 3, H, W)
 vae_decoder.safetensors     the torch decoder's weights (post_quant_conv.*, decoder.*), for loss guidance
-concepts.safetensors        token -> (n, D) float32: the vectors baked in
+concepts.safetensors        ENCODER.TOKEN -> (n, D) float32: the vectors baked in
 """
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from latentpress.errors import BundleError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "bundle.json"
+
+Family = Literal["sd1", "sd2", "sdxl", "sdxl_refiner"]
 
 
 class Concept(BaseModel):
-    """A concept baked into the bundle: its token, the ids its vectors got, and the file it came from."""
+    """A concept baked into the bundle: its token, the ids its vectors got (in every tokenizer), and its file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     token: str
@@ -34,10 +39,11 @@ class Concept(BaseModel):
 
 
 class Parity(BaseModel):
-    """How far one exported component is from torch on real inputs."""
+    """How far one output of one exported component is from torch on real inputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     component: str
+    output: str
     shapes: str
     max_abs: float
     relative: float
@@ -45,13 +51,41 @@ class Parity(BaseModel):
     bound: float
 
 
+class TextEncoderInfo(BaseModel):
+    """One text encoder: its graph is COMPONENT.onnx, `tokenizer` the folder of its tokenizer.
+
+    hidden_size: width of its hidden states; layers: how many of them the graph gives, so that clip skip may be
+    0 .. layers - 1; pooled_size: width of its pooled output, None where it has none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    component: str
+    tokenizer: str
+    hidden_size: int
+    layers: int
+    pooled_size: int | None
+
+
+class AddedConditioning(BaseModel):
+    """What SDXL's UNets take beside the hidden states: text_embeds (pooled_size,) and time_ids (time_ids,): 6 or 5."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    pooled_size: int
+    time_ids: int
+
+
 class BundleInfo(BaseModel):
-    """The contents of `bundle.json`."""
+    """The contents of `bundle.json`.
+
+    cross_attention_dim: width of encoder_hidden_states, the text encoders' widths added up; unet_in_channels: 4, or 9
+    for an inpainting model; force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not "" encoded;
+    requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format_version: int
     name: str
-    family: str
+    family: Family
     source_sha256: str
     files: dict[str, str]
     scheduler: dict[str, Any]
@@ -61,7 +95,12 @@ class BundleInfo(BaseModel):
     latent_channels: int
     default_size: tuple[int, int]
     max_tokens: int
-    hidden_size: int
+    text_encoders: list[TextEncoderInfo] = Field(min_length=1)
+    cross_attention_dim: int
+    unet_in_channels: int
+    added_conditioning: AddedConditioning | None
+    force_zeros_for_empty_prompt: bool
+    requires_aesthetics_score: bool
     prediction_type: str
     concepts: list[Concept]
     parity: list[Parity]
@@ -82,7 +121,7 @@ class Bundle:
 
     @property
     def concept_ids(self) -> dict[str, list[int]]:
-        """token -> the ids it stands for in the text encoder, one per learned vector."""
+        """token -> the ids it stands for in every text encoder, one per learned vector."""
         return {concept.token: concept.token_ids for concept in self.info.concepts}
 
 

@@ -22,7 +22,7 @@ class Decoder:
         pictures: list[NDArray[np.uint8] | None] = []
         for start in range(0, len(latents), MICRO_BATCH):
             batch = np.stack(latents[start : start + MICRO_BATCH]) / self._scaling_factor
-            pictures += [_to_uint8(image) for image in self._session.run({"latents": batch})]
+            pictures += [_to_uint8(image) for image in self._session.run({"latents": batch})["sample"]]
         return pictures
 
 

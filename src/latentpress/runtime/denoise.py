@@ -91,23 +91,41 @@ def predict(unet: Session, active: Sequence[Trajectory[K]]) -> Latents:
     """
     guided = [index for index, trajectory in enumerate(active) if trajectory.uncond is not None]
     inputs = np.stack([trajectory.latents for trajectory in active]) * column(active, "in_scale")
+    channels = [trajectory.channels for trajectory in active if trajectory.channels is not None]
+    if channels:  # all have them or none: they belong to the UNet
+        inputs = np.concatenate([inputs, np.stack(channels)], axis=1)
     timesteps = column(active, "timestep").reshape(-1)
-    hidden = [trajectory.cond for trajectory in active]
-    hidden += [uncond for trajectory in active if (uncond := trajectory.uncond) is not None]
-    output = unet.run(
+    rows = [trajectory.cond.inputs() for trajectory in active]
+    rows += [uncond.inputs() for trajectory in active if (uncond := trajectory.uncond) is not None]
+    outputs = unet.run(
         {
             "sample": np.concatenate([inputs, inputs[guided]]),
             "timestep": np.concatenate([timesteps, timesteps[guided]]),
-            "encoder_hidden_states": np.stack(hidden),
+            **{name: np.stack([row[name] for row in rows]) for name in rows[0]},
         }
-    ).astype(np.float32, copy=False)
+    )
+    output = outputs["noise_pred"].astype(np.float32, copy=False)
     cond, uncond = output[: len(active)].copy(), output[len(active) :]
     if guided:
         scales: NDArray[np.float32] = np.asarray(
             [active[index].request.guidance_scale for index in guided], dtype=np.float32
         ).reshape(-1, 1, 1, 1)
-        cond[guided] = uncond + scales * (cond[guided] - uncond)
+        combined = uncond + scales * (cond[guided] - uncond)
+        for row, index in enumerate(guided):
+            if (phi := active[index].request.guidance_rescale) > 0:
+                combined[row] = rescale(combined[row], cond[index], phi)
+        cond[guided] = combined
     return cond
+
+
+def rescale(combined: Latents, cond: Latents, phi: float) -> Latents:
+    """One image's guided prediction, brought a share `phi` of the way to the spread of its conditional one.
+
+    arXiv 2305.08891, equations 15 and 16. The spreads are taken image by image, in float64: the order of a sum must not
+    depend on the batch.
+    """
+    spread = cond.std(ddof=1, dtype=np.float64) / combined.std(ddof=1, dtype=np.float64)
+    return combined * np.float32(phi * spread + 1 - phi)
 
 
 def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: LossGuidance | None) -> None:
@@ -124,8 +142,7 @@ def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: Loss
         x += column(active, f"b{j}") * history[:, j]
     x += column(active, "c") * np.stack([trajectory.draw_noise() for trajectory in active])
     for trajectory, latents, predictions in zip(active, x, history, strict=True):
-        trajectory.latents, trajectory.history = latents, predictions
-        trajectory.step += 1
+        trajectory.advance_to(latents, predictions)
 
 
 def guide(active: Sequence[Trajectory[K]], x: Latents, eps: Latents, guidance: LossGuidance | None) -> Latents:

@@ -1,9 +1,12 @@
-"""Requests in, pictures out: the runtime's front door, which wires text, denoising and decoding to one bundle."""
+"""Requests in, pictures out: the runtime's front door, which runs the denoising loop over one bundle, or two.
 
+Where requests name an SDXL refiner, the base runs a block of pictures up to the hand-over, the refiner the rest.
+"""
+
+import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Generic
 
 import numpy as np
@@ -11,16 +14,16 @@ from numpy.typing import NDArray
 
 from latentpress.errors import UsageError
 from latentpress.runtime.bundle import Bundle
-from latentpress.runtime.decode import Decoder
-from latentpress.runtime.noise import NoiseSource
+from latentpress.runtime.denoise import denoise
+from latentpress.runtime.model import Model
+from latentpress.runtime.modes import begin, hand_over
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.schedule import noise_schedule
-from latentpress.runtime.session import OnnxCpuSession, Session
-from latentpress.runtime.solver import SolverCache
-from latentpress.runtime.text import PromptTokenizer, TextEncoder
+from latentpress.runtime.session import Session
 from latentpress.runtime.trajectory import K, Trajectory
 
-COMPONENTS = ("text_encoder", "unet", "vae_decoder")
+# Pictures the base runs before the refiner takes them over: the latents of so many wait in memory (67 MB of 1024x1024),
+# and the rows of the last few of a block run in smaller batches.
+BLOCK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +42,10 @@ class Rendered(Generic[K]):
 
 
 class Renderer:
-    """Renders requests through one bundle's engines.
+    """Renders requests through one bundle's engines, and those of the refiners that requests name.
 
     batch_rows: UNet rows a call takes at most, >= 2; threads: of the engines, None for all cores;
-    sessions: other engines than ONNX Runtime's for some of COMPONENTS, by name.
+    sessions: other engines than ONNX Runtime's for some of the bundle's components, by name.
     """
 
     def __init__(
@@ -52,25 +55,15 @@ class Renderer:
         batch_rows: int = 8,
         threads: int | None = None,
         sessions: Mapping[str, Session] | None = None,
+        refiners: Sequence[Bundle] = (),
     ) -> None:
         if batch_rows < 2:
             raise UsageError(f"batch rows is {batch_rows}; classifier-free guidance needs at least 2")
         self.bundle = bundle
         self.batch_rows = batch_rows
-        given = sessions or {}
-        engines = {name: given.get(name) or OnnxCpuSession(bundle.file(f"{name}.onnx"), threads) for name in COMPONENTS}
-        self._unet = engines["unet"]
-        self.provider = self._unet.provider
-        self.tokenizer = PromptTokenizer(bundle)
-        self.encode = TextEncoder(self.tokenizer, engines["text_encoder"])
-        self._decoder = Decoder(engines["vae_decoder"], bundle.info.scaling_factor)
-        self._solvers = SolverCache(noise_schedule(bundle.info.scheduler))
-
-    @cached_property
-    def _guidance(self):
-        from latentpress.runtime.guidance.gradient import LossGuidance, TorchDecoder
-
-        return LossGuidance(TorchDecoder(self.bundle))
+        self._model = Model(bundle, threads, sessions)
+        self._refiners = {refiner.hash: Model(refiner, threads) for refiner in refiners}
+        self.provider = self._model.unet.provider
 
     def render(
         self,
@@ -79,42 +72,61 @@ class Renderer:
     ) -> Iterator[Rendered[K]]:
         """Each picture as it finishes, in any order; `on_turn` hears of each UNet call its rows.
 
-        A picture that comes out NaN or infinite carries an `error`, and the others go on.
+        A picture that comes out NaN or infinite, or whose given picture cannot be read, carries an `error`, and the
+        others go on.
         """
-        from latentpress.runtime.denoise import denoise
-
         work = list(requests)
-        guidance = self._guidance if any(request.losses for _, request in work) else None
-        queue = (self.begin(key, request) for key, request in work)
-        for turn in denoise(queue, self._unet, guidance, self.batch_rows):
-            if on_turn is not None:
-                on_turn(turn.rows)
-            yield from self._finish(turn.finished)
+        heard = on_turn or (lambda rows: None)
+        refined = any(request.refiner for _, request in work)
+        for start in range(0, len(work), BLOCK if refined else max(1, len(work))):
+            block = work[start : start + BLOCK] if refined else work
+            waiting: list[Trajectory[K]] = []
+            yield from self._base(block, heard, waiting)
+            for digest, group in itertools.groupby(sorted(waiting, key=_refiner_of), _refiner_of):
+                yield from self._refine(self._refiners[digest], list(group), heard)
 
-    def begin(self, key: K, request: RenderRequest) -> Trajectory[K]:
-        """The trajectory of `request` before its first step: its noise drawn, its prompts encoded."""
-        info = self.bundle.info
-        solver = self._solvers.rows(request.sampler, request.steps)
-        noise = NoiseSource(request.seed)
-        scale = info.vae_scale_factor
-        unit = noise.draw(info.latent_channels, request.height // scale, request.width // scale)
-        return Trajectory(
-            key=key,
-            request=request,
-            solver=solver,
-            noise=noise,
-            latents=unit * np.float32(solver.init_noise_sigma),
-            cond=self.encode(request.prompt),
-            uncond=self.encode(request.negative_prompt) if request.guidance_scale > 1 else None,
-            started=time.perf_counter(),
-        )
+    def _base(
+        self, work: Sequence[tuple[K, RenderRequest]], on_turn: Callable[[int], None], waiting: list[Trajectory[K]]
+    ) -> Iterator[Rendered[K]]:
+        """Run `work` on the bundle; pictures done are yielded, those for a refiner put into `waiting`."""
+        unread: list[Rendered[K]] = []
+        for finished in self._run(self._model, self._begun(work, unread), any(r.losses for _, r in work), on_turn):
+            waiting += [trajectory for trajectory in finished if trajectory.request.refiner]
+            done = [trajectory for trajectory in finished if not trajectory.request.refiner]
+            yield from self._finish(self._model, done)
+            while unread:
+                yield unread.pop()
+        yield from unread
 
-    def _finish(self, finished: list[Trajectory[K]]) -> Iterator[Rendered[K]]:
+    def _refine(
+        self, model: Model, waiting: list[Trajectory[K]], on_turn: Callable[[int], None]
+    ) -> Iterator[Rendered[K]]:
+        guided = any(trajectory.request.losses for trajectory in waiting)
+        for finished in self._run(model, (hand_over(trajectory, model) for trajectory in waiting), guided, on_turn):
+            yield from self._finish(model, finished)
+
+    def _run(
+        self, model: Model, queue: Iterable[Trajectory[K]], guided: bool, on_turn: Callable[[int], None]
+    ) -> Iterator[list[Trajectory[K]]]:
+        for turn in denoise(queue, model.unet, model.guidance if guided else None, self.batch_rows):
+            on_turn(turn.rows)
+            yield turn.finished
+
+    def _begun(self, work: Sequence[tuple[K, RenderRequest]], unread: list[Rendered[K]]) -> Iterator[Trajectory[K]]:
+        """The trajectories of `work`; a request whose picture cannot be read goes to `unread` instead."""
+        for key, request in work:
+            started = time.perf_counter()
+            try:
+                yield begin(self._model, key, request)
+            except UsageError as error:
+                unread.append(Rendered(key, None, str(error), time.perf_counter() - started))
+
+    def _finish(self, model: Model, finished: Sequence[Trajectory[K]]) -> Iterator[Rendered[K]]:
         sound = [trajectory for trajectory in finished if np.isfinite(trajectory.latents).all()]
         for trajectory in finished:
             if trajectory not in sound:
                 yield self._failed(trajectory, "the latents became NaN or infinite; lower the loss or guidance scale")
-        pictures = self._decoder([trajectory.latents for trajectory in sound])
+        pictures = model.decoder([trajectory.latents for trajectory in sound])
         for trajectory, picture in zip(sound, pictures, strict=True):
             if picture is None:
                 yield self._failed(trajectory, "the VAE decoder gave NaN or infinite pixels; use a float32 VAE")
@@ -132,3 +144,8 @@ class Renderer:
             unit = (np.moveaxis(picture, -1, 0) / 255).astype(np.float32)
             losses = picture_losses(unit, trajectory.request.losses)
         return Rendered(trajectory.key, picture, None, time.perf_counter() - trajectory.started, losses)
+
+
+def _refiner_of(trajectory: Trajectory[K]) -> str:
+    assert trajectory.request.refiner is not None, "only pictures for a refiner wait for one"
+    return trajectory.request.refiner.sha256

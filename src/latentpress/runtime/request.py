@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,48 @@ class LossSpec:
 
 
 @dataclass(frozen=True)
+class ImageFile:
+    """A picture to start from, or a mask: what is in it decides pixels (`sha256`), where it lies (`path`) does not."""
+
+    sha256: str
+    path: Path = field(compare=False)
+
+
+@dataclass(frozen=True)
+class MicroConditioning:
+    """What SDXL is told of the picture it would have been trained on; sizes and offsets in pixels, (height, width).
+
+    original_size, target_size: None for the picture's own size; crop_top_left: (top, left); the aesthetic scores, of
+    the prompt and of the negative prompt, are for bundles with requires_aesthetics_score. The defaults are diffusers'.
+    The negative prompt has the same sizes as the prompt.
+    """
+
+    original_size: tuple[int, int] | None = None
+    crop_top_left: tuple[int, int] = (0, 0)
+    target_size: tuple[int, int] | None = None
+    aesthetic_score: float = 6.0
+    negative_aesthetic_score: float = 2.5
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """The SDXL refiner that takes over: `sha256`, the hash of its bundle; switch_at: 0..1, the share of the base."""
+
+    sha256: str
+    switch_at: float
+
+
+@dataclass(frozen=True)
 class RenderRequest:
     """Everything that decides a picture's pixels, beside the bundle.
 
     height, width: pixels, multiples of 8; seed: 0 .. 2**63-1; sampler: a canonical name of `runtime.schedule.SAMPLERS`;
-    steps: >= 1; guidance_scale: classifier-free guidance acts iff > 1.
+    steps: >= 1; guidance_scale: classifier-free guidance acts iff > 1; negative_prompt: None is zeros where the bundle
+    has force_zeros_for_empty_prompt, elsewhere "".
+    guidance_rescale: phi of arXiv 2305.08891, section 3.4, 0..1. clip_skip: the last layers of each text encoder left
+    out, of the prompt and (unlike diffusers' Stable Diffusion pipelines) of the negative prompt.
+    init_image: the picture to start from; strength: 0..1, the share of the steps that are run on it; mask_image: white
+    where the picture is to be made anew, needs an init_image.
     """
 
     prompt: str
@@ -36,5 +74,12 @@ class RenderRequest:
     sampler: str
     steps: int
     guidance_scale: float
-    negative_prompt: str = ""
+    negative_prompt: str | None = None
     losses: tuple[LossSpec, ...] = ()
+    guidance_rescale: float = 0.0
+    clip_skip: int = 0
+    init_image: ImageFile | None = None
+    mask_image: ImageFile | None = None
+    strength: float = 1.0
+    refiner: Refiner | None = None
+    micro: MicroConditioning = MicroConditioning()

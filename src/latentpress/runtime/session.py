@@ -13,12 +13,12 @@ Array = NDArray[Any]
 
 
 class Session(Protocol):
-    """One component: named arrays in, its one output array out. The first axis of every array is the batch."""
+    """One component: named arrays in, its named outputs out. The first axis of every array is the batch."""
 
     provider: str
 
-    def run(self, inputs: Mapping[str, Array]) -> Array:
-        """The component's output for `inputs`."""
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The component's outputs for `inputs`, by the names `runtime.bundle` gives them."""
         ...
 
 
@@ -42,23 +42,24 @@ class OnnxCpuSession:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises classes of its own that share no base but Exception
             raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); export the bundle again") from error
-        self._output = self._session.get_outputs()[0].name
+        self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def run(self, inputs: Mapping[str, Array]) -> Array:
-        return np.asarray(self._session.run([self._output], dict(inputs))[0])
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        found = self._session.run(self._outputs, dict(inputs))
+        return {name: np.asarray(array) for name, array in zip(self._outputs, found, strict=True)}
 
 
 class TorchSession:
-    """A torch callable (tensors by name in, one tensor out) as a Session: the reference the engines are held to."""
+    """A torch callable (tensors by name in, a map of tensors out) as a Session: what the engines are held to."""
 
     provider = "torch-cpu"
 
-    def __init__(self, module: Callable[..., Any]) -> None:
+    def __init__(self, module: Callable[..., Mapping[str, Any]]) -> None:
         self._module = module
 
-    def run(self, inputs: Mapping[str, Array]) -> Array:
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         import torch
 
         with torch.inference_mode():
-            output = self._module(**{name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()})
-        return output.numpy()
+            outputs = self._module(**{name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()})
+        return {name: output.numpy() for name, output in outputs.items()}

@@ -1,4 +1,4 @@
-"""Prompts with concepts -> token ids -> encoder_hidden_states, each distinct prompt encoded once.
+"""Prompts with concepts -> token ids -> one text encoder's outputs, each distinct prompt encoded once.
 
 Concepts are spliced at token level: longest match, case-sensitive, and never inside a word, so a concept `cat` leaves
 "concatenate" alone. (diffusers rewrites the prompt's text instead.) Needs no torch.
@@ -28,13 +28,19 @@ class PromptCheck:
 
 
 class PromptTokenizer:
-    """A bundle's CLIPTokenizer with its concepts; knows nothing of the text encoder."""
+    """A bundle's CLIPTokenizer with its concepts; knows nothing of the text encoder.
 
-    def __init__(self, bundle: Bundle) -> None:
+    folder: which of the bundle's tokenizers, by default the first. SDXL's two differ in what they pad with, and so in
+    what they make of a "!".
+    """
+
+    def __init__(self, bundle: Bundle, folder: str | None = None) -> None:
         # Slow to import (1-2 s) and needed by none of the other stages.
         from transformers import CLIPTokenizer
 
-        self._tokenizer: Any = CLIPTokenizer.from_pretrained(str(bundle.file("tokenizer")))
+        self._tokenizer: Any = CLIPTokenizer.from_pretrained(
+            str(bundle.file(folder or bundle.info.text_encoders[0].tokenizer))
+        )
         self._length = bundle.info.max_tokens
         self._concepts = bundle.concept_ids
         longest_first = sorted(self._concepts, key=len, reverse=True)
@@ -79,8 +85,16 @@ def _word(token: str) -> str:
     return before + re.escape(token) + after
 
 
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """One text encoder's answer to one prompt: hidden_states (max_tokens, D), pooled (P,) or None; both float32."""
+
+    hidden_states: NDArray[np.float32]
+    pooled: NDArray[np.float32] | None
+
+
 class TextEncoder:
-    """Prompts -> encoder_hidden_states (max_tokens, D) float32, cached per distinct prompt.
+    """Prompts -> `Encoded`, cached per distinct prompt and clip skip.
 
     Each prompt is encoded alone: a batch of one is the one case whose bits no engine can tie to its batch mates.
     """
@@ -88,10 +102,15 @@ class TextEncoder:
     def __init__(self, tokenizer: PromptTokenizer, session: Session) -> None:
         self._tokenizer = tokenizer
         self._session = session
-        self._cache: dict[str, NDArray[np.float32]] = {}
+        self._cache: dict[tuple[str, int], Encoded] = {}
 
-    def __call__(self, prompt: str) -> NDArray[np.float32]:
-        if prompt not in self._cache:
-            ids = self._tokenizer.ids(prompt)[np.newaxis]
-            self._cache[prompt] = self._session.run({"input_ids": ids})[0]
-        return self._cache[prompt]
+    def __call__(self, prompt: str, clip_skip: int = 0) -> Encoded:
+        """clip_skip: the encoder's last layers to leave out, 0 .. layers - 1 of the bundle's encoder."""
+        key = prompt, clip_skip
+        if key not in self._cache:
+            outputs = self._session.run({"input_ids": self._tokenizer.ids(prompt)[np.newaxis]})
+            # A copy, not a view: the other layers' states need not stay in memory.
+            hidden_states = outputs["hidden_states"][0, clip_skip].astype(np.float32)
+            pooled = outputs["pooled"][0].astype(np.float32) if "pooled" in outputs else None
+            self._cache[key] = Encoded(hidden_states, pooled)
+        return self._cache[key]

@@ -1,0 +1,97 @@
+"""What a bundle cannot do for a request, in words, before anything is rendered. Needs neither torch nor an engine."""
+
+from collections.abc import Mapping
+
+from latentpress.errors import UsageError
+from latentpress.runtime.bundle import BundleInfo
+from latentpress.runtime.modes import INPAINTING_CHANNELS, first_step, switch_step
+from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.schedule import noise_schedule
+from latentpress.runtime.solver import SolverCache
+
+# A refused field, by its name in RenderRequest, and why.
+Refusal = tuple[str, str]
+
+
+class Limits:
+    """The limits of a bundle and of the refiners (bundle hash -> info) that requests may name."""
+
+    def __init__(self, info: BundleInfo, refiners: Mapping[str, BundleInfo]) -> None:
+        self._info = info
+        self._solvers = SolverCache(noise_schedule(info.scheduler))
+        self._refiners = {
+            digest: (other, SolverCache(noise_schedule(other.scheduler))) for digest, other in refiners.items()
+        }
+
+    def refusal(self, request: RenderRequest) -> Refusal | None:
+        """The first field of `request` that cannot be had and the reason; None if all can."""
+        return self._clip_skip(request) or self._given(request) or self._steps(request) or self._refiner(request)
+
+    def _clip_skip(self, request: RenderRequest) -> Refusal | None:
+        infos = [self._info, *([self._refiners[request.refiner.sha256][0]] if request.refiner else [])]
+        most = min(encoder.layers for info in infos for encoder in info.text_encoders) - 1
+        if request.clip_skip > most:
+            why = f"clip_skip is {request.clip_skip}; this bundle's text encoders can leave out at most {most} layers"
+            return "clip_skip", why
+        return None
+
+    def _given(self, request: RenderRequest) -> Refusal | None:
+        image, mask = request.init_image, request.mask_image
+        if mask is not None and image is None:
+            return "mask_image", "mask_image is given without init_image; name the picture that the mask lies on"
+        if self._info.unet_in_channels == INPAINTING_CHANNELS and mask is None:
+            return "mask_image", (
+                f"bundle {self._info.name} is an inpainting model and needs init_image and mask_image; "
+                "give both (a white mask makes the whole picture anew), or use a bundle of the plain model"
+            )
+        if self._info.family == "sdxl_refiner" and image is None:
+            return "model", (
+                f"bundle {self._info.name} is an SDXL refiner, which continues pictures; give an init_image, "
+                "or make it the `refiner` of an SDXL bundle"
+            )
+        return None
+
+    def _steps(self, request: RenderRequest) -> Refusal | None:
+        try:
+            self._solvers.rows(request.sampler, request.steps)
+        except UsageError as error:
+            return "steps", str(error)
+        if first_step(request) == request.steps:
+            return "strength", (
+                f"strength {request.strength:g} of {request.steps} steps leaves none to run; "
+                f"it must be at least {1 / request.steps:.2g}, or the steps more"
+            )
+        return None
+
+    def _refiner(self, request: RenderRequest) -> Refusal | None:
+        if request.refiner is None:
+            return None
+        other, solvers = self._refiners[request.refiner.sha256]
+        if self._info.family != "sdxl":
+            return "refiner", (
+                f"bundle {self._info.name} is of family {self._info.family}, and a refiner continues SDXL's pictures; "
+                "leave refiner out, or use an SDXL bundle"
+            )
+        if other.family not in ("sdxl", "sdxl_refiner") or other.unet_in_channels == INPAINTING_CHANNELS:
+            return "refiner", (
+                f"bundle {other.name} is of family {other.family} with {other.unet_in_channels} channels; "
+                "a refiner must be SDXL's, with 4"
+            )
+        if request.mask_image is not None:
+            return "refiner", "refiner and mask_image cannot be used together; render with one, then with the other"
+        return self._switch(request, request.refiner.switch_at, solvers)
+
+    def _switch(self, request: RenderRequest, switch_at: float, solvers: SolverCache) -> Refusal | None:
+        first, whole = first_step(request), self._solvers.rows(request.sampler, request.steps)
+        refined = solvers.rows(request.sampler, request.steps)
+        if switch_step(whole, self._solvers, switch_at) <= first:
+            return "refiner", (
+                f"switch_at {switch_at:g} leaves the base none of the {request.steps - first} steps; "
+                "raise switch_at, or use the refiner alone as the model"
+            )
+        if switch_step(refined, solvers, switch_at) == len(refined):
+            return "refiner", (
+                f"switch_at {switch_at:g} leaves the refiner none of {request.steps} steps; lower switch_at, "
+                "or leave refiner out"
+            )
+        return None

@@ -1,0 +1,45 @@
+"""One opened bundle with its engines: what turns a request into conditioning, latents and pictures."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from latentpress.runtime.bundle import Bundle
+from latentpress.runtime.conditioning import Conditioner
+from latentpress.runtime.decode import Decoder
+from latentpress.runtime.images import ImageEncoder
+from latentpress.runtime.schedule import noise_schedule
+from latentpress.runtime.session import OnnxCpuSession, Session
+from latentpress.runtime.solver import SolverCache
+
+
+class Model:
+    """`bundle` and its engines; the ones that only some requests need are opened by the first of those.
+
+    threads: of the engines, None for all cores; sessions: other engines than ONNX Runtime's, by component.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None, sessions: Mapping[str, Session] | None = None) -> None:
+        self.bundle = bundle
+        self.info = bundle.info
+        self._threads = threads
+        self._given = sessions or {}
+        encoders = {encoder.component: self._open(encoder.component) for encoder in bundle.info.text_encoders}
+        self.condition = Conditioner(bundle, encoders)
+        self.unet = self._open("unet")
+        self.decoder = Decoder(self._open("vae_decoder"), bundle.info.scaling_factor)
+        self.solvers = SolverCache(noise_schedule(bundle.info.scheduler))
+
+    @cached_property
+    def images(self) -> ImageEncoder:
+        """Given pictures to latents."""
+        return ImageEncoder(self._open("vae_encoder"), self.info.scaling_factor, self.info.vae_scale_factor)
+
+    @cached_property
+    def guidance(self):
+        """Loss guidance through this bundle's torch decoder."""
+        from latentpress.runtime.guidance.gradient import LossGuidance, TorchDecoder
+
+        return LossGuidance(TorchDecoder(self.bundle))
+
+    def _open(self, component: str) -> Session:
+        return self._given.get(component) or OnnxCpuSession(self.bundle.file(f"{component}.onnx"), self._threads)

@@ -1,0 +1,123 @@
+"""How a picture begins: from noise, from a given picture, inside a mask, or where an SDXL base hands it to a refiner.
+
+Every mode ends in a `Trajectory`, which the denoising loop runs like any other. Each draws from the image's generator
+in diffusers' order: the given picture's posterior, then the noise, then the masked picture's posterior.
+"""
+
+import time
+
+import numpy as np
+
+from latentpress.runtime.model import Model
+from latentpress.runtime.noise import NoiseSource
+from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.solver import INDEX, SolverCache, SolverRows
+from latentpress.runtime.trajectory import Blend, K, Latents, Trajectory, noised
+
+INPAINTING_CHANNELS = 9  # latents 4, mask 1, masked picture's latents 4
+
+
+def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
+    """The trajectory of `request` before its first step; where a refiner follows, up to the hand-over.
+
+    Raises UsageError for a given picture that cannot be read.
+    """
+    info = model.info
+    whole = model.solvers.rows(request.sampler, request.steps)
+    start, stop = first_step(request), len(whole)
+    if request.refiner is not None:
+        stop = switch_step(whole, model.solvers, request.refiner.switch_at)
+    solver = part(whole, request.sampler, start, stop)
+    noise = NoiseSource(request.seed)
+    image_latents: Latents | None = None
+    keeps = request.mask_image is not None and info.unet_in_channels != INPAINTING_CHANNELS
+    # An inpainting UNet that begins from pure noise is not given the picture's latents, and draws none.
+    if request.init_image is not None and (request.mask_image is None or keeps or request.strength < 1):
+        image_latents = model.images.latents(request.init_image, request.height, request.width, noise)
+    scale = info.vae_scale_factor
+    unit = noise.draw(info.latent_channels, request.height // scale, request.width // scale)
+    if image_latents is None or (request.mask_image is not None and request.strength == 1):
+        latents = unit * np.float32(solver.init_noise_sigma)
+    else:
+        latents = noised(solver, 0, image_latents, unit)
+    blend: Blend | None = None
+    if keeps and request.mask_image is not None and image_latents is not None:
+        blend = Blend(model.images.mask(request.mask_image, request.height, request.width), image_latents, unit)
+        # diffusers encodes the masked picture here too, and does not use it; its draw moves an ancestral sampler's.
+        noise.draw(*unit.shape)
+    return Trajectory(
+        key=key,
+        request=request,
+        solver=solver,
+        noise=noise,
+        latents=latents,
+        cond=model.condition.cond(request),
+        uncond=model.condition.uncond(request),
+        channels=_inpainting_channels(model, request, noise),
+        blend=blend,
+        total=len(whole) - start,
+        started=time.perf_counter(),
+    )
+
+
+def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
+    """The refiner's part of a picture whose base part is done: the same latents and generator, no noise added.
+
+    The history of a multistep sampler is not carried over: the refiner predicts anew.
+    """
+    request = trajectory.request
+    assert request.refiner is not None, "only a request with a refiner is handed over"
+    whole = refiner.solvers.rows(request.sampler, request.steps)
+    start = switch_step(whole, refiner.solvers, request.refiner.switch_at)
+    return Trajectory(
+        key=trajectory.key,
+        request=request,
+        solver=part(whole, request.sampler, start, len(whole)),
+        noise=trajectory.noise,
+        latents=trajectory.latents,
+        cond=refiner.condition.cond(request),
+        uncond=refiner.condition.uncond(request),
+        first=len(trajectory.solver),
+        total=trajectory.total,
+        started=trajectory.started,
+    )
+
+
+def first_step(request: RenderRequest) -> int:
+    """The step a picture begins at: 0, or with a given picture the one that leaves int(steps * strength) to run."""
+    if request.init_image is None:
+        return 0
+    return request.steps - min(int(request.steps * request.strength), request.steps)
+
+
+def switch_step(solver: SolverRows, solvers: SolverCache, switch_at: float) -> int:
+    """The first step of the refiner: the first timestep below round(T - switch_at * T), T the training timesteps."""
+    train = len(solvers.noise.alphas_cumprod)
+    cutoff = round(train - switch_at * train)
+    return int((solver.rows[:, INDEX["timestep"]] >= cutoff).sum())
+
+
+def part(solver: SolverRows, sampler: str, start: int, stop: int) -> SolverRows:
+    """Steps `start` to `stop` of a sampler that begins at `start` with no history, as diffusers begins there.
+
+    DPM++ takes its first step with the newest prediction alone, first order. LMS keeps its coefficients and leaves out
+    the terms that have no prediction yet (diffusers' LMSDiscreteScheduler does just that).
+    """
+    rows = solver.rows[start:stop].copy()
+    if start > 0 and len(rows) and sampler.startswith("dpmpp_2m"):
+        older = [INDEX["b1"], INDEX["b2"], INDEX["b3"]]
+        rows[0, INDEX["b0"]] += rows[0, older].sum()
+        rows[0, older] = 0
+    rows.setflags(write=False)
+    return SolverRows(rows, solver.init_noise_sigma)
+
+
+def _inpainting_channels(model: Model, request: RenderRequest, noise: NoiseSource) -> Latents | None:
+    """(5, h, w), mask then masked picture's latents, for an inpainting UNet; takes one draw from `noise`."""
+    if model.info.unet_in_channels != INPAINTING_CHANNELS:
+        return None
+    image, mask = request.init_image, request.mask_image
+    assert image is not None, "an inpainting bundle was given a request without a picture"
+    assert mask is not None, "an inpainting bundle was given a request without a mask"
+    size = request.height, request.width
+    return np.concatenate([model.images.mask(mask, *size), model.images.latents(image, *size, noise, masked=mask)])

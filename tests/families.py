@@ -1,0 +1,90 @@
+"""Small random checkpoints and bundles of every family, made once per test process, and diffusers' pipelines on them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from compare import diffusers_scheduler
+from latentpress.runtime.bundle import file_sha256, open_bundle
+from latentpress.runtime.request import ImageFile
+
+FAMILIES = {
+    "sd2": {"family": "sd2"},
+    "inpainting": {"inpainting": True},
+    "sdxl": {"family": "sdxl"},
+    "refiner": {"family": "sdxl_refiner"},
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A checkpoint and the bundle exported from it."""
+
+    checkpoint: Path
+    path: Path
+
+    @property
+    def bundle(self):
+        return open_bundle(self.path, verify=False)
+
+    def pipeline(self, kind, sampler):
+        """diffusers' pipeline `kind` on the checkpoint, with the scheduler of our `sampler`."""
+        plain = {} if "XL" in kind.__name__ else {"safety_checker": None, "requires_safety_checker": False}
+        pipeline = kind.from_pretrained(str(self.checkpoint), **plain)
+        # From the file: a pipeline's own scheduler has filled in the defaults of its class, which are not another's.
+        config = json.loads((self.checkpoint / "scheduler/scheduler_config.json").read_text())
+        pipeline.scheduler = diffusers_scheduler(sampler, {k: v for k, v in config.items() if not k.startswith("_")})
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+
+_VAE = "vae/diffusion_pytorch_model.safetensors"
+_first = {}
+
+
+def export(folder: Path, **shape) -> Exported:
+    """A checkpoint of `shape` and its bundle. All share one autoencoder, whose graphs are traced once: that is slow."""
+    from latentpress.export import export_bundle, pipeline
+    from latentpress.export.random_checkpoint import build_checkpoint
+
+    def traced(graph, work):
+        if not graph.name.startswith("vae"):
+            return trace(graph, work)
+        if graph.name not in _first:
+            _first[graph.name] = trace(graph, work).read_bytes()
+        (work / f"{graph.name}.onnx").write_bytes(_first[graph.name])
+        return work / f"{graph.name}.onnx"
+
+    checkpoint = build_checkpoint(folder / "checkpoint", width=16, hidden=32, size=64, seed=3, **shape)
+    (checkpoint / _VAE).write_bytes(_first.setdefault(_VAE, (checkpoint / _VAE).read_bytes()))
+    trace = pipeline.trace
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "trace", traced)
+        export_bundle(checkpoint, folder / "bundle", report=lambda line: None)
+    return Exported(checkpoint, folder / "bundle")
+
+
+def picture_file(folder: Path, name: str = "picture.png", size=(72, 80)) -> ImageFile:
+    """Coloured tiles, `size` (width, height)."""
+    tiles = np.random.default_rng(len(name)).integers(0, 255, (5, 6, 3), np.uint8)
+    Image.fromarray(tiles).resize(size, Image.Resampling.NEAREST).save(folder / name)
+    return ImageFile(file_sha256(folder / name), folder / name)
+
+
+def mask_file(folder: Path, name: str = "mask.png", size=(72, 80)) -> ImageFile:
+    """A white rectangle off centre on black."""
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    mask[20:60, 10:50] = 255
+    Image.fromarray(mask).save(folder / name)
+    return ImageFile(file_sha256(folder / name), folder / name)
+
+
+def pixels(pipeline, *arguments, seed, **options):
+    """The pipeline's picture, uint8 (H, W, 3), with its own CPU generator from `seed`."""
+    images = pipeline(*arguments, generator=torch.Generator().manual_seed(seed), **options).images
+    return np.asarray(images[0])

@@ -1,0 +1,87 @@
+"""What a bundle cannot do for a request, said before anything is rendered."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from latentpress.runtime.bundle import BundleInfo, TextEncoderInfo
+from latentpress.runtime.limits import Limits
+from latentpress.runtime.request import ImageFile, Refiner, RenderRequest
+
+TRAINING = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+IMAGE, MASK = ImageFile("a" * 64, Path("a.png")), ImageFile("b" * 64, Path("b.png"))
+PLAIN = RenderRequest("a mouse", 1, 64, 64, "euler", 20, 7.5)
+
+
+def info(family="sdxl", channels=4, layers=12):
+    encoder = TextEncoderInfo(
+        component="text_encoder", tokenizer="tokenizer", hidden_size=8, layers=layers, pooled_size=None
+    )
+    return BundleInfo.model_construct(
+        name=family, family=family, scheduler=TRAINING, unet_in_channels=channels, text_encoders=[encoder]
+    )
+
+
+REFINERS = {
+    "fine": info("sdxl_refiner"),
+    "shallow": info("sdxl_refiner", layers=3),
+    "sd2": info("sd2"),
+    "inpainting": info(channels=9),
+}
+
+
+def refined(name="fine", switch_at=0.8):
+    return Refiner(name, switch_at)
+
+
+@pytest.mark.parametrize(
+    ("bundle", "changes", "field", "says"),
+    [
+        (info(), {"clip_skip": 12}, "clip_skip", "at most 11 layers"),
+        (info(), {"clip_skip": 3, "refiner": refined("shallow")}, "clip_skip", "at most 2 layers"),
+        (info(), {"mask_image": MASK}, "mask_image", "without init_image"),
+        (info("sd1", 9), {}, "mask_image", "is an inpainting model and needs init_image and mask_image"),
+        (info("sd1", 9), {"init_image": IMAGE}, "mask_image", "is an inpainting model"),
+        (info("sdxl_refiner"), {}, "model", "is an SDXL refiner, which continues pictures"),
+        (info(), {"init_image": IMAGE, "strength": 0.04}, "strength", "leaves none to run; it must be at least 0.05"),
+        (info(), {"steps": 2000}, "steps", "1000"),
+        (info("sd1"), {"refiner": refined()}, "refiner", "is of family sd1"),
+        (info(), {"refiner": refined("sd2")}, "refiner", "a refiner must be SDXL's"),
+        (info(), {"refiner": refined("inpainting")}, "refiner", "9 channels"),
+        (
+            info(),
+            {"refiner": refined(), "init_image": IMAGE, "mask_image": MASK},
+            "refiner",
+            "cannot be used together",
+        ),
+        (info(), {"refiner": refined(switch_at=0.0001)}, "refiner", "leaves the base none of the 20 steps"),
+        (
+            info(),
+            {"refiner": refined(), "init_image": IMAGE, "strength": 0.1},
+            "refiner",
+            "leaves the base none of the 2 steps",
+        ),
+        (info(), {"refiner": refined(switch_at=0.9999)}, "refiner", "leaves the refiner none of 20 steps"),
+    ],
+)
+def test_a_refusal_names_the_field_and_the_reason(bundle, changes, field, says):
+    refused = Limits(bundle, REFINERS).refusal(replace(PLAIN, **changes))
+    assert refused is not None
+    assert refused[0] == field
+    assert says in refused[1]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "changes"),
+    [
+        (info(), {"clip_skip": 11}),
+        (info(), {"refiner": refined()}),
+        (info(), {"refiner": refined(), "init_image": IMAGE, "strength": 0.5}),
+        (info(), {"init_image": IMAGE, "mask_image": MASK}),
+        (info("sd1", 9), {"init_image": IMAGE, "mask_image": MASK}),
+        (info("sdxl_refiner"), {"init_image": IMAGE, "strength": 0.05}),
+    ],
+)
+def test_what_can_be_had_is_not_refused(bundle, changes):
+    assert Limits(bundle, REFINERS).refusal(replace(PLAIN, **changes)) is None
