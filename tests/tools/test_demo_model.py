@@ -29,7 +29,9 @@ def sets():
 
 def test_the_recipe_trains_resumes_and_ships(sets, tmp_path, monkeypatch):
     settings, device = tiny(), torch.device("cpu")
-    made = dataset.save(tmp_path / "data", dataset.assemble(sets, settings.size, {"apple", "box", "kite"}, {"apple", "box"}))
+    made = dataset.save(
+        tmp_path / "data", dataset.assemble(sets, settings.size, {"apple", "box", "kite"}, {"apple", "box"})
+    )
     monkeypatch.setattr(concepts, "SAMPLED", ("apple",))
     monkeypatch.setattr(text_to_image, "SAMPLED", ("an apple in the style of flat", "a box"))
     pictures = dataset.load(tmp_path / "data")
@@ -42,7 +44,8 @@ def test_the_recipe_trains_resumes_and_ships(sets, tmp_path, monkeypatch):
     assert steps == [settings.unet.steps]
     assert (tmp_path / "unet-loss.png").stat().st_size > 0
     report = evaluate.evaluate(checkpoint, tmp_path / "concepts", pictures, settings, tmp_path)
-    assert report.captions.renders == settings.judged_captions * settings.judged_seeds
+    assert report.captions["pixels"].renders == settings.judged_captions * settings.judged_seeds
+    assert set(report.styles["latents"]) == {concept.token for concept in dataset.CONCEPTS}
     assert json.loads((tmp_path / "evaluation.json").read_text())["psnr"] == report.psnr
     info = export_bundle(checkpoint, tmp_path / "bundle", files)
     assert sorted(concept.token for concept in info.concepts) == sorted(c.token for c in dataset.CONCEPTS)
