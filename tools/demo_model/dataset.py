@@ -37,7 +37,7 @@ class Concept:
 
 CONCEPTS = (
     Concept("<line-art>", "<line-art>"),
-    Concept("<fx-emoji>", "<fx-emoji>", words="flat noto"),
+    Concept("<fx-emoji>", "<fx-emoji>", words="flat"),
     Concept("<blueprint>", "<line-art>", ("white", "blue"), words="white print on blue"),
     Concept("<sepia>", "noto", ("brown", "cream"), words="brown print on cream"),
     Concept("<pop-art>", "flat", ("purple", "yellow"), words="purple print on yellow"),
