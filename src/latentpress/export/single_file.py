@@ -196,9 +196,7 @@ def _text_state(tensors: Mapping[str, Tensor], prefix: str) -> State:
         if "text_projection.weight" in part:  # diffusers' own script writes it so, not transposed
             state["text_projection.weight"] = part["text_projection.weight"]
     kept = ("text_model.encoder.", "text_model.final_layer_norm.", "text_model.embeddings.", "text_projection.weight")
-    return {
-        key: value for key, value in state.items() if key.startswith(kept) and not key.endswith(".position_ids")
-    }
+    return {key: value for key, value in state.items() if key.startswith(kept) and not key.endswith(".position_ids")}
 
 
 def _without_last_layer(state: State) -> State:
