@@ -121,7 +121,7 @@ def test_concepts_of_the_manifest_are_baked_into_a_cached_copy(two, assets, tmp_
     assert json.loads(capsys.readouterr().out)["plan_hash"] == first["plan_hash"]
     two.write_text(text.replace("{<new>: new.bin}", "{<old>: new.bin}"))
     assert run_cli(["plan", str(two)]) == 2
-    assert f"{two}:4:19: concept file {tmp_path / 'new.bin'} teaches <new>, not <old>" in capsys.readouterr().err
+    assert f"{two}:4:19: {tmp_path / 'new.bin'}: teaches <new>, not <old>" in capsys.readouterr().err
 
 
 def test_concepts_list(assets, capsys):
