@@ -17,7 +17,7 @@ from latentpress.export.lora_file import LoraFile, LoraLayer, read_lora
 from latentpress.runtime.bundle import Family, file_sha256
 
 # The width of the text that a UNet attends to, which every LoRA of its attention shows.
-_WIDTHS = {768: "sd1", 1024: "sd2", 2048: "sdxl", 1280: "sdxl_refiner"}
+_WIDTHS: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl", 1280: "sdxl_refiner"}
 # The beginning of what trainers write into the header (ss_base_model_version, modelspec.architecture) -> family.
 _NAMED = {
     "sdxl": "SDXL",
