@@ -29,7 +29,7 @@ def sets():
 
 def test_the_recipe_trains_resumes_and_ships(sets, tmp_path, monkeypatch):
     settings, device = tiny(), torch.device("cpu")
-    made = dataset.save(tmp_path / "data", dataset.assemble(sets, settings.size, {"apple", "box", "kite"}))
+    made = dataset.save(tmp_path / "data", dataset.assemble(sets, settings.size, {"apple", "box", "kite"}, {"apple", "box"}))
     monkeypatch.setattr(concepts, "SAMPLED", ("apple",))
     monkeypatch.setattr(text_to_image, "SAMPLED", ("an apple in the style of flat", "a box"))
     pictures = dataset.load(tmp_path / "data")
@@ -55,7 +55,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path):
         torch.manual_seed(0)
         module = torch.nn.Linear(3, 2)
 
-        def loss(generator):
+        def loss(generator, step):
             if stop and len(calls) == stop:
                 raise KeyboardInterrupt
             calls.append(1)
@@ -102,7 +102,7 @@ def test_recolouring_turns_the_hue_and_keeps_the_brightness(sets):
 
 
 def test_the_base_never_sees_a_concepts_style(sets):
-    made = dataset.assemble(sets, 32, {"apple", "kite"})
+    made = dataset.assemble(sets, 32, {"apple", "kite"}, {"kite"})
     tokens = {concept.token for concept in dataset.CONCEPTS}
     pairs = {f"{ink} {how} on {paper}" for ink, paper in dataset.HELD_PAIRS for how in ("print", "outline")}
     for kind in text_to_image.SHARES:
@@ -110,6 +110,7 @@ def test_the_base_never_sees_a_concepts_style(sets):
         assert shown
         assert not shown & (tokens | pairs)
         assert {made.entries[i].subject.split()[-1] for i in made.indices(kind)} <= {"apple", "kite"}
+        assert {made.entries[i].subject.split()[-1] for i in made.indices(kind, core=True)} == {"kite"}
     captions = {made.entries[index].caption for kind in text_to_image.SHARES for index in made.indices(kind)}
     assert not captions & {made.entries[index].caption for index in made.indices("held")}
 

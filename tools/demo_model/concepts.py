@@ -33,7 +33,8 @@ class Embedding(nn.Module):
 
 def learned_subjects(dataset: Dataset, token: str) -> tuple[list[int], list[int]]:
     """Indices of a concept's pictures: those it is learned from, and those of the subjects kept from it."""
-    order = sorted((e.subject, i) for i, e in enumerate(dataset.entries) if e.kind == "concept" and e.style == token)
+    entries = enumerate(dataset.entries)
+    order = sorted((e.subject, i) for i, e in entries if e.core and e.kind == "concept" and e.style == token)
     kept = [index for place, (_, index) in enumerate(order) if place % KEPT_EVERY == 0]
     return [index for place, (_, index) in enumerate(order) if place % KEPT_EVERY], kept
 
@@ -75,7 +76,7 @@ def _fit_one(
     words = tokens_of(pipe.tokenizer, texts).to(device)
     alphas_cumprod = pipe.scheduler.alphas_cumprod.to(device)
 
-    def loss(generator: torch.Generator) -> Tensor:
+    def loss(generator: torch.Generator, step: int) -> Tensor:
         picked = torch.randint(len(latents), (settings.concept_batch,), generator=generator).to(device)
         return noise_loss(pipe.text_encoder, pipe.unet, latents[picked], words[picked], alphas_cumprod, generator)
 

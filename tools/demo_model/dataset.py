@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,8 @@ class Entry:
     style: str
     kind: str
     """plain, colour, outline, print; held: a combination kept from training; concept; spare: for the autoencoder only."""
+    core: bool = False
+    """Its subject is one that the model is made to draw well."""
 
     @property
     def caption(self) -> str:
@@ -74,15 +76,16 @@ class Dataset:
     pictures: np.ndarray
     entries: list[Entry]
 
-    def indices(self, *kinds: str) -> np.ndarray:
-        return np.array([index for index, entry in enumerate(self.entries) if entry.kind in kinds])
+    def indices(self, *kinds: str, core: bool = False) -> np.ndarray:
+        """Where the pictures of `kinds` are; with `core`, only those of core subjects."""
+        return np.array([i for i, entry in enumerate(self.entries) if entry.kind in kinds and entry.core >= core])
 
 
-def subjects() -> dict[str, bool]:
-    """Each subject of subjects.txt -> whether the model learns to draw it, or only the autoencoder sees it."""
+def subjects() -> dict[str, str]:
+    """Each subject of subjects.txt -> its mark: "+" is a core subject, "~" one for the autoencoder only, "" any other."""
     text = (Path(__file__).parent / "subjects.txt").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return {line.lstrip("~").replace("-", " "): not line.startswith("~") for line in lines}
+    return {line.lstrip("~+").replace("-", " "): line[0] if line[0] in "~+" else "" for line in lines}
 
 
 def load(folder: Path) -> Dataset:
@@ -100,7 +103,8 @@ def build(folder: Path, size: int, packages: Path) -> Dataset:
         names = pictograms.names_in(icons)
         present = {s: names[s.replace(" ", "")] for s in wanted if s.replace(" ", "") in names}
         sets[package.style] = dict(pictograms.drawn(icons, present, size))
-    return save(folder, assemble(sets, size, {subject for subject, learned in wanted.items() if learned}))
+    learned = {subject for subject, mark in wanted.items() if mark != "~"}
+    return save(folder, assemble(sets, size, learned, {subject for subject, mark in wanted.items() if mark == "+"}))
 
 
 def save(folder: Path, dataset: Dataset) -> Dataset:
@@ -110,10 +114,11 @@ def save(folder: Path, dataset: Dataset) -> Dataset:
     return dataset
 
 
-def assemble(sets: dict[str, dict[str, np.ndarray]], size: int, learned: set[str]) -> Dataset:
+def assemble(sets: dict[str, dict[str, np.ndarray]], size: int, learned: set[str], core: set[str]) -> Dataset:
     """From style -> subject -> large picture to every picture of the recipe.
 
     A style in angle brackets is a concept's: the base model gets no picture of it, nor any of a subject not `learned`.
+    The combinations kept from training are of subjects in `core`, which `learned` includes.
     """
     random = np.random.default_rng(SEED)
     found: list[tuple[Entry, np.ndarray]] = []
@@ -127,24 +132,27 @@ def assemble(sets: dict[str, dict[str, np.ndarray]], size: int, learned: set[str
             if subject not in learned:
                 found.append((Entry(subject, style, "spare"), picture))
                 continue
-            found.append((Entry(subject, style, "plain"), picture))
+            known = subject in core
+            found.append((Entry(subject, style, "plain", known), picture))
             coloured = _recolourings(subject, style, picture, random)
             # One of ten recolourings is kept from training: "a blue apple" is then a combination it has not seen.
-            for made in coloured:
-                (held if random.random() < 0.1 else found).append(made)
+            for entry, turned in coloured:
+                (held if random.random() < 0.1 else found).append((replace(entry, core=known), turned))
             ink, paper = pairs[random.integers(len(pairs))]
             look = f"{ink} outline on {paper}"
-            found.append((Entry(subject, look, "outline"), styles.outline(large, ink, paper, size)))
+            found.append((Entry(subject, look, "outline", known), styles.outline(large, ink, paper, size)))
             ink, paper = pairs[random.integers(len(pairs))]
-            found.append((Entry(subject, f"{ink} print on {paper}", "print"), styles.two_tone(picture, ink, paper)))
+            found.append((Entry(subject, f"{ink} print on {paper}", "print", known), styles.two_tone(picture, ink, paper)))
+    held = [made for made in held if made[0].core]
     chosen = random.permutation(len(held))[:RECOMBINATIONS]
-    found += [(Entry(held[i][0].subject, held[i][0].style, "held"), held[i][1]) for i in chosen]
+    found += [(replace(held[i][0], kind="held"), held[i][1]) for i in chosen]
     for concept in CONCEPTS:
         for subject, large in sets[concept.source].items():
             picture = styles.small(large, size)
             if concept.pair:
                 picture = styles.two_tone(picture, *concept.pair)
-            found.append((Entry(subject, concept.token, "concept" if subject in learned else "spare"), picture))
+            kind = "concept" if subject in learned else "spare"
+            found.append((Entry(subject, concept.token, kind, subject in core), picture))
     return Dataset(np.stack([picture for _, picture in found]), [entry for entry, _ in found])
 
 

@@ -52,8 +52,8 @@ def evaluate(checkpoint: Path, concepts: Path, dataset: Dataset, settings: Setti
     """Render, measure, and leave folder/evaluation.json with sheets of what was rendered beside it."""
     pipe = load(checkpoint)
     random = np.random.default_rng(SEED)
-    plain = dataset.indices("plain")
-    asked = np.sort(random.choice(plain, min(settings.judged_captions, len(plain)), replace=False))
+    core, plain = dataset.indices("plain", core=True), dataset.indices("plain")
+    asked = np.sort(random.choice(core, min(settings.judged_captions, len(core)), replace=False))
     held = dataset.indices("held")
     report = Report(
         captions=_retrieval(pipe, dataset, asked, plain, settings, folder / "evaluation-captions.png"),

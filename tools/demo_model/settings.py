@@ -19,7 +19,9 @@ class Settings:
     text_layers: int = 3
     unet_channels: tuple[int, ...] = (96, 128, 192)
     unet_batch: int = 32
-    unet: Schedule = field(default_factory=lambda: Schedule(steps=9000, rate=1.2e-3))
+    unet: Schedule = field(default_factory=lambda: Schedule(steps=21000, rate=1.2e-3))
+    unet_broad_steps: int = 9000
+    """Steps that show every subject; the others show the core ones alone, which a small model then draws well."""
     concept_batch: int = 32
     concept: Schedule = field(
         default_factory=lambda: Schedule(steps=300, rate=2e-2, warmup=20, ema_decay=0.95, weight_decay=0.0)
@@ -43,6 +45,7 @@ def tiny() -> Settings:
         text_layers=1,
         unet_channels=(8, 16, 16),
         unet_batch=4,
+        unet_broad_steps=2,
         concept_batch=4,
         vae=short,
         unet=short,

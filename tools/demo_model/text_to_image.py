@@ -97,7 +97,8 @@ class Batches:
     """Latents with tokenized captions, drawn at random; the same generator draws the same batch."""
 
     def __init__(self, dataset: Dataset, vae: AutoencoderKL, words: CLIPTokenizer, device: torch.device) -> None:
-        self.pools = {kind: torch.from_numpy(dataset.indices(kind)) for kind in SHARES}
+        self.broad = [torch.from_numpy(dataset.indices(kind)) for kind in SHARES]
+        self.core = [torch.from_numpy(dataset.indices(kind, core=True)) for kind in SHARES]
         pictures = torch.from_numpy(dataset.pictures)
         parts = [encode(vae, to_model(part).to(device)) for part in pictures.split(512)]
         self.latents = torch.cat(parts) * vae.config["scaling_factor"]
@@ -106,10 +107,10 @@ class Batches:
         self.full, self.bare = (tokens_of(words, texts).to(device) for texts in (full, bare))
         self.empty = tokens_of(words, [""]).to(device)
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Scaled latents (count, 4, h, w) and input_ids (count, 77)."""
+    def draw(self, count: int, generator: torch.Generator, *, broad: bool) -> tuple[Tensor, Tensor]:
+        """Scaled latents (count, 4, h, w) and input_ids (count, 77), of every subject or of the core ones alone."""
         kinds = torch.multinomial(torch.tensor(list(SHARES.values())), count, replacement=True, generator=generator)
-        pools = list(self.pools.values())
+        pools = self.broad if broad else self.core
         places = torch.rand(count, generator=generator)
         picked = torch.stack([pools[k][int(u * len(pools[k]))] for k, u in zip(kinds.tolist(), places, strict=True)])
         share = torch.rand(count, generator=generator).to(self.full.device)[:, None]
@@ -148,8 +149,8 @@ def fit(settings: Settings, dataset: Dataset, vae: AutoencoderKL, folder: Path, 
     alphas_cumprod = schedule.alphas_cumprod.to(device)
     pipe = pipeline(models, vae, words)
 
-    def loss(generator: torch.Generator) -> Tensor:
-        latents, ids = batches.draw(settings.unet_batch, generator)
+    def loss(generator: torch.Generator, step: int) -> Tensor:
+        latents, ids = batches.draw(settings.unet_batch, generator, broad=step < settings.unet_broad_steps)
         return noise_loss(models["text_encoder"], models["unet"], latents, ids, alphas_cumprod, generator)
 
     def sample(path: Path) -> None:

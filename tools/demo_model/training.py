@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# loss(step's generator) -> scalar; the generator depends on the seed and the step alone, so a resumed run goes on
+# loss(step's generator, step) -> scalar; the generator depends on the seed and the step alone, so a resumed run goes on
 # exactly where the killed one stopped.
-Loss = Callable[[torch.Generator], Tensor]
+Loss = Callable[[torch.Generator, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def train(
     for step in range(first, schedule.steps):
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate_at(step)
-        value = loss(torch.Generator().manual_seed(seed * 1_000_003 + step))
+        value = loss(torch.Generator().manual_seed(seed * 1_000_003 + step), step)
         value.backward()
         nn.utils.clip_grad_norm_(trained, clip)
         optimizer.step()

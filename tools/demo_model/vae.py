@@ -40,7 +40,7 @@ def fit(settings: Settings, dataset: Dataset, folder: Path, device: torch.device
     pictures = torch.from_numpy(dataset.pictures)
     shown = np.linspace(0, len(pictures) - 1, 20).astype(int)
 
-    def loss(generator: torch.Generator) -> Tensor:
+    def loss(generator: torch.Generator, step: int) -> Tensor:
         picked = torch.randint(len(pictures), (settings.vae_batch,), generator=generator)
         wanted = to_model(pictures[picked]).to(device)
         with torch.autocast(device.type, torch.bfloat16):
