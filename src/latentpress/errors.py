@@ -46,7 +46,7 @@ class BundleError(UsageError):
 
 
 class CheckpointError(UsageError):
-    """A checkpoint folder cannot be read."""
+    """A checkpoint, or a part of one, cannot be read."""
 
 
 class LoraError(UsageError):

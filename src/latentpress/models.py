@@ -73,6 +73,8 @@ def _facts(bundle: Bundle) -> BundleFacts:
         default_size=info.default_size,
         concepts={concept.token: concept.sha256 for concept in info.concepts},
         versions=info.versions,
+        loras=tuple(info.loras),
+        vae=info.vae,
         check=PromptTokenizer(bundle).check,
         zeros_for_no_negative=info.force_zeros_for_empty_prompt,
     )

@@ -7,7 +7,8 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from latentpress.errors import LoraError
-from latentpress.export.lora import fuse_lora, parse_lora
+from latentpress.export.lora import fuse_lora
+from latentpress.export.lora_argument import parse_lora
 from latentpress.export.lora_file import read_lora
 from latentpress.runtime.bundle import file_sha256
 from ldm_names import ldm_unet_key, small_models
@@ -88,7 +89,7 @@ def assert_fused_alike(family: str, file, expected_layers: int | None = None) ->
             changed += not torch.equal(value, original[key])
     assert changed == fused.layers > 10
     assert expected_layers in (None, changed)
-    assert (fused.name, fused.sha256, fused.scale) == (file.name, file_sha256(file), SCALE)
+    assert (fused.source, fused.sha256, fused.scale) == (file.name, file_sha256(file), SCALE)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

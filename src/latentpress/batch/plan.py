@@ -13,6 +13,7 @@ from latentpress.batch.fields import DRAWN
 from latentpress.batch.job import Job, canonical_json, hash_job, request_data
 from latentpress.batch.manifest import Manifest, SheetSpec
 from latentpress.batch.yaml_nodes import Problems, shown
+from latentpress.runtime.bundle import Lora, SeparateVae
 from latentpress.runtime.request import Refiner, RenderRequest
 
 SHEET_NAME = "sheet.png"
@@ -35,6 +36,7 @@ class PromptVerdict(Protocol):
 class BundleFacts:
     """What planning needs to know of a bundle. default_size: (height, width); concepts: token -> sha256 of its file.
 
+    loras and vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any;
     zeros_for_no_negative: no negative prompt is not the empty one; refiners: path as the manifest has it -> its facts;
     refusal: (field, reason) where the bundle, or a refiner, cannot do what a request asks, else None.
     """
@@ -46,6 +48,8 @@ class BundleFacts:
     concepts: Mapping[str, str]
     versions: Mapping[str, str]
     check: Callable[[str], PromptVerdict]
+    loras: tuple[Lora, ...] = ()
+    vae: SeparateVae | None = None
     zeros_for_no_negative: bool = False
     refiners: Mapping[str, "BundleFacts"] = field(default_factory=dict[str, "BundleFacts"])
     refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None

@@ -3,9 +3,7 @@
 Hu et al., arXiv 2106.09685; convolutions as LoCon has them. How files name their layers is `lora_file`'s business.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,7 +12,7 @@ from torch import Tensor, nn
 from latentpress.errors import LoraError
 from latentpress.export.families import TITLES
 from latentpress.export.lora_file import LoraFile, LoraLayer, read_lora
-from latentpress.runtime.bundle import Family, file_sha256
+from latentpress.runtime.bundle import Family, Lora, file_sha256
 
 # The width of the text that a UNet attends to, which every LoRA of its attention shows.
 _WIDTHS: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl", 1280: "sdxl_refiner"}
@@ -32,31 +30,7 @@ _NAMED = {
 }
 
 
-@dataclass(frozen=True)
-class FusedLora:
-    """A LoRA that was fused: its file's name and sha256, the scale it was fused at, how many layers it changed."""
-
-    name: str
-    sha256: str
-    scale: float
-    layers: int
-
-
-def parse_lora(text: str) -> tuple[Path, float]:
-    """FILE[:SCALE], the scale 1 if not given; a file whose name ends like a scale is meant whole. Raises LoraError."""
-    name, colon, tail = text.rpartition(":")
-    if not colon or Path(text).exists():
-        return Path(text), 1.0
-    try:
-        scale = float(tail)
-    except ValueError:
-        return Path(text), 1.0
-    if not math.isfinite(scale) or not name:
-        raise LoraError(f"{text}: the scale {tail} is not a number to fuse at; e.g. {name or 'FILE'}:0.8")
-    return Path(name), scale
-
-
-def fuse_lora(path: Path, scale: float, models: Mapping[str, nn.Module], family: Family) -> FusedLora:
+def fuse_lora(path: Path, scale: float, models: Mapping[str, nn.Module], family: Family) -> Lora:
     """Fuse the LoRA at `path` into `models` (component -> torch model: unet, text_encoder, text_encoder_2), in place.
 
     Every layer is checked before the first is changed. Raises LoraError: the file is damaged, of another method, or does
@@ -70,7 +44,7 @@ def fuse_lora(path: Path, scale: float, models: Mapping[str, nn.Module], family:
             weight = module.weight
             change = (scale * layer.scale) * _product(layer).reshape(weight.shape)
             weight.data = (weight.float() + change.to(weight.device)).to(weight.dtype)
-    return FusedLora(path.name, file_sha256(path), scale, len(targets))
+    return Lora(source=path.name, sha256=file_sha256(path), scale=scale, layers=len(targets))
 
 
 def _target(lora: LoraFile, layer: LoraLayer, models: Mapping[str, nn.Module], family: Family) -> nn.Linear | nn.Conv2d:

@@ -8,11 +8,12 @@ from typing import Any
 from torch import Tensor
 
 from latentpress.errors import CheckpointError
+from latentpress.export.checkpoint import digest_of
 from latentpress.export.components import model_from
 from latentpress.export.families import TITLES
 from latentpress.export.ldm_config import SHAPE_ERRORS, Misfit, misfit, vae_config
 from latentpress.export.weights import read_weights
-from latentpress.runtime.bundle import Family
+from latentpress.runtime.bundle import Family, file_sha256
 
 State = dict[str, Tensor]
 
@@ -38,6 +39,14 @@ def load_vae(path: Path, family: Family) -> Any:
         except SHAPE_ERRORS as error:
             raise CheckpointError(f"{path}: not a VAE of Stable Diffusion or SDXL: {misfit(error)}") from None
     return built(path, "vae", config, state)
+
+
+def vae_sha256(path: Path) -> str:
+    """sha256 of a VAE's file, or of its folder's configuration and weights."""
+    if not path.is_dir():
+        return file_sha256(path)
+    weights = next(path / name for name in _WEIGHTS if (path / name).is_file())
+    return digest_of(path, [path / "config.json", weights])
 
 
 def convert_vae(tensors: Mapping[str, Tensor], family: Family) -> tuple[State, dict[str, Any]]:
