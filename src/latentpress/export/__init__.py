@@ -20,11 +20,13 @@ def export_bundle(
     name: str | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> BundleInfo:
-    """Export the checkpoint `source`, a diffusers folder or one file, with `concepts` baked in, to the bundle folder `output`.
+    """Export the checkpoint `source`, a diffusers folder or one file, to the bundle folder `output`, `concepts` baked in.
 
     vae: a separate VAE, a folder or a file; loras: files to fuse and their scales, in order; family: what the checkpoint
     must be; prediction_type: what its UNet predicts, where that is not told or guessed rightly. docs/checkpoints.md has
-    the formats. name: what bundle.json calls it, by default the folder's name or the file's stem. report: gets one line per stage.
+    the formats. name: what bundle.json calls it, by default the folder's name or the file's stem. report: gets one line
+    per stage.
+
     Nothing appears at `output` unless every graph agrees with torch. Raises UsageError and its kinds.
     """
     from latentpress.export.pipeline import run_export

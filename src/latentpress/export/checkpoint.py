@@ -27,8 +27,8 @@ def check_checkpoint(folder: Path) -> None:
     """Look at `folder` without loading it; raises CheckpointError for what is missing, foreign or cut short."""
     if not folder.is_dir():
         raise CheckpointError(
-            f"{folder}: no such file or folder; give a checkpoint's folder in the diffusers layout, its .safetensors or .ckpt file, "
-            "or `demo`"
+            f"{folder}: no such file or folder; give a checkpoint's folder in the diffusers layout, its .safetensors or "
+            ".ckpt file, or `demo`"
         )
     index = _read_json(folder / INDEX)
     found = index.get("_class_name")
