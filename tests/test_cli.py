@@ -57,7 +57,8 @@ def test_plan_and_status_import_no_engine(two):
     code = (
         "import sys\nfrom latentpress.cli import run_cli\n"
         "codes = run_cli(['plan', sys.argv[1]]), run_cli(['status', sys.argv[1]])\n"
-        "heavy = sorted({name.split('.')[0] for name in sys.modules} & {'diffusers', 'onnxruntime', 'cv2'})\n"
+        "heavy = {'torch', 'transformers', 'diffusers', 'onnxruntime', 'cv2'}\n"
+        "heavy = sorted({name.split('.')[0] for name in sys.modules} & heavy)\n"
         "print(codes, heavy, file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, two], capture_output=True, text=True, check=True)
