@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 import typer
 
 from latentpress import __version__
-from latentpress.errors import LatentpressError, ManifestError, UsageError
+from latentpress.errors import LatentpressError, ManifestError, UsageError, shown
 
 if TYPE_CHECKING:
     from latentpress.batch.manifest import Manifest
@@ -269,7 +269,6 @@ def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Mo
 
 def _one_of(option: str, text: str | None, kind: Any) -> Any:
     """`text` if it is None or one of the values of the Literal `kind`; raises UsageError."""
-    from latentpress.batch.yaml_nodes import shown
 
     if text is not None and text not in get_args(kind):
         raise UsageError(f"{option} {shown(text)} is unknown; it must be one of {', '.join(get_args(kind))}")

@@ -67,3 +67,13 @@ class OutputLocked(LatentpressError):
     """Another process renders into the same output folder."""
 
     exit_code = 75
+
+
+def shown(text: str) -> str:
+    """`text` quoted, short enough for one line of a message."""
+    return repr(short(text))
+
+
+def short(text: str) -> str:
+    """`text`, cut to 60 characters."""
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -12,12 +12,14 @@ from latentpress.export.concepts import _add_tokens
 from latentpress.export.families import write_clip_tokenizer
 from latentpress.runtime.clip_tokenizer import ClipTokenizer
 
-WORDS = (
+SAMPLES = (
     "a photo of the cat's DON'T I'll we've he'd l'été naïve ﬁne ½ ² 12345 3d x2 _under_score --dash-- (in:1.2) [x|y] "
     "!! ! !!! <|endoftext|> <|ENDOFTEXT|> <|startoftext|> <line-art> <Line-Art> <line-art>_1 xbirb birb birbs birb_1 "
     "café cafe\u0301 İstanbul STRASSE ẞ ǆ 北京 東京タワー 한국어 العربية हिन्दी ไทย 👩‍👩‍👧 🎨 "
-    "\u200b \ufeff \u00ad \ufffd \x00 \x07 \ud7a3 … “quoted” ’s ‘t \u3000 \u2028 \u0085 \xa0 \t \n Ω ℃ ㍿ 𝒳 𠀀 \U0002f800 supercalifragilistic"
-).split(" ")  # noqa: SIM905
+    "\u200b \ufeff \u00ad \ufffd \x00 \x07 \ud7a3 … “quoted” ’s ‘t \u3000 \u2028 \u0085 \xa0 \t \n Ω ℃ ㍿ 𝒳 𠀀 "
+    "\U0002f800 supercalifragilistic"
+)
+WORDS = SAMPLES.split(" ")
 TEXT = st.lists(
     st.one_of(
         st.sampled_from(WORDS),

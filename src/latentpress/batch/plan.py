@@ -12,7 +12,8 @@ from latentpress.batch.draft import Draft
 from latentpress.batch.fields import DRAWN
 from latentpress.batch.job import Job, canonical_json, hash_job, request_data
 from latentpress.batch.manifest import Manifest, SheetSpec
-from latentpress.batch.yaml_nodes import Problems, shown
+from latentpress.batch.yaml_nodes import Problems
+from latentpress.errors import short, shown
 from latentpress.runtime.bundle import Lora, SeparateVae
 from latentpress.runtime.request import Refiner, RenderRequest
 
@@ -173,7 +174,7 @@ def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Probl
                 over = verdict.tokens - verdict.limit
                 warnings.setdefault(
                     f"{draft.prompt_place}: warning: the prompt is {verdict.tokens} tokens long, {over} over the "
-                    f"limit of {verdict.limit}; this is cut off: {verdict.cut!r}"
+                    f"limit of {verdict.limit}; this is cut off: {shown(verdict.cut)}"
                 )
             for marker in ("\nNegative prompt:", "\nSteps:"):
                 if marker in text:
@@ -196,7 +197,7 @@ def _check_unknown(draft: Draft, verdict: PromptVerdict, bundle: BundleFacts, pr
         known = ", ".join(bundle.concepts) or "none"
         problems.add(
             draft.prompt_place,
-            f"{token} in the prompt looks like a concept, but the bundle has none of that name; "
+            f"{short(token)} in the prompt looks like a concept, but the bundle has none of that name; "
             f"name its file under `concepts`, or use one of: {known}",
         )
 
@@ -216,4 +217,4 @@ def _check_collisions(manifest: Manifest, jobs: Sequence[Job], problems: Problem
         output = str(job.output)
         other = first.setdefault(names.collision_key(output), job)
         if other is not job:
-            problems.add(place, f"{other.title} and {job.title} both have the output name {output!r}; {way_out}")
+            problems.add(place, f"{other.title} and {job.title} both have the output name {shown(output)}; {way_out}")
