@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
+from latentpress.errors import short, shown
+
 BUILT_IN = ("id", "index", "hash")
 OWN_FOLDER = ".latentpress"
 TEMP_PREFIX = ".latentpress-tmp-"
