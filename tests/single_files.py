@@ -4,6 +4,7 @@ import functools
 import json
 
 import diffusers
+import torch
 from safetensors.torch import save_file
 from transformers import CLIPTokenizer
 
@@ -27,14 +28,60 @@ SMALL = {"modelspec.resolution": "128x128"}
 
 @functools.cache
 def _vae():
-    return small_models("sd1", vocabulary=1000, seed=9)["vae"]
+    """An autoencoder whose pictures have contrast."""
+    vae = small_models("sd1", vocabulary=1000, seed=9)["vae"]
+    latents = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1)) / 0.18215
+    with torch.no_grad():
+        picture = vae.decode(latents).sample
+        spread = picture.std((0, 2, 3))
+        out = vae.decoder.conv_out
+        out.bias.copy_((out.bias - picture.mean((0, 2, 3))) * 0.4 / spread)
+        out.weight.mul_((0.4 / spread)[:, None, None, None])
+    return vae
 
 
-def models_of(family, seed=0):
+def models_of(family):
     """component -> torch model; all share an autoencoder, whose graphs are slow to trace."""
-    models = small_models(family, seed=seed)
+    models = small_models(family)
     models["vae"].load_state_dict(_vae().state_dict())
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        for name, model in models.items():
+            if name.startswith("text_encoder"):
+                _make_words_tell(model)
+        _make_text_show(models["unet"])
     return models
+
+
+def _make_words_tell(encoder):
+    """Fresh weights of CLIP hardly mix tokens; these make a word change those after it, and the pooled output."""
+    width = encoder.config.hidden_size
+    for layer in encoder.text_model.encoder.layers:
+        for part, gain in (("v_proj", 1), ("out_proj", 1), ("q_proj", 2), ("k_proj", 2)):
+            weight = getattr(layer.self_attn, part).weight
+            weight.copy_(gain * torch.randn_like(weight) / width**0.5)
+    if hasattr(encoder, "text_projection"):
+        encoder.text_projection.weight.copy_(torch.randn_like(encoder.text_projection.weight) / width**0.5)
+
+
+def _make_text_show(unet):
+    """Sharp attention to large values, so that one word among 77 shows, and a prediction of unit size."""
+    for name, module in unet.named_modules():
+        if name.endswith("attn2"):
+            module.to_q.weight.mul_(4)
+            module.to_v.weight.mul_(4)
+            module.to_out[0].weight.mul_(2)
+    added = None
+    if unet.config.addition_embed_type:
+        unet.add_embedding.linear_1.weight.mul_(4)
+        unet.add_embedding.linear_2.weight.mul_(4)
+        wide, each = unet.config.projection_class_embeddings_input_dim, unet.config.addition_time_embed_dim
+        pooled = 128
+        added = {"text_embeds": torch.randn(2, pooled), "time_ids": torch.full((2, (wide - pooled) // each), 64.0)}
+    states = torch.randn(2, 77, unet.config.cross_attention_dim)
+    free = unet(torch.randn(2, 4, 8, 8), torch.tensor([100.0, 800.0]), states, added_cond_kwargs=added).sample
+    unet.conv_out.weight.div_(free.std())
+    unet.conv_out.bias.zero_()
 
 
 def save_single(path, family, models):

@@ -140,7 +140,7 @@ OVERLONG = (
     f'defaults: {{prompt: "a {{{LONG}}}"}}\n',
     f"{P}matrix: {{{LONG}: []}}\n",
     f"{P}matrix: {{{LONG}: [[1]]}}\n",
-    f"{P}matrix: {{one: [{{label: a, value: {{{LONG}: 1}}}}]}}\n",
+    f"{P}matrix: {{one: [{{label: a, value: b, {LONG}: 1}}]}}\n",
     f"{P}matrix: {{one: [a], exclude: [{{{LONG}: b}}]}}\n",
     f"{P}concepts: {{{LONG}: {{}}}}\n",
     f"{P}concepts: {{<x>: {{file: a, sha256: {LONG}}}}}\n",
