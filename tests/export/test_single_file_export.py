@@ -83,14 +83,16 @@ def test_a_ckpt_with_a_separate_vae_draws_with_it(tmp_path):
 def concepts(folder):
     """A concept file in every format, each with its token and its (n, 64) vectors."""
     generator = torch.Generator().manual_seed(4)
-    rows = {name: torch.randn(2, 64, generator=generator) * 0.3 for name in ("old", "new", "tool", "bare", "<lib>")}
-    a1111 = {"string_to_token": {"*": 265}, "string_to_param": {"*": rows["old"]}, "name": "old", "step": 9}
+    rows = {
+        name: torch.randn(2, 64, generator=generator) * 0.3 for name in ("zzold", "zznew", "zztool", "zzbare", "<lib>")
+    }
+    a1111 = {"string_to_token": {"*": 265}, "string_to_param": {"*": rows["zzold"]}, "name": "zzold", "step": 9}
     torch.save(a1111, folder / "old.pt")
-    save_file({"new": rows["new"]}, folder / "learned_embeds.safetensors")
-    save_file({"emb_params": rows["tool"]}, folder / "tool.safetensors")
-    torch.save(rows["bare"], folder / "bare.pt")
+    save_file({"zznew": rows["zznew"]}, folder / "learned_embeds.safetensors")
+    save_file({"emb_params": rows["zztool"]}, folder / "zztool.safetensors")
+    torch.save(rows["zzbare"], folder / "zzbare.pt")
     torch.save({"<lib>": rows["<lib>"]}, folder / "lib.bin")
-    names = ("old.pt", "learned_embeds.safetensors", "tool.safetensors", "bare.pt", "lib.bin")
+    names = ("old.pt", "learned_embeds.safetensors", "zztool.safetensors", "zzbare.pt", "lib.bin")
     return dict(zip(rows, [folder / name for name in names], strict=True)), rows
 
 
@@ -119,7 +121,7 @@ def test_sdxl_concepts_of_both_namings_draw_what_diffusers_draws(tmp_path):
     models = models_of("sdxl")
     path = save_single(tmp_path / "model.safetensors", "sdxl", models)
     generator = torch.Generator().manual_seed(4)
-    named = {"birb": ("clip_l", "clip_g"), "duck": ("text_encoders_0", "text_encoders_1")}
+    named = {"zzbirb": ("clip_l", "clip_g"), "zzduck": ("text_encoders_0", "text_encoders_1")}
     pairs = {name: [torch.randn(2, width, generator=generator) * 0.3 for width in (64, 128)] for name in named}
     for name, keys in named.items():
         save_file(dict(zip(keys, pairs[name], strict=True)), tmp_path / f"{name}.safetensors")
@@ -132,15 +134,14 @@ def test_sdxl_concepts_of_both_namings_draw_what_diffusers_draws(tmp_path):
             pipeline.load_textual_inversion(rows, token=name, text_encoder=encoder, tokenizer=tokenizer)
     # transformers pools at the highest id where a config says eos_token_id 2, and a concept's id is higher than the end's.
     pipeline.text_encoder_2.text_model.eos_token_id = pipeline.tokenizer_2.eos_token_id
-    prompt = "a birb and a duck"
+    prompt = "a zzbirb and a zzduck"
     found = rendered(tmp_path / "bundle", prompt)
     assert psnr(found, drawn(pipeline, prompt)) >= BOUND
     for name in named:
         assert psnr(found, drawn(pipeline, prompt.replace(name, "mouse"))) < BOUND
 
 
-def test_a_vae_and_the_file_are_named_and_the_vae_is_the_checkpoints(tmp_path):
-    """The same weights and nothing else: a bundle differs by what it was given."""
+def test_the_same_vae_given_apart_is_another_bundle_of_the_same_files(tmp_path):
     models = models_of("sd1")
     path = save_single(tmp_path / "model.safetensors", "sd1", models)
     models["vae"].save_pretrained(tmp_path / "vae")
