@@ -1,5 +1,7 @@
 """Small random checkpoints and bundles of every family, made once per test process, and diffusers' pipelines on them."""
 
+import contextlib
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,24 +51,38 @@ _first = {}
 
 def export(folder: Path, **shape) -> Exported:
     """A checkpoint of `shape` and its bundle. All share one autoencoder, whose graphs are traced once: that is slow."""
-    from latentpress.export import export_bundle, pipeline
+    from latentpress.export import export_bundle
     from latentpress.export.random_checkpoint import build_checkpoint
-
-    def traced(graph, work):
-        if not graph.name.startswith("vae"):
-            return trace(graph, work)
-        if graph.name not in _first:
-            _first[graph.name] = trace(graph, work).read_bytes()
-        (work / f"{graph.name}.onnx").write_bytes(_first[graph.name])
-        return work / f"{graph.name}.onnx"
 
     checkpoint = build_checkpoint(folder / "checkpoint", width=16, hidden=32, size=64, seed=3, **shape)
     (checkpoint / _VAE).write_bytes(_first.setdefault(_VAE, (checkpoint / _VAE).read_bytes()))
-    trace = pipeline.trace
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "trace", traced)
+    with shared_traces():
         export_bundle(checkpoint, folder / "bundle", report=lambda line: None)
     return Exported(checkpoint, folder / "bundle")
+
+
+@contextlib.contextmanager
+def shared_traces():
+    """Exports here trace each model once: the same weights, to the bit, make the same graph. Tracing is slow."""
+    from latentpress.export import pipeline
+
+    trace = pipeline.trace
+
+    def traced(graph, work):
+        plain = {key: value for key, value in vars(graph.module).items() if isinstance(value, bool | int)}
+        digest = hashlib.sha256(f"{graph.name} {graph.outputs} {plain}".encode())
+        for name, tensor in sorted(graph.module.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode() + tensor.contiguous().numpy().tobytes())
+        key = digest.hexdigest()
+        if key not in _first:
+            _first[key] = trace(graph, work).read_bytes()
+            assert not list(work.glob("*.data")), "a small graph keeps its weights inside"
+        (work / f"{graph.name}.onnx").write_bytes(_first[key])
+        return work / f"{graph.name}.onnx"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "trace", traced)
+        yield
 
 
 def picture_file(folder: Path, name: str = "picture.png", size=(72, 80)) -> ImageFile:

@@ -57,7 +57,8 @@ def test_plan_and_status_import_no_engine(two):
     code = (
         "import sys\nfrom latentpress.cli import run_cli\n"
         "codes = run_cli(['plan', sys.argv[1]]), run_cli(['status', sys.argv[1]])\n"
-        "heavy = sorted({name.split('.')[0] for name in sys.modules} & {'diffusers', 'onnxruntime', 'cv2'})\n"
+        "heavy = {'torch', 'transformers', 'diffusers', 'onnxruntime', 'cv2'}\n"
+        "heavy = sorted({name.split('.')[0] for name in sys.modules} & heavy)\n"
         "print(codes, heavy, file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, two], capture_output=True, text=True, check=True)
@@ -121,7 +122,7 @@ def test_concepts_of_the_manifest_are_baked_into_a_cached_copy(two, assets, tmp_
     assert json.loads(capsys.readouterr().out)["plan_hash"] == first["plan_hash"]
     two.write_text(text.replace("{<new>: new.bin}", "{<old>: new.bin}"))
     assert run_cli(["plan", str(two)]) == 2
-    assert f"{two}:4:19: concept file {tmp_path / 'new.bin'} teaches <new>, not <old>" in capsys.readouterr().err
+    assert f"{two}:4:19: {tmp_path / 'new.bin'}: teaches <new>, not <old>" in capsys.readouterr().err
 
 
 def test_concepts_list(assets, capsys):

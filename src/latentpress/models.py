@@ -73,6 +73,8 @@ def _facts(bundle: Bundle) -> BundleFacts:
         default_size=info.default_size,
         concepts={concept.token: concept.sha256 for concept in info.concepts},
         versions=info.versions,
+        loras=tuple(info.loras),
+        vae=info.vae,
         check=PromptTokenizer(bundle).check,
         zeros_for_no_negative=info.force_zeros_for_empty_prompt,
     )
@@ -117,13 +119,8 @@ def _add(bundle: Path, concepts: Sequence[ConceptFile]) -> None:
     problems: list[str] = []
     for concept in concepts:
         try:
-            info = add_concepts(bundle, [concept.path])
+            add_concepts(bundle, [concept.path], {concept.path: concept.token})
         except ConceptError as error:
             problems.append(f"{concept.place}: {error}")
-            continue
-        taught = [baked.token for baked in info.concepts if baked.sha256 == concept.sha256]
-        if concept.token not in taught:
-            names = ", ".join(taught) or "nothing"
-            problems.append(f"{concept.place}: concept file {concept.path} teaches {names}, not {concept.token}")
     if problems:
         raise ManifestError(problems)

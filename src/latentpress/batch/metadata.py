@@ -24,14 +24,14 @@ def text_chunks(job: Job, bundle: BundleFacts) -> dict[str, str]:
     negative = job.request.negative_prompt or ""
     used |= {token: digest for token, digest in bundle.concepts.items() if token in negative}
     own: dict[str, object] = {
-        "bundle": {"name": bundle.name, "sha256": bundle.hash, "source_sha256": bundle.source_sha256},
+        "bundle": _bundle_data(bundle),
         "concepts": used,
         "job_hash": job.job_hash,
         "request": request_data(job.request),
         "versions": {**bundle.versions, "latentpress": __version__},
     }
     if (refiner := _refiner(job, bundle)) is not None:
-        own["refiner"] = {"name": refiner.name, "sha256": refiner.hash, "source_sha256": refiner.source_sha256}
+        own["refiner"] = _bundle_data(refiner)
     return {"parameters": a1111_parameters(job, bundle), "latentpress": canonical_json(own)}
 
 
@@ -49,6 +49,11 @@ def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
         "Model hash": bundle.source_sha256[:10],
         "Model": bundle.name,
     }
+    if bundle.vae:
+        pairs |= {"VAE": bundle.vae.source, "VAE hash": bundle.vae.sha256[:10]}
+    if bundle.loras:
+        # Fused, so not in the prompt, where A1111 has them: FILE SCALE [HASH] each.
+        pairs["LoRA"] = " + ".join(f"{lora.source} {lora.scale:g} [{lora.sha256[:10]}]" for lora in bundle.loras)
     # A1111 counts the layer it stops at, from 1; the others are keys of its own and of its extensions.
     if request.clip_skip:
         pairs["Clip skip"] = str(request.clip_skip + 1)
@@ -68,6 +73,15 @@ def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
     pairs["Version"] = f"latentpress {__version__}"
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
     return f"{request.prompt}{negative}\n" + ", ".join(f"{key}: {_value(text)}" for key, text in pairs.items())
+
+
+def _bundle_data(bundle: BundleFacts) -> dict[str, object]:
+    data: dict[str, object] = {"name": bundle.name, "sha256": bundle.hash, "source_sha256": bundle.source_sha256}
+    if bundle.loras:
+        data["loras"] = [{"source": lora.source, "sha256": lora.sha256, "scale": lora.scale} for lora in bundle.loras]
+    if bundle.vae:
+        data["vae"] = {"source": bundle.vae.source, "sha256": bundle.vae.sha256}
+    return data
 
 
 def _refiner(job: Job, bundle: BundleFacts) -> BundleFacts | None:

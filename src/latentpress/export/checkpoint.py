@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ COMPONENTS = {
 def check_checkpoint(folder: Path) -> None:
     """Look at `folder` without loading it; raises CheckpointError for what is missing, foreign or cut short."""
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder; give a checkpoint in the diffusers folder layout, or `demo`")
+        raise CheckpointError(
+            f"{folder}: no such file or folder; give a checkpoint's folder in the diffusers layout, its .safetensors or "
+            ".ckpt file, or `demo`"
+        )
     index = _read_json(folder / INDEX)
     found = index.get("_class_name")
     if found not in PIPELINES:
@@ -102,9 +106,13 @@ def _load(folder: Path, kind: Any) -> Any:
 
 def source_sha256(folder: Path) -> str:
     """One sha256 over the names and contents of the checkpoint's configs, tokenizer files and weights."""
-    digest = hashlib.sha256()
     parts = sorted(needed_components(_read_json(folder / INDEX)))
-    files = [folder / INDEX, *(file for part in parts for file in sorted((folder / part).iterdir()))]
+    return digest_of(folder, [folder / INDEX, *(file for part in parts for file in sorted((folder / part).iterdir()))])
+
+
+def digest_of(folder: Path, files: Iterable[Path]) -> str:
+    """One sha256 over the names, relative to `folder`, and the contents of those `files` that are files."""
+    digest = hashlib.sha256()
     for file in files:
         if file.is_file():
             digest.update(f"{file.relative_to(folder).as_posix()}\0{file_sha256(file)}\n".encode())

@@ -5,7 +5,7 @@ A loader (a folder, a single file) hands `assemble` its torch models by componen
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from latentpress.errors import CheckpointError
@@ -171,6 +171,19 @@ def assemble(
         force_zeros_for_empty_prompt=xl and bool(settings.get("force_zeros_for_empty_prompt", True)),
         requires_aesthetics_score=aesthetics,
     )
+
+
+def with_vae(where: str, parts: Components, vae: Any) -> Components:
+    """`parts` with the torch model `vae`, read from `where`, instead of their own. Raises CheckpointError."""
+    _check_vae(where, vae.config)
+    return replace(parts, vae=vae.float().eval())
+
+
+def with_prediction(where: str, parts: Components, prediction_type: str) -> Components:
+    """`parts` whose UNet predicts what was asked for, whatever the scheduler's config says. Raises CheckpointError."""
+    scheduler = {**parts.scheduler, "prediction_type": prediction_type}
+    _check_scheduler(where, scheduler)
+    return replace(parts, scheduler=scheduler)
 
 
 def _family(xl: bool, texts: tuple[TextPart, ...], unet: Any) -> Family:

@@ -22,13 +22,15 @@ from latentpress.runtime.bundle import BundleInfo, Concept, TextEncoderInfo, ope
 VECTORS = "concepts.safetensors"
 
 
-def add_concepts(bundle_path: Path, files: Sequence[Path]) -> BundleInfo:
+def add_concepts(bundle_path: Path, files: Sequence[Path], tokens: Mapping[Path, str] | None = None) -> BundleInfo:
     """Bake the concept `files` into the bundle at `bundle_path`, which is replaced as a whole or left as it was.
 
-    Raises ConceptError (a file, a token taken twice) and BundleError (the bundle is damaged).
+    tokens: what prompts call the concept of a file (see read_concept), where that was said. Raises ConceptError (a
+    file, a token taken twice) and BundleError (the bundle is damaged).
     """
     bundle = open_bundle(Path(bundle_path))
-    read = [read_concept(path, encoders=bundle.info.text_encoders) for path in files]
+    named = tokens or {}
+    read = [read_concept(path, encoders=bundle.info.text_encoders, token=named.get(path)) for path in files]
     with workspace(bundle.path) as work:
         for name in bundle.info.files:
             target = work / name

@@ -1,4 +1,4 @@
-"""The export from beginning to end: load, trace, compare with torch, bake concepts, publish."""
+"""The export from beginning to end: load, fuse, trace, compare with torch, bake concepts, publish."""
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -7,13 +7,13 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 import latentpress
-from latentpress.export.checkpoint import load_components, source_sha256
 from latentpress.export.components import Components, TextPart
 from latentpress.export.concept_file import read_concept
 from latentpress.export.concepts import bake
 from latentpress.export.graphs import build_graphs
 from latentpress.export.parity import check_parity, require_parity
 from latentpress.export.publish import check_output, hash_files, publish, workspace, write_info
+from latentpress.export.source import Loaded, Source, load_source
 from latentpress.export.trace import quiet, trace
 from latentpress.runtime.bundle import FORMAT_VERSION, BundleInfo, Concept, Parity, TextEncoderInfo
 
@@ -21,15 +21,17 @@ PACKAGES = ("torch", "onnx", "diffusers", "transformers")
 
 
 def run_export(
-    source: Path, output: Path, files: Sequence[Path], *, name: str | None, report: Callable[[str], None]
+    source: Source, output: Path, files: Sequence[Path], *, name: str | None, report: Callable[[str], None]
 ) -> BundleInfo:
     """See `latentpress.export.export_bundle`."""
     check_output(output)
     with quiet():
-        parts = load_components(source)
+        loaded = load_source(source)
+    for note in loaded.notes:
+        report(note)
+    parts = loaded.parts
     encoders = [_encoder_info(part) for part in parts.texts]
     concepts = [read_concept(path, encoders=encoders) for path in files]
-    digest = source_sha256(source)
     parity: list[Parity] = []
     with workspace(output) as work:
         for graph in build_graphs(parts):
@@ -45,7 +47,7 @@ def run_export(
         baked = bake(work, concepts, encoders)
         for concept in baked:
             report(f"concept {concept.token}: {len(concept.token_ids)} vector(s) from {concept.source}")
-        info = _info(parts, encoders, name or source.resolve().name, digest, hash_files(work), baked, parity)
+        info = _info(loaded, encoders, name or loaded.name, hash_files(work), baked, parity)
         write_info(work, info)
         publish(work, output)
     return info
@@ -81,21 +83,21 @@ def _encoder_info(part: TextPart) -> TextEncoderInfo:
 
 
 def _info(
-    parts: Components,
+    loaded: Loaded,
     encoders: list[TextEncoderInfo],
     name: str,
-    digest: str,
     files: dict[str, str],
     concepts: list[Concept],
     parity: list[Parity],
 ) -> BundleInfo:
+    parts = loaded.parts
     side = parts.latent_size * parts.vae_scale_factor
     config = {key: value for key, value in parts.vae.config.items() if key != "_name_or_path"}
     return BundleInfo(
         format_version=FORMAT_VERSION,
         name=name,
         family=parts.family,
-        source_sha256=digest,
+        source_sha256=loaded.sha256,
         files=files,
         scheduler=parts.scheduler,
         vae_config=config,
@@ -112,6 +114,8 @@ def _info(
         requires_aesthetics_score=parts.requires_aesthetics_score,
         prediction_type=str(parts.scheduler.get("prediction_type", "epsilon")),
         concepts=concepts,
+        loras=loaded.loras,
+        vae=loaded.vae,
         parity=parity,
         versions=versions(),
     )

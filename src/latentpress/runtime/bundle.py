@@ -26,6 +26,7 @@ FORMAT_VERSION = 2
 MANIFEST_NAME = "bundle.json"
 
 Family = Literal["sd1", "sd2", "sdxl", "sdxl_refiner"]
+PredictionType = Literal["epsilon", "v_prediction"]
 
 
 class Concept(BaseModel):
@@ -36,6 +37,24 @@ class Concept(BaseModel):
     token_ids: list[int]
     sha256: str
     source: str
+
+
+class Lora(BaseModel):
+    """A LoRA fused into the bundle's weights at `scale`: its file's name and sha256, and how many layers it changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: str
+    sha256: str
+    scale: float
+    layers: int
+
+
+class SeparateVae(BaseModel):
+    """The VAE that replaced the checkpoint's own: its file's or folder's name and sha256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: str
+    sha256: str
 
 
 class Parity(BaseModel):
@@ -79,7 +98,8 @@ class BundleInfo(BaseModel):
 
     cross_attention_dim: width of encoder_hidden_states, the text encoders' widths added up; unet_in_channels: 4, or 9
     for an inpainting model; force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not "" encoded;
-    requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size.
+    requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
+    order they were fused; vae: None where the checkpoint's own was kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,6 +123,8 @@ class BundleInfo(BaseModel):
     requires_aesthetics_score: bool
     prediction_type: str
     concepts: list[Concept]
+    loras: list[Lora] = Field(default_factory=list[Lora])
+    vae: SeparateVae | None = None
     parity: list[Parity]
     versions: dict[str, str]
 

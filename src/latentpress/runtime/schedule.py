@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentpress.errors import UsageError
+from latentpress.errors import UsageError, shown
 
 Float = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def canonical_sampler(name: str) -> str:
         return key
     near = difflib.get_close_matches(key, [*SAMPLERS, *_ALIASES], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UsageError(f"sampler {name!r} is unknown; {hint}known are {', '.join(SAMPLERS)}")
+    raise UsageError(f"sampler {shown(name)} is unknown; {hint}known are {', '.join(SAMPLERS)}")
 
 
 @dataclass(frozen=True)
