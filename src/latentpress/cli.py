@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from latentpress import __version__
+from latentpress.bench.command import bench_command
 from latentpress.errors import LatentpressError, ManifestError, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
 app.add_typer(concepts_app, name="concepts")
+app.command("bench")(bench_command)
 
 # A drawn seed fits 32 bits, as the seeds of other tools do, so that it can be carried over to them.
 SEED_BITS = 32
@@ -116,7 +118,9 @@ def status_command(manifest: ManifestArgument, output: OutputOption = None, as_j
 def render_command(
     manifest: ManifestArgument,
     output: OutputOption = None,
-    batch_rows: Annotated[int, typer.Option(min=2, max=1024, help="Rows the UNet takes at once.")] = 8,
+    batch_rows: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Rows the UNet takes at once; default what is fastest here.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,6 +133,7 @@ def render_command(
     from latentpress.batch.run import Summary, render
     from latentpress.batch.sheet import make_sheet
     from latentpress.batch.status import plan_status
+    from latentpress.models import cache_dir
 
     read, plan, folder, models = _planned(manifest, output)
     with locked(folder), Ledger(ledger_path(folder)) as ledger:
@@ -138,11 +143,17 @@ def render_command(
         left = (*pending.missing, *pending.failed)
         check_space(left, folder)
         if left:
+            from latentpress.runtime.bucket import DEFAULT_ROWS, choose_rows
             from latentpress.runtime.render import Renderer
 
             renderer = Renderer(
-                models.bundle, batch_rows=batch_rows, threads=threads, refiners=tuple(models.refiners.values())
+                models.bundle,
+                batch_rows=batch_rows or DEFAULT_ROWS,
+                threads=threads,
+                refiners=tuple(models.refiners.values()),
             )
+            if batch_rows is None:
+                typer.echo(choose_rows(renderer, [job.request for job in left], cache_dir(), threads), err=True)
             summary = render(plan, renderer, folder, ledger, progress_for(sys.stderr))
         else:
             ledger.begin(plan)

@@ -5,16 +5,18 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from latentpress.bench.ceiling import Ceiling
 from latentpress.bench.flops import Shape, graph_flops, spread
+from latentpress.errors import EnvironmentFailure
 from latentpress.runtime.bundle import Bundle
+from latentpress.runtime.decode import MICRO_BATCH
+from latentpress.runtime.limits import Limits
+from latentpress.runtime.memory import is_out_of_memory
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.session import Array, Session
+from latentpress.runtime.trial import trial_inputs
 
 PROMPT = "a photograph of a red kite over the sea, number {number}"
 
@@ -38,40 +40,55 @@ class Timing:
 
 @dataclass(frozen=True)
 class Throughput:
-    """Whole renders at one bucket: images per second, and the share of the time spent outside the UNet, 0..1."""
+    """Whole renders at one bucket: images per second, and the share of the time spent outside the UNet, 0..1.
+
+    peak_memory: bytes this process has held at most by the end of them.
+    """
 
     rows: int
     images: int
     images_per_second: float
     outside_unet: float
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What `latentpress bench` found; peak_memory: bytes this process held at most; size: (height, width)."""
-
-    bundle: str
-    provider: str
-    size: tuple[int, int]
-    sampler: str
-    steps: int
-    guidance_scale: float
-    ceiling: Ceiling | None
-    components: list[Timing]
-    throughput: list[Throughput]
     peak_memory: int
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """What `latentpress bench` found.
+
+    threads: of the engines, None for all cores; size: (height, width); repeats: timed calls of each component;
+    peak_memory: bytes this process held at most; peak_device_memory: bytes in use on the GPU, by all processes, at
+    most, None on a CPU; notes: what was left out, and why.
+    """
+
+    bundle: str
+    bundle_hash: str
+    provider: str
+    device: str
+    threads: int | None
+    size: tuple[int, int]
+    sampler: str
+    steps: int
+    guidance_scale: float
+    repeats: int
+    ceiling: Ceiling | None
+    components: list[Timing]
+    throughput: list[Throughput]
+    peak_memory: int
+    peak_device_memory: int | None
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class Workload:
-    """What is rendered, and how long each component is timed at most, in seconds."""
+    """What is rendered, and how many calls of each component are timed."""
 
     height: int
     width: int
     sampler: str
     steps: int
     guidance_scale: float
-    seconds: float
+    repeats: int
 
 
 def run_benchmark(
@@ -80,34 +97,62 @@ def run_benchmark(
     buckets: Sequence[int],
     *,
     sessions: Mapping[str, Session],
+    device: str,
     ceiling: Ceiling | None,
+    threads: int | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Benchmark:
-    """Measure `bundle` on `sessions`, its opened components; buckets: the numbers of UNet rows tried.
+    """Measure `bundle` on `sessions`, its opened components; buckets: the numbers of UNet rows tried, rising.
 
-    `report` hears what is being measured.
+    `report` hears what is being measured. A bucket that does not fit into memory is noted, and larger ones are not tried;
+    raises EnvironmentFailure where the first does not fit.
     """
     components: list[Timing] = []
-    for component, rows, inputs in _calls(bundle, work, buckets):
-        report(f"{component}, {rows} rows")
-        session = sessions[component]
-        seconds = _timed(lambda session=session, inputs=inputs: session.run(inputs), work.seconds)
-        components.append(_timing(bundle, component, rows, inputs, seconds, ceiling))
     throughput: list[Throughput] = []
+    notes: list[str] = []
+    gpu_memory = [used for used in (device_memory(),) if used is not None]
+    refusal = Limits(bundle.info, {}).refusal(requests(work, 1)[0][1])
+    if refusal:
+        notes.append(f"no whole renders: {refusal[1]}")
+    unet = _Metered(sessions["unet"])
+    renderer = None if refusal else Renderer(bundle, sessions={**sessions, "unet": unet})
     for rows in buckets:
-        report(f"whole renders, {rows} rows")
-        throughput.append(_throughput(bundle, sessions, work, rows))
+        try:
+            for component, inputs in _calls(bundle, work, rows):
+                if any(timing.component == component and timing.rows == _rows(inputs) for timing in components):
+                    continue
+                report(f"{component}, {_rows(inputs)} rows")
+                components.append(_timing(bundle, component, sessions[component], inputs, work.repeats, ceiling))
+            if renderer is not None:
+                report(f"whole renders, {rows} rows")
+                throughput.append(_throughput(renderer, unet, work, rows))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if rows == buckets[0]:
+                raise EnvironmentFailure(
+                    f"{rows} rows at {work.width}x{work.height} do not fit into memory; take a smaller --size or --buckets"
+                ) from error
+            notes.append(f"{rows} rows do not fit into memory; larger buckets were not tried")
+            break
+        gpu_memory += [used for used in (device_memory(),) if used is not None]
     return Benchmark(
         bundle=bundle.info.name,
+        bundle_hash=bundle.hash,
         provider=sessions["unet"].provider,
+        device=device,
+        threads=threads,
         size=(work.height, work.width),
         sampler=work.sampler,
         steps=work.steps,
         guidance_scale=work.guidance_scale,
+        repeats=work.repeats,
         ceiling=ceiling,
         components=components,
         throughput=throughput,
         peak_memory=peak_memory(),
+        peak_device_memory=max(gpu_memory, default=None),
+        notes=notes,
     )
 
 
@@ -136,51 +181,45 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
 
 
-def _calls(bundle: Bundle, work: Workload, buckets: Iterable[int]) -> Iterable[tuple[str, int, dict[str, Any]]]:
-    info = bundle.info
-    random = np.random.default_rng(0)
-    height, width = work.height // info.vae_scale_factor, work.width // info.vae_scale_factor
+def device_memory() -> int | None:
+    """Bytes in use on the GPU just now, by all processes; None without one."""
+    import torch
 
-    def normal(*shape: int) -> Any:
-        return random.standard_normal(shape, dtype=np.float32)
-
-    for encoder in info.text_encoders:
-        ids = np.zeros((1, info.max_tokens), dtype=np.int64)
-        yield encoder.component, 1, {"input_ids": ids}
-    for rows in buckets:
-        inputs = {
-            "sample": normal(rows, info.unet_in_channels, height, width),
-            "timestep": np.linspace(999, 1, rows, dtype=np.float32),
-            "encoder_hidden_states": normal(rows, info.max_tokens, info.cross_attention_dim),
-        }
-        if added := info.added_conditioning:
-            inputs["text_embeds"] = normal(rows, added.pooled_size)
-            inputs["time_ids"] = np.full((rows, added.time_ids), 512, dtype=np.float32)
-        yield "unet", rows, inputs
-    for rows in (1, 4):
-        yield "vae_decoder", rows, {"latents": normal(rows, info.latent_channels, height, width)}
+    if not torch.cuda.is_available():
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return total - free
 
 
-def _timed(call: Callable[[], Any], limit: float) -> list[float]:
-    """Seconds of each call, after one that warms up, within `limit` seconds but at least three."""
-    call()
-    seconds: list[float] = []
-    end = time.perf_counter() + limit
-    while time.perf_counter() < end or len(seconds) < 3:
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return seconds
+def _calls(bundle: Bundle, work: Workload, rows: int) -> Iterable[tuple[str, dict[str, Array]]]:
+    """The calls of one bucket; the decoder is given no more rows than a render gives it."""
+    names = [encoder.component for encoder in bundle.info.text_encoders]
+    for component, count in (
+        *((name, rows) for name in names),
+        ("unet", rows),
+        ("vae_decoder", min(rows, MICRO_BATCH)),
+    ):
+        yield component, trial_inputs(bundle.info, component, count, work.height, work.width)
+
+
+def _rows(inputs: Mapping[str, Array]) -> int:
+    return len(next(iter(inputs.values())))
 
 
 def _timing(
     bundle: Bundle,
     component: str,
-    rows: int,
-    inputs: Mapping[str, Any],
-    seconds: Sequence[float],
+    session: Session,
+    inputs: Mapping[str, Array],
+    repeats: int,
     ceiling: Ceiling | None,
 ) -> Timing:
+    session.run(inputs)  # the first call allocates
+    seconds: list[float] = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        session.run(inputs)
+        seconds.append(time.perf_counter() - started)
     shapes: dict[str, Shape] = {name: array.shape for name, array in inputs.items()}
     try:
         flops = graph_flops(bundle.file(f"{component}.onnx"), shapes)
@@ -189,7 +228,7 @@ def _timing(
     found = spread(seconds)
     share = flops / (found["p50"] / 1000) / ceiling.flops if flops and ceiling else None
     gflops = flops / 1e9 if flops else None
-    return Timing(component, rows, len(seconds), found["p50"], found["p90"], found["p99"], gflops, share)
+    return Timing(component, _rows(inputs), len(seconds), found["p50"], found["p90"], found["p99"], gflops, share)
 
 
 class _Metered:
@@ -207,15 +246,16 @@ class _Metered:
         return found
 
 
-def _throughput(bundle: Bundle, sessions: Mapping[str, Session], work: Workload, rows: int) -> Throughput:
-    unet = _Metered(sessions["unet"])
-    renderer = Renderer(bundle, batch_rows=rows, sessions={**sessions, "unet": unet})
+def _throughput(renderer: Renderer, unet: _Metered, work: Workload, rows: int) -> Throughput:
+    renderer.batch_rows = rows
     # Twice what the batch holds, so that places are refilled as in a long run.
     asked = requests(work, max(2, 2 * rows // (2 if work.guidance_scale > 1 else 1)))
     for _ in renderer.render(asked[:1]):
-        pass  # the first call of an engine allocates
+        pass  # the first render allocates
     unet.seconds = 0.0
     started = time.perf_counter()
     done = sum(1 for picture in renderer.render(asked) if picture.image is not None)
     elapsed = time.perf_counter() - started
-    return Throughput(rows, done, done / elapsed, 1 - unet.seconds / elapsed)
+    if renderer.batch_rows < rows:
+        raise MemoryError  # halved on the way: what was timed is another bucket
+    return Throughput(rows, done, done / elapsed, 1 - unet.seconds / elapsed, peak_memory())

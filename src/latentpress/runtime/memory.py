@@ -15,9 +15,9 @@ _SIGNS = ("out of memory", "failed to allocate", "bad allocation", "bad_alloc", 
 
 
 class HalvingSession:
-    """`session`, with at most `limit` rows a call once a larger call has failed for lack of memory.
+    """`session`, with at most `limit` rows a call: halved when a call fails for lack of memory, and left there.
 
-    limit: None until then. component: what the error names if even one row does not fit.
+    limit: None for no limit. component: what the error names if even one row does not fit.
     """
 
     def __init__(self, session: Session, component: str) -> None:
@@ -25,6 +25,10 @@ class HalvingSession:
         self._component = component
         self.provider = session.provider
         self.limit: int | None = None
+
+    def unlimited(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The session's outputs in one call, whatever `limit` is; raises what the engine raises."""
+        return self._session.run(inputs)
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The session's outputs. Raises EnvironmentFailure where a single row does not fit."""
