@@ -1,5 +1,7 @@
 """Floating-point operations of an ONNX graph at given input shapes: what convolutions, products and attention cost."""
 
+import ast
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -17,13 +19,18 @@ def graph_flops(path: Path, inputs: Mapping[str, Shape]) -> float:
     Raises ValueError where a shape the count needs cannot be inferred.
     """
     model = onnx.load(path, load_external_data=False)
+    bound: dict[str, int] = {}
     for value in model.graph.input:
         if value.name in inputs:
-            _fix(value, inputs[value.name])
-    for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    # The exporter's symbolic shapes would win over the inferred ones.
-    del model.graph.value_info[:]
+            for axis, size in zip(value.type.tensor_type.shape.dim, inputs[value.name], strict=True):
+                bound[axis.dim_param] = size
+    # The exporter wrote down what each size is in those of the inputs, e.g. "((height - 1)//2) + 1"; what it left out, the
+    # inference finds from there.
+    for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.HasField("dim_param"):
+                size = _evaluated(axis.dim_param, bound)
+                axis.Clear() if size is None else setattr(axis, "dim_value", size)
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in inferred.graph.initializer}
     for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
@@ -32,9 +39,31 @@ def graph_flops(path: Path, inputs: Mapping[str, Shape]) -> float:
     return float(sum(_COUNTS[node.op_type](node, shapes) for node in inferred.graph.node if node.op_type in _COUNTS))
 
 
-def _fix(value: Any, shape: Shape) -> None:
-    for axis, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
-        axis.dim_value = size
+_OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
+def _evaluated(expression: str, bound: Mapping[str, int]) -> int | None:
+    """A size written as whole-number arithmetic on `bound` names; None where it is more than that."""
+
+    def value(node: ast.expr) -> int | None:
+        if isinstance(node, ast.Name):
+            return bound.get(node.id)
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, int) else None
+        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            left, right = value(node.left), value(node.right)
+            return None if left is None or right is None else _OPERATORS[type(node.op)](left, right)
+        return None
+
+    try:
+        return value(ast.parse(expression, mode="eval").body)
+    except SyntaxError:
+        return None
 
 
 def _shape(name: str, shapes: Mapping[str, Shape]) -> Shape:
