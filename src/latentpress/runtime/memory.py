@@ -22,7 +22,7 @@ class HalvingSession:
 
     def __init__(self, session: Session, component: str) -> None:
         self._session = session
-        self._component = component
+        self.component = component
         self.provider = session.provider
         self.limit: int | None = None
 
@@ -45,7 +45,7 @@ class HalvingSession:
                     raise
                 if size == 1:
                     raise EnvironmentFailure(
-                        f"{self._component}: one row does not fit into memory; render smaller pictures, or free memory"
+                        f"{self.component}: one row does not fit into memory; render smaller pictures, or free memory"
                     ) from error
                 self.limit = size = size // 2
                 continue

@@ -100,7 +100,7 @@ class Renderer:
         """Run `work` on the bundle; pictures done are yielded, those for a refiner put into `waiting`."""
         unread: list[Rendered[K]] = []
         guided = any(request.losses for _, request in work)
-        with self._finisher(self._model) as finisher:
+        with Finisher[K](self._model.decoder, beside=self._beside) as finisher:
             for finished in self._run(self._model, self._begun(work, unread), guided, on_turn):
                 waiting += [trajectory for trajectory in finished if trajectory.request.refiner]
                 finisher.put([trajectory for trajectory in finished if not trajectory.request.refiner])
@@ -115,14 +115,11 @@ class Renderer:
     ) -> Iterator[Rendered[K]]:
         guided = any(trajectory.request.losses for trajectory in waiting)
         queue = (hand_over(trajectory, model) for trajectory in waiting)
-        with self._finisher(model) as finisher:
+        with Finisher[K](model.decoder, beside=self._beside) as finisher:
             for finished in self._run(model, queue, guided, on_turn):
                 finisher.put(finished)
                 yield from finisher.ready()
             yield from finisher.rest()
-
-    def _finisher(self, model: Model) -> Finisher[K]:
-        return Finisher[K](model.decoder, beside=self._beside)
 
     def _run(
         self, model: Model, queue: Iterable[Trajectory[K]], guided: bool, on_turn: Callable[[int], None]
