@@ -2,10 +2,12 @@
 
     python benchmarks/where_time_goes.py render [--seeds 3] [--rows 16] [--mixed]
     python benchmarks/where_time_goes.py loop
+    python benchmarks/where_time_goes.py threads
 
 `render` writes a folder of pictures as `latentpress render` does, with a clock around each part; the writer threads'
 parts run beside the others, so that all of them add up to more than the whole. `loop` is what surrounds the UNet: a UNet
-that answers at once, latents and conditioning of the true shapes.
+that answers at once, latents and conditioning of the true shapes. `threads` is what ONNX Runtime's idle threads cost the
+next call when they go on spinning.
 """
 
 import argparse
@@ -16,9 +18,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
+import onnxruntime
+import torch
 
 from latentpress import cli
 from latentpress.batch import writers
@@ -35,6 +40,7 @@ from latentpress.runtime.modes import begin
 from latentpress.runtime.noise import NoiseSource
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.trajectory import Trajectory
+from latentpress.runtime.trial import trial_inputs
 
 MANIFEST = """\
 version: 1
@@ -174,6 +180,43 @@ def time_loop() -> None:
                 print(f"| {name} | {sampler} | {rows} | {took * 1e3:.2f} |")
 
 
+def time_threads() -> None:
+    """Print how long 24 UNet calls take with decoder calls, or torch's, between them; idle threads spinning or stopped."""
+    bundle = open_bundle(ensure_demo_bundle(cache_dir()))
+    inputs = {name: trial_inputs(bundle.info, name, rows, 64, 64) for name, rows in (("unet", 16), ("vae_decoder", 4))}
+    images, kernel = torch.randn(8, 64, 64, 64), torch.randn(64, 64, 3, 3)
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for _ in range(3):
+        for idle in ("spin", "stop"):
+            unet, decoder = (_session(bundle.file(f"{name}.onnx"), idle) for name in inputs)
+            between = {
+                "12 calls of the decoder": lambda turn, decoder=decoder: (
+                    decoder.run(None, inputs["vae_decoder"]) if turn % 2 else None
+                ),
+                "24 convolutions in torch": lambda turn: torch.nn.functional.conv2d(images, kernel, padding=1),
+            }
+            for what, call in between.items():
+                call(1)
+                unet.run(None, inputs["unet"])
+                started = time.perf_counter()
+                for turn in range(24):
+                    unet.run(None, inputs["unet"])
+                    call(turn)
+                seconds[what, idle].append(time.perf_counter() - started)
+    print(
+        f"{device_name('cpu')}; 24 UNet calls of 16 rows, median of 3\n\n| between them | spinning, s | stopped, s |\n|---|--:|--:|"
+    )
+    for what in dict.fromkeys(what for what, _ in seconds):
+        print(f"| {what} | {median(seconds[what, 'spin']):.2f} | {median(seconds[what, 'stop']):.2f} |")
+
+
+def _session(path: Path, idle: str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.force_spinning_stop", "1" if idle == "stop" else "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
 def main() -> None:
     """Read the command line and measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -183,9 +226,12 @@ def main() -> None:
     render.add_argument("--rows", type=int, default=16, help="UNet rows a call")
     render.add_argument("--mixed", action="store_true", help="14 to 26 steps: four times the pictures")
     what.add_parser("loop")
+    what.add_parser("threads")
     options = parser.parse_args()
     if options.what == "loop":
         time_loop()
+    elif options.what == "threads":
+        time_threads()
     else:
         time_render(options.seeds, options.rows, options.mixed)
 

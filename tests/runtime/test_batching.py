@@ -50,6 +50,13 @@ def test_places_are_refilled_at_once_by_pictures_of_other_steps(bundle):
     assert any(len(set(call["timestep"])) > 1 for call in unet.calls), "rows of one call are at different steps"
 
 
+def test_sizes_that_take_turns_in_a_manifest_do_not_empty_the_batch(bundle):
+    unet = Watched(bundle, "unet")
+    work = [(seed, request(seed, 3, size=(64, 72)[seed % 2])) for seed in range(8)]
+    list(Renderer(bundle, batch_rows=8, sessions={"unet": unet}).render(work))
+    assert [call["sample"].shape for call in unet.calls] == [(8, 4, side, side) for side in (8, 8, 8, 9, 9, 9)]
+
+
 def test_pictures_without_guidance_take_one_row(bundle):
     unet = Watched(bundle, "unet")
     list(Renderer(bundle, batch_rows=4, sessions={"unet": unet}).render([(s, request(s, 2, 1.0)) for s in range(4)]))

@@ -80,7 +80,7 @@ def unfinished(active: Sequence[Trajectory[K]]) -> list[Trajectory[K]]:
 def admit(active: list[Trajectory[K]], waiting: Lookahead[K], batch_rows: int) -> list[Trajectory[K]]:
     """Fill `active` from `waiting` up to `batch_rows`, with latents of one shape, and return it.
 
-    A picture of another size waits until the present ones are through; the plan groups sizes for that reason.
+    A picture of another size waits until the present ones are through; the renderer groups sizes for that reason.
     """
     rows = sum(trajectory.rows for trajectory in active)
     while (following := waiting.peek()) is not None:
