@@ -203,9 +203,8 @@ def time_threads() -> None:
                     unet.run(None, inputs["unet"])
                     call(turn)
                 seconds[what, idle].append(time.perf_counter() - started)
-    print(
-        f"{device_name('cpu')}; 24 UNet calls of 16 rows, median of 3\n\n| between them | spinning, s | stopped, s |\n|---|--:|--:|"
-    )
+    print(f"{device_name('cpu')}; 24 UNet calls of 16 rows, median of 3\n")
+    print("| between them | spinning, s | stopped, s |\n|---|--:|--:|")
     for what in dict.fromkeys(what for what, _ in seconds):
         print(f"| {what} | {median(seconds[what, 'spin']):.2f} | {median(seconds[what, 'stop']):.2f} |")
 
