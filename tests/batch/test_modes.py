@@ -132,12 +132,12 @@ def test_a_mistake_is_named_where_it_stands(fields, manifest):
 
 
 REFUSED = {
-    ", mask_image: in/mask.png": "wrong.yaml:4:42: mask_image is given without init_image; name the picture",
-    ", init_image: in/picture.png, strength: 0.01": "wrong.yaml:4:70: strength 0.01 of 30 steps leaves none to run",
-    ", clip_skip: 5": "wrong.yaml:4:41: clip_skip is 5; this bundle's text encoders can leave out at most 2 layers",
-    ", refiner: ./BUNDLE": "wrong.yaml:4:39: bundle checkpoint is of family sd1, and a refiner continues SDXL's",
-    ", refiner: nowhere": "wrong.yaml:4:39: nowhere: not a bundle, bundle.json cannot be read",
-    ", steps: 1001": "wrong.yaml:4:37: steps is 1001; it must",
+    ", mask_image: in/mask.png": "wrong.yaml:4:41: mask_image is given without init_image; name the picture",
+    ", init_image: in/picture.png, strength: 0.01": "wrong.yaml:4:67: strength 0.01 of 30 steps leaves none to run",
+    ", clip_skip: 5": "wrong.yaml:4:40: clip_skip is 5; this bundle's text encoders can leave out at most 2 layers",
+    ", refiner: ./BUNDLE": "wrong.yaml:4:38: bundle checkpoint is of family sd1, and a refiner continues SDXL's",
+    ", refiner: nowhere": "wrong.yaml:4:38: nowhere: not a bundle, bundle.json cannot be read",
+    ", steps: 1001": "wrong.yaml:4:36: steps is '1001'; it must",
 }
 
 

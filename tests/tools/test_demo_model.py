@@ -44,7 +44,8 @@ def test_the_recipe_trains_resumes_and_ships(sets, tmp_path, monkeypatch):
     assert steps == [settings.unet.steps]
     assert (tmp_path / "unet-loss.png").stat().st_size > 0
     report = evaluate.evaluate(checkpoint, tmp_path / "concepts", pictures, settings, tmp_path)
-    assert report.captions.renders == settings.judged_captions * settings.judged_seeds
+    assert report.captions["pixels"].renders == settings.judged_captions * settings.judged_seeds
+    assert set(report.styles["latents"]) == {concept.token for concept in dataset.CONCEPTS}
     assert json.loads((tmp_path / "evaluation.json").read_text())["psnr"] == report.psnr
     info = export_bundle(checkpoint, tmp_path / "bundle", files)
     assert sorted(concept.token for concept in info.concepts) == sorted(c.token for c in dataset.CONCEPTS)

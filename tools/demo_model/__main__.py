@@ -17,6 +17,7 @@ Device = Annotated[str, typer.Option(help="cpu or cuda; cuda where there is one 
 Tiny = Annotated[bool, typer.Option("--tiny", help="A few steps of a tiny model, to try the recipe.")]
 OUT = Path("out/demo-model")
 AUTO = "cuda" if torch.cuda.is_available() else "cpu"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples/concepts"
 PACKAGED = Path(__file__).resolve().parents[2] / "src/latentpress/export/demo_data"
 
 
@@ -64,7 +65,8 @@ def ship(folder: Folder = OUT, output: Path = PACKAGED) -> None:
     pipe = text_to_image.load(folder / "checkpoint").to(dtype=torch.float16)
     shutil.rmtree(output / "checkpoint", ignore_errors=True)
     pipe.save_pretrained(output / "checkpoint")
-    shutil.copytree(folder / "concepts", output / "concepts", dirs_exist_ok=True)
+    for concepts_folder in (output / "concepts", *([EXAMPLES] if output == PACKAGED else [])):
+        shutil.copytree(folder / "concepts", concepts_folder, dirs_exist_ok=True)
     size = sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
     typer.echo(f"shipped: {size / 1e6:.1f} MB in {output}")
 
@@ -75,12 +77,14 @@ def evaluate(folder: Folder = OUT, shipped: Path = PACKAGED, tiny: Tiny = False)
     pictures = dataset.load(folder / "data")
     report = measure(shipped / "checkpoint", shipped / "concepts", pictures, _settings(tiny), folder)
     for name, found in (("training captions", report.captions), ("recombinations", report.recombinations)):
-        typer.echo(
-            f"{name:<18} {found.renders} renders  top-1 {found.top1:.1%}  top-5 {found.top5:.1%}  "
-            f"subject top-1 {found.subject_top1:.1%}"
-        )
-    for token, (share, kept) in report.styles.items():
-        typer.echo(f"{token:<18} style {share:.1%}, of subjects it has not seen {kept:.1%}")
+        for space, one in found.items():
+            typer.echo(
+                f"{name:<18} {space:<8} {one.renders} renders  top-1 {one.top1:.1%}  top-5 {one.top5:.1%}  "
+                f"subject top-1 {one.subject_top1:.1%}"
+            )
+    for space, tokens in report.styles.items():
+        for token, (share, kept) in tokens.items():
+            typer.echo(f"{token:<18} {space:<8} style {share:.1%}, of subjects it has not seen {kept:.1%}")
     typer.echo(f"autoencoder        L1 {report.l1:.4f}  PSNR {report.psnr:.1f} dB  SSIM {report.ssim:.3f}")
 
 

@@ -47,7 +47,7 @@ def fit(settings: Settings, dataset: Dataset, checkpoint: Path, folder: Path, de
         vectors = _fit_one(settings, dataset, pipe, concept, folder, device)
         path = folder / "concepts" / f"{concept.token.strip('<>')}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({concept.token: vectors if concept.vectors > 1 else vectors[0]}, path)
+        torch.save({concept.token: vectors if len(vectors) > 1 else vectors[0]}, path)
         paths.append(path)
     return paths
 
@@ -67,11 +67,10 @@ def _fit_one(
     latents = encode(pipe.vae, pictures) * pipe.vae.config.scaling_factor
     text_model = pipe.text_encoder.text_model
     frozen = text_model.embeddings.token_embedding
-    names = [concept.token.strip("<>") + str(i) for i in range(concept.vectors)]
-    placeholders = [f"<{name}>" for name in names]
+    start = pipe.tokenizer(concept.words, add_special_tokens=False).input_ids
+    placeholders = [f"<{concept.token.strip('<>')}{i}>" for i in range(len(start))]
     pipe.tokenizer.add_tokens(placeholders)
-    start = pipe.tokenizer(concept.word, add_special_tokens=False).input_ids[0]
-    text_model.embeddings.token_embedding = Embedding(frozen, frozen.weight[[start] * concept.vectors].clone())
+    text_model.embeddings.token_embedding = Embedding(frozen, frozen.weight[start].clone())
     texts = [caption(dataset.entries[index].subject, " ".join(placeholders)) for index in indices]
     words = tokens_of(pipe.tokenizer, texts).to(device)
     alphas_cumprod = pipe.scheduler.alphas_cumprod.to(device)

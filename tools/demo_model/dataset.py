@@ -31,17 +31,16 @@ class Concept:
     """The style word of the pictogram set it is made from."""
     pair: tuple[str, str] | None = None
     """(ink, paper) of the two-tone print made of the set; None: the set as it is."""
-    vectors: int = 1
-    word: str = "outline"
-    """The word whose embedding the learned vectors start from."""
+    words: str = "black outline on white"
+    """Words of the base model's whose embeddings the learned vectors start from, a vector a word."""
 
 
 CONCEPTS = (
-    Concept("<line-art>", "<line-art>", vectors=2),
-    Concept("<fx-emoji>", "<fx-emoji>", vectors=2, word="noto"),
-    Concept("<blueprint>", "<line-art>", ("white", "blue")),
-    Concept("<sepia>", "noto", ("brown", "cream"), word="print"),
-    Concept("<pop-art>", "flat", ("purple", "yellow"), word="print"),
+    Concept("<line-art>", "<line-art>"),
+    Concept("<fx-emoji>", "<fx-emoji>", words="flat noto"),
+    Concept("<blueprint>", "<line-art>", ("white", "blue"), words="white print on blue"),
+    Concept("<sepia>", "noto", ("brown", "cream"), words="brown print on cream"),
+    Concept("<pop-art>", "flat", ("purple", "yellow"), words="purple print on yellow"),
 )
 
 
@@ -142,7 +141,9 @@ def assemble(sets: dict[str, dict[str, np.ndarray]], size: int, learned: set[str
             look = f"{ink} outline on {paper}"
             found.append((Entry(subject, look, "outline", known), styles.outline(large, ink, paper, size)))
             ink, paper = pairs[random.integers(len(pairs))]
-            found.append((Entry(subject, f"{ink} print on {paper}", "print", known), styles.two_tone(picture, ink, paper)))
+            found.append(
+                (Entry(subject, f"{ink} print on {paper}", "print", known), styles.two_tone(picture, ink, paper))
+            )
     held = [made for made in held if made[0].core]
     chosen = random.permutation(len(held))[:RECOMBINATIONS]
     found += [(replace(held[i][0], kind="held"), held[i][1]) for i in chosen]

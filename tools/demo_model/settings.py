@@ -19,7 +19,7 @@ class Settings:
     text_layers: int = 3
     unet_channels: tuple[int, ...] = (96, 128, 192)
     unet_batch: int = 32
-    unet: Schedule = field(default_factory=lambda: Schedule(steps=21000, rate=1.2e-3))
+    unet: Schedule = field(default_factory=lambda: Schedule(steps=18000, rate=1.2e-3))
     unet_broad_steps: int = 9000
     """Steps that show every subject; the others show the core ones alone, which a small model then draws well."""
     concept_batch: int = 32
