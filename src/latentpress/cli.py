@@ -122,6 +122,9 @@ def render_command(
         int | None, typer.Option(min=1, max=1024, help="Rows the UNet takes at once; default what is fastest here.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
+    decode_beside: Annotated[
+        bool, typer.Option("--decode-beside", help="Decode beside the UNet's calls, not between them: for GPUs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what a manifest lacks; safe to interrupt and start again."""
@@ -151,6 +154,7 @@ def render_command(
                 batch_rows=batch_rows or DEFAULT_ROWS,
                 threads=threads,
                 refiners=tuple(models.refiners.values()),
+                decode_beside=decode_beside,
             )
             if batch_rows is None:
                 typer.echo(choose_rows(renderer, [job.request for job in left], cache_dir(), threads), err=True)

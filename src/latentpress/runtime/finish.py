@@ -1,8 +1,7 @@
-"""Finished trajectories -> pictures, or why there is none. Beside the denoising where the engine is a GPU.
+"""Finished trajectories -> pictures, or why there is none: between two UNet calls, or in a thread beside them.
 
-On a GPU the decoder runs in a thread of its own: the UNet's next call need not wait for it, nor for the conversion to
-uint8. On a CPU one call fills every core, and two at once only take them from each other (measured:
-docs/performance.md), so there it runs in between.
+Beside them the UNet's next call waits neither for the decoder nor for the conversion to uint8. On a CPU, where one call
+fills every core, two at once only take them from each other (measured: docs/performance.md).
 """
 
 import time

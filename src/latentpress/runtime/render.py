@@ -11,7 +11,6 @@ from itertools import groupby
 from latentpress.errors import UsageError
 from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.denoise import denoise
-from latentpress.runtime.device import on_gpu
 from latentpress.runtime.finish import Finisher, Rendered
 from latentpress.runtime.model import Model
 from latentpress.runtime.modes import begin, hand_over
@@ -30,7 +29,7 @@ class Renderer:
 
     batch_rows: UNet rows a call takes at most, >= 1; threads: of the engines, None for all cores;
     sessions: other engines than ONNX Runtime's for some of the bundle's components, by name;
-    decode_beside: whether the VAE decoder runs beside the UNet, None where that gains: on a GPU.
+    decode_beside: whether the VAE decoder runs in a thread beside the UNet, rather than between its calls.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class Renderer:
         threads: int | None = None,
         sessions: Mapping[str, Session] | None = None,
         refiners: Sequence[Bundle] = (),
-        decode_beside: bool | None = None,
+        decode_beside: bool = False,
     ) -> None:
         if batch_rows < 1:
             raise UsageError(f"batch rows is {batch_rows}; the UNet needs at least 1")
@@ -49,7 +48,7 @@ class Renderer:
         self._model = Model(bundle, threads, sessions)
         self._refiners = {refiner.hash: Model(refiner, threads) for refiner in refiners}
         self.provider = self._model.unet.provider
-        self._beside = on_gpu(self.provider) if decode_beside is None else decode_beside
+        self._beside = decode_beside
         self.batch_rows = batch_rows
 
     @property
