@@ -73,7 +73,7 @@ def test_help_version_and_usage(capsys):
     assert capsys.readouterr().out.strip() == f"latentpress {__version__}"
     assert run_cli(["rendr"]) == 2
     assert run_cli(["render"]) == 2
-    assert run_cli(["render", "x.yaml", "--batch-rows", "1"]) == 2
+    assert run_cli(["render", "x.yaml", "--batch-rows", "0"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -135,5 +135,5 @@ def test_concepts_list(assets, capsys):
 
 def test_every_command_has_help():
     names = {command.name for command in app.registered_commands}
-    assert names == {"plan", "status", "render", "sheet", "export"}
+    assert names == {"plan", "status", "render", "sheet", "export", "bench"}
     assert all(run_cli([name, "--help"]) == 0 for name in names)

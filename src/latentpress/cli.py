@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 import typer
 
 from latentpress import __version__
+from latentpress.bench.command import bench_command
 from latentpress.errors import LatentpressError, ManifestError, UsageError, shown
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
 app.add_typer(concepts_app, name="concepts")
+app.command("bench")(bench_command)
 
 # A drawn seed fits 32 bits, as the seeds of other tools do, so that it can be carried over to them.
 SEED_BITS = 32
@@ -116,8 +118,13 @@ def status_command(manifest: ManifestArgument, output: OutputOption = None, as_j
 def render_command(
     manifest: ManifestArgument,
     output: OutputOption = None,
-    batch_rows: Annotated[int, typer.Option(min=2, max=1024, help="Rows the UNet takes at once.")] = 8,
+    batch_rows: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Rows the UNet takes at once; default what is fastest here.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
+    decode_beside: Annotated[
+        bool, typer.Option("--decode-beside", help="Decode beside the UNet's calls, not between them: for GPUs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what a manifest lacks; safe to interrupt and start again."""
@@ -129,6 +136,7 @@ def render_command(
     from latentpress.batch.run import Summary, render
     from latentpress.batch.sheet import make_sheet
     from latentpress.batch.status import plan_status
+    from latentpress.models import cache_dir
 
     read, plan, folder, models = _planned(manifest, output)
     with locked(folder), Ledger(ledger_path(folder)) as ledger:
@@ -138,11 +146,18 @@ def render_command(
         left = (*pending.missing, *pending.failed)
         check_space(left, folder)
         if left:
+            from latentpress.runtime.bucket import DEFAULT_ROWS, choose_rows
             from latentpress.runtime.render import Renderer
 
             renderer = Renderer(
-                models.bundle, batch_rows=batch_rows, threads=threads, refiners=tuple(models.refiners.values())
+                models.bundle,
+                batch_rows=batch_rows or DEFAULT_ROWS,
+                threads=threads,
+                refiners=tuple(models.refiners.values()),
+                decode_beside=decode_beside,
             )
+            if batch_rows is None:
+                typer.echo(choose_rows(renderer, [job.request for job in left], cache_dir(), threads), err=True)
             summary = render(plan, renderer, folder, ledger, progress_for(sys.stderr))
         else:
             ledger.begin(plan)

@@ -44,9 +44,14 @@ def models_for(manifest: Manifest, cache: Path) -> Models:
     return Models(_opened(manifest.model, manifest.model_place, manifest.concepts, cache), refiners)
 
 
+def named_bundle(name: str, cache: Path) -> Bundle:
+    """The bundle in the folder `name`, or the built-in one for `demo`, exported to `cache` at first; raises BundleError."""
+    return open_bundle(_demo(cache) if name == "demo" else Path(name))
+
+
 def _opened(model: str, place: Place, concepts: Sequence[ConceptFile], cache: Path) -> Bundle:
     try:
-        bundle = open_bundle(_demo(cache) if model == "demo" else Path(model))
+        bundle = named_bundle(model, cache)
     except BundleError as error:
         raise ManifestError([f"{place}: {error}"]) from None
     missing = [concept for concept in concepts if not _has(bundle, concept)]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.runtime.guidance.gradient import LossGuidance
+from latentpress.runtime.rows import ConditioningRows
 from latentpress.runtime.session import Session
 from latentpress.runtime.solver import INDEX, ORDER
 from latentpress.runtime.trajectory import K, Latents, Trajectory
@@ -56,18 +57,30 @@ def denoise(
     """
     waiting = Lookahead(queue)
     active: list[Trajectory[K]] = []
+    conditioning = ConditioningRows()
     while admit(active, waiting, batch_rows):
-        noise_pred = predict(unet, active)
+        noise_pred = predict(unet, active, conditioning)
         advance(active, noise_pred, guidance)
         rows = sum(trajectory.rows for trajectory in active)
         yield Turn(rows, [trajectory for trajectory in active if trajectory.finished])
-        active = [trajectory for trajectory in active if not trajectory.finished]
+        active = unfinished(active)
+
+
+def unfinished(active: Sequence[Trajectory[K]]) -> list[Trajectory[K]]:
+    """Those still to run, in their places but for the last ones, which fill the gaps: most rows stay where they are."""
+    left = list(active)
+    for place in reversed(range(len(left))):
+        if left[place].finished:
+            last = left.pop()
+            if place < len(left):
+                left[place] = last
+    return left
 
 
 def admit(active: list[Trajectory[K]], waiting: Lookahead[K], batch_rows: int) -> list[Trajectory[K]]:
     """Fill `active` from `waiting` up to `batch_rows`, with latents of one shape, and return it.
 
-    A picture of another size waits until the present ones are through; the plan groups sizes for that reason.
+    A picture of another size waits until the present ones are through; the renderer groups sizes for that reason.
     """
     rows = sum(trajectory.rows for trajectory in active)
     while (following := waiting.peek()) is not None:
@@ -84,7 +97,7 @@ def column(active: Sequence[Trajectory[K]], name: str) -> Latents:
     return np.asarray(values, dtype=np.float32).reshape(-1, 1, 1, 1)
 
 
-def predict(unet: Session, active: Sequence[Trajectory[K]]) -> Latents:
+def predict(unet: Session, active: Sequence[Trajectory[K]], conditioning: ConditioningRows) -> Latents:
     """The model output of each trajectory at its own timestep, guidance combined: (n, C, h, w).
 
     uncond + scale * (cond - uncond) (arXiv 2207.12598), where a trajectory has an unconditional row.
@@ -95,13 +108,13 @@ def predict(unet: Session, active: Sequence[Trajectory[K]]) -> Latents:
     if channels:  # all have them or none: they belong to the UNet
         inputs = np.concatenate([inputs, np.stack(channels)], axis=1)
     timesteps = column(active, "timestep").reshape(-1)
-    rows = [trajectory.cond.inputs() for trajectory in active]
-    rows += [uncond.inputs() for trajectory in active if (uncond := trajectory.uncond) is not None]
+    rows = [trajectory.cond for trajectory in active]
+    rows += [uncond for trajectory in active if (uncond := trajectory.uncond) is not None]
     outputs = unet.run(
         {
             "sample": np.concatenate([inputs, inputs[guided]]),
             "timestep": np.concatenate([timesteps, timesteps[guided]]),
-            **{name: np.stack([row[name] for row in rows]) for name in rows[0]},
+            **conditioning.pack(rows),
         }
     )
     output = outputs["noise_pred"].astype(np.float32, copy=False)

@@ -7,6 +7,7 @@ from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.conditioning import Conditioner
 from latentpress.runtime.decode import Decoder
 from latentpress.runtime.images import ImageEncoder
+from latentpress.runtime.memory import HalvingSession
 from latentpress.runtime.schedule import noise_schedule
 from latentpress.runtime.session import OnnxCpuSession, Session
 from latentpress.runtime.solver import SolverCache
@@ -41,5 +42,6 @@ class Model:
 
         return LossGuidance(TorchDecoder(self.bundle))
 
-    def _open(self, component: str) -> Session:
-        return self._given.get(component) or OnnxCpuSession(self.bundle.file(f"{component}.onnx"), self._threads)
+    def _open(self, component: str) -> HalvingSession:
+        session = self._given.get(component) or OnnxCpuSession(self.bundle.file(f"{component}.onnx"), self._threads)
+        return HalvingSession(session, component)
