@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from latentpress.errors import UsageError
 from latentpress.runtime.bundle import BundleInfo
-from latentpress.runtime.modes import INPAINTING_CHANNELS, first_step, switch_step
+from latentpress.runtime.modes import INPAINTING_CHANNELS, first_step, switch_call
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.schedule import noise_schedule
-from latentpress.runtime.solver import SolverCache
+from latentpress.runtime.solvers import SolverCache
 
 # A refused field, by its name in RenderRequest, and why.
 Refusal = tuple[str, str]
@@ -84,12 +84,12 @@ class Limits:
     def _switch(self, request: RenderRequest, switch_at: float, solvers: SolverCache) -> Refusal | None:
         first, whole = first_step(request), self._solvers.rows(request.sampler, request.steps)
         refined = solvers.rows(request.sampler, request.steps)
-        if switch_step(whole, self._solvers, switch_at) <= first:
+        if switch_call(whole, self._solvers, switch_at) <= first * whole.order:
             return "refiner", (
                 f"switch_at {switch_at:g} leaves the base none of the {request.steps - first} steps; "
                 "raise switch_at, or use the refiner alone as the model"
             )
-        if switch_step(refined, solvers, switch_at) == len(refined):
+        if switch_call(refined, solvers, switch_at) == len(refined):
             return "refiner", (
                 f"switch_at {switch_at:g} leaves the refiner none of {request.steps} steps; lower switch_at, "
                 "or leave refiner out"

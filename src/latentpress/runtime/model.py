@@ -9,7 +9,7 @@ from latentpress.runtime.decode import Decoder
 from latentpress.runtime.images import ImageEncoder
 from latentpress.runtime.schedule import noise_schedule
 from latentpress.runtime.session import OnnxCpuSession, Session
-from latentpress.runtime.solver import SolverCache
+from latentpress.runtime.solvers import SolverCache
 
 
 class Model:
