@@ -29,7 +29,9 @@ def sets():
 
 def test_the_recipe_trains_resumes_and_ships(sets, tmp_path, monkeypatch):
     settings, device = tiny(), torch.device("cpu")
-    made = dataset.save(tmp_path / "data", dataset.assemble(sets, settings.size, {"apple", "box", "kite"}, {"apple", "box"}))
+    made = dataset.save(
+        tmp_path / "data", dataset.assemble(sets, settings.size, {"apple", "box", "kite"}, {"apple", "box"})
+    )
     monkeypatch.setattr(concepts, "SAMPLED", ("apple",))
     monkeypatch.setattr(text_to_image, "SAMPLED", ("an apple in the style of flat", "a box"))
     pictures = dataset.load(tmp_path / "data")

@@ -6,6 +6,7 @@ from latentpress.errors import UsageError
 from latentpress.runtime.bundle import BundleInfo
 from latentpress.runtime.modes import INPAINTING_CHANNELS, first_step, switch_call
 from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.samplers import parse_sampler
 from latentpress.runtime.schedule import noise_schedule
 from latentpress.runtime.solvers import SolverCache
 
@@ -25,7 +26,13 @@ class Limits:
 
     def refusal(self, request: RenderRequest) -> Refusal | None:
         """The first field of `request` that cannot be had and the reason; None if all can."""
-        return self._clip_skip(request) or self._given(request) or self._steps(request) or self._refiner(request)
+        return (
+            self._clip_skip(request)
+            or self._given(request)
+            or self._eta(request)
+            or self._steps(request)
+            or self._refiner(request)
+        )
 
     def _clip_skip(self, request: RenderRequest) -> Refusal | None:
         infos = [self._info, *([self._refiners[request.refiner.sha256][0]] if request.refiner else [])]
@@ -49,6 +56,12 @@ class Limits:
                 f"bundle {self._info.name} is an SDXL refiner, which continues pictures; give an init_image, "
                 "or make it the `refiner` of an SDXL bundle"
             )
+        return None
+
+    def _eta(self, request: RenderRequest) -> Refusal | None:
+        base = parse_sampler(request.sampler).base.name
+        if request.eta and base != "ddim":
+            return "eta", f"eta is {request.eta:g}; only ddim takes it, and the sampler is {base}: leave eta out"
         return None
 
     def _steps(self, request: RenderRequest) -> Refusal | None:

@@ -24,7 +24,9 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
     """
     info = model.info
     whole = model.solvers.rows(request.sampler, request.steps)
-    solver = model.solvers.rows(request.sampler, request.steps, start=first_step(request) * whole.order)
+    solver = model.solvers.rows(
+        request.sampler, request.steps, start=first_step(request) * whole.order, eta=request.eta
+    )
     total = solver.steps
     if request.refiner is not None:
         solver = solver.until_call(switch_call(whole, model.solvers, request.refiner.switch_at))
@@ -74,7 +76,7 @@ def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
     return Trajectory(
         key=trajectory.key,
         request=request,
-        solver=refiner.solvers.rows(request.sampler, request.steps, start=start),
+        solver=refiner.solvers.rows(request.sampler, request.steps, start=start, eta=request.eta),
         noise=trajectory.noise,
         latents=trajectory.latents,
         cond=refiner.condition.cond(request),

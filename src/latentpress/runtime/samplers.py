@@ -155,6 +155,23 @@ def canonical_sampler(name: str) -> str:
     return "_".join(part for part in (parts.base.name, parts.sigmas, parts.spacing) if part)
 
 
+def sampler_lines() -> list[str]:
+    """What `latentpress samplers` prints: one line a base, then what may follow its name."""
+    rows = [("name", "as A1111 calls it", "UNet calls", "noise", "diffusers")]
+    rows += [(s.name, s.label, s.calls, s.noise, s.scheduler) for s in BASES.values()]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    plain = ", ".join(sampler.name for sampler in BASES.values() if not sampler.sigmas)
+    own = ", ".join(sampler.name for sampler in BASES.values() if not sampler.spaced)
+    return [
+        *lines,
+        "",
+        f"Sigmas: add one of _{', _'.join(SIGMA_OPTIONS)}, e.g. dpmpp_2m_karras; not to {plain}.",
+        f"Spacing: add one of _{', _'.join(SPACINGS)}, e.g. ddim_trailing; not to {own}.",
+        "Other spellings are understood: 'DPM++ 2M Karras', k_lms, EulerAncestralDiscreteScheduler.",
+    ]
+
+
 def sampler_data() -> list[dict[str, object]]:
     """What `latentpress samplers --json` prints: one entry a base, in the order of this file."""
     return [
