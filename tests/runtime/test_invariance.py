@@ -9,7 +9,6 @@ from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, RenderRequest
 from latentpress.runtime.samplers import BASES
 
-
 # Each once: one call a step and two, every kind of history, none, draws and a Brownian path.
 SAMPLERS = [*BASES, "lms_karras", "dpmpp_sde_karras", "kdpm2_a_trailing"]
 

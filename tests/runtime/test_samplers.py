@@ -1,6 +1,7 @@
 """The samplers' names, and the Brownian path that DPM++ SDE draws its noise from."""
 
 import difflib
+import itertools
 
 import diffusers
 import numpy as np
@@ -95,7 +96,7 @@ def test_the_path_is_the_brownian_tree_of_torchsde(seed):
         tree = BrownianTreeNoiseSampler(like, LOW, HIGH, seed)
         path = BrownianPath(seed, (4, 8, 8), LOW, HIGH, np.float64)
         times = np.round(np.geomspace(HIGH, LOW, 14), 6)
-        for start, end in zip(times, times[1:], strict=False):
+        for start, end in itertools.pairwise(times):
             for stop in (round(float(np.sqrt(start * end)), 6), float(end)):
                 expected = tree(float(start), stop)[0].numpy()
                 # torchsde asks from high to low and gives the gain the other way round.

@@ -148,13 +148,13 @@ def test_zero_terminal_snr_is_the_diffusers_schedulers(sampler, prediction_type)
     }
     base = parse_sampler(sampler)
     if base.base.name in ("ddim", "ddpm", "lcm") and prediction_type == "epsilon":
-        with pytest.raises(UsageError, match="leaves .* nothing to start from"):
+        with pytest.raises(UsageError, match=r"leaves .* nothing to start from"):
             schedule_for(noise_schedule(config), base)
         return
     expected = diffusers_scheduler(sampler, config).alphas_cumprod
     found = schedule_for(noise_schedule(config), base).alphas_cumprod
     assert found[-1] == expected[-1]
-    np.testing.assert_allclose(found, expected.double(), rtol=0, atol=2e-7)  # float32 rounding
+    np.testing.assert_allclose(found, expected.double(), rtol=0, atol=5e-7)  # float32 rounding
     for steps in (6, 20):
         agree(sampler, config, steps)
 
@@ -162,8 +162,8 @@ def test_zero_terminal_snr_is_the_diffusers_schedulers(sampler, prediction_type)
 def test_alpha_bar_is_that_of_diffusers():
     for config in (SD15, {**SD15, "beta_schedule": "linear"}, {"num_train_timesteps": 500}):
         expected = diffusers.DDIMScheduler.from_config(config).alphas_cumprod
-        # A rounding or two of float32: torch and numpy space their betas by other formulas.
-        np.testing.assert_allclose(noise_schedule(config).alphas_cumprod, expected.double(), rtol=3e-7)
+        # A few roundings of float32: torch and numpy space their betas by other formulas.
+        np.testing.assert_allclose(noise_schedule(config).alphas_cumprod, expected.double(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("sampler", [*BASES, "euler_karras", "dpmpp_2m_karras"])
@@ -180,8 +180,6 @@ def test_the_initial_noise_is_scaled_as_in_diffusers(sampler, spacing):
 def test_calls_are_counted(steps):
     noise = noise_schedule(SD15)
     for name, base in BASES.items():
-        if name == "deis" and steps == 1:
-            continue
         solver = solver_rows(noise, name, steps)
         assert len(solver) == base.unet_calls(steps), name
         assert solver.steps == steps, name
