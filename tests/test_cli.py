@@ -137,3 +137,17 @@ def test_every_command_has_help():
     names = {command.name for command in app.registered_commands}
     assert names == {"plan", "status", "render", "sheet", "export", "bench"}
     assert all(run_cli([name, "--help"]) == 0 for name in names)
+
+
+def test_samplers_are_listed(capsys):
+    from latentpress.runtime.samplers import SAMPLERS, canonical_sampler
+
+    assert run_cli(["samplers", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert {"euler_a", "dpmpp_2m", "unipc", "lcm"} <= {entry["name"] for entry in entries}
+    assert {name for entry in entries for name in (entry["name"], *entry["sigmas"])} == set(SAMPLERS)
+    assert run_cli(["samplers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    listed = [line.split()[0] for line in lines[1 : lines.index("")]]
+    assert listed == [entry["name"] for entry in entries]
+    assert all(canonical_sampler(name) == name for name in listed)

@@ -260,6 +260,18 @@ def concepts_list(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_
         typer.echo(f"{concept.token}  {len(concept.token_ids)} vectors  {concept.sha256[:12]}  {concept.source}")
 
 
+@app.command("samplers")
+def samplers_command(as_json: JsonOption = False) -> None:
+    """List the samplers that a manifest can name."""
+    from latentpress.runtime.samplers import sampler_data, sampler_lines
+
+    if as_json:
+        _print_json(sampler_data())
+        return
+    for line in sampler_lines():
+        typer.echo(line)
+
+
 def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Models]":
     """Read and plan a manifest on its bundles, with the seeds an earlier run froze. Leaves nothing behind."""
     from latentpress.batch.ledger import Ledger, ledger_path

@@ -11,7 +11,7 @@ from latentpress.batch.yaml_nodes import MapNode, Node, Problems, Scalar, descri
 from latentpress.errors import UsageError, shown
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.request import LossSpec
-from latentpress.runtime.schedule import canonical_sampler
+from latentpress.runtime.samplers import canonical_sampler
 
 MAX_SEED = 2**63 - 1
 MAX_STEPS = 1000

@@ -36,7 +36,8 @@ def canonical_json(value: object) -> str:
 _ADDED = {
     field.name: field.default
     for field in fields(RenderRequest)
-    if field.name in ("guidance_rescale", "clip_skip", "init_image", "mask_image", "strength", "refiner", "micro")
+    if field.name
+    in ("guidance_rescale", "clip_skip", "eta", "init_image", "mask_image", "strength", "refiner", "micro")
 }
 
 

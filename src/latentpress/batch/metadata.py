@@ -7,15 +7,7 @@ uninterrupted one.
 from latentpress import __version__
 from latentpress.batch.job import Job, canonical_json, request_data
 from latentpress.batch.plan import BundleFacts
-
-# Our sampler -> what A1111's readers call it.
-_A1111_SAMPLERS = {
-    "ddim": "DDIM",
-    "euler": "Euler",
-    "euler_a": "Euler a",
-    "lms": "LMS",
-    "dpmpp_2m": "DPM++ 2M",
-}
+from latentpress.runtime.samplers import parse_sampler
 
 
 def text_chunks(job: Job, bundle: BundleFacts) -> dict[str, str]:
@@ -38,10 +30,12 @@ def text_chunks(job: Job, bundle: BundleFacts) -> dict[str, str]:
 def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
     """The job in A1111's format: prompt, negative prompt, then one line of `Key: value` pairs."""
     request = job.request
-    sampler = request.sampler.removesuffix("_karras")
-    pairs = {"Steps": str(request.steps), "Sampler": _A1111_SAMPLERS.get(sampler, sampler)}
-    if sampler != request.sampler:
-        pairs["Schedule type"] = "Karras"
+    sampler = parse_sampler(request.sampler)
+    pairs = {"Steps": str(request.steps), "Sampler": sampler.base.label}
+    if sampler.sigmas:
+        pairs["Schedule type"] = sampler.sigmas.capitalize()
+    if sampler.spacing:  # a key of our own
+        pairs["Timestep spacing"] = sampler.spacing
     pairs |= {
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": str(request.seed),
@@ -65,6 +59,8 @@ def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
     if request.refiner and (refiner := _refiner(job, bundle)):
         pairs["Refiner"] = f"{refiner.name} [{refiner.source_sha256[:10]}]"
         pairs["Refiner switch at"] = f"{request.refiner.switch_at:g}"
+    if request.eta:
+        pairs["Eta DDIM"] = f"{request.eta:g}"
     if request.guidance_rescale:
         pairs["CFG rescale"] = f"{request.guidance_rescale:g}"
     if request.losses:

@@ -132,6 +132,7 @@ def _settle(
             negative_prompt=draft.negative_prompt if bundle.zeros_for_no_negative else draft.negative_prompt or "",
             losses=draft.losses,
             guidance_rescale=draft.guidance_rescale,
+            eta=draft.eta,
             clip_skip=draft.clip_skip,
             init_image=draft.init_image,
             mask_image=draft.mask_image,

@@ -10,7 +10,7 @@ from latentpress.runtime.images import ImageEncoder
 from latentpress.runtime.memory import HalvingSession
 from latentpress.runtime.schedule import noise_schedule
 from latentpress.runtime.session import OnnxCpuSession, Session
-from latentpress.runtime.solver import SolverCache
+from latentpress.runtime.solvers import SolverCache
 
 
 class Model:
