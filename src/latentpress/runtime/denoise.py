@@ -149,18 +149,24 @@ def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: Loss
     at = coefficients(active)
     x = np.stack([trajectory.latents for trajectory in active])
     anchor = np.stack([trajectory.anchor for trajectory in active])
-    kept = at["keep_x"] * x + at["keep_out"] * noise_pred
+    kept = mixed(at["keep_x"], x, at["keep_out"], noise_pred)
     if any(trajectory.losses_now() for trajectory in active):
-        move = guide(active, at["x0_x"] * x + at["x0_out"] * noise_pred, at["nudge"], guidance)
-        x, kept = x + move, kept + at["keep_move"] * move
+        move = guide(active, mixed(at["x0_x"], x, at["x0_out"], noise_pred), at["nudge"], guidance)
+        x += move
+        kept += at["keep_move"] * move
     history = np.stack([trajectory.history for trajectory in active])
     history = np.concatenate([kept[:, None], history[:, :-1]], axis=1)
-    sources = {"x": x, "anchor": anchor, **{f"m{j}": history[:, j] for j in range(DEPTH)}}
+    sources: dict[str, Latents] = {"x": x, "anchor": anchor, **{f"m{j}": history[:, j] for j in range(DEPTH)}}
     following = at["next_noise"] * np.stack([trajectory.draw_noise() for trajectory in active])
     following += weighted(at, "next", sources)
     anchor = weighted(at, "anchor", sources)
     for index, trajectory in enumerate(active):
         trajectory.advance_to(following[index], anchor[index], history[index])
+
+
+def mixed(a: Latents, x: Latents, b: Latents, y: Latents) -> Latents:
+    """a * x + b * y."""
+    return (a * x + b * y).astype(np.float32, copy=False)
 
 
 def weighted(at: Columns, target: str, sources: Mapping[str, Latents]) -> Latents:

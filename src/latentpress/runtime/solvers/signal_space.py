@@ -99,5 +99,5 @@ def lcm(noise: NoiseSchedule, grid: Discretization) -> Table:
 def _abar_at(noise: NoiseSchedule, timesteps: Float, *, to_one: bool) -> Float:
     """alpha-bar at whole `timesteps`; below 0 it is 1 or the first, as `set_alpha_to_one` says, by default `to_one`."""
     final = 1.0 if noise.config.get("set_alpha_to_one", to_one) else noise.alphas_cumprod[0]
-    inside = np.clip(timesteps, 0, len(noise.alphas_cumprod) - 1)
+    inside = np.clip(timesteps, 0, len(noise.alphas_cumprod) - 1).astype(np.intp)
     return np.where(timesteps >= 0, noise.alphas_cumprod[inside], final)
