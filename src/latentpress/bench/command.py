@@ -53,7 +53,7 @@ def bench_command(
         wanted,
         sessions=sessions,
         device=device,
-        ceiling=gpu_ceiling(device) if on_gpu(provider) else cpu_ceiling(device, threads),
+        ceiling=lambda: gpu_ceiling(device) if on_gpu(provider) else cpu_ceiling(device, threads),
         threads=threads,
         report=lambda line: typer.echo(f"measuring {line}", err=True),
     )

@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from latentpress.bench.ceiling import Ceiling
 from latentpress.bench.flops import Shape, graph_flops, spread
@@ -98,12 +98,13 @@ def run_benchmark(
     *,
     sessions: Mapping[str, Session],
     device: str,
-    ceiling: Ceiling | None,
+    ceiling: Callable[[], Ceiling | None] = lambda: None,
     threads: int | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Benchmark:
     """Measure `bundle` on `sessions`, its opened components; buckets: the numbers of UNet rows tried, rising.
 
+    ceiling: asked before and after each bucket, and the highest counts, for a machine is not equally fast at all times.
     `report` hears what is being measured. A bucket that does not fit into memory is noted, and larger ones are not tried;
     raises EnvironmentFailure where the first does not fit.
     """
@@ -116,13 +117,14 @@ def run_benchmark(
         notes.append(f"no whole renders: {refusal[1]}")
     unet = _Metered(sessions["unet"])
     renderer = None if refusal else Renderer(bundle, sessions={**sessions, "unet": unet})
+    ceilings = [ceiling()]
     for rows in buckets:
         try:
             for component, inputs in _calls(bundle, work, rows):
                 if any(timing.component == component and timing.rows == _rows(inputs) for timing in components):
                     continue
                 report(f"{component}, {_rows(inputs)} rows")
-                components.append(_timing(bundle, component, sessions[component], inputs, work.repeats, ceiling))
+                components.append(_timing(bundle, component, sessions[component], inputs, work.repeats))
             if renderer is not None:
                 report(f"whole renders, {rows} rows")
                 throughput.append(_throughput(renderer, unet, work, rows))
@@ -136,6 +138,8 @@ def run_benchmark(
             notes.append(f"{rows} rows do not fit into memory; larger buckets were not tried")
             break
         gpu_memory += [used for used in (device_memory(),) if used is not None]
+        ceilings.append(ceiling())
+    highest = max((one for one in ceilings if one is not None), key=lambda one: one.flops, default=None)
     return Benchmark(
         bundle=bundle.info.name,
         bundle_hash=bundle.hash,
@@ -147,8 +151,8 @@ def run_benchmark(
         steps=work.steps,
         guidance_scale=work.guidance_scale,
         repeats=work.repeats,
-        ceiling=ceiling,
-        components=components,
+        ceiling=highest,
+        components=[_shared(timing, highest) for timing in components],
         throughput=throughput,
         peak_memory=peak_memory(),
         peak_device_memory=max(gpu_memory, default=None),
@@ -212,7 +216,6 @@ def _timing(
     session: Session,
     inputs: Mapping[str, Array],
     repeats: int,
-    ceiling: Ceiling | None,
 ) -> Timing:
     session.run(inputs)  # the first call allocates
     seconds: list[float] = []
@@ -226,9 +229,15 @@ def _timing(
     except ValueError:
         flops = None  # a graph whose shapes depend on values: its time is still worth knowing
     found = spread(seconds)
-    share = flops / (found["p50"] / 1000) / ceiling.flops if flops and ceiling else None
     gflops = flops / 1e9 if flops else None
-    return Timing(component, _rows(inputs), len(seconds), found["p50"], found["p90"], found["p99"], gflops, share)
+    return Timing(component, _rows(inputs), len(seconds), found["p50"], found["p90"], found["p99"], gflops, None)
+
+
+def _shared(timing: Timing, ceiling: Ceiling | None) -> Timing:
+    """`timing` with its share of the ceiling, if both are known."""
+    if timing.gflops is None or ceiling is None:
+        return timing
+    return replace(timing, share=timing.gflops * 1e9 / (timing.p50 / 1000) / ceiling.flops)
 
 
 class _Metered:
