@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from latentpress.errors import UsageError
 from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.denoise import denoise
+from latentpress.runtime.engines.choice import EngineChoice
 from latentpress.runtime.model import Model
 from latentpress.runtime.modes import begin, hand_over
 from latentpress.runtime.request import RenderRequest
@@ -45,7 +46,8 @@ class Renderer:
     """Renders requests through one bundle's engines, and those of the refiners that requests name.
 
     batch_rows: UNet rows a call takes at most, >= 2; threads: of the engines, None for all cores;
-    sessions: other engines than ONNX Runtime's for some of the bundle's components, by name.
+    sessions: given instead of opened for some of the bundle's components, by name; engine: what the others run on,
+    by default what each bundle was exported for.
     """
 
     def __init__(
@@ -56,13 +58,14 @@ class Renderer:
         threads: int | None = None,
         sessions: Mapping[str, Session] | None = None,
         refiners: Sequence[Bundle] = (),
+        engine: EngineChoice | None = None,
     ) -> None:
         if batch_rows < 2:
             raise UsageError(f"batch rows is {batch_rows}; classifier-free guidance needs at least 2")
         self.bundle = bundle
         self.batch_rows = batch_rows
-        self._model = Model(bundle, threads, sessions)
-        self._refiners = {refiner.hash: Model(refiner, threads) for refiner in refiners}
+        self._model = Model(bundle, threads, sessions, engine)
+        self._refiners = {refiner.hash: Model(refiner, threads, engine=engine) for refiner in refiners}
         self.provider = self._model.unet.provider
 
     def render(
