@@ -47,26 +47,38 @@ _VAE = "vae/diffusion_pytorch_model.safetensors"
 _first = {}
 
 
-def export(folder: Path, **shape) -> Exported:
-    """A checkpoint of `shape` and its bundle. All share one autoencoder, whose graphs are traced once: that is slow."""
-    from latentpress.export import export_bundle, pipeline
+def export(folder: Path, precision="fp32", **shape) -> Exported:
+    """A checkpoint of `shape` and its bundle in `precision`.
+
+    All share one autoencoder, whose graphs are traced once: that is slow.
+    """
+    from latentpress.export import export_bundle, flavours
     from latentpress.export.random_checkpoint import build_checkpoint
 
-    def traced(graph, work):
+    def traced(graph, work, opset):
         if not graph.name.startswith("vae"):
-            return trace(graph, work)
+            return trace(graph, work, opset)
         if graph.name not in _first:
-            _first[graph.name] = trace(graph, work).read_bytes()
+            _first[graph.name] = trace(graph, work, opset).read_bytes()
         (work / f"{graph.name}.onnx").write_bytes(_first[graph.name])
         return work / f"{graph.name}.onnx"
 
     checkpoint = build_checkpoint(folder / "checkpoint", width=16, hidden=32, size=64, seed=3, **shape)
     (checkpoint / _VAE).write_bytes(_first.setdefault(_VAE, (checkpoint / _VAE).read_bytes()))
-    trace = pipeline.trace
+    trace = flavours.trace
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "trace", traced)
-        export_bundle(checkpoint, folder / "bundle", report=lambda line: None)
+        patch.setattr(flavours, "trace", traced)
+        export_bundle(checkpoint, folder / "bundle", report=lambda line: None, precision=precision)
     return Exported(checkpoint, folder / "bundle")
+
+
+def graph_of(checkpoint: Path, name: str):
+    """The checkpoint and its graph `name`, loaded anew: an export casts it in place."""
+    from latentpress.export.checkpoint import load_components
+    from latentpress.export.graphs import build_graphs
+
+    parts = load_components(checkpoint)
+    return parts, next(graph for graph in build_graphs(parts) if graph.name == name)
 
 
 def picture_file(folder: Path, name: str = "picture.png", size=(72, 80)) -> ImageFile:
