@@ -7,6 +7,7 @@ cuda       mha, and what onnxruntime.transformers fuses of it: GroupNorm, SkipGr
 """
 
 import contextlib
+import io
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from onnx.defs import OpSchema
 from torch import Tensor
 from torch.nn import functional
 
-from latentpress.export.trace import Graph, trace
+from latentpress.export.trace import Graph, quiet, trace
 from latentpress.runtime.bundle import Flavour, Precision
 from latentpress.runtime.engines.choice import EngineName
 
@@ -65,9 +66,10 @@ def fuse_for_cuda(path: Path, component: str) -> None:
     kind = {"unet": "unet", "vae_encoder": "vae", "vae_decoder": "vae"}.get(component, "clip")
     data = path.with_name(path.name + ".data")
     external = data.exists()
-    model: Any = optimizer.optimize_model(
-        str(path), model_type=kind, opt_level=0, optimization_options=FusionOptions(kind), use_gpu=True
-    )
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # its progress bar is not ours
+        model: Any = optimizer.optimize_model(
+            str(path), model_type=kind, opt_level=0, optimization_options=FusionOptions(kind), use_gpu=True
+        )
     data.unlink(missing_ok=True)  # the model is in memory, and saving would append to the old file
     model.save_model_to_file(str(path), use_external_data_format=external)
 
