@@ -21,6 +21,7 @@ def bench_command(
     steps: Annotated[int, typer.Option(min=1, help="Steps of the whole renders.")] = 20,
     guidance_scale: Annotated[float, typer.Option(min=0, help="Above 1 a picture takes two rows.")] = 7.5,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
+    engine: Annotated[str | None, typer.Option(help="As `render` takes it; default the bundle's.")] = None,
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write JSON; - is stdout.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw images/s and ms per row.")] = None,
 ) -> None:
@@ -39,12 +40,16 @@ def bench_command(
     from latentpress.bench.measure import Workload, run_benchmark
     from latentpress.models import cache_dir, named_bundle
     from latentpress.runtime.device import device_name, on_gpu
-    from latentpress.runtime.session import OnnxCpuSession, Session
+    from latentpress.runtime.engines.choice import engine_of, parse_engine
+    from latentpress.runtime.engines.opening import open_session
+    from latentpress.runtime.session import Session
 
+    chosen = parse_engine(engine) if engine else None
     opened = named_bundle(bundle, cache_dir())
     height, width = pixels or opened.info.default_size
     names = [*(encoder.component for encoder in opened.info.text_encoders), "unet", "vae_decoder"]
-    sessions: dict[str, Session] = {name: OnnxCpuSession(opened.file(f"{name}.onnx"), threads) for name in names}
+    choice = engine_of(opened.info, chosen)
+    sessions: dict[str, Session] = {name: open_session(opened, name, choice, threads) for name in names}
     provider = sessions["unet"].provider
     device = device_name(provider)
     found = run_benchmark(

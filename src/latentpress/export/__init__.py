@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from latentpress.runtime.bundle import BundleInfo, Family, PredictionType
+from latentpress.runtime.bundle import BundleInfo, Family, Precision, PredictionType
+from latentpress.runtime.engines.choice import DEFAULT_ENGINE, EngineChoice
 
 __all__ = ["export_bundle"]
 
@@ -19,6 +20,8 @@ def export_bundle(
     prediction_type: PredictionType | None = None,
     name: str | None = None,
     report: Callable[[str], None] = lambda line: None,
+    engine: EngineChoice | None = None,
+    precision: Precision = "fp32",
 ) -> BundleInfo:
     """Export the checkpoint `source`, a diffusers folder or one file, to the bundle folder `output`, `concepts` baked in.
 
@@ -27,11 +30,25 @@ def export_bundle(
     the formats. name: what bundle.json calls it, by default the folder's name or the file's stem. report: gets one line
     per stage.
 
+    engine: make the graphs that this engine runs fastest, rather than those that every engine runs, prove them on it
+    where it is installed, and render on it by default. precision: of the text encoders and the UNet; the autoencoder
+    stays float32.
     Nothing appears at `output` unless every graph agrees with torch. Raises UsageError and its kinds.
     """
+    from latentpress.export.flavours import flavour_for
     from latentpress.export.pipeline import run_export
     from latentpress.export.source import Source
 
     fused = tuple((Path(file), scale) for file, scale in loras)
     given = Source(Path(source), None if vae is None else Path(vae), fused, family, prediction_type)
-    return run_export(given, Path(output), [Path(file) for file in concepts], name=name, report=report)
+    return run_export(
+        given,
+        Path(output),
+        [Path(file) for file in concepts],
+        name=name,
+        report=report,
+        precision=precision,
+        flavour=flavour_for(engine.name, precision) if engine else "plain",
+        # What nothing but OpenVINO runs on a CPU is for OpenVINO unless someone says otherwise.
+        engine=engine or (EngineChoice("openvino") if precision == "bf16" else DEFAULT_ENGINE),
+    )

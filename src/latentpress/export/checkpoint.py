@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from latentpress.errors import CheckpointError
-from latentpress.export.components import PIPELINES, Components, assemble, component_classes
+from latentpress.export.components import PIPELINES, Components, assemble, component_classes, model_from
 from latentpress.runtime.bundle import file_sha256
 
 INDEX = "model_index.json"
@@ -94,6 +94,17 @@ def load_components(folder: Path) -> Components:
 
 
 def _load(folder: Path, kind: Any) -> Any:
+    """The model or tokenizer in `folder`. A model's weights stay in their files, mapped, until something is done to them."""
+    from safetensors.torch import load_file
+
+    try:
+        if not folder.name.startswith("tokenizer") and (files := _weight_files(folder)):
+            config = _read_json(folder / "config.json")
+            return model_from(
+                folder.name, config, {key: value for file in files for key, value in load_file(file).items()}
+            )
+    except CheckpointError:
+        pass  # the libraries below know older names of weights, and say what is wrong where that does not help
     # low_cpu_mem_usage needs accelerate, which is no dependency of ours.
     options = {"low_cpu_mem_usage": False} if folder.name in ("unet", "vae") else {}
     try:
@@ -102,6 +113,17 @@ def _load(folder: Path, kind: Any) -> Any:
         # Whatever the libraries raise here (theirs are many) means that the folder does not hold what it should.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{folder}: cannot be loaded as {kind.__name__}: {reason}") from error
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model, one or the shards its index lists; none where it has other kinds."""
+    for stem in ("model", "diffusion_pytorch_model"):
+        if (single := folder / f"{stem}.safetensors").is_file():
+            return [single]
+        if (index := folder / f"{stem}.safetensors.index.json").is_file():
+            shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
+            return [folder / shard for shard in shards]
+    return []
 
 
 def source_sha256(folder: Path) -> str:

@@ -18,6 +18,7 @@ from latentpress.export.concept_file import ConceptFile, Vectors, read_concept
 from latentpress.export.embedding import append_rows
 from latentpress.export.publish import hash_files, publish, workspace, write_info
 from latentpress.runtime.bundle import BundleInfo, Concept, TextEncoderInfo, open_bundle
+from latentpress.runtime.engines.records import FOLDER as ENGINES
 
 VECTORS = "concepts.safetensors"
 
@@ -36,6 +37,7 @@ def add_concepts(bundle_path: Path, files: Sequence[Path], tokens: Mapping[Path,
             target = work / name
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(bundle.file(name), target)
+        _keep_engines(bundle.path, work)
         concepts = bake(work, read, bundle.info.text_encoders, bundle.info.concepts)
         info = bundle.info.model_copy(
             update={"concepts": concepts, "files": hash_files(work, _unchanged(work, bundle.path, bundle.info.files))}
@@ -155,6 +157,15 @@ def _replace(path: Path, write: Any) -> None:
     fresh = path.with_name(path.name + ".new")
     write(fresh)
     fresh.replace(path)
+
+
+def _keep_engines(bundle: Path, work: Path) -> None:
+    """Engines lie beside the bundle's own files; those of the text encoders go stale with them, and say so."""
+    for source in (bundle / ENGINES).rglob("*"):
+        if source.is_file():
+            target = work / source.relative_to(bundle)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(source, target)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ from itertools import groupby
 from latentpress.errors import UsageError
 from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.denoise import denoise
+from latentpress.runtime.engines.choice import EngineChoice
 from latentpress.runtime.finish import Finisher, Rendered
 from latentpress.runtime.model import Model
 from latentpress.runtime.modes import begin, hand_over
@@ -28,7 +29,8 @@ class Renderer:
     """Renders requests through one bundle's engines, and those of the refiners that requests name.
 
     batch_rows: UNet rows a call takes at most, >= 1; threads: of the engines, None for all cores;
-    sessions: other engines than ONNX Runtime's for some of the bundle's components, by name;
+    sessions: given instead of opened for some of the bundle's components, by name; engine: what the others run on,
+    by default what each bundle was exported for;
     decode_beside: whether the VAE decoder runs in a thread beside the UNet, rather than between its calls.
     """
 
@@ -40,13 +42,14 @@ class Renderer:
         threads: int | None = None,
         sessions: Mapping[str, Session] | None = None,
         refiners: Sequence[Bundle] = (),
+        engine: EngineChoice | None = None,
         decode_beside: bool = False,
     ) -> None:
         if batch_rows < 1:
             raise UsageError(f"batch rows is {batch_rows}; the UNet needs at least 1")
         self.bundle = bundle
-        self._model = Model(bundle, threads, sessions)
-        self._refiners = {refiner.hash: Model(refiner, threads) for refiner in refiners}
+        self._model = Model(bundle, threads, sessions, engine)
+        self._refiners = {refiner.hash: Model(refiner, threads, engine=engine) for refiner in refiners}
         self.provider = self._model.unet.provider
         self._beside = decode_beside
         self.batch_rows = batch_rows

@@ -1,7 +1,6 @@
 """The command line: reads arguments, calls the stages, prints. Heavy imports wait for the command that needs them."""
 
 import errno
-import json
 import secrets
 import sys
 from pathlib import Path
@@ -11,6 +10,10 @@ import typer
 
 from latentpress import __version__
 from latentpress.bench.command import bench_command
+from latentpress.cli.doctor import doctor_command
+from latentpress.cli.engines import engines_command
+from latentpress.cli.inspect import inspect_command
+from latentpress.cli.options import JsonOption, print_json
 from latentpress.errors import LatentpressError, ManifestError, UsageError, shown
 
 if TYPE_CHECKING:
@@ -28,13 +31,15 @@ app = typer.Typer(
 concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
 app.add_typer(concepts_app, name="concepts")
 app.command("bench")(bench_command)
+app.command("inspect")(inspect_command)
+app.command("engines")(engines_command)
+app.command("doctor")(doctor_command)
 
 # A drawn seed fits 32 bits, as the seeds of other tools do, so that it can be carried over to them.
 SEED_BITS = 32
 
 ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A YAML manifest.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output folder; default out/NAME.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 
 
 def main() -> NoReturn:
@@ -92,7 +97,7 @@ def plan_command(manifest: ManifestArgument, output: OutputOption = None, as_jso
     _read, plan, folder, _ = _planned(manifest, output)
     state = _state(plan, folder)
     if as_json:
-        _print_json(plan_data(plan, state, folder) | {"jobs": job_data(plan, state)})
+        print_json(plan_data(plan, state, folder) | {"jobs": job_data(plan, state)})
         return
     for line in plan_lines(plan, state):
         typer.echo(line)
@@ -107,7 +112,7 @@ def status_command(manifest: ManifestArgument, output: OutputOption = None, as_j
     _read, plan, folder, _ = _planned(manifest, output)
     state = _state(plan, folder)
     if as_json:
-        _print_json(plan_data(plan, state, folder) | {"failed": [str(job.output) for job in state.failed]})
+        print_json(plan_data(plan, state, folder) | {"failed": [str(job.output) for job in state.failed]})
         return
     for job in state.failed:
         typer.echo(f"failed: {job.title}: {job.output}")
@@ -122,6 +127,10 @@ def render_command(
         int | None, typer.Option(min=1, max=1024, help="Rows the UNet takes at once; default what is fastest here.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx; default the bundle's."),
+    ] = None,
     decode_beside: Annotated[
         bool, typer.Option("--decode-beside", help="Decode beside the UNet's calls, not between them: for GPUs.")
     ] = False,
@@ -137,8 +146,12 @@ def render_command(
     from latentpress.batch.sheet import make_sheet
     from latentpress.batch.status import plan_status
     from latentpress.models import cache_dir
+    from latentpress.runtime.engines.choice import engine_of, parse_engine
 
+    choice = parse_engine(engine) if engine else None
     read, plan, folder, models = _planned(manifest, output)
+    for bundle in (models.bundle, *models.refiners.values()):
+        engine_of(bundle.info, choice)  # a refusal comes before the output folder does
     with locked(folder), Ledger(ledger_path(folder)) as ledger:
         # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
         plan = build_plan(read, plan.bundle, ledger.draws(), _draw)
@@ -154,6 +167,7 @@ def render_command(
                 batch_rows=batch_rows or DEFAULT_ROWS,
                 threads=threads,
                 refiners=tuple(models.refiners.values()),
+                engine=choice,
                 decode_beside=decode_beside,
             )
             if batch_rows is None:
@@ -165,7 +179,7 @@ def render_command(
         sheet = make_sheet(plan, folder) if plan.sheet and not summary.failed else None
     counts = {"done": summary.done, "skipped": summary.skipped, "failed": summary.failed}
     if as_json:
-        _print_json(
+        print_json(
             {"name": plan.name, "plan_hash": plan.plan_hash, "folder": str(folder), "counts": counts}
             | {"sheet": str(sheet) if sheet else None, "warnings": list(plan.warnings)}
         )
@@ -211,17 +225,24 @@ def export_command(
         str | None, typer.Option(help="epsilon or v_prediction, where the checkpoint's own is guessed wrongly.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The bundle's name; default the source's.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")] = "fp32",
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Make the graphs this engine runs fastest: cpu, openvino, cuda, tensorrt or tensorrt-rtx."),
+    ] = None,
 ) -> None:
     """Export a checkpoint to a bundle of ONNX graphs, proved against torch."""
     from latentpress.export import export_bundle
     from latentpress.export.demo import demo_checkpoint, demo_concepts
     from latentpress.export.lora_argument import parse_lora
     from latentpress.runtime.bundle import Family, PredictionType
+    from latentpress.runtime.engines.choice import parse_engine, parse_precision
 
     demo = source == "demo"
     # Told apart before torch is imported.
     asked_family = _one_of("--family", family, Family)
     asked_prediction = _one_of("--prediction-type", prediction_type, PredictionType)
+    chosen = parse_engine(engine) if engine else None
     export_bundle(
         demo_checkpoint() if demo else Path(source),
         output,
@@ -232,6 +253,8 @@ def export_command(
         prediction_type=asked_prediction,
         name=name or ("demo" if demo else None),
         report=typer.echo,
+        precision=parse_precision(precision, chosen),
+        engine=chosen,
     )
 
 
@@ -254,7 +277,7 @@ def concepts_list(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_
 
     concepts = open_bundle(bundle).info.concepts
     if as_json:
-        _print_json([concept.model_dump() for concept in concepts])
+        print_json([concept.model_dump() for concept in concepts])
         return
     for concept in concepts:
         typer.echo(f"{concept.token}  {len(concept.token_ids)} vectors  {concept.sha256[:12]}  {concept.source}")
@@ -266,7 +289,7 @@ def samplers_command(as_json: JsonOption = False) -> None:
     from latentpress.runtime.samplers import sampler_data, sampler_lines
 
     if as_json:
-        _print_json(sampler_data())
+        print_json(sampler_data())
         return
     for line in sampler_lines():
         typer.echo(line)
@@ -314,7 +337,3 @@ def _state(plan: "Plan", folder: Path) -> "Status":
         return plan_status(plan, {}, folder)
     with Ledger(ledger_path(folder)) as ledger:
         return plan_status(plan, ledger.rows(), folder)
-
-
-def _print_json(data: object) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
