@@ -1,5 +1,7 @@
 """Small random checkpoints and bundles of every family, made once per test process, and diffusers' pipelines on them."""
 
+import contextlib
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,26 +49,61 @@ _VAE = "vae/diffusion_pytorch_model.safetensors"
 _first = {}
 
 
-def export(folder: Path, **shape) -> Exported:
-    """A checkpoint of `shape` and its bundle. All share one autoencoder, whose graphs are traced once: that is slow."""
-    from latentpress.export import export_bundle, pipeline
-    from latentpress.export.random_checkpoint import build_checkpoint
+def export(folder: Path, precision="fp32", **shape) -> Exported:
+    """A checkpoint of `shape` and its bundle in `precision`.
 
-    def traced(graph, work):
-        if not graph.name.startswith("vae"):
-            return trace(graph, work)
-        if graph.name not in _first:
-            _first[graph.name] = trace(graph, work).read_bytes()
-        (work / f"{graph.name}.onnx").write_bytes(_first[graph.name])
-        return work / f"{graph.name}.onnx"
+    All share one autoencoder, whose graphs are traced once: that is slow.
+    """
+    from latentpress.export import export_bundle
+    from latentpress.export.random_checkpoint import build_checkpoint
 
     checkpoint = build_checkpoint(folder / "checkpoint", width=16, hidden=32, size=64, seed=3, **shape)
     (checkpoint / _VAE).write_bytes(_first.setdefault(_VAE, (checkpoint / _VAE).read_bytes()))
-    trace = pipeline.trace
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "trace", traced)
-        export_bundle(checkpoint, folder / "bundle", report=lambda line: None)
+    with shared_traces():
+        export_bundle(checkpoint, folder / "bundle", report=lambda line: None, precision=precision)
     return Exported(checkpoint, folder / "bundle")
+
+
+@contextlib.contextmanager
+def shared_traces():
+    """Exports here trace each model once: the same weights, to the bit, make the same graph. Tracing is slow."""
+    from latentpress.export import flavours
+
+    trace = flavours.trace
+
+    def traced(graph, work, opset, *translations):
+        key = _digest(graph, (opset, bool(translations)))
+        if key not in _first:
+            _first[key] = trace(graph, work, opset, *translations).read_bytes()
+            assert not list(work.glob("*.data")), "a small graph keeps its weights inside"
+        (work / f"{graph.name}.onnx").write_bytes(_first[key])
+        return work / f"{graph.name}.onnx"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flavours, "trace", traced)
+        yield
+
+
+def _digest(graph, how) -> str:
+    """Of all that decides what a trace of `graph` gives: how it is traced, its settings, modules and weights."""
+    plain = {key: value for key, value in vars(graph.module).items() if isinstance(value, bool | int)}
+    kinds = [
+        (type(module).__name__, type(getattr(module, "processor", None)).__name__) for module in graph.module.modules()
+    ]
+    digest = hashlib.sha256(f"{graph.name} {graph.outputs} {how} {plain} {kinds}".encode())
+    for name, tensor in sorted(graph.module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def graph_of(checkpoint: Path, name: str):
+    """The checkpoint and its graph `name`, loaded anew: an export casts it in place."""
+    from latentpress.export.checkpoint import load_components
+    from latentpress.export.graphs import build_graphs
+
+    parts = load_components(checkpoint)
+    return parts, next(graph for graph in build_graphs(parts) if graph.name == name)
 
 
 def picture_file(folder: Path, name: str = "picture.png", size=(72, 80)) -> ImageFile:

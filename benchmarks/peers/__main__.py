@@ -1,5 +1,6 @@
 """Runs the sides of a workload in turns, one process each, and writes the table and the plot."""
 
+import contextlib
 import json
 import resource
 import statistics
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -34,46 +36,57 @@ class Turn:
 def run(
     workload: Annotated[str, typer.Option(help="demo, mixed or sd15.")] = "demo",
     side: Annotated[list[str] | None, typer.Option(help="A side; may be repeated; all by default.")] = None,
-    rounds: Annotated[int, typer.Option(help="How often each side's process is started.")] = 2,
-    repeats: Annotated[int, typer.Option(help="Renders of the workload in each process, after a warm-up.")] = 1,
+    batch: Annotated[list[int] | None, typer.Option(help="A peer's batch size; may be repeated.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="The workload's first images alone.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each side's process is started.")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="Renders in each process, after a warm-up.")] = 1,
     scratch: Annotated[Path, typer.Option(help="Exported models and pictures are kept here.")] = Path("out/peers"),
 ) -> None:
     """Measure; leaves SCRATCH/WORKLOAD.json, .md and .png."""
-    from peers.sides import SIDES
-    from peers.workloads import workload as make
+    from peers.sides import SIDES, WITHOUT_LOSSES
+    from peers.workloads import NAMES, batches
 
+    for given, known in (([workload], NAMES), (side or [], tuple(SIDES))):
+        for name in given:
+            if name not in known:
+                raise typer.BadParameter(f"{name!r} is unknown; known are {', '.join(known)}")
     scratch = scratch.resolve()
     scratch.mkdir(parents=True, exist_ok=True)
-    # Sides go through ours at one batch size; peers at each size the workload allows.
+    # Ours choose their bucket themselves; peers are measured at each batch size the workload allows.
     contenders = [
-        (name, batch)
+        (name, size)
         for name in side or SIDES
-        for batch in ((1,) if name.startswith("latentpress") else make(workload, scratch).batches)
+        for size in ((1,) if name.startswith("latentpress") else batch or batches(workload))
+        if not (workload == "mixed" and name.startswith(WITHOUT_LOSSES))
     ]
     turns: list[Turn] = []
     for number in range(rounds):
-        for name, batch in contenders:
-            typer.echo(f"round {number + 1} of {rounds}: {name}, batch {batch}", err=True)
-            command = [sys.executable, "-m", "peers", "one", name, workload, str(batch), str(repeats), str(scratch)]
+        for name, size in contenders:
+            typer.echo(f"round {number + 1} of {rounds}: {name}, batch {size}", err=True)
+            command = [sys.executable, "-m", "peers", "one", name, workload, str(size), str(repeats), str(scratch)]
+            command += ["--images", str(images)] if images else []
             done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True)
             if done.returncode:
                 typer.echo(f"  failed with exit code {done.returncode}", err=True)
                 continue
             turns.append(Turn(**json.loads(done.stdout.splitlines()[-1])))
+    if not turns:
+        typer.echo("no side could be measured", err=True)
+        raise typer.Exit(1)
     (scratch / f"{workload}.json").write_text(json.dumps([asdict(turn) for turn in turns], indent=1))
-    table = markdown(turns, scratch, workload)
+    table = f"{machine()}\n\n{markdown(turns, scratch, workload)}"
     (scratch / f"{workload}.md").write_text(table)
     typer.echo(table)
     plot(turns, scratch / f"{workload}.png", workload)
 
 
 @app.command(hidden=True)
-def one(name: str, workload: str, batch: int, repeats: int, scratch: Path) -> None:
+def one(name: str, workload: str, batch: int, repeats: int, scratch: Path, images: int | None = None) -> None:
     """One side in this process: prints a Turn as JSON and keeps its pictures."""
     from peers.sides import SIDES
     from peers.workloads import workload as make
 
-    work = make(workload, scratch)
+    work = make(workload, scratch, images)
     started = time.perf_counter()
     render = SIDES[name](work, scratch, batch)
     loaded = time.perf_counter() - started
@@ -83,9 +96,22 @@ def one(name: str, workload: str, batch: int, repeats: int, scratch: Path) -> No
         started = time.perf_counter()
         pictures = render()
         seconds.append(time.perf_counter() - started)
+    if len(pictures) != len(work.requests):
+        raise SystemExit(f"{name}: {len(pictures)} pictures of {len(work.requests)}")
     np.save(_pictures(scratch, workload, name, batch), np.stack(pictures))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(json.dumps(asdict(Turn(name, batch, len(pictures), seconds, loaded, peak))))
+
+
+def machine() -> str:
+    """The machine and the versions, in one line."""
+    from latentpress.runtime.device import device_name
+
+    found: list[str] = []
+    for package in ("torch", "diffusers", "onnxruntime", "openvino", "optimum-onnx", "optimum-intel"):
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return f"{device_name('cpu')}; {', '.join(found)}"
 
 
 def rates(turns: list[Turn]) -> dict[tuple[str, int], float]:
@@ -143,7 +169,10 @@ def _psnr(scratch: Path, workload: str, name: str, batch: int) -> str:
     ours, theirs = (_pictures(scratch, workload, side, size) for side, size in ((name, batch), (REFERENCE, 1)))
     if not ours.exists() or not theirs.exists():
         return "-"
-    error = (np.load(ours).astype(float) - np.load(theirs)) / 255
+    found, expected = np.load(ours).astype(float), np.load(theirs)
+    if found.shape != expected.shape:
+        return "-"  # left by a run of fewer images
+    error = (found - expected) / 255
     worst = float(np.square(error).mean((1, 2, 3)).max())
     return "same" if worst == 0 else f"{-10 * np.log10(worst):.1f}"
 

@@ -1,5 +1,7 @@
 """The ways to render a workload. Each side loads once, then renders all requests as often as it is asked."""
 
+import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +17,9 @@ from peers.workloads import Workload
 Pictures = list[NDArray[np.uint8]]
 Render = Callable[[], Pictures]
 
+# Sides that know nothing of losses, and of learned concepts: they get the prompt as it stands.
+WITHOUT_LOSSES = ("optimum",)
+
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "lms": ("LMSDiscreteScheduler", {}),
     "euler": ("EulerDiscreteScheduler", {}),
@@ -24,26 +29,38 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def scheduler(request: RenderRequest, config: Any) -> Any:
-    """The diffusers scheduler of the request's sampler."""
+def scheduler(request: RenderRequest, checkpoint: Path) -> Any:
+    """The diffusers scheduler of the request's sampler.
+
+    From the checkpoint's own file: a pipeline's scheduler has filled in the defaults of its class, which are not another's.
+    """
     import diffusers
 
     name, options = SCHEDULERS[request.sampler]
+    config = json.loads((checkpoint / "scheduler" / "scheduler_config.json").read_text())
+    config = {key: value for key, value in config.items() if not key.startswith("_")}
     return getattr(diffusers, name).from_config(config, **options)
 
 
-def latentpress(engine: str, precision: str = "f32", rows: int = 16) -> Callable[[Workload, Path, int], Render]:
-    """Our own renderer on one of its engines."""
+def latentpress(engine: str | None = None) -> Callable[[Workload, Path, int], Render]:
+    """Our own renderer on one of its engines, by the name `--engine` takes, with the bucket it calibrates itself."""
 
     def load(workload: Workload, scratch: Path, batch: int) -> Render:
         from latentpress.export import export_bundle
+        from latentpress.runtime.bucket import choose_rows
         from latentpress.runtime.bundle import open_bundle
         from latentpress.runtime.render import Renderer
 
-        folder = scratch / f"bundle-{workload.checkpoint.parent.name}-{workload.checkpoint.name}"
+        options: dict[str, Any] = {}
+        if engine is not None:
+            from latentpress.runtime.engines.choice import parse_engine
+
+            options["engine"] = parse_engine(engine)
+        folder = scratch / f"bundle-{workload.name}"
         if not folder.exists():
             export_bundle(workload.checkpoint, folder, workload.concepts)
-        renderer = Renderer(open_bundle(folder, verify=False), batch_rows=rows)
+        renderer = Renderer(open_bundle(folder, verify=False), **options)
+        print(choose_rows(renderer, workload.requests, scratch, None), file=sys.stderr)
 
         def render() -> Pictures:
             done = {item.key: item.image for item in renderer.render(list(enumerate(workload.requests)))}
@@ -60,7 +77,9 @@ def diffusers_eager(dtype: torch.dtype, *, compiled: bool = False) -> Callable[[
     def load(workload: Workload, scratch: Path, batch: int) -> Render:
         from diffusers import StableDiffusionPipeline
 
-        pipe: Any = StableDiffusionPipeline.from_pretrained(workload.checkpoint, safety_checker=None, torch_dtype=dtype)
+        pipe: Any = StableDiffusionPipeline.from_pretrained(
+            str(workload.checkpoint), safety_checker=None, requires_safety_checker=False, torch_dtype=dtype
+        )
         pipe.set_progress_bar_config(disable=True)
         for concept in workload.concepts:
             pipe.load_textual_inversion(str(concept))
@@ -68,7 +87,7 @@ def diffusers_eager(dtype: torch.dtype, *, compiled: bool = False) -> Callable[[
             pipe.unet.to(memory_format=torch.channels_last)
         if compiled:
             pipe.unet = torch.compile(pipe.unet)
-        return lambda: _in_batches(pipe, workload.requests, batch)
+        return lambda: _in_batches(pipe, workload, batch)
 
     return load
 
@@ -77,12 +96,12 @@ def optimum_onnx(workload: Workload, scratch: Path, batch: int) -> Render:
     """ONNX Runtime through optimum-onnx's ORTStableDiffusionPipeline; concepts are not served there: plain prompts."""
     from optimum.onnxruntime import ORTStableDiffusionPipeline
 
-    folder = scratch / f"optimum-onnx-{workload.checkpoint.parent.name}"
+    folder = scratch / f"optimum-onnx-{workload.name}"
     if not folder.exists():
         ORTStableDiffusionPipeline.from_pretrained(workload.checkpoint, export=True).save_pretrained(folder)
     pipe: Any = ORTStableDiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
-    return lambda: _in_batches(pipe, workload.requests, batch)
+    return lambda: _in_batches(pipe, workload, batch)
 
 
 def optimum_openvino(precision: str) -> Callable[[Workload, Path, int], Render]:
@@ -91,20 +110,20 @@ def optimum_openvino(precision: str) -> Callable[[Workload, Path, int], Render]:
     def load(workload: Workload, scratch: Path, batch: int) -> Render:
         from optimum.intel import OVStableDiffusionPipeline
 
-        folder = scratch / f"optimum-openvino-{workload.checkpoint.parent.name}"
+        folder = scratch / f"optimum-openvino-{workload.name}"
         if not folder.exists():
             OVStableDiffusionPipeline.from_pretrained(workload.checkpoint, export=True).save_pretrained(folder)
         pipe: Any = OVStableDiffusionPipeline.from_pretrained(folder, ov_config={"INFERENCE_PRECISION_HINT": precision})
         pipe.set_progress_bar_config(disable=True)
-        return lambda: _in_batches(pipe, workload.requests, batch)
+        return lambda: _in_batches(pipe, workload, batch)
 
     return load
 
 
 SIDES: dict[str, Callable[[Workload, Path, int], Render]] = {
-    "latentpress cpu": latentpress("cpu"),
-    "latentpress openvino f32": latentpress("openvino", "f32"),
-    "latentpress openvino bf16": latentpress("openvino", "bf16"),
+    "latentpress cpu": latentpress(),
+    "latentpress openvino f32": latentpress("openvino"),
+    "latentpress openvino bf16": latentpress("openvino:bf16"),
     "diffusers f32": diffusers_eager(torch.float32),
     "diffusers bf16": diffusers_eager(torch.bfloat16),
     "diffusers f32 compiled": diffusers_eager(torch.float32, compiled=True),
@@ -114,11 +133,10 @@ SIDES: dict[str, Callable[[Workload, Path, int], Render]] = {
 }
 
 
-def _in_batches(pipe: Any, requests: Sequence[RenderRequest], batch: int) -> Pictures:
+def _in_batches(pipe: Any, workload: Workload, batch: int) -> Pictures:
     pictures: Pictures = []
-    config = pipe.scheduler.config
-    for part in _parts(requests, batch):
-        pipe.scheduler = scheduler(part[0], config)
+    for part in _parts(workload.requests, batch):
+        pipe.scheduler = scheduler(part[0], workload.checkpoint)
         if part[0].losses:
             from peers.guided import guided_picture
 
@@ -127,7 +145,7 @@ def _in_batches(pipe: Any, requests: Sequence[RenderRequest], batch: int) -> Pic
         generators = [torch.Generator().manual_seed(request.seed) for request in part]
         made = pipe(
             [request.prompt for request in part],
-            negative_prompt=[request.negative_prompt for request in part],
+            negative_prompt=[request.negative_prompt or "" for request in part],
             height=part[0].height,
             width=part[0].width,
             num_inference_steps=part[0].steps,

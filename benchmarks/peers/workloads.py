@@ -1,6 +1,6 @@
 """What is rendered: the demo matrix, a mixed manifest, and Stable Diffusion 1.5 at full size with random weights."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from latentpress.export.demo import demo_checkpoint, demo_concepts
@@ -14,19 +14,26 @@ CHANNEL = LossSpec("channel", 30.0, every=5, params={"channel": "blue", "target"
 
 @dataclass(frozen=True)
 class Workload:
-    """Requests on one checkpoint. uniform: all agree on steps, sampler and size, so that a peer can batch them."""
+    """Requests on one checkpoint."""
 
     name: str
     checkpoint: Path
     concepts: list[Path] = field(default_factory=list[Path])
     requests: list[RenderRequest] = field(default_factory=list[RenderRequest])
-    uniform: bool = True
-    batches: tuple[int, ...] = (1, 4, 8, 16)
 
 
-def workload(name: str, scratch: Path) -> Workload:
-    """`demo`, `mixed` or `sd15`; scratch keeps the full-size checkpoint between runs."""
-    return {"demo": _demo, "mixed": _mixed, "sd15": _sd15}[name](scratch)
+NAMES = ("demo", "mixed", "sd15")
+
+
+def batches(name: str) -> tuple[int, ...]:
+    """The batch sizes at which a peer is measured: one by one where its pictures cannot share a call."""
+    return {"demo": (1, 4, 8, 16), "mixed": (1,), "sd15": (1, 2)}[name]
+
+
+def workload(name: str, scratch: Path, images: int | None = None) -> Workload:
+    """One of NAMES, its first `images` alone if given; scratch keeps the full-size checkpoint between runs."""
+    found = {"demo": _demo, "mixed": _mixed, "sd15": _sd15}[name](scratch)
+    return replace(found, requests=found.requests[:images])
 
 
 def _demo(scratch: Path) -> Workload:
@@ -55,7 +62,7 @@ def _mixed(scratch: Path) -> Workload:
         )
         for index in range(30)
     ]
-    return Workload("mixed", demo_checkpoint(), demo_concepts(), requests, uniform=False, batches=(1,))
+    return Workload("mixed", demo_checkpoint(), demo_concepts(), requests)
 
 
 def _sd15(scratch: Path) -> Workload:
@@ -64,4 +71,4 @@ def _sd15(scratch: Path) -> Workload:
 
     folder = sd15_checkpoint(scratch / "sd15")
     requests = [RenderRequest(f"a mouse and {seed} kites", seed, 256, 256, "euler", 4, 7.5) for seed in (1, 2)]
-    return Workload("sd15", folder, [], requests, batches=(1, 2))
+    return Workload("sd15", folder, [], requests)

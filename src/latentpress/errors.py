@@ -6,6 +6,7 @@
     |  |- ConceptError             2  a concept file cannot be used as asked
     |  |- BundleError              2  a bundle folder is damaged, foreign or of another version
     |  |- CheckpointError          2  a checkpoint cannot be read
+    |  |- LoraError                2  a LoRA cannot be fused into this checkpoint
     |  `- ParityError              2  an exported graph disagrees with torch; nothing was published
     |- EnvironmentFailure          3  this machine lacks something: disk, a package, a permission
     `- OutputLocked               75  another process renders into the output folder
@@ -45,7 +46,11 @@ class BundleError(UsageError):
 
 
 class CheckpointError(UsageError):
-    """A checkpoint folder cannot be read."""
+    """A checkpoint, or a part of one, cannot be read."""
+
+
+class LoraError(UsageError):
+    """A LoRA file cannot be fused into the checkpoint it is given with."""
 
 
 class ParityError(UsageError):
@@ -62,3 +67,13 @@ class OutputLocked(LatentpressError):
     """Another process renders into the same output folder."""
 
     exit_code = 75
+
+
+def shown(text: str) -> str:
+    """`text` quoted, short enough for one line of a message."""
+    return repr(short(text))
+
+
+def short(text: str) -> str:
+    """`text`, cut to 60 characters."""
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -44,9 +44,14 @@ def models_for(manifest: Manifest, cache: Path) -> Models:
     return Models(_opened(manifest.model, manifest.model_place, manifest.concepts, cache), refiners)
 
 
+def named_bundle(name: str, cache: Path) -> Bundle:
+    """The bundle in the folder `name`, or the built-in one for `demo`, exported to `cache` at first; raises BundleError."""
+    return open_bundle(_demo(cache) if name == "demo" else Path(name))
+
+
 def _opened(model: str, place: Place, concepts: Sequence[ConceptFile], cache: Path) -> Bundle:
     try:
-        bundle = open_bundle(_demo(cache) if model == "demo" else Path(model))
+        bundle = named_bundle(model, cache)
     except BundleError as error:
         raise ManifestError([f"{place}: {error}"]) from None
     missing = [concept for concept in concepts if not _has(bundle, concept)]
@@ -73,6 +78,8 @@ def _facts(bundle: Bundle) -> BundleFacts:
         default_size=info.default_size,
         concepts={concept.token: concept.sha256 for concept in info.concepts},
         versions=info.versions,
+        loras=tuple(info.loras),
+        vae=info.vae,
         check=PromptTokenizer(bundle).check,
         zeros_for_no_negative=info.force_zeros_for_empty_prompt,
     )
@@ -117,13 +124,8 @@ def _add(bundle: Path, concepts: Sequence[ConceptFile]) -> None:
     problems: list[str] = []
     for concept in concepts:
         try:
-            info = add_concepts(bundle, [concept.path])
+            add_concepts(bundle, [concept.path], {concept.path: concept.token})
         except ConceptError as error:
             problems.append(f"{concept.place}: {error}")
-            continue
-        taught = [baked.token for baked in info.concepts if baked.sha256 == concept.sha256]
-        if concept.token not in taught:
-            names = ", ".join(taught) or "nothing"
-            problems.append(f"{concept.place}: concept file {concept.path} teaches {names}, not {concept.token}")
     if problems:
         raise ManifestError(problems)

@@ -129,6 +129,35 @@ def test_a_mistake_is_named_with_its_position(case, manifest):
     assert all(re.match(r"m\.yaml:\d+:\d+: ", problem) for problem in caught.value.problems)
 
 
+LONG = "q" * 500
+OVERLONG = (
+    f"defaults: {{prompt: a, {LONG}: 3}}\n",
+    f"defaults: {{prompt: a, steps: {LONG}}}\n",
+    f"defaults: {{prompt: a, size: {LONG}}}\n",
+    f"defaults: {{prompt: a, seed: {LONG}}}\n",
+    f"defaults: {{prompt: a, loss: {LONG}}}\n",
+    f"defaults: {{prompt: a, sampler: {LONG}}}\n",
+    f'defaults: {{prompt: "a {{{LONG}}}"}}\n',
+    f"{P}matrix: {{{LONG}: []}}\n",
+    f"{P}matrix: {{{LONG}: [[1]]}}\n",
+    f"{P}matrix: {{one: [{{label: a, value: b, {LONG}: 1}}]}}\n",
+    f"{P}matrix: {{one: [a], exclude: [{{{LONG}: b}}]}}\n",
+    f"{P}concepts: {{{LONG}: {{}}}}\n",
+    f"{P}concepts: {{<x>: {{file: a, sha256: {LONG}}}}}\n",
+    f"{P}jobs:\n  - {{id: {LONG}}}\n  - {{id: {LONG}}}\n",
+    f"{P}output: {LONG}\n",
+    f"{P}sheet: {{rows: {LONG}}}\n",
+)
+
+
+@pytest.mark.parametrize("body", OVERLONG)
+def test_an_overlong_value_is_cut_in_its_message(body, manifest):
+    with pytest.raises(ManifestError) as caught:
+        manifest(body)
+    assert any("q" * 30 in problem for problem in caught.value.problems)
+    assert not any("q" * 61 in problem for problem in caught.value.problems)
+
+
 def test_every_mistake_is_reported_at_once_in_the_order_of_the_file(manifest):
     with pytest.raises(ManifestError) as caught:
         manifest("defaults: {prompt: a, stps: 3}\njobs:\n  - {size: 9}\n  - {loss: x}\noutput: x.jpg\n")

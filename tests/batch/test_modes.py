@@ -61,10 +61,16 @@ def test_the_hash_holds_what_is_in_a_picture_and_not_where_it_lies(planned, pict
     assert hash_of(", init_image: in/picture.png, strength: 0.4") != first
     assert hash_of(", init_image: in/picture.png, mask_image: in/mask.png") != first
     # What is said and changes nothing leaves the hash of a job without it.
-    said = ", strength: 0.4, clip_skip: 0, guidance_rescale: 0, init_image: none, mask_image: ~, refiner: none"
+    said = ", strength: 0.4, clip_skip: 0, guidance_rescale: 0, eta: 0, init_image: none, mask_image: ~, refiner: none"
     assert hash_of(said) == hash_of("")
     assert hash_of(", micro_conditioning: {aesthetic_score: 6}") == hash_of("")
-    assert len({hash_of(f", {field}") for field in ("clip_skip: 1", "guidance_rescale: 0.5")} | {hash_of("")}) == 3
+    assert (
+        len(
+            {hash_of(f", {field}") for field in ("clip_skip: 1", "guidance_rescale: 0.5", "eta: 0.5, sampler: ddim")}
+            | {hash_of("")}
+        )
+        == 4
+    )
 
 
 def test_no_negative_prompt_is_kept_apart_only_where_the_bundle_does(planned, manifest, facts):
@@ -109,6 +115,7 @@ MISTAKES = {
     "strength: 0": "strength is '0'; it must be a number greater than 0",
     "clip_skip: 1.5": "clip_skip is '1.5'; it must be a whole number of layers",
     "clip_skip: -1": "clip_skip is '-1'; it must be",
+    "eta: 1.5": "eta is '1.5'; it must be a number from 0 to 1",
     "guidance_rescale: 2": "guidance_rescale is '2'; it must be a number from 0 to 1",
     "refiner: {switch_at: 0.8}": "refiner has no model; write {model: bundles/sdxl-refiner, switch_at: 0.8}",
     "refiner: {model: x, switch_at: 1}": "switch_at is '1'; it must be a number between 0 and 1",

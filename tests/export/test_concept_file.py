@@ -58,6 +58,55 @@ def test_forms_found_in_the_wild(tmp_path):
     np.testing.assert_array_equal(found.vectors[""], vectors.numpy())
 
 
+@pytest.mark.parametrize("names", [("clip_l", "clip_g"), ("text_encoders_0", "text_encoders_1")])
+@pytest.mark.parametrize("saver", [save_file, lambda content, path: saved(path, content)], ids=["safetensors", "torch"])
+def test_a_concept_for_two_text_encoders(tmp_path, names, saver):
+    first, second = torch.randn(2, 8), torch.randn(2, 16)
+    path = tmp_path / "duck.safetensors"
+    saver({names[0]: first, names[1]: second}, path)
+    wide = ENCODER.model_copy(update={"component": "text_encoder_2", "hidden_size": 16, "pooled_size": 16})
+    found = read_concept(path, encoders=[ENCODER, wide])
+    assert found.tokens == ["duck", "duck_1"]
+    assert read_concept(path, encoders=[ENCODER, wide], token="<duck>").tokens == ["<duck>", "<duck>_1"]
+    np.testing.assert_array_equal(found.vectors["text_encoder"], first.numpy())
+    np.testing.assert_array_equal(found.vectors["text_encoder_2"], second.numpy())
+    # The refiner has the second encoder alone.
+    assert read_concept(path, encoders=[wide]).vectors.keys() == {"text_encoder_2"}
+
+
+def test_a_file_that_names_no_token_gets_one(tmp_path):
+    bare = saved(tmp_path / "sketch.pt", torch.ones(2, 8))
+    assert read_concept(bare).tokens == ["sketch", "sketch_1"]
+    assert read_concept(bare, token="<sketch>").token == "<sketch>"
+    assert read_concept(saved(tmp_path / "star.bin", {"*": torch.ones(8)})).token == "star"
+    with pytest.raises(ConceptError, match=r"two words\.pt: token 'two words' holds a space"):
+        read_concept(saved(tmp_path / "two words.pt", torch.ones(8)))
+    # A1111 itself goes by the file's name: the one within is a default.
+    a1111 = {"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(8)}, "step": 10, "sd_checkpoint": None}
+    assert read_concept(saved(tmp_path / "file.pt", {**a1111, "name": "within"}), token="given").token == "given"
+    assert read_concept(saved(tmp_path / "file.pt", {**a1111, "name": None})).token == "file"
+    # A file that names its token keeps it.
+    named = saved(tmp_path / "named.bin", {"<meeg>": torch.ones(8)})
+    assert read_concept(named, token="<meeg>").token == "<meeg>"
+    with pytest.raises(ConceptError, match=r"named\.bin: teaches <meeg>, not <dreams>"):
+        read_concept(named, token="<dreams>")
+
+
+def test_a_library_folder_says_the_token_beside_the_file(tmp_path):
+    for name, content in {"bare": torch.ones(8), "named": {"<own>": torch.ones(8)}}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        path = saved(folder / "learned_embeds.bin", content)
+        if name == "bare":
+            with pytest.raises(ConceptError, match=r"learned_embeds\.bin: names no token"):
+                read_concept(path)
+        (folder / "token_identifier.txt").write_text("<meeg>\n")
+        assert read_concept(path).token == ("<meeg>" if name == "bare" else "<own>")
+    (tmp_path / "bare/token_identifier.txt").write_bytes(b"x" * 1000)
+    with pytest.raises(ConceptError, match="1 to 100 characters"):
+        read_concept(tmp_path / "bare/learned_embeds.bin")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -72,7 +121,9 @@ def test_forms_found_in_the_wild(tmp_path):
         ({"clip_l": torch.ones(8), "clip_g": torch.ones(8)}, "SDXL"),
         ({"two words": torch.ones(8)}, "space"),
         ({"": torch.ones(8)}, "1 to 100 characters"),
-        (torch.ones(8), "without a token"),
+        ([torch.ones(8)], "holds a list"),
+        ({"clip_l": torch.ones(8), "text_encoders_0": torch.ones(8)}, "2 keys"),
+        ({"string_to_param": {"*": torch.ones(8), "x": torch.ones(8)}, "name": "x"}, "without one tensor"),
         ({}, "0 keys"),
         (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
     ],

@@ -59,15 +59,16 @@ def reference_picture(pipeline, assets, asked, loss, scale):
     generator = torch.Generator().manual_seed(asked.seed)
     x = torch.randn(1, 4, asked.height // 8, asked.width // 8, generator=generator) * scheduler.init_noise_sigma
     sigma_space = "sigmas" in vars(scheduler) and asked.sampler != "dpmpp_2m"
-    for step, t in enumerate(scheduler.timesteps):
+    order = 2 if asked.sampler == "heun" else 1
+    for call, t in enumerate(scheduler.timesteps):
         with torch.no_grad():
             inputs = scheduler.scale_model_input(torch.cat([x, x]), t)
             uncond, cond = pipeline.unet(inputs, t, encoder_hidden_states=hidden).sample.chunk(2)
             eps = uncond + asked.guidance_scale * (cond - uncond)
-        if loss is not None and step % EVERY == 0:
+        if loss is not None and call % (order * EVERY) == 0:
             x = x.detach().requires_grad_()
             if sigma_space:
-                sigma = scheduler.sigmas[step]
+                sigma = scheduler.sigmas[call]
                 x0, weight = x - sigma * eps, sigma**2
             else:
                 abar = scheduler.alphas_cumprod[int(t)]
@@ -87,7 +88,7 @@ def guided(sampler, spec):
     )
 
 
-@pytest.mark.parametrize("sampler", ["lms", "ddim", "dpmpp_2m", "euler"])
+@pytest.mark.parametrize("sampler", ["lms", "ddim", "dpmpp_2m", "euler", "heun"])
 @pytest.mark.parametrize("name", LOSSES)
 def test_guided_pictures_match_the_reference_loop(name, sampler, assets, renderer, reference_pipeline):
     spec, loss = LOSSES[name]

@@ -7,7 +7,10 @@ import pytest
 
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, RenderRequest
-from latentpress.runtime.schedule import SAMPLERS
+from latentpress.runtime.samplers import BASES
+
+# Each once: one call a step and two, every kind of history, none, draws and a Brownian path.
+SAMPLERS = [*BASES, "lms_karras", "dpmpp_sde_karras", "kdpm2_a_trailing"]
 
 
 def jobs():
@@ -17,14 +20,14 @@ def jobs():
         (LossSpec("canny", 200.0, 5, params={"low": 100, "high": 200}), LossSpec("contrast", 20.0, 4)),
     ]
     made = {}
-    for index in range(16):
+    for index in range(len(SAMPLERS)):
         size = (64, 64) if index % 5 else (64, 96)
         made[index] = RenderRequest(
             prompt=["a mouse in the style of <moeb-style>", "a red house", ""][index % 3],
             seed=100 + index,
             height=size[0],
             width=size[1],
-            sampler=SAMPLERS[index % len(SAMPLERS)],
+            sampler=SAMPLERS[index],
             steps=4 + index % 7,
             guidance_scale=[1.0, 5.0, 8.0][(index // 2) % 3],
             losses=losses[index % 3],

@@ -25,7 +25,7 @@ PROMPT, NEGATIVE = "a red mouse in the night", "blurry blue"
 BOUND = 60
 STEPS, SCALE = 10, 6.0
 COMMON = {"negative_prompt": NEGATIVE, "num_inference_steps": STEPS, "guidance_scale": SCALE, "seed": 5}
-SAMPLERS = ["ddim", "euler", "euler_a", "lms", "dpmpp_2m", "dpmpp_2m_karras"]
+SAMPLERS = ["ddim", "euler", "euler_a", "lms", "dpmpp_2m", "dpmpp_2m_karras", "pndm", "heun", "unipc", "dpmpp_2m_sde"]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The runtime's pictures against StableDiffusionPipeline in torch, with diffusers' own textual inversion."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from compare import diffusers_scheduler, psnr
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.schedule import SAMPLERS
+from latentpress.runtime.samplers import BASES
 
 TOKENS = ("<line-art>", "<gta5-artwork>", "<moeb-style>", "<dr-strange>", "<hitokomoru-style-nao>")
 
@@ -30,7 +31,7 @@ def request(prompt, seed, sampler, *, steps=12, guidance_scale=8.0, negative_pro
 def diffusers_picture(pipeline, assets, asked):
     config = json.loads((assets / "checkpoint/scheduler/scheduler_config.json").read_text())
     config = {key: value for key, value in config.items() if not key.startswith("_")}
-    pipeline.scheduler = diffusers_scheduler(asked.sampler, config)
+    pipeline.scheduler = diffusers_scheduler(asked.sampler, config, asked.seed)
     images = pipeline(
         asked.prompt,
         negative_prompt=asked.negative_prompt,
@@ -38,13 +39,26 @@ def diffusers_picture(pipeline, assets, asked):
         width=asked.width,
         num_inference_steps=asked.steps,
         guidance_scale=asked.guidance_scale,
+        eta=asked.eta,
         generator=torch.Generator().manual_seed(asked.seed),
         output_type="pil",
     ).images
     return np.asarray(images[0])
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+EVERY_SAMPLER = [*BASES, *(f"{name}_karras" for name, base in BASES.items() if base.sigmas), "dpmpp_2m_sde_exponential"]
+
+
+@pytest.mark.parametrize("sampler", [*EVERY_SAMPLER, "ddim_trailing", "euler_trailing", "dpmpp_2m_karras_trailing"])
+def test_every_sampler_matches_diffusers(sampler, assets, renderer, reference_pipeline):
+    asked = request("a mouse in the style of <moeb-style>", 52, sampler)
+    expected = diffusers_picture(reference_pipeline, assets, asked)
+    (rendered,) = renderer.render([("only", asked)])
+    assert expected.std() > 5, "a flat picture proves nothing"
+    assert psnr(rendered.image, expected) >= 40
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler_a", "lms", "dpmpp_2m_karras", "heun"])
 def test_five_styles_match_diffusers(sampler, assets, renderer, reference_pipeline):
     requests = {
         index: request(f"a mouse in the style of {token}", 41 + index, sampler) for index, token in enumerate(TOKENS)
@@ -75,6 +89,13 @@ def test_different_concepts_give_different_pictures(renderer):
     ids=["negative", "no-cfg", "empty", "cut-at-77"],
 )
 def test_prompts_match_diffusers(asked, assets, renderer, reference_pipeline):
+    (rendered,) = renderer.render([("only", asked)])
+    assert psnr(rendered.image, diffusers_picture(reference_pipeline, assets, asked)) >= 40
+
+
+@pytest.mark.parametrize("eta", [0.4, 1.0])
+def test_ddim_with_noise_matches_diffusers(eta, assets, renderer, reference_pipeline):
+    asked = replace(request("a red mouse", 8, "ddim"), eta=eta)
     (rendered,) = renderer.render([("only", asked)])
     assert psnr(rendered.image, diffusers_picture(reference_pipeline, assets, asked)) >= 40
 

@@ -1,14 +1,16 @@
-"""Every sampler's coefficient rows against the diffusers scheduler of the same name, on a toy model."""
+"""Every sampler's coefficient rows against the diffusers scheduler of the same name, in float64 on a toy model."""
 
 import diffusers
 import numpy as np
 import pytest
 import torch
 
-from compare import diffusers_scheduler
+from compare import diffusers_scheduler, in_float64
 from latentpress.errors import UsageError
-from latentpress.runtime.schedule import SAMPLERS, canonical_sampler, noise_schedule
-from latentpress.runtime.solver import INDEX, solver_rows
+from latentpress.runtime.brownian import BrownianPath
+from latentpress.runtime.samplers import BASES, SAMPLERS, parse_sampler
+from latentpress.runtime.schedule import NoiseSchedule, noise_schedule, schedule_for
+from latentpress.runtime.solvers import DEPTH, INDEX, solver_rows
 
 SD15 = {
     "beta_start": 0.00085,
@@ -19,77 +21,179 @@ SD15 = {
     "steps_offset": 1,
     "clip_sample": False,
 }
+SEED, SHAPE = 11, (1, 4, 8, 8)
+# Of the largest value. Everything is computed in float64 on both sides, from the same float32 alpha-bars.
+TOLERANCE = 1e-6
 
 
 def toy_model(latents, timestep):
     """Smooth, nonlinear, and different at each timestep: a wrong timestep or scale shows."""
-    return torch.tanh(1.3 * latents + 0.2 * torch.sin(torch.as_tensor(timestep) / 90.0))
+    return torch.tanh(1.3 * latents + 0.2 * torch.sin(torch.as_tensor(timestep, dtype=torch.float64) / 90.0))
 
 
-def run_diffusers(scheduler, steps, noise, draws):
-    scheduler.set_timesteps(steps)
-    latents = noise * scheduler.init_noise_sigma
-    for step, timestep in enumerate(scheduler.timesteps):
-        out = toy_model(scheduler.scale_model_input(latents, timestep), timestep.double())
-        if isinstance(scheduler, diffusers.EulerAncestralDiscreteScheduler):
-            # Its noise comes from a generator in the model output's dtype; the same seed gives our draws.
-            generator = torch.Generator().manual_seed(step)
-            latents = scheduler.step(out, timestep, latents, generator=generator).prev_sample
+def unit(seed):
+    return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def drawn():
+    """Draw after draw: the same numbers for both sides, as often as each asks."""
+    yield from (unit(1000 + count) for count in range(10**6))
+
+
+def run_diffusers(sampler, config, steps, start=0, **options):
+    """(timesteps, levels, latents after each call) of the diffusers scheduler; `start` as image-to-image begins."""
+    with in_float64(diffusers_scheduler(sampler, config, SEED), drawn()) as scheduler:
+        scheduler.set_timesteps(steps)
+        timesteps = scheduler.timesteps[start:]
+        assert not torch.is_floating_point(timesteps) or timesteps.dtype == torch.float64
+        if start:
+            if hasattr(scheduler, "set_begin_index"):
+                scheduler.set_begin_index(start)
+            latents = scheduler.add_noise(unit(2), unit(1), timesteps[:1])
         else:
-            latents = scheduler.step(out, timestep, latents).prev_sample
-        latents = latents.double()
-    return latents
+            latents = unit(1) * scheduler.init_noise_sigma
+        trajectory = [latents]
+        for timestep in timesteps:
+            out = toy_model(scheduler.scale_model_input(latents, timestep), timestep)
+            latents = scheduler.step(out, timestep, latents, **options).prev_sample
+            assert latents.dtype == torch.float64
+            trajectory.append(latents)
+    return timesteps, trajectory
 
 
-def run_rows(solver, noise, draws):
-    x, history = noise * solver.init_noise_sigma, []
-    for step, row in enumerate(solver.rows):
-        v = {name: row[i] for name, i in INDEX.items()}
-        out = toy_model(v["in_scale"] * x, v["timestep"])
-        eps = v["eps_x"] * x + v["eps_out"] * out
-        history.insert(0, v["keep_x"] * x + v["keep_eps"] * eps)
-        del history[4:]
-        x = v["a"] * x + sum(v[f"b{j}"] * m for j, m in enumerate(history)) + v["c"] * draws[step]
-    return x
+def run_rows(solver, start=0):
+    """The latents before the first call and after each, by the equations in `solvers`."""
+    first = {name: solver.rows[0][i] for name, i in INDEX.items()}
+    x = unit(1) * solver.init_noise_sigma
+    if start:
+        x = first["level_image"] * unit(2) + first["level_noise"] * unit(1)
+    anchor, memory, draws = torch.zeros_like(x), [torch.zeros_like(x)] * DEPTH, drawn()
+    path = BrownianPath(SEED, SHAPE, *solver.sigma_range, dtype=np.float64) if any(solver.sigma_range) else None
+    trajectory = [x]
+    for row in solver.rows:
+        at = {name: row[i] for name, i in INDEX.items()}
+        out = toy_model(at["in_scale"] * x, at["timestep"])
+        memory = [at["keep_x"] * x + at["keep_out"] * out, *memory[:-1]]
+        noise = next(draws) if at["draw"] else torch.zeros_like(x)
+        if at["path_from"] != at["path_to"]:
+            noise = torch.from_numpy(path.increment(at["path_from"], at["path_to"]))
+        sources = {"x": x, "anchor": anchor, **{f"m{j}": m for j, m in enumerate(memory)}}
+        x = sum(at[f"next_{name}"] * value for name, value in sources.items()) + at["next_noise"] * noise
+        anchor = sum(at[f"anchor_{name}"] * value for name, value in sources.items())
+        trajectory.append(x)
+    return trajectory
+
+
+def agree(sampler, config, steps, start=0, **options):
+    timesteps, expected = run_diffusers(sampler, config, steps, start, **options)
+    # diffusers' own alpha-bars: one float32 rounding beside them already moves the Brownian path's times of 1e-6.
+    abar = diffusers_scheduler(sampler, config).alphas_cumprod.double().numpy()
+    config = {key: value for key, value in config.items() if key != "rescale_betas_zero_snr"}
+    noise = NoiseSchedule(abar, config.get("prediction_type", "epsilon"), config)
+    solver = solver_rows(noise, sampler, steps, start=start, **options)
+    np.testing.assert_allclose(solver.rows[:, INDEX["timestep"]], timesteps.double(), rtol=TOLERANCE, atol=TOLERANCE)
+    found = run_rows(solver, start)
+    assert len(found) == len(expected)
+    for call, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        error = float((ours - theirs).abs().max() / theirs.abs().max())
+        assert error < TOLERANCE, f"{steps} steps, after call {call}: {error:.1e}"
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("steps", [10, 25, 50])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_rows_follow_the_diffusers_scheduler(sampler, steps, prediction_type):
-    config = {**SD15, "prediction_type": prediction_type}
-    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    draws = [
-        torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
-        for step in range(steps)
-    ]
-    expected = run_diffusers(diffusers_scheduler(sampler, config), steps, noise, draws)
-    found = run_rows(solver_rows(noise_schedule(config), sampler, steps), noise, draws)
-    # diffusers keeps sigmas in float32, casts samples to it inside `step`, and integrates LMS to 1e-4.
-    tolerance = 2e-3 if sampler.startswith("lms") else 2e-5
-    error = (found - expected).abs().max() / expected.abs().max()
-    assert error < tolerance, f"relative error {error:.2e}"
+def test_a_whole_run_is_the_diffusers_schedulers(sampler, prediction_type):
+    for steps in (2, 5, 10, 20, 37, 50):
+        agree(sampler, {**SD15, "prediction_type": prediction_type}, steps)
+
+
+SPACED = [
+    *(name for name, base in BASES.items() if base.spaced),
+    "euler_karras",
+    "dpmpp_2m_karras",
+    "kdpm2_exponential",
+]
 
 
 @pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_timesteps_and_sigmas_follow_each_spacing(sampler, spacing):
+@pytest.mark.parametrize("sampler", SPACED)
+def test_every_spacing_is_the_diffusers_schedulers(sampler, spacing):
+    for steps in (7, 25):
+        agree(f"{sampler}_{spacing}", SD15, steps)
+        agree(sampler, {**SD15, "timestep_spacing": spacing}, steps)
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "pndm"])
+def test_a_run_from_the_middle_is_the_diffusers_schedulers(sampler):
+    order = parse_sampler(sampler).base.order
+    for steps, step in ((12, 4), (20, 19), (30, 1)):
+        agree(sampler, SD15, steps, start=step * order)
+
+
+@pytest.mark.parametrize("eta", [0.3, 1.0])
+def test_ddim_with_noise_is_the_diffusers_schedulers(eta):
+    for steps in (5, 25):
+        agree("ddim", SD15, steps, eta=eta)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize(
+    "sampler", ["ddim", "ddpm", "lcm", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "euler_trailing"]
+)
+def test_zero_terminal_snr_is_the_diffusers_schedulers(sampler, prediction_type):
+    config = {
+        **SD15,
+        "rescale_betas_zero_snr": True,
+        "prediction_type": prediction_type,
+        "timestep_spacing": "trailing",
+    }
+    base = parse_sampler(sampler)
+    if base.base.name in ("ddim", "ddpm", "lcm") and prediction_type == "epsilon":
+        with pytest.raises(UsageError, match=r"leaves .* nothing to start from"):
+            schedule_for(noise_schedule(config), base)
+        return
+    expected = diffusers_scheduler(sampler, config).alphas_cumprod
+    found = schedule_for(noise_schedule(config), base).alphas_cumprod
+    assert found[-1] == expected[-1]
+    np.testing.assert_allclose(found, expected.double(), rtol=0, atol=5e-7)  # float32 rounding
+    for steps in (6, 20):
+        agree(sampler, config, steps)
+
+
+def test_alpha_bar_is_that_of_diffusers():
+    for config in (SD15, {**SD15, "beta_schedule": "linear"}, {"num_train_timesteps": 500}):
+        expected = diffusers.DDIMScheduler.from_config(config).alphas_cumprod
+        # A few roundings of float32: torch and numpy space their betas by other formulas.
+        np.testing.assert_allclose(noise_schedule(config).alphas_cumprod, expected.double(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("sampler", [*BASES, "euler_karras", "dpmpp_2m_karras"])
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
+def test_the_initial_noise_is_scaled_as_in_diffusers(sampler, spacing):
     config = {**SD15, "timestep_spacing": spacing}
     scheduler = diffusers_scheduler(sampler, config)
     scheduler.set_timesteps(25)
-    solver = solver_rows(noise_schedule(config), sampler, 25)
-    np.testing.assert_allclose(solver.rows[:, INDEX["timestep"]], scheduler.timesteps.double(), rtol=1e-5, atol=1e-2)
-    assert solver.init_noise_sigma == pytest.approx(float(scheduler.init_noise_sigma), rel=1e-5)
+    found = solver_rows(noise_schedule(config), sampler, 25).init_noise_sigma
+    assert found == pytest.approx(float(scheduler.init_noise_sigma), rel=1e-6)
 
 
-def test_names_people_type():
-    assert canonical_sampler("DPM++ 2M Karras") == "dpmpp_2m_karras"
-    assert canonical_sampler("k_lms") == "lms"
-    assert canonical_sampler("Euler a") == "euler_a"
-    with pytest.raises(UsageError, match="did you mean 'euler'"):
-        canonical_sampler("eulr")
+@pytest.mark.parametrize("steps", [1, 2, 3, 20])
+def test_calls_are_counted(steps):
+    noise = noise_schedule(SD15)
+    for name, base in BASES.items():
+        solver = solver_rows(noise, name, steps)
+        assert len(solver) == base.unet_calls(steps), name
+        assert solver.steps == steps, name
+        assert sum(solver.begins_step(call) for call in range(len(solver))) == steps, name
 
 
-def test_more_steps_than_the_schedule_has_is_refused():
-    with pytest.raises(UsageError, match=r"must lie in 1\.\.1000"):
-        solver_rows(noise_schedule(SD15), "ddim", 1001)
+@pytest.mark.parametrize(
+    ("sampler", "steps", "says"),
+    [
+        ("ddim", 1001, r"must lie in 1\.\.1000"),
+        ("lcm", 51, r"lcm takes 1\.\.50"),
+        ("euler", 0, r"must lie in 1\.\.1000"),
+    ],
+)
+def test_steps_the_schedule_has_not_are_refused(sampler, steps, says):
+    with pytest.raises(UsageError, match=says):
+        solver_rows(noise_schedule(SD15), sampler, steps)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentpress.batch.parse import parse_text
-from latentpress.batch.yaml_nodes import MapNode, Node, Place, Problems, Scalar, described, shown
+from latentpress.batch.yaml_nodes import MapNode, Node, Place, Problems, Scalar, described
+from latentpress.errors import short, shown
 from latentpress.runtime.bundle import file_sha256
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -38,7 +39,7 @@ def _concept(token: Scalar, node: Node, manifest: Path, problems: Problems) -> C
     expected: str | None = None
     if isinstance(node, MapNode):
         for key in node.values.keys() - {"file", "sha256"}:
-            problems.unknown_key(node.keys[key], ("file", "sha256"), f"concept {token.text}")
+            problems.unknown_key(node.keys[key], ("file", "sha256"), f"concept {short(token.text)}")
         if "sha256" in node.values:
             written = node.values["sha256"]
             expected = (parse_text("sha256", written, problems) or "").lower()
@@ -46,19 +47,23 @@ def _concept(token: Scalar, node: Node, manifest: Path, problems: Problems) -> C
                 problems.add(written.place, f"sha256 is {described(written)}; it must be 64 hexadecimal digits")
                 return None
         if "file" not in node.values:
-            problems.add(node.place, f"concept {token.text} has no file; write {{file: concepts/name.bin}}")
+            problems.add(node.place, f"concept {short(token.text)} has no file; write {{file: concepts/name.bin}}")
             return None
         node = node.values["file"]
-    text = parse_text(f"concept {token.text}", node, problems)
+    text = parse_text(f"concept {short(token.text)}", node, problems)
     if not text:
-        problems.add(node.place, f"concept {token.text} names no file; write the path of its .bin or .safetensors")
+        problems.add(
+            node.place, f"concept {short(token.text)} names no file; write the path of its .bin or .safetensors"
+        )
         return None
     path = manifest.parent / text
     try:
         digest = file_sha256(path)
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        problems.add(node.place, f"concept file {path} of {token.text} {reason}; paths start at the manifest's folder")
+        problems.add(
+            node.place, f"concept file {path} of {short(token.text)} {reason}; paths start at the manifest's folder"
+        )
         return None
     if expected and digest != expected:
         problems.add(

@@ -30,6 +30,7 @@ class Draft:
     labels: Mapping[str, str]
     places: Mapping[str, Place]
     guidance_rescale: float = 0.0
+    eta: float = 0.0
     clip_skip: int = 0
     init_image: ImageFile | None = None
     mask_image: ImageFile | None = None
@@ -67,6 +68,7 @@ def draft_from(
         "guidance_scale": f"{values['guidance_scale']:g}",
         "loss": loss_text(values["loss"]),
         "guidance_rescale": f"{values['guidance_rescale']:g}",
+        "eta": f"{values['eta']:g}",
         "clip_skip": str(values["clip_skip"]),
         "init_image": image.file.path.stem if image else "none",
         "mask_image": mask.file.path.stem if mask else "none",
@@ -87,6 +89,7 @@ def draft_from(
         labels=texts | dict(labels),
         places=places,
         guidance_rescale=float(values["guidance_rescale"]),
+        eta=float(values["eta"]),
         clip_skip=int(values["clip_skip"]),
         init_image=image.file if image else None,
         mask_image=mask.file if mask else None,

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ValidationError
 
 from latentpress.batch.mode_fields import MODE_FIELDS
 from latentpress.batch.parse import Field, check_range, is_none, parse_number, parse_range, parse_size, parse_text
-from latentpress.batch.yaml_nodes import MapNode, Node, Problems, Scalar, described, shown
-from latentpress.errors import UsageError
+from latentpress.batch.yaml_nodes import MapNode, Node, Problems, Scalar, described
+from latentpress.errors import UsageError, shown
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.request import LossSpec
-from latentpress.runtime.schedule import canonical_sampler
+from latentpress.runtime.samplers import canonical_sampler
 
 MAX_SEED = 2**63 - 1
 MAX_STEPS = 1000

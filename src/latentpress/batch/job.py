@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import PurePosixPath
 
+from latentpress.errors import short
 from latentpress.runtime.request import RenderRequest
 
 
@@ -23,7 +24,7 @@ class Job:
     @property
     def title(self) -> str:
         """The job as people find it in their manifest."""
-        return f"job {self.index} (id {self.id}, seed {self.request.seed})"
+        return f"job {self.index} (id {short(self.id)}, seed {self.request.seed})"
 
 
 def canonical_json(value: object) -> str:
@@ -35,7 +36,8 @@ def canonical_json(value: object) -> str:
 _ADDED = {
     field.name: field.default
     for field in fields(RenderRequest)
-    if field.name in ("guidance_rescale", "clip_skip", "init_image", "mask_image", "strength", "refiner", "micro")
+    if field.name
+    in ("guidance_rescale", "clip_skip", "eta", "init_image", "mask_image", "strength", "refiner", "micro")
 }
 
 

@@ -6,6 +6,7 @@ no one writes.
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +48,11 @@ def ledger_path(folder: Path) -> Path:
 
 
 class Ledger:
-    """An open ledger. One thread writes at a time; which one does not matter."""
+    """An open ledger. Any thread may use it; they take turns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._turn = threading.Lock()
         with self._guard():
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self._connection.execute("PRAGMA synchronous=EXTRA")
@@ -139,7 +141,8 @@ class Ledger:
     @contextlib.contextmanager
     def _guard(self) -> Generator[None]:
         try:
-            yield
+            with self._turn:
+                yield
         except sqlite3.OperationalError as error:
             raise EnvironmentFailure(
                 f"{self.path}: the ledger cannot be used ({error}); free the disk or fix its permissions, then resume"

@@ -12,8 +12,8 @@ from latentpress.batch.draft import Draft, draft_from
 from latentpress.batch.fields import DRAWN, FIELDS, MAX_SEED
 from latentpress.batch.matrix import Choice, Matrix, parse_matrix
 from latentpress.batch.parse import MAX_JOBS, parse_number, parse_text
-from latentpress.batch.yaml_nodes import ListNode, MapNode, Node, Place, Problems, described, read_yaml, shown
-from latentpress.errors import ManifestError
+from latentpress.batch.yaml_nodes import ListNode, MapNode, Node, Place, Problems, described, read_yaml
+from latentpress.errors import ManifestError, shown
 
 KEYS = ("version", "name", "model", "concepts", "defaults", "matrix", "jobs", "output", "sheet")
 VERSION = 1

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from latentpress.batch.fields import FIELDS, loss_text, parse_losses
 from latentpress.batch.parse import MAX_JOBS, check_range, parse_range, parse_text
-from latentpress.batch.yaml_nodes import ListNode, MapNode, Node, Problems, Scalar, described, shown
+from latentpress.batch.yaml_nodes import ListNode, MapNode, Node, Problems, Scalar, described
+from latentpress.errors import short, shown
 
 
 @dataclass
@@ -70,7 +71,9 @@ def parse_matrix(node: Node, problems: Problems) -> Matrix:
         axes.append(choices)
         for key in dict.fromkeys(key for choice in choices for key in choice.texts):
             if key in owner:
-                message = f"{key!r} is set by the axes {owner[key]!r} and {axis!r}; leave it to one of them"
+                message = (
+                    f"{shown(key)} is set by the axes {shown(owner[key])} and {shown(axis)}; leave it to one of them"
+                )
                 problems.add(node.keys[axis].place, message)
             owner[key] = axis
     if math.prod(len(axis) for axis in axes) > MAX_JOBS:
@@ -92,7 +95,7 @@ def parse_matrix(node: Node, problems: Problems) -> Matrix:
 def _axis(axis: str, key: Scalar, values: Node, problems: Problems) -> list[Choice]:
     items = list(_items(values, problems))
     if isinstance(values, ListNode) and not values.items:
-        problems.add(values.place, f"axis {axis!r} is empty; give it at least one value or remove it")
+        problems.add(values.place, f"axis {shown(axis)} is empty; give it at least one value or remove it")
     if not axis.isidentifier() or axis in ("id", "index", "hash", "n"):
         problems.add(key.place, f"axis name {shown(axis)} cannot be a placeholder; use letters, digits and _")
     loss_texts = _loss_texts(items, axis, problems)
@@ -131,10 +134,10 @@ def _settings(axis: str, item: Node, problems: Problems) -> Iterator[tuple[str, 
         yield axis, item.values["value"], label
         for key in item.values:
             if key not in ("label", "value"):
-                problems.unknown_key(item.keys[key], ("label", "value"), f"a labelled value of axis {axis!r}")
+                problems.unknown_key(item.keys[key], ("label", "value"), f"a labelled value of axis {shown(axis)}")
         return
     if not item.values.keys() - {"label"}:
-        problems.add(item.place, f"this value of axis {axis!r} sets nothing; write {{label: ..., value: ...}}")
+        problems.add(item.place, f"this value of axis {shown(axis)} sets nothing; write {{label: ..., value: ...}}")
     for key, node in item.values.items():
         if key == "label":
             continue
@@ -169,14 +172,14 @@ def _loss_texts(items: list[Node], axis: str, problems: Problems) -> Mapping[int
 
 def _text(name: str, node: Node, problems: Problems) -> str:
     if isinstance(node, Scalar):
-        return parse_text(name, node, problems) or ""
+        return parse_text(short(name), node, problems) or ""
     if name == "size" and isinstance(node, ListNode) and all(isinstance(side, Scalar) for side in node.items):
         return "x".join(side.text for side in node.items if isinstance(side, Scalar))
     if name == "refiner" and isinstance(node, MapNode) and "model" in node.values:
         return _text("refiner", node.values["model"], problems)
     # A loss or a refiner that cannot be read is reported where it is read.
     if name not in ("loss", "refiner", "micro_conditioning"):
-        problems.add(node.place, f"{name} is {described(node)}; a value of an axis must be text or a number")
+        problems.add(node.place, f"{short(name)} is {described(node)}; a value of an axis must be text or a number")
     return ""
 
 
@@ -195,7 +198,7 @@ def _without_excluded(choices: list[Choice], node: Node, known: list[str], probl
             if key not in known:
                 problems.unknown_key(entry.keys[key], known, "exclude, which names axes")
             elif not isinstance(value, Scalar):
-                problems.add(value.place, f"{key} in exclude is {described(value)}; write its label or its text")
+                problems.add(value.place, f"{short(key)} in exclude is {described(value)}; write its label or its text")
             else:
                 numbers = parse_range(value)
                 wanted[key] = {value.text} if numbers is None else {str(number) for number in numbers}

@@ -7,15 +7,7 @@ uninterrupted one.
 from latentpress import __version__
 from latentpress.batch.job import Job, canonical_json, request_data
 from latentpress.batch.plan import BundleFacts
-
-# Our sampler -> what A1111's readers call it.
-_A1111_SAMPLERS = {
-    "ddim": "DDIM",
-    "euler": "Euler",
-    "euler_a": "Euler a",
-    "lms": "LMS",
-    "dpmpp_2m": "DPM++ 2M",
-}
+from latentpress.runtime.samplers import parse_sampler
 
 
 def text_chunks(job: Job, bundle: BundleFacts) -> dict[str, str]:
@@ -24,24 +16,26 @@ def text_chunks(job: Job, bundle: BundleFacts) -> dict[str, str]:
     negative = job.request.negative_prompt or ""
     used |= {token: digest for token, digest in bundle.concepts.items() if token in negative}
     own: dict[str, object] = {
-        "bundle": {"name": bundle.name, "sha256": bundle.hash, "source_sha256": bundle.source_sha256},
+        "bundle": _bundle_data(bundle),
         "concepts": used,
         "job_hash": job.job_hash,
         "request": request_data(job.request),
         "versions": {**bundle.versions, "latentpress": __version__},
     }
     if (refiner := _refiner(job, bundle)) is not None:
-        own["refiner"] = {"name": refiner.name, "sha256": refiner.hash, "source_sha256": refiner.source_sha256}
+        own["refiner"] = _bundle_data(refiner)
     return {"parameters": a1111_parameters(job, bundle), "latentpress": canonical_json(own)}
 
 
 def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
     """The job in A1111's format: prompt, negative prompt, then one line of `Key: value` pairs."""
     request = job.request
-    sampler = request.sampler.removesuffix("_karras")
-    pairs = {"Steps": str(request.steps), "Sampler": _A1111_SAMPLERS.get(sampler, sampler)}
-    if sampler != request.sampler:
-        pairs["Schedule type"] = "Karras"
+    sampler = parse_sampler(request.sampler)
+    pairs = {"Steps": str(request.steps), "Sampler": sampler.base.label}
+    if sampler.sigmas:
+        pairs["Schedule type"] = sampler.sigmas.capitalize()
+    if sampler.spacing:  # a key of our own
+        pairs["Timestep spacing"] = sampler.spacing
     pairs |= {
         "CFG scale": f"{request.guidance_scale:g}",
         "Seed": str(request.seed),
@@ -49,6 +43,11 @@ def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
         "Model hash": bundle.source_sha256[:10],
         "Model": bundle.name,
     }
+    if bundle.vae:
+        pairs |= {"VAE": bundle.vae.source, "VAE hash": bundle.vae.sha256[:10]}
+    if bundle.loras:
+        # Fused, so not in the prompt, where A1111 has them: FILE SCALE [HASH] each.
+        pairs["LoRA"] = " + ".join(f"{lora.source} {lora.scale:g} [{lora.sha256[:10]}]" for lora in bundle.loras)
     # A1111 counts the layer it stops at, from 1; the others are keys of its own and of its extensions.
     if request.clip_skip:
         pairs["Clip skip"] = str(request.clip_skip + 1)
@@ -60,6 +59,8 @@ def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
     if request.refiner and (refiner := _refiner(job, bundle)):
         pairs["Refiner"] = f"{refiner.name} [{refiner.source_sha256[:10]}]"
         pairs["Refiner switch at"] = f"{request.refiner.switch_at:g}"
+    if request.eta:
+        pairs["Eta DDIM"] = f"{request.eta:g}"
     if request.guidance_rescale:
         pairs["CFG rescale"] = f"{request.guidance_rescale:g}"
     if request.losses:
@@ -68,6 +69,15 @@ def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
     pairs["Version"] = f"latentpress {__version__}"
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
     return f"{request.prompt}{negative}\n" + ", ".join(f"{key}: {_value(text)}" for key, text in pairs.items())
+
+
+def _bundle_data(bundle: BundleFacts) -> dict[str, object]:
+    data: dict[str, object] = {"name": bundle.name, "sha256": bundle.hash, "source_sha256": bundle.source_sha256}
+    if bundle.loras:
+        data["loras"] = [{"source": lora.source, "sha256": lora.sha256, "scale": lora.scale} for lora in bundle.loras]
+    if bundle.vae:
+        data["vae"] = {"source": bundle.vae.source, "sha256": bundle.vae.sha256}
+    return data
 
 
 def _refiner(job: Job, bundle: BundleFacts) -> BundleFacts | None:

@@ -147,6 +147,7 @@ MODE_FIELDS: dict[str, Field] = {
         ),
         0,
     ),
+    "eta": Field(lambda node, problems: parse_number("eta", node, problems, 0, 1, rule="a number from 0 to 1"), 0.0),
     "init_image": Field(lambda node, problems: parse_picture("init_image", node, problems), ()),
     "mask_image": Field(lambda node, problems: parse_picture("mask_image", node, problems), ()),
     "strength": Field(

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
-from latentpress.batch.yaml_nodes import shown
+from latentpress.errors import short, shown
 
 BUILT_IN = ("id", "index", "hash")
 OWN_FOLDER = ".latentpress"
@@ -54,7 +54,7 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     hint = (
         f"did you mean {{{close[0]}}}?" if close else f"known: {', '.join(known) or 'none, the manifest has no axis'}"
     )
-    return f"names the placeholder {{{name}}}, which nothing fills; {hint}"
+    return f"names the placeholder {{{short(name)}}}, which nothing fills; {hint}"
 
 
 def template_problems(template: str, known: Sequence[str]) -> Iterator[str]:

@@ -12,7 +12,9 @@ from latentpress.batch.draft import Draft
 from latentpress.batch.fields import DRAWN
 from latentpress.batch.job import Job, canonical_json, hash_job, request_data
 from latentpress.batch.manifest import Manifest, SheetSpec
-from latentpress.batch.yaml_nodes import Problems, shown
+from latentpress.batch.yaml_nodes import Problems
+from latentpress.errors import short, shown
+from latentpress.runtime.bundle import Lora, SeparateVae
 from latentpress.runtime.request import Refiner, RenderRequest
 
 SHEET_NAME = "sheet.png"
@@ -35,6 +37,7 @@ class PromptVerdict(Protocol):
 class BundleFacts:
     """What planning needs to know of a bundle. default_size: (height, width); concepts: token -> sha256 of its file.
 
+    loras and vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any;
     zeros_for_no_negative: no negative prompt is not the empty one; refiners: path as the manifest has it -> its facts;
     refusal: (field, reason) where the bundle, or a refiner, cannot do what a request asks, else None.
     """
@@ -46,6 +49,8 @@ class BundleFacts:
     concepts: Mapping[str, str]
     versions: Mapping[str, str]
     check: Callable[[str], PromptVerdict]
+    loras: tuple[Lora, ...] = ()
+    vae: SeparateVae | None = None
     zeros_for_no_negative: bool = False
     refiners: Mapping[str, "BundleFacts"] = field(default_factory=dict[str, "BundleFacts"])
     refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
@@ -127,6 +132,7 @@ def _settle(
             negative_prompt=draft.negative_prompt if bundle.zeros_for_no_negative else draft.negative_prompt or "",
             losses=draft.losses,
             guidance_rescale=draft.guidance_rescale,
+            eta=draft.eta,
             clip_skip=draft.clip_skip,
             init_image=draft.init_image,
             mask_image=draft.mask_image,
@@ -169,7 +175,7 @@ def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Probl
                 over = verdict.tokens - verdict.limit
                 warnings.setdefault(
                     f"{draft.prompt_place}: warning: the prompt is {verdict.tokens} tokens long, {over} over the "
-                    f"limit of {verdict.limit}; this is cut off: {verdict.cut!r}"
+                    f"limit of {verdict.limit}; this is cut off: {shown(verdict.cut)}"
                 )
             for marker in ("\nNegative prompt:", "\nSteps:"):
                 if marker in text:
@@ -192,7 +198,7 @@ def _check_unknown(draft: Draft, verdict: PromptVerdict, bundle: BundleFacts, pr
         known = ", ".join(bundle.concepts) or "none"
         problems.add(
             draft.prompt_place,
-            f"{token} in the prompt looks like a concept, but the bundle has none of that name; "
+            f"{short(token)} in the prompt looks like a concept, but the bundle has none of that name; "
             f"name its file under `concepts`, or use one of: {known}",
         )
 
@@ -212,4 +218,4 @@ def _check_collisions(manifest: Manifest, jobs: Sequence[Job], problems: Problem
         output = str(job.output)
         other = first.setdefault(names.collision_key(output), job)
         if other is not job:
-            problems.add(place, f"{other.title} and {job.title} both have the output name {output!r}; {way_out}")
+            problems.add(place, f"{other.title} and {job.title} both have the output name {shown(output)}; {way_out}")

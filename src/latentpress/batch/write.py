@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import secrets
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from latentpress.batch.names import TEMP_PREFIX
+
+_MAKING = threading.Lock()
 
 
 def png_bytes(image: NDArray[np.uint8], chunks: Mapping[str, str]) -> bytes:
@@ -62,11 +65,12 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
 
 
 def _make_folders(folder: Path, root: Path) -> None:
-    if folder == root or folder.is_dir():
-        return
-    _make_folders(folder.parent, root)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    # One thread at a time: a folder that another thread has made may not be durable yet.
+    with _MAKING:
+        for missing in reversed([path for path in (folder, *folder.parents) if path.is_relative_to(root)]):
+            if not missing.is_dir():
+                missing.mkdir()
+                _sync_folder(missing.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from latentpress.errors import ManifestError
+from latentpress.errors import ManifestError, shown
 
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
@@ -97,11 +97,6 @@ class Problems:
         """Raise ManifestError with everything found, in the order of the file."""
         if self._found:
             raise ManifestError(sorted(self._found, key=self._found.__getitem__))
-
-
-def shown(text: str) -> str:
-    """`text` quoted, short enough for one line of an error."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def described(node: Node) -> str:

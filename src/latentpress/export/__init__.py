@@ -1,9 +1,10 @@
-"""Turns a diffusers checkpoint folder into a bundle of ONNX graphs. Imports torch only when an export starts."""
+"""Turns a checkpoint into a bundle of ONNX graphs. Imports torch only when an export starts."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from latentpress.runtime.bundle import BundleInfo
+from latentpress.runtime.bundle import BundleInfo, Family, Precision, PredictionType
+from latentpress.runtime.engines.choice import DEFAULT_ENGINE, EngineChoice
 
 __all__ = ["export_bundle"]
 
@@ -13,14 +14,41 @@ def export_bundle(
     output: Path,
     concepts: Sequence[Path] = (),
     *,
+    vae: Path | None = None,
+    loras: Sequence[tuple[Path, float]] = (),
+    family: Family | None = None,
+    prediction_type: PredictionType | None = None,
     name: str | None = None,
     report: Callable[[str], None] = lambda line: None,
+    engine: EngineChoice | None = None,
+    precision: Precision = "fp32",
 ) -> BundleInfo:
-    """Export the checkpoint folder `source`, with `concepts` baked in, to the bundle folder `output`.
+    """Export the checkpoint `source`, a diffusers folder or one file, to the bundle folder `output`, `concepts` baked in.
 
-    name: what bundle.json calls it, by default the checkpoint folder's name. report: gets one line per stage.
+    vae: a separate VAE, a folder or a file; loras: files to fuse and their scales, in order; family: what the checkpoint
+    must be; prediction_type: what its UNet predicts, where that is not told or guessed rightly. docs/checkpoints.md has
+    the formats. name: what bundle.json calls it, by default the folder's name or the file's stem. report: gets one line
+    per stage.
+
+    engine: make the graphs that this engine runs fastest, rather than those that every engine runs, prove them on it
+    where it is installed, and render on it by default. precision: of the text encoders and the UNet; the autoencoder
+    stays float32.
     Nothing appears at `output` unless every graph agrees with torch. Raises UsageError and its kinds.
     """
+    from latentpress.export.flavours import flavour_for
     from latentpress.export.pipeline import run_export
+    from latentpress.export.source import Source
 
-    return run_export(Path(source), Path(output), [Path(file) for file in concepts], name=name, report=report)
+    fused = tuple((Path(file), scale) for file, scale in loras)
+    given = Source(Path(source), None if vae is None else Path(vae), fused, family, prediction_type)
+    return run_export(
+        given,
+        Path(output),
+        [Path(file) for file in concepts],
+        name=name,
+        report=report,
+        precision=precision,
+        flavour=flavour_for(engine.name, precision) if engine else "plain",
+        # What nothing but OpenVINO runs on a CPU is for OpenVINO unless someone says otherwise.
+        engine=engine or (EngineChoice("openvino") if precision == "bf16" else DEFAULT_ENGINE),
+    )

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from latentpress.errors import CheckpointError
-from latentpress.export.components import PIPELINES, Components, assemble, component_classes
+from latentpress.export.components import PIPELINES, Components, assemble, component_classes, model_from
 from latentpress.runtime.bundle import file_sha256
 
 INDEX = "model_index.json"
@@ -25,7 +26,10 @@ COMPONENTS = {
 def check_checkpoint(folder: Path) -> None:
     """Look at `folder` without loading it; raises CheckpointError for what is missing, foreign or cut short."""
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder; give a checkpoint in the diffusers folder layout, or `demo`")
+        raise CheckpointError(
+            f"{folder}: no such file or folder; give a checkpoint's folder in the diffusers layout, its .safetensors or "
+            ".ckpt file, or `demo`"
+        )
     index = _read_json(folder / INDEX)
     found = index.get("_class_name")
     if found not in PIPELINES:
@@ -90,6 +94,17 @@ def load_components(folder: Path) -> Components:
 
 
 def _load(folder: Path, kind: Any) -> Any:
+    """The model or tokenizer in `folder`. A model's weights stay in their files, mapped, until something is done to them."""
+    from safetensors.torch import load_file
+
+    try:
+        if not folder.name.startswith("tokenizer") and (files := _weight_files(folder)):
+            config = _read_json(folder / "config.json")
+            return model_from(
+                folder.name, config, {key: value for file in files for key, value in load_file(file).items()}
+            )
+    except CheckpointError:
+        pass  # the libraries below know older names of weights, and say what is wrong where that does not help
     # low_cpu_mem_usage needs accelerate, which is no dependency of ours.
     options = {"low_cpu_mem_usage": False} if folder.name in ("unet", "vae") else {}
     try:
@@ -100,11 +115,26 @@ def _load(folder: Path, kind: Any) -> Any:
         raise CheckpointError(f"{folder}: cannot be loaded as {kind.__name__}: {reason}") from error
 
 
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model, one or the shards its index lists; none where it has other kinds."""
+    for stem in ("model", "diffusion_pytorch_model"):
+        if (single := folder / f"{stem}.safetensors").is_file():
+            return [single]
+        if (index := folder / f"{stem}.safetensors.index.json").is_file():
+            shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
+            return [folder / shard for shard in shards]
+    return []
+
+
 def source_sha256(folder: Path) -> str:
     """One sha256 over the names and contents of the checkpoint's configs, tokenizer files and weights."""
-    digest = hashlib.sha256()
     parts = sorted(needed_components(_read_json(folder / INDEX)))
-    files = [folder / INDEX, *(file for part in parts for file in sorted((folder / part).iterdir()))]
+    return digest_of(folder, [folder / INDEX, *(file for part in parts for file in sorted((folder / part).iterdir()))])
+
+
+def digest_of(folder: Path, files: Iterable[Path]) -> str:
+    """One sha256 over the names, relative to `folder`, and the contents of those `files` that are files."""
+    digest = hashlib.sha256()
     for file in files:
         if file.is_file():
             digest.update(f"{file.relative_to(folder).as_posix()}\0{file_sha256(file)}\n".encode())

@@ -5,7 +5,7 @@ A loader (a folder, a single file) hands `assemble` its torch models by componen
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from latentpress.errors import CheckpointError
@@ -60,7 +60,10 @@ class TextPart:
 
 @dataclass(frozen=True)
 class Components:
-    """A loaded checkpoint: torch models in float32, the tokenizers, the scheduler's config as written."""
+    """A loaded checkpoint: torch models in the types they were saved in, the tokenizers, the scheduler's config as written.
+
+    Export makes each float32 when its turn comes, so that no two need the memory at once.
+    """
 
     family: Family
     texts: tuple[TextPart, ...]
@@ -142,7 +145,7 @@ def model_from(component: str, config: Mapping[str, Any], state: Mapping[str, An
 def assemble(
     where: str, pipeline: str, models: Mapping[str, Any], scheduler: dict[str, Any], settings: Mapping[str, Any]
 ) -> Components:
-    """The checkpoint made of `models` (torch models and tokenizers by component name), in float32.
+    """The checkpoint made of `models` (torch models and tokenizers by component name).
 
     pipeline: a key of PIPELINES; settings: of the pipeline's model index, force_zeros_for_empty_prompt and
     requires_aesthetics_score; where: what an error calls the checkpoint. Raises CheckpointError for a shape that
@@ -150,11 +153,11 @@ def assemble(
     """
     xl = PIPELINES[pipeline]
     texts = tuple(
-        TextPart(name, models[name].float().eval(), models[name.replace("text_encoder", "tokenizer")], penultimate=xl)
+        TextPart(name, models[name].eval(), models[name.replace("text_encoder", "tokenizer")], penultimate=xl)
         for name in ("text_encoder", "text_encoder_2")
         if models.get(name) is not None
     )
-    unet, vae = models["unet"].float().eval(), models["vae"].float().eval()
+    unet, vae = models["unet"].eval(), models["vae"].eval()
     # The defaults are the pipelines' own.
     aesthetics = bool(settings.get("requires_aesthetics_score", False))
     _check_unet(where, unet.config, xl)
@@ -171,6 +174,19 @@ def assemble(
         force_zeros_for_empty_prompt=xl and bool(settings.get("force_zeros_for_empty_prompt", True)),
         requires_aesthetics_score=aesthetics,
     )
+
+
+def with_vae(where: str, parts: Components, vae: Any) -> Components:
+    """`parts` with the torch model `vae`, read from `where`, instead of their own. Raises CheckpointError."""
+    _check_vae(where, vae.config)
+    return replace(parts, vae=vae.float().eval())
+
+
+def with_prediction(where: str, parts: Components, prediction_type: str) -> Components:
+    """`parts` whose UNet predicts what was asked for, whatever the scheduler's config says. Raises CheckpointError."""
+    scheduler = {**parts.scheduler, "prediction_type": prediction_type}
+    _check_scheduler(where, scheduler)
+    return replace(parts, scheduler=scheduler)
 
 
 def _family(xl: bool, texts: tuple[TextPart, ...], unet: Any) -> Family:

@@ -29,8 +29,18 @@ MAX_KEYS = 64
 MAX_VECTORS = 75
 MAX_TOKEN_LENGTH = 100
 _HOW = "a concept file holds {token: tensor} with one token"
-# What SDXL's concept files call the two encoders -> what diffusers and bundles call them.
-_ENCODERS = {"clip_l": "text_encoder", "clip_g": "text_encoder_2"}
+# What SDXL's concept files call the two encoders (A1111 and kohya; diffusers' pivotal tuning) -> what bundles call them.
+_ENCODERS = {
+    "clip_l": "text_encoder",
+    "clip_g": "text_encoder_2",
+    "text_encoders_0": "text_encoder",
+    "text_encoders_1": "text_encoder_2",
+}
+# Keys that stand where a token could: kohya's, and what textual inversion's first code called every concept.
+_NO_TOKENS = ("emb_params", "*")
+# The sd-concepts-library keeps a concept in a folder, as learned_embeds.bin with its token in a text file beside it.
+_LIBRARY_STEM = "learned_embeds"
+_IDENTIFIER = "token_identifier.txt"
 _NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
@@ -57,11 +67,27 @@ class ConceptFile:
         return [self.token, *(f"{self.token}_{index}" for index in range(1, self.count))]
 
 
-def read_concept(path: Path, *, encoders: Sequence[TextEncoderInfo] | None = None) -> ConceptFile:
+@dataclass(frozen=True)
+class _Found:
+    """The tensors of a file by text encoder ("" for a lone tensor), and what it says the token is.
+
+    own: the token prompts must use; label: a name within the file that people may have renamed it from.
+    """
+
+    tensors: dict[str, Any]
+    own: Any = None
+    label: Any = None
+
+
+def read_concept(
+    path: Path, *, encoders: Sequence[TextEncoderInfo] | None = None, token: str | None = None
+) -> ConceptFile:
     """Read the concept file at `path`; raises ConceptError naming it.
 
     encoders: the text encoders of the bundle it is for; without them the vectors are given as found, a lone tensor's
-    under "".
+    under "". token: what prompts call it. A file that names a token must name this one. One that names none (a bare
+    tensor, kohya's, SDXL's) is called so, or, without `token`, by token_identifier.txt beside it if it is a
+    learned_embeds.bin, or by its own name. A1111's files hold a name that is no more than a default.
     """
     path = Path(path)
     try:
@@ -72,12 +98,31 @@ def read_concept(path: Path, *, encoders: Sequence[TextEncoderInfo] | None = Non
     except OSError as error:
         raise ConceptError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     content = _torch_content(path) if zipfile.is_zipfile(path) else _safetensors_content(path, raw)
-    token, tensors = _pick(path, content)
-    _check_token(path, token)
-    vectors = {name: _vectors(path, token, tensor) for name, tensor in tensors.items()}
+    found = _pick(path, content)
+    if found.own is not None and token not in (None, found.own):
+        raise ConceptError(f"{path}: teaches {_shown(found.own)}, not {token}; use the file's own token in prompts")
+    name = found.own if found.own is not None else token or _default_token(path, found.label)
+    _check_token(path, name)
+    vectors = {encoder: _vectors(path, name, tensor) for encoder, tensor in found.tensors.items()}
     if encoders is not None:
-        vectors = _fitted(path, token, vectors, encoders)
-    return ConceptFile(path, token, vectors, hashlib.sha256(raw).hexdigest())
+        vectors = _fitted(path, name, vectors, encoders)
+    return ConceptFile(path, name, vectors, hashlib.sha256(raw).hexdigest())
+
+
+def _default_token(path: Path, label: Any) -> Any:
+    """What a file is called that names no token and was given none."""
+    if isinstance(label, str) and label.strip():
+        return label
+    if not path.stem.startswith(_LIBRARY_STEM):
+        return path.stem
+    beside = path.with_name(_IDENTIFIER)
+    try:
+        with beside.open("rb") as stream:
+            return stream.read(4 * MAX_TOKEN_LENGTH + 4).decode("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConceptError(
+            f"{path}: names no token, and no {_IDENTIFIER} beside it does; name the file after its token"
+        ) from None
 
 
 def _fitted(
@@ -98,7 +143,7 @@ def _fitted(
             "use a concept trained for this family of models"
         )
     if missing:
-        keys = ", ".join(key for key, name in _ENCODERS.items() if name in vectors)
+        keys = ", ".join(key for key in ("clip_l", "clip_g") if _ENCODERS[key] in vectors)
         raise ConceptError(f"{path}: holds {keys} alone; a concept for SDXL holds clip_l and clip_g")
     found = {encoder.component: vectors[encoder.component] for encoder in encoders}
     for encoder in encoders:
@@ -114,24 +159,33 @@ def _fitted(
     return found
 
 
-def _pick(path: Path, content: dict[Any, Any]) -> tuple[str, dict[str, Any]]:
-    """The token and, by text encoder ("" for a lone tensor), the tensors of the forms found in the wild."""
-    if len(content) > MAX_KEYS:
-        raise ConceptError(f"{path}: {len(content)} keys; {_HOW}: is this a whole model?")
-    if "string_to_param" in content:  # A1111's .pt
-        params, name = content["string_to_param"], content.get("name")
-        if isinstance(params, dict) and len(params) == 1 and isinstance(name, str):  # pyright: ignore[reportUnknownArgumentType]
-            return name, {"": next(iter(params.values()))}  # pyright: ignore[reportUnknownVariableType]
-        raise ConceptError(f"{path}: string_to_param without one tensor and a name; {_HOW}")
-    if content and content.keys() <= _ENCODERS.keys():
-        # No token is named: people type the file's name.
-        return path.stem, {_ENCODERS[key]: tensor for key, tensor in content.items()}
-    if len(content) != 1:
-        keys = ", ".join(sorted(str(key) for key in content)[:5])
-        raise ConceptError(f"{path}: {len(content)} keys ({keys}); {_HOW}")
-    token, tensor = next(iter(content.items()))
-    # kohya's and A1111's safetensors name no token: people type the file's name.
-    return (path.stem if token == "emb_params" else token), {"": tensor}
+def _pick(path: Path, content: Any) -> _Found:
+    """The forms found in the wild, told apart by their keys."""
+    if isinstance(content, np.ndarray):
+        return _Found({"": content})
+    if not isinstance(content, dict):
+        raise ConceptError(f"{path}: holds a {type(content).__name__}, not a tensor; {_HOW}")
+    named: dict[Any, Any] = content
+    if len(named) > MAX_KEYS:
+        raise ConceptError(f"{path}: {len(named)} keys; {_HOW}: is this a whole model?")
+    if "string_to_param" in named:  # A1111's .pt
+        params = named["string_to_param"]
+        if isinstance(params, dict) and len(params) == 1:  # pyright: ignore[reportUnknownArgumentType]
+            return _Found({"": next(iter(params.values()))}, label=named.get("name"))  # pyright: ignore[reportUnknownVariableType]
+        raise ConceptError(f"{path}: string_to_param without one tensor; {_HOW}")
+    if named and named.keys() <= _ENCODERS.keys():
+        tensors = {_ENCODERS[key]: tensor for key, tensor in named.items()}
+        if len(tensors) == len(named):
+            return _Found(tensors)
+    if len(named) != 1:
+        keys = ", ".join(sorted(str(key) for key in named)[:5])
+        raise ConceptError(f"{path}: {len(named)} keys ({keys}); {_HOW}")
+    key, tensor = next(iter(named.items()))
+    return _Found({"": tensor}, own=None if key in _NO_TOKENS else key)
+
+
+def _shown(token: Any) -> str:
+    return repr(token)[:40] if not isinstance(token, str) or not token.isprintable() else token[:40]
 
 
 def _check_token(path: Path, token: Any) -> None:
@@ -154,14 +208,11 @@ def _vectors(path: Path, token: str, tensor: Any) -> Vectors:
     return result
 
 
-def _torch_content(path: Path) -> dict[Any, Any]:
+def _torch_content(path: Path) -> Any:
     try:
-        content = read_torch_zip(path, MAX_BYTES)
+        return read_torch_zip(path, MAX_BYTES)
     except PickleRefused as error:
         raise ConceptError(f"{path}: {error}; {_HOW}, and nothing else in it is loaded") from None
-    if not isinstance(content, dict):
-        raise ConceptError(f"{path}: holds a {type(content).__name__} without a token; {_HOW}")
-    return content  # pyright: ignore[reportUnknownVariableType]
 
 
 def _safetensors_content(path: Path, raw: bytes) -> dict[Any, Any]:

@@ -18,22 +18,26 @@ from latentpress.export.concept_file import ConceptFile, Vectors, read_concept
 from latentpress.export.embedding import append_rows
 from latentpress.export.publish import hash_files, publish, workspace, write_info
 from latentpress.runtime.bundle import BundleInfo, Concept, TextEncoderInfo, open_bundle
+from latentpress.runtime.engines.records import FOLDER as ENGINES
 
 VECTORS = "concepts.safetensors"
 
 
-def add_concepts(bundle_path: Path, files: Sequence[Path]) -> BundleInfo:
+def add_concepts(bundle_path: Path, files: Sequence[Path], tokens: Mapping[Path, str] | None = None) -> BundleInfo:
     """Bake the concept `files` into the bundle at `bundle_path`, which is replaced as a whole or left as it was.
 
-    Raises ConceptError (a file, a token taken twice) and BundleError (the bundle is damaged).
+    tokens: what prompts call the concept of a file (see read_concept), where that was said. Raises ConceptError (a
+    file, a token taken twice) and BundleError (the bundle is damaged).
     """
     bundle = open_bundle(Path(bundle_path))
-    read = [read_concept(path, encoders=bundle.info.text_encoders) for path in files]
+    named = tokens or {}
+    read = [read_concept(path, encoders=bundle.info.text_encoders, token=named.get(path)) for path in files]
     with workspace(bundle.path) as work:
         for name in bundle.info.files:
             target = work / name
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(bundle.file(name), target)
+        _keep_engines(bundle.path, work)
         concepts = bake(work, read, bundle.info.text_encoders, bundle.info.concepts)
         info = bundle.info.model_copy(
             update={"concepts": concepts, "files": hash_files(work, _unchanged(work, bundle.path, bundle.info.files))}
@@ -153,6 +157,15 @@ def _replace(path: Path, write: Any) -> None:
     fresh = path.with_name(path.name + ".new")
     write(fresh)
     fresh.replace(path)
+
+
+def _keep_engines(bundle: Path, work: Path) -> None:
+    """Engines lie beside the bundle's own files; those of the text encoders go stale with them, and say so."""
+    for source in (bundle / ENGINES).rglob("*"):
+        if source.is_file():
+            target = work / source.relative_to(bundle)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(source, target)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -1,73 +1,94 @@
-"""Compares exported graphs with torch on real inputs, through ONNX Runtime's CPU provider."""
+"""Compares exported graphs with torch on real inputs, through ONNX Runtime's CPU provider and the engine asked for."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from latentpress.errors import EnvironmentFailure, ParityError
+from latentpress.errors import EnvironmentFailure
 from latentpress.export.components import Components
+from latentpress.export.float32_copy import float32_copy
 from latentpress.export.graphs import example_inputs
 from latentpress.export.trace import Graph
-from latentpress.runtime.bundle import Parity
+from latentpress.runtime.bundle import Bundle, Parity, Precision, RowTest
+from latentpress.runtime.engines.choice import DEFAULT_ENGINE, EngineChoice, runs
+from latentpress.runtime.engines.opening import open_session
+from latentpress.runtime.engines.proof import (
+    BOUNDS,
+    compare,
+    component_precision,
+    parity_line,
+    prove,
+    require_parity,
+    row_test_line,
+)
+from latentpress.runtime.engines.samples import Sample, read_samples
+from latentpress.runtime.engines.shapes import SAMPLE_SIDE, components
 
-# Of the largest value of torch's output. Measured float32 graphs differ by 1e-7 to 1e-5; a wrong graph by more than 1e-2.
-BOUND = 1e-3
 
-
-def check_parity(graph: Graph, path: Path, parts: Components) -> list[Parity]:
-    """One row per output and shape: batches 1 and 3 at a side of at most 32 latents, and an odd, oblong size at batch 2."""
+def take_samples(graph: Graph, parts: Components) -> list[Sample]:
+    """What torch gives in float32: one row of the checkpoint's own size, up to 64 latents a side; three rows and an odd,
+    oblong size at no more than 32.
+    """
     side = min(parts.latent_size, 32)
-    cases = [(1, (side, side)), (3, (side, side)), (2, (side // 2 + 1, side))]
-    session = _session(path)
-    rows: list[Parity] = []
+    own = min(parts.latent_size, SAMPLE_SIDE)
+    cases = [(1, (own, own)), (3, (side, side)), (2, (side // 2 + 1, side))]
+    samples: list[Sample] = []
     for batch, size in cases if not graph.name.startswith("text_encoder") else cases[:2]:
         inputs = example_inputs(parts, graph.name, batch=batch, size=size)
         with torch.no_grad():
             given: Any = graph.module(*inputs.values())
-        expected = given if isinstance(given, tuple) else (given,)
-        found: Any = session.run(list(graph.outputs), {key: value.numpy() for key, value in inputs.items()})
-        shapes = ", ".join(f"{key} {'x'.join(map(str, value.shape))}" for key, value in inputs.items())
-        for name, right, ours in zip(graph.outputs, expected, found, strict=True):
-            rows.append(compare(graph.name, name, shapes, right.numpy(), ours))
+        outputs = given if isinstance(given, tuple) else (given,)
+        named = {name: value.numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
+        samples.append(Sample(graph.name, {name: value.numpy() for name, value in inputs.items()}, named))
+    return samples
+
+
+def check_parity(path: Path, samples: Sequence[Sample], precision: Precision) -> list[Parity]:
+    """One row per output and sample: how far ONNX Runtime's CPU provider is from torch with the graph at `path`.
+
+    It has no bfloat16 kernels: of such a graph a float32 copy is run, which shows the graph and its rounded weights right.
+    """
+    own = component_precision(path.stem, precision)
+    with tempfile.TemporaryDirectory(prefix=".float32-", dir=path.parent) as scratch:
+        session = _session(float32_copy(path, Path(scratch)) if own == "bf16" else path)
+        rows: list[Parity] = []
+        for sample in samples:
+            found: Any = session.run(list(sample.outputs), sample.inputs)
+            for (name, right), ours in zip(sample.outputs.items(), found, strict=True):
+                rows.append(compare(sample.component, name, sample.shapes, right, ours, BOUNDS[own], precision=own))
     return rows
 
 
-def compare(component: str, output: str, shapes: str, expected: Any, found: Any) -> Parity:
-    """Measure `found` against `expected`: largest difference, that over the largest expected value, PSNR in dB."""
-    if expected.shape != found.shape:
-        raise ParityError(
-            f"{component} ({output}) at {shapes}: the graph gives shape {found.shape}, torch {expected.shape}; "
-            "nothing was published: this checkpoint's architecture does not export right"
-        )
-    difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
-    peak = float(np.abs(expected).max()) or 1.0
-    worst = float(difference.max())
-    error = float((difference**2).mean())
-    # JSON has no infinity; 200 dB is below float32's own rounding.
-    psnr = min(200.0, 10 * np.log10(peak**2 / error)) if error > 0 else 200.0
-    return Parity(
-        component=component,
-        output=output,
-        shapes=shapes,
-        max_abs=worst,
-        relative=worst / peak,
-        psnr=float(psnr),
-        bound=BOUND,
-    )
+def prove_here(
+    bundle: Bundle, choice: EngineChoice, report: Callable[[str], None]
+) -> tuple[list[Parity], list[RowTest]]:
+    """What the engine `choice` shows on this machine with the graphs of `bundle`: parity, and its rows' independence.
 
-
-def require_parity(rows: Sequence[Parity]) -> None:
-    """Raise ParityError naming the first row beyond its bound; a NaN is beyond it."""
-    for row in rows:
-        if not row.relative <= row.bound:
-            raise ParityError(
-                f"{row.component} ({row.output}) at {row.shapes}: the graph differs from torch by {row.relative:.3g} "
-                f"of the largest value, the bound is {row.bound:g}; nothing was published: "
-                "try the versions in constraints.txt"
-            )
+    Engines that are built, or are not installed here, are proved later, by `latentpress engines`. Raises ParityError.
+    """
+    if choice.name in ("tensorrt", "tensorrt-rtx") or not runs(bundle.info, choice):
+        return [], []
+    parity: list[Parity] = []
+    tests: list[RowTest] = []
+    for component in components(bundle.info):
+        try:
+            session = open_session(bundle, component, choice)
+        except EnvironmentFailure as error:
+            report(f"not proved on {choice} here: {error}")
+            return [], []
+        rows, test = prove(session, component, read_samples(bundle, component), bundle.info.precision, choice)
+        require_parity(rows, "leave out --engine, or try another --precision")
+        if choice != DEFAULT_ENGINE:  # with which each graph was compared as it was made
+            parity += rows
+        for row in rows if choice != DEFAULT_ENGINE else ():
+            report(parity_line(row))
+        if test is not None:
+            tests.append(test)
+            report(row_test_line(test))
+    return parity, tests
 
 
 def _session(path: Path) -> Any:

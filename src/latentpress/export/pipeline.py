@@ -1,62 +1,113 @@
-"""The export from beginning to end: load, trace, compare with torch, bake concepts, publish."""
+"""The export from beginning to end: load, fuse, trace, compare with torch, bake concepts, publish."""
 
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 import latentpress
-from latentpress.export.checkpoint import load_components, source_sha256
 from latentpress.export.components import Components, TextPart
 from latentpress.export.concept_file import read_concept
 from latentpress.export.concepts import bake
+from latentpress.export.flavours import fuse_for_cuda, trace_flavour
 from latentpress.export.graphs import build_graphs
-from latentpress.export.parity import check_parity, require_parity
+from latentpress.export.parity import check_parity, prove_here, take_samples
+from latentpress.export.precision import cast, check_finite
 from latentpress.export.publish import check_output, hash_files, publish, workspace, write_info
-from latentpress.export.trace import quiet, trace
-from latentpress.runtime.bundle import FORMAT_VERSION, BundleInfo, Concept, Parity, TextEncoderInfo
+from latentpress.export.source import Loaded, Source, load_source
+from latentpress.export.trace import Graph, quiet
+from latentpress.runtime.bundle import (
+    FORMAT_VERSION,
+    Bundle,
+    BundleInfo,
+    Concept,
+    Flavour,
+    Parity,
+    Precision,
+    TextEncoderInfo,
+)
+from latentpress.runtime.engines.choice import DEFAULT_ENGINE, EngineChoice
+from latentpress.runtime.engines.proof import parity_line, require_parity
+from latentpress.runtime.engines.samples import FILE as SAMPLES
+from latentpress.runtime.engines.samples import Sample, flatten
 
 PACKAGES = ("torch", "onnx", "diffusers", "transformers")
 
 
 def run_export(
-    source: Path, output: Path, files: Sequence[Path], *, name: str | None, report: Callable[[str], None]
+    source: Source,
+    output: Path,
+    files: Sequence[Path],
+    *,
+    name: str | None,
+    report: Callable[[str], None],
+    precision: Precision = "fp32",
+    flavour: Flavour = "plain",
+    engine: EngineChoice = DEFAULT_ENGINE,
 ) -> BundleInfo:
     """See `latentpress.export.export_bundle`."""
     check_output(output)
     with quiet():
-        parts = load_components(source)
+        loaded = load_source(source)
+    for note in loaded.notes:
+        report(note)
+    parts = loaded.parts
     encoders = [_encoder_info(part) for part in parts.texts]
     concepts = [read_concept(path, encoders=encoders) for path in files]
-    digest = source_sha256(source)
     parity: list[Parity] = []
+    samples: list[Sample] = []
     with workspace(output) as work:
         for graph in build_graphs(parts):
-            path = trace(graph, work)
-            rows = check_parity(graph, path, parts)
-            for row in rows:
-                report(parity_line(row))
-            require_parity(rows)
-            parity += rows
-        _save_decoder(parts, work / "vae_decoder.safetensors")
+            parity += _export_graph(graph, parts, work, precision, flavour, samples, report)
+        save_arrays(flatten(samples), work / SAMPLES)
         for part in parts.texts:
             part.tokenizer.save_pretrained(work / part.tokenizer_folder)
         baked = bake(work, concepts, encoders)
         for concept in baked:
             report(f"concept {concept.token}: {len(concept.token_ids)} vector(s) from {concept.source}")
-        info = _info(parts, encoders, name or source.resolve().name, digest, hash_files(work), baked, parity)
+        info = _info(loaded, encoders, name or loaded.name, hash_files(work), baked, parity)
+        info = info.model_copy(update={"precision": precision, "flavour": flavour, "engine": str(engine)})
+        more, row_tests = prove_here(Bundle(work, info, ""), engine, report)
+        info = info.model_copy(update={"parity": [*parity, *more], "row_tests": row_tests})
         write_info(work, info)
         publish(work, output)
     return info
 
 
-def parity_line(row: Parity) -> str:
-    """One line of the parity table: component, shapes, figures."""
-    return (
-        f"{row.component:<14} {row.output:<13} {row.shapes:<76} max abs {row.max_abs:.2e}  relative {row.relative:.2e}  "
-        f"PSNR {row.psnr:5.1f} dB"
-    )
+def _export_graph(
+    graph: Graph,
+    parts: Components,
+    work: Path,
+    precision: Precision,
+    flavour: Flavour,
+    samples: list[Sample],
+    report: Callable[[str], None],
+) -> list[Parity]:
+    """Trace one graph and compare it with torch; adds to `samples`, and gives the module's memory back."""
+    started = time.perf_counter()
+    report(f"{graph.name}: torch in float32")
+    graph.module.float()
+    taken = take_samples(graph, parts)
+    samples += taken
+    if graph.name == "vae_decoder":
+        _save_decoder(parts, work / "vae_decoder.safetensors")
+    check_finite(graph, parts, precision, samples)
+    cast(graph, precision)
+    report(f"{graph.name}: tracing, {time.perf_counter() - started:.0f} s so far")
+    path = trace_flavour(graph, work, flavour)
+    # No later graph needs these weights: on the meta device a module is as large as its configuration.
+    graph.module.to("meta")
+    report(f"{graph.name}: comparing with torch, {time.perf_counter() - started:.0f} s so far")
+    rows = check_parity(path, taken, precision)
+    for row in rows:
+        report(parity_line(row))
+    require_parity(rows)
+    if flavour == "cuda":
+        fuse_for_cuda(path, graph.name)
+    return rows
 
 
 def versions() -> dict[str, str]:
@@ -81,21 +132,21 @@ def _encoder_info(part: TextPart) -> TextEncoderInfo:
 
 
 def _info(
-    parts: Components,
+    loaded: Loaded,
     encoders: list[TextEncoderInfo],
     name: str,
-    digest: str,
     files: dict[str, str],
     concepts: list[Concept],
     parity: list[Parity],
 ) -> BundleInfo:
+    parts = loaded.parts
     side = parts.latent_size * parts.vae_scale_factor
     config = {key: value for key, value in parts.vae.config.items() if key != "_name_or_path"}
     return BundleInfo(
         format_version=FORMAT_VERSION,
         name=name,
         family=parts.family,
-        source_sha256=digest,
+        source_sha256=loaded.sha256,
         files=files,
         scheduler=parts.scheduler,
         vae_config=config,
@@ -112,6 +163,8 @@ def _info(
         requires_aesthetics_score=parts.requires_aesthetics_score,
         prediction_type=str(parts.scheduler.get("prediction_type", "epsilon")),
         concepts=concepts,
+        loras=loaded.loras,
+        vae=loaded.vae,
         parity=parity,
         versions=versions(),
     )

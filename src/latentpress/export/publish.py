@@ -10,6 +10,7 @@ from pathlib import Path
 
 from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.runtime.bundle import MANIFEST_NAME, BundleInfo, file_sha256
+from latentpress.runtime.engines.records import FOLDER as ENGINES
 
 
 def check_output(output: Path) -> None:
@@ -42,10 +43,14 @@ def workspace(output: Path) -> Generator[Path]:
 
 
 def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Name (relative, with /) -> sha256 of every file in `folder` but bundle.json; `known` ones are not read again."""
+    """Name (relative, with /) -> sha256 of every file in `folder` but bundle.json and those of built engines.
+
+    `known` ones are not read again.
+    """
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    own = [name for name in names if name != MANIFEST_NAME and not name.startswith(f"{ENGINES}/")]
     known = known or {}
-    return {name: known.get(name) or file_sha256(folder / name) for name in names if name != MANIFEST_NAME}
+    return {name: known.get(name) or file_sha256(folder / name) for name in own}
 
 
 def write_info(folder: Path, info: BundleInfo) -> None:

@@ -4,9 +4,10 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +31,16 @@ class Graph:
     free: dict[str, dict[int, str]]
 
 
-def trace(graph: Graph, folder: Path) -> Path:
+def trace(
+    graph: Graph,
+    folder: Path,
+    opset: int = OPSET,
+    translations: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
+) -> Path:
     """Write `graph` to folder/NAME.onnx, with NAME.onnx.data beside it if the weights are large.
 
-    Axes of the same name in `free` have the same size in every call.
+    Axes of the same name in `free` have the same size in every call. translations: torch operator -> the function that
+    writes its ONNX nodes, for operators that torch does not know how to export.
     """
     axes = {name for dims in graph.free.values() for name in dims.values()}
     # diffusers' upsampler makes a copy from 64 rows on, a matter of memory layout that ONNX does not have: the tracer is
@@ -48,11 +55,12 @@ def trace(graph: Graph, folder: Path) -> Path:
             tuple(graph.inputs.values()),
             path,
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
             optimize=True,
             dynamic_shapes=shapes,
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
+            custom_translation_table=dict(translations) if translations else None,
             external_data=weights > EXTERNAL_DATA_BYTES,
             verbose=False,
         )

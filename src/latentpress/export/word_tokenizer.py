@@ -32,10 +32,15 @@ def write_tokenizer(
     pad: the token that fills a prompt up, "!" in SDXL's second tokenizer. The order of ids is CLIP's: bytes, bytes at a
     word's end, merges, start of text, end of text.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     merges: list[tuple[str, str]] = []
     for word in dict.fromkeys(words):
         _learn(word, merges)
+    return write_clip_files(folder, merges, max_length=max_length, pad=pad)
+
+
+def write_clip_files(folder: Path, merges: Sequence[tuple[str, str]], *, max_length: int, pad: str) -> int:
+    """Write the files of a CLIPTokenizer with these byte-pair `merges`; returns the vocabulary's size."""
+    folder.mkdir(parents=True, exist_ok=True)
     letters = _byte_letters()
     tokens = [*letters, *(letter + "</w>" for letter in letters), *(a + b for a, b in merges), BOS, EOS]
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}

@@ -1,4 +1,7 @@
-"""The torch modules that are traced: one forward per bundle graph, with the inputs and outputs bundle.py documents."""
+"""The torch modules that are traced: one forward per bundle graph, with the inputs and outputs bundle.py documents.
+
+Inputs and outputs are float32 whatever the weights are: the casts stand here, so that no engine's caller needs any.
+"""
 
 from typing import Any
 
@@ -28,12 +31,12 @@ class TextEncoder(nn.Module):
         chosen = [output.hidden_states[-(first + skipped)] for skipped in range(self.layers)]
         if not self.penultimate:
             chosen = [self.model.final_layer_norm(states) for states in chosen]
-        stacked = torch.stack(chosen, dim=1)
+        stacked = torch.stack(chosen, dim=1).float()
         if self.projection is None:
             return stacked
         end = (input_ids == self.eos_token_id).int().argmax(dim=-1)
         rows = torch.arange(input_ids.shape[0])
-        return stacked, self.projection(output.last_hidden_state[rows, end])
+        return stacked, self.projection(output.last_hidden_state[rows, end]).float()
 
 
 class UNet(nn.Module):
@@ -47,7 +50,9 @@ class UNet(nn.Module):
         model.num_upsamplers = 40
 
     def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
-        return self.model(sample, timestep, encoder_hidden_states, return_dict=False)[0]
+        # The timestep stays float32: float16 rounds 999 by up to 0.25, and its sinusoids with it.
+        dtype = self.model.conv_in.weight.dtype
+        return self.model(sample.to(dtype), timestep, encoder_hidden_states.to(dtype), return_dict=False)[0].float()
 
 
 class UNetXL(UNet):
@@ -61,7 +66,9 @@ class UNetXL(UNet):
         self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, text_embeds: Tensor, time_ids: Tensor
     ) -> Tensor:
         added = {"text_embeds": text_embeds, "time_ids": time_ids}
-        return self.model(sample, timestep, encoder_hidden_states, added_cond_kwargs=added, return_dict=False)[0]
+        dtype = self.model.conv_in.weight.dtype
+        given = (sample.to(dtype), timestep, encoder_hidden_states.to(dtype))
+        return self.model(*given, added_cond_kwargs=added, return_dict=False)[0].float()
 
 
 class VaeEncoder(nn.Module):

@@ -9,8 +9,11 @@ unet.onnx                   sample (batch, C, h, w), timestep (batch,), encoder_
                             SDXL text_embeds (batch, P), time_ids (batch, n) -> noise_pred (batch, 4, h, w)
 vae_encoder.onnx            sample (batch, 3, H, W) in -1..1 -> moments (batch, 8, h, w)
 vae_decoder.onnx            latents (batch, 4, h, w), already divided by scaling_factor -> sample (batch, 3, H, W)
+parity.safetensors          what torch gives for a few inputs: every engine on every machine is held to it
 vae_decoder.safetensors     the torch decoder's weights (post_quant_conv.*, decoder.*), for loss guidance
 concepts.safetensors        ENCODER.TOKEN -> (n, D) float32: the vectors baked in
+engines/                    engines built later and what they were measured at (runtime/engines/records.py); each carries
+                            its own hashes, and none of it is part of the bundle's hash
 """
 
 import hashlib
@@ -26,6 +29,11 @@ FORMAT_VERSION = 2
 MANIFEST_NAME = "bundle.json"
 
 Family = Literal["sd1", "sd2", "sdxl", "sdxl_refiner"]
+PredictionType = Literal["epsilon", "v_prediction"]
+# Of the weights and arithmetic of the text encoders and the UNet; every input and output is float32, the VAE wholly.
+Precision = Literal["fp32", "fp16", "bf16"]
+# What the graphs are made of; export/flavours.py says for whom each is.
+Flavour = Literal["plain", "attention", "mha", "cuda"]
 
 
 class Concept(BaseModel):
@@ -38,17 +46,54 @@ class Concept(BaseModel):
     source: str
 
 
+class Lora(BaseModel):
+    """A LoRA fused into the bundle's weights at `scale`: its file's name and sha256, and how many layers it changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: str
+    sha256: str
+    scale: float
+    layers: int
+
+
+class SeparateVae(BaseModel):
+    """The VAE that replaced the checkpoint's own: its file's or folder's name and sha256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: str
+    sha256: str
+
+
 class Parity(BaseModel):
-    """How far one output of one exported component is from torch on real inputs."""
+    """How far one output of one component, on one engine, is from torch in float32 on real inputs.
+
+    engine: as on the command line, e.g. openvino:bf16; precision: of the component's graph; shapes: of the inputs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     component: str
+    engine: str = "cpu"
+    precision: Precision = "fp32"
     output: str
     shapes: str
     max_abs: float
     relative: float
     psnr: float
     bound: float
+
+
+class RowTest(BaseModel):
+    """Whether a component's rows come out the same bits whatever their batch mates, as one engine was tried.
+
+    batches: the sizes tried, each with the row in every slot; max_abs: the largest difference found, 0 where equal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    component: str
+    engine: str
+    batches: list[int]
+    equal: bool
+    max_abs: float
 
 
 class TextEncoderInfo(BaseModel):
@@ -79,7 +124,9 @@ class BundleInfo(BaseModel):
 
     cross_attention_dim: width of encoder_hidden_states, the text encoders' widths added up; unet_in_channels: 4, or 9
     for an inpainting model; force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not "" encoded;
-    requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size.
+    requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
+    order they were fused; vae: None where the checkpoint's own was kept; engine: what the graphs were made for and a
+    render uses unless told otherwise; parity, row_tests: measured at export.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,8 +149,14 @@ class BundleInfo(BaseModel):
     force_zeros_for_empty_prompt: bool
     requires_aesthetics_score: bool
     prediction_type: str
+    precision: Precision = "fp32"
+    flavour: Flavour = "plain"
+    engine: str = "cpu"
     concepts: list[Concept]
+    loras: list[Lora] = Field(default_factory=list[Lora])
+    vae: SeparateVae | None = None
     parity: list[Parity]
+    row_tests: list[RowTest] = []
     versions: dict[str, str]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.session import Session
 from latentpress.runtime.text import PromptTokenizer, TextEncoder
+
+# More than any run has in flight; SDXL's rows of this many prompts are 160 MB.
+_ROWS_KEPT = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +36,10 @@ class Conditioning:
 
 
 class Conditioner:
-    """A bundle's text encoders as one: requests -> conditioning, each distinct prompt encoded once."""
+    """A bundle's text encoders as one: requests -> conditioning, each distinct prompt encoded once.
+
+    Rows alike are one object, so that a negative prompt shared by a whole run is one array.
+    """
 
     def __init__(self, bundle: Bundle, sessions: Mapping[str, Session]) -> None:
         self._info = bundle.info
@@ -40,34 +47,40 @@ class Conditioner:
             TextEncoder(PromptTokenizer(bundle, encoder.tokenizer), sessions[encoder.component])
             for encoder in bundle.info.text_encoders
         ]
+        self._alike = lru_cache(_ROWS_KEPT)(self._conditioning)
 
     def cond(self, request: RenderRequest) -> Conditioning:
         """The conditional row's."""
-        return self._conditioning(request, request.prompt, request.micro.aesthetic_score)
+        return self._row(request, request.prompt, request.micro.aesthetic_score)
 
     def uncond(self, request: RenderRequest) -> Conditioning | None:
         """The unconditional row's; None without classifier-free guidance, which acts iff guidance_scale > 1."""
         if request.guidance_scale <= 1:
             return None
-        found = self._conditioning(request, request.negative_prompt or "", request.micro.negative_aesthetic_score)
-        if request.negative_prompt is not None or not self._info.force_zeros_for_empty_prompt:
-            return found
-        zeros = np.zeros_like(found.encoder_hidden_states)
-        pooled = None if found.text_embeds is None else np.zeros_like(found.text_embeds)
-        return Conditioning(zeros, pooled, found.time_ids)
+        zeros = request.negative_prompt is None and self._info.force_zeros_for_empty_prompt
+        return self._row(request, request.negative_prompt or "", request.micro.negative_aesthetic_score, zeros)
 
-    def _conditioning(self, request: RenderRequest, prompt: str, aesthetic_score: float) -> Conditioning:
-        encoded = [encode(prompt, request.clip_skip) for encode in self._encoders]
+    def _row(self, request: RenderRequest, prompt: str, aesthetic_score: float, zeros: bool = False) -> Conditioning:
+        added = self._info.added_conditioning is not None
+        time_ids = self._time_ids(request, aesthetic_score) if added else None
+        return self._alike(prompt, request.clip_skip, time_ids, zeros)
+
+    def _conditioning(
+        self, prompt: str, clip_skip: int, time_ids: tuple[float, ...] | None, zeros: bool
+    ) -> Conditioning:
+        encoded = [encode(prompt, clip_skip) for encode in self._encoders]
         # One encoder's own array, not a copy of it: a run keeps one for each distinct prompt.
         states = [found.hidden_states for found in encoded]
         hidden = states[0] if len(states) == 1 else np.concatenate(states, axis=-1)
-        if self._info.added_conditioning is None:
+        if zeros:
+            hidden = np.zeros_like(hidden)
+        if time_ids is None:
             return Conditioning(hidden)
         pooled = next(found.pooled for found in encoded if found.pooled is not None)
-        return Conditioning(hidden, pooled, self._time_ids(request, aesthetic_score))
+        return Conditioning(hidden, np.zeros_like(pooled) if zeros else pooled, np.asarray(time_ids, np.float32))
 
-    def _time_ids(self, request: RenderRequest, aesthetic_score: float) -> NDArray[np.float32]:
+    def _time_ids(self, request: RenderRequest, aesthetic_score: float) -> tuple[float, ...]:
         """(6,): original size, crop, target size (arXiv 2307.01952, 2.2); (5,) with the score for the target size."""
         own, micro = (request.height, request.width), request.micro
         last = (aesthetic_score,) if self._info.requires_aesthetics_score else micro.target_size or own
-        return np.asarray([*(micro.original_size or own), *micro.crop_top_left, *last], dtype=np.float32)
+        return (*(micro.original_size or own), *micro.crop_top_left, *last)

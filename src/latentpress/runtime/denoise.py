@@ -1,12 +1,12 @@
 """The loop: pack rows, run the UNet, combine classifier-free guidance, guide by losses, advance.
 
-Each turn packs UNet rows of images at any step, of any sampler and scale, into one call, hands each image its
+Each turn packs UNet rows of images at any call, of any sampler and scale, into one call, hands each image its
 prediction, and refills finished places from the queue. All arithmetic between calls is elementwise float32, so an
 image's pixels do not depend on its batch mates.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.runtime.guidance.gradient import LossGuidance
+from latentpress.runtime.rows import ConditioningRows
 from latentpress.runtime.session import Session
-from latentpress.runtime.solver import INDEX, ORDER
+from latentpress.runtime.solvers import DEPTH, INDEX
 from latentpress.runtime.trajectory import K, Latents, Trajectory
+
+Columns = Mapping[str, Latents]
 
 
 @dataclass(frozen=True)
@@ -56,18 +59,30 @@ def denoise(
     """
     waiting = Lookahead(queue)
     active: list[Trajectory[K]] = []
+    conditioning = ConditioningRows()
     while admit(active, waiting, batch_rows):
-        noise_pred = predict(unet, active)
+        noise_pred = predict(unet, active, conditioning)
         advance(active, noise_pred, guidance)
         rows = sum(trajectory.rows for trajectory in active)
         yield Turn(rows, [trajectory for trajectory in active if trajectory.finished])
-        active = [trajectory for trajectory in active if not trajectory.finished]
+        active = unfinished(active)
+
+
+def unfinished(active: Sequence[Trajectory[K]]) -> list[Trajectory[K]]:
+    """Those still to run, in their places but for the last ones, which fill the gaps: most rows stay where they are."""
+    left = list(active)
+    for place in reversed(range(len(left))):
+        if left[place].finished:
+            last = left.pop()
+            if place < len(left):
+                left[place] = last
+    return left
 
 
 def admit(active: list[Trajectory[K]], waiting: Lookahead[K], batch_rows: int) -> list[Trajectory[K]]:
     """Fill `active` from `waiting` up to `batch_rows`, with latents of one shape, and return it.
 
-    A picture of another size waits until the present ones are through; the plan groups sizes for that reason.
+    A picture of another size waits until the present ones are through; the renderer groups sizes for that reason.
     """
     rows = sum(trajectory.rows for trajectory in active)
     while (following := waiting.peek()) is not None:
@@ -78,30 +93,31 @@ def admit(active: list[Trajectory[K]], waiting: Lookahead[K], batch_rows: int) -
     return active
 
 
-def column(active: Sequence[Trajectory[K]], name: str) -> Latents:
-    """One solver coefficient of each trajectory, (n, 1, 1, 1) float32."""
-    values = [trajectory.coefficients[INDEX[name]] for trajectory in active]
-    return np.asarray(values, dtype=np.float32).reshape(-1, 1, 1, 1)
+def coefficients(active: Sequence[Trajectory[K]]) -> Columns:
+    """The solver's columns for this call: name -> (n, 1, 1, 1) float32."""
+    rows = np.stack([trajectory.coefficients for trajectory in active]).astype(np.float32)
+    return {name: rows[:, position].reshape(-1, 1, 1, 1) for name, position in INDEX.items()}
 
 
-def predict(unet: Session, active: Sequence[Trajectory[K]]) -> Latents:
+def predict(unet: Session, active: Sequence[Trajectory[K]], conditioning: ConditioningRows) -> Latents:
     """The model output of each trajectory at its own timestep, guidance combined: (n, C, h, w).
 
     uncond + scale * (cond - uncond) (arXiv 2207.12598), where a trajectory has an unconditional row.
     """
     guided = [index for index, trajectory in enumerate(active) if trajectory.uncond is not None]
-    inputs = np.stack([trajectory.latents for trajectory in active]) * column(active, "in_scale")
+    at = coefficients(active)
+    inputs = np.stack([trajectory.latents for trajectory in active]) * at["in_scale"]
     channels = [trajectory.channels for trajectory in active if trajectory.channels is not None]
     if channels:  # all have them or none: they belong to the UNet
         inputs = np.concatenate([inputs, np.stack(channels)], axis=1)
-    timesteps = column(active, "timestep").reshape(-1)
-    rows = [trajectory.cond.inputs() for trajectory in active]
-    rows += [uncond.inputs() for trajectory in active if (uncond := trajectory.uncond) is not None]
+    timesteps = at["timestep"].reshape(-1)
+    rows = [trajectory.cond for trajectory in active]
+    rows += [uncond for trajectory in active if (uncond := trajectory.uncond) is not None]
     outputs = unet.run(
         {
             "sample": np.concatenate([inputs, inputs[guided]]),
             "timestep": np.concatenate([timesteps, timesteps[guided]]),
-            **{name: np.stack([row[name] for row in rows]) for name in rows[0]},
+            **conditioning.pack(rows),
         }
     )
     output = outputs["noise_pred"].astype(np.float32, copy=False)
@@ -129,33 +145,44 @@ def rescale(combined: Latents, cond: Latents, phi: float) -> Latents:
 
 
 def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: LossGuidance | None) -> None:
-    """Take every trajectory one step on; the equations stand in `solver`."""
+    """Take every trajectory one call on; the equations stand in `solvers`, whose names these are."""
+    at = coefficients(active)
     x = np.stack([trajectory.latents for trajectory in active])
-    eps = (column(active, "eps_x") * x + column(active, "eps_out") * noise_pred).astype(np.float32, copy=False)
+    anchor = np.stack([trajectory.anchor for trajectory in active])
+    kept = mixed(at["keep_x"], x, at["keep_out"], noise_pred)
     if any(trajectory.losses_now() for trajectory in active):
-        x = guide(active, x, eps, guidance)
+        move = guide(active, mixed(at["x0_x"], x, at["x0_out"], noise_pred), at["nudge"], guidance)
+        x += move
+        kept += at["keep_move"] * move
     history = np.stack([trajectory.history for trajectory in active])
-    history[:, 1:] = history[:, :-1].copy()
-    history[:, 0] = column(active, "keep_x") * x + column(active, "keep_eps") * eps
-    x = column(active, "a") * x
-    for j in range(ORDER):
-        x += column(active, f"b{j}") * history[:, j]
-    x += column(active, "c") * np.stack([trajectory.draw_noise() for trajectory in active])
-    for trajectory, latents, predictions in zip(active, x, history, strict=True):
-        trajectory.advance_to(latents, predictions)
+    history = np.concatenate([kept[:, None], history[:, :-1]], axis=1)
+    sources: dict[str, Latents] = {"x": x, "anchor": anchor, **{f"m{j}": history[:, j] for j in range(DEPTH)}}
+    following = at["next_noise"] * np.stack([trajectory.draw_noise() for trajectory in active])
+    following += weighted(at, "next", sources)
+    anchor = weighted(at, "anchor", sources)
+    for index, trajectory in enumerate(active):
+        trajectory.advance_to(following[index], anchor[index], history[index])
 
 
-def guide(active: Sequence[Trajectory[K]], x: Latents, eps: Latents, guidance: LossGuidance | None) -> Latents:
-    """x - nudge * dL/dx0 for the trajectories whose losses act on this step; `eps` stays the old one.
+def mixed(a: Latents, x: Latents, b: Latents, y: Latents) -> Latents:
+    """a * x + b * y."""
+    return (a * x + b * y).astype(np.float32, copy=False)
 
-    The caller computes what the sampler stores from the moved x, so a sampler that remembers x0 (DPM++) remembers
-    the guided one, and a sampler that remembers eps (DDIM, Euler, LMS) is not told.
-    """
+
+def weighted(at: Columns, target: str, sources: Mapping[str, Latents]) -> Latents:
+    """The sum over `sources` of each times its coefficient `<target>_<source>`; what no image here needs is left out."""
+    total = np.zeros_like(sources["x"])
+    for source, values in sources.items():
+        if (weight := at[f"{target}_{source}"]).any():
+            total += weight * values
+    return total
+
+
+def guide(active: Sequence[Trajectory[K]], x0: Latents, nudge: Latents, guidance: LossGuidance | None) -> Latents:
+    """-nudge * dL/dx0 for the trajectories whose losses act on this call, 0 for the others."""
     assert guidance is not None, "a trajectory with losses was queued without guidance"
-    x0 = column(active, "x0_x") * x + column(active, "x0_eps") * eps
-    moved = x.copy()
-    nudges = column(active, "nudge")
+    move = np.zeros_like(x0)
     for index, trajectory in enumerate(active):
         if losses := trajectory.losses_now():
-            moved[index] -= nudges[index] * guidance.gradient(x0[index], losses)
-    return moved
+            move[index] -= nudge[index] * guidance.gradient(x0[index], losses)
+    return move

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from latentpress.errors import UsageError
 from latentpress.runtime.bundle import BundleInfo
-from latentpress.runtime.modes import INPAINTING_CHANNELS, first_step, switch_step
+from latentpress.runtime.modes import INPAINTING_CHANNELS, first_step, switch_call
 from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.samplers import parse_sampler
 from latentpress.runtime.schedule import noise_schedule
-from latentpress.runtime.solver import SolverCache
+from latentpress.runtime.solvers import SolverCache
 
 # A refused field, by its name in RenderRequest, and why.
 Refusal = tuple[str, str]
@@ -25,7 +26,13 @@ class Limits:
 
     def refusal(self, request: RenderRequest) -> Refusal | None:
         """The first field of `request` that cannot be had and the reason; None if all can."""
-        return self._clip_skip(request) or self._given(request) or self._steps(request) or self._refiner(request)
+        return (
+            self._clip_skip(request)
+            or self._given(request)
+            or self._eta(request)
+            or self._steps(request)
+            or self._refiner(request)
+        )
 
     def _clip_skip(self, request: RenderRequest) -> Refusal | None:
         infos = [self._info, *([self._refiners[request.refiner.sha256][0]] if request.refiner else [])]
@@ -49,6 +56,12 @@ class Limits:
                 f"bundle {self._info.name} is an SDXL refiner, which continues pictures; give an init_image, "
                 "or make it the `refiner` of an SDXL bundle"
             )
+        return None
+
+    def _eta(self, request: RenderRequest) -> Refusal | None:
+        base = parse_sampler(request.sampler).base.name
+        if request.eta and base != "ddim":
+            return "eta", f"eta is {request.eta:g}; only ddim takes it, and the sampler is {base}: leave eta out"
         return None
 
     def _steps(self, request: RenderRequest) -> Refusal | None:
@@ -84,12 +97,12 @@ class Limits:
     def _switch(self, request: RenderRequest, switch_at: float, solvers: SolverCache) -> Refusal | None:
         first, whole = first_step(request), self._solvers.rows(request.sampler, request.steps)
         refined = solvers.rows(request.sampler, request.steps)
-        if switch_step(whole, self._solvers, switch_at) <= first:
+        if switch_call(whole, self._solvers, switch_at) <= first * whole.order:
             return "refiner", (
                 f"switch_at {switch_at:g} leaves the base none of the {request.steps - first} steps; "
                 "raise switch_at, or use the refiner alone as the model"
             )
-        if switch_step(refined, solvers, switch_at) == len(refined):
+        if switch_call(refined, solvers, switch_at) == len(refined):
             return "refiner", (
                 f"switch_at {switch_at:g} leaves the refiner none of {request.steps} steps; lower switch_at, "
                 "or leave refiner out"

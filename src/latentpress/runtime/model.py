@@ -6,22 +6,33 @@ from functools import cached_property
 from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.conditioning import Conditioner
 from latentpress.runtime.decode import Decoder
+from latentpress.runtime.engines.choice import EngineChoice, engine_of
+from latentpress.runtime.engines.opening import open_session
 from latentpress.runtime.images import ImageEncoder
+from latentpress.runtime.memory import HalvingSession
 from latentpress.runtime.schedule import noise_schedule
-from latentpress.runtime.session import OnnxCpuSession, Session
-from latentpress.runtime.solver import SolverCache
+from latentpress.runtime.session import Session
+from latentpress.runtime.solvers import SolverCache
 
 
 class Model:
     """`bundle` and its engines; the ones that only some requests need are opened by the first of those.
 
-    threads: of the engines, None for all cores; sessions: other engines than ONNX Runtime's, by component.
+    threads: of the engines, None for all cores; sessions: given instead of opened, by component; engine: what opens
+    the others, by default the one the bundle was exported for.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None, sessions: Mapping[str, Session] | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None,
+        sessions: Mapping[str, Session] | None = None,
+        engine: EngineChoice | None = None,
+    ) -> None:
         self.bundle = bundle
         self.info = bundle.info
         self._threads = threads
+        self._engine = engine_of(bundle.info, engine)
         self._given = sessions or {}
         encoders = {encoder.component: self._open(encoder.component) for encoder in bundle.info.text_encoders}
         self.condition = Conditioner(bundle, encoders)
@@ -41,5 +52,6 @@ class Model:
 
         return LossGuidance(TorchDecoder(self.bundle))
 
-    def _open(self, component: str) -> Session:
-        return self._given.get(component) or OnnxCpuSession(self.bundle.file(f"{component}.onnx"), self._threads)
+    def _open(self, component: str) -> HalvingSession:
+        session = self._given.get(component) or open_session(self.bundle, component, self._engine, self._threads)
+        return HalvingSession(session, component)

@@ -11,7 +11,7 @@ import numpy as np
 from latentpress.runtime.model import Model
 from latentpress.runtime.noise import NoiseSource
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.solver import INDEX, SolverCache, SolverRows
+from latentpress.runtime.solvers import INDEX, SolverCache, SolverRows
 from latentpress.runtime.trajectory import Blend, K, Latents, Trajectory, noised
 
 INPAINTING_CHANNELS = 9  # latents 4, mask 1, masked picture's latents 4
@@ -24,10 +24,12 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
     """
     info = model.info
     whole = model.solvers.rows(request.sampler, request.steps)
-    start, stop = first_step(request), len(whole)
+    solver = model.solvers.rows(
+        request.sampler, request.steps, start=first_step(request) * whole.order, eta=request.eta
+    )
+    total = solver.steps
     if request.refiner is not None:
-        stop = switch_step(whole, model.solvers, request.refiner.switch_at)
-    solver = part(whole, request.sampler, start, stop)
+        solver = solver.until_call(switch_call(whole, model.solvers, request.refiner.switch_at))
     noise = NoiseSource(request.seed)
     image_latents: Latents | None = None
     keeps = request.mask_image is not None and info.unet_in_channels != INPAINTING_CHANNELS
@@ -55,7 +57,7 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
         uncond=model.condition.uncond(request),
         channels=_inpainting_channels(model, request, noise),
         blend=blend,
-        total=len(whole) - start,
+        total=total,
         started=time.perf_counter(),
     )
 
@@ -68,16 +70,18 @@ def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
     request = trajectory.request
     assert request.refiner is not None, "only a request with a refiner is handed over"
     whole = refiner.solvers.rows(request.sampler, request.steps)
-    start = switch_step(whole, refiner.solvers, request.refiner.switch_at)
+    start = switch_call(whole, refiner.solvers, request.refiner.switch_at)
+    # diffusers takes a whole step more rather than begin with a two-call step's second call.
+    start -= (len(whole) - start + 1) % 2 if whole.order == 2 else 0
     return Trajectory(
         key=trajectory.key,
         request=request,
-        solver=part(whole, request.sampler, start, len(whole)),
+        solver=refiner.solvers.rows(request.sampler, request.steps, start=start, eta=request.eta),
         noise=trajectory.noise,
         latents=trajectory.latents,
         cond=refiner.condition.cond(request),
         uncond=refiner.condition.uncond(request),
-        first=len(trajectory.solver),
+        first=trajectory.solver.steps,
         total=trajectory.total,
         started=trajectory.started,
     )
@@ -90,26 +94,11 @@ def first_step(request: RenderRequest) -> int:
     return request.steps - min(int(request.steps * request.strength), request.steps)
 
 
-def switch_step(solver: SolverRows, solvers: SolverCache, switch_at: float) -> int:
-    """The first step of the refiner: the first timestep below round(T - switch_at * T), T the training timesteps."""
+def switch_call(solver: SolverRows, solvers: SolverCache, switch_at: float) -> int:
+    """The first UNet call of the refiner: the first timestep below round(T - switch_at * T), T the training timesteps."""
     train = len(solvers.noise.alphas_cumprod)
     cutoff = round(train - switch_at * train)
     return int((solver.rows[:, INDEX["timestep"]] >= cutoff).sum())
-
-
-def part(solver: SolverRows, sampler: str, start: int, stop: int) -> SolverRows:
-    """Steps `start` to `stop` of a sampler that begins at `start` with no history, as diffusers begins there.
-
-    DPM++ takes its first step with the newest prediction alone, first order. LMS keeps its coefficients and leaves out
-    the terms that have no prediction yet (diffusers' LMSDiscreteScheduler does just that).
-    """
-    rows = solver.rows[start:stop].copy()
-    if start > 0 and len(rows) and sampler.startswith("dpmpp_2m"):
-        older = [INDEX["b1"], INDEX["b2"], INDEX["b3"]]
-        rows[0, INDEX["b0"]] += rows[0, older].sum()
-        rows[0, older] = 0
-    rows.setflags(write=False)
-    return SolverRows(rows, solver.init_noise_sigma)
 
 
 def _inpainting_channels(model: Model, request: RenderRequest, noise: NoiseSource) -> Latents | None:

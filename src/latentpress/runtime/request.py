@@ -58,11 +58,12 @@ class Refiner:
 class RenderRequest:
     """Everything that decides a picture's pixels, beside the bundle.
 
-    height, width: pixels, multiples of 8; seed: 0 .. 2**63-1; sampler: a canonical name of `runtime.schedule.SAMPLERS`;
+    height, width: pixels, multiples of 8; seed: 0 .. 2**63-1; sampler: a canonical name of `runtime.samplers`;
     steps: >= 1; guidance_scale: classifier-free guidance acts iff > 1; negative_prompt: None is zeros where the bundle
     has force_zeros_for_empty_prompt, elsewhere "".
     guidance_rescale: phi of arXiv 2305.08891, section 3.4, 0..1. clip_skip: the last layers of each text encoder left
     out, of the prompt and (unlike diffusers' Stable Diffusion pipelines) of the negative prompt.
+    eta: of the sampler ddim alone, the share of DDPM's noise that it adds, 0..1.
     init_image: the picture to start from; strength: 0..1, the share of the steps that are run on it; mask_image: white
     where the picture is to be made anew, needs an init_image.
     """
@@ -78,6 +79,7 @@ class RenderRequest:
     losses: tuple[LossSpec, ...] = ()
     guidance_rescale: float = 0.0
     clip_skip: int = 0
+    eta: float = 0.0
     init_image: ImageFile | None = None
     mask_image: ImageFile | None = None
     strength: float = 1.0

@@ -27,7 +27,8 @@ class OnnxCpuSession:
 
     provider = "onnxruntime-cpu"
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path | bytes, threads: int | None = None) -> None:
+        """path: the graph's file, or a graph without external data as bytes; threads: None for all cores."""
         try:
             import onnxruntime
         except ImportError:
@@ -38,10 +39,15 @@ class OnnxCpuSession:
         if threads is not None:
             options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        # Without it the threads of a session go on spinning for some 50 ms after each call, on cores that the next call,
+        # of another session or of torch, wants: measured, a third of the time (docs/performance.md).
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            model = path if isinstance(path, bytes) else str(path)
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises classes of its own that share no base but Exception
-            raise BundleError(f"{path}: ONNX Runtime cannot load it ({error}); export the bundle again") from error
+            name = "a graph in memory" if isinstance(path, bytes) else path
+            raise BundleError(f"{name}: ONNX Runtime cannot load it ({error}); export the bundle again") from error
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:

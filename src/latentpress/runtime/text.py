@@ -6,12 +6,12 @@ Concepts are spliced at token level: longest match, case-sensitive, and never in
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.runtime.bundle import Bundle
+from latentpress.runtime.clip_tokenizer import ClipTokenizer
 from latentpress.runtime.session import Session
 
 _LOOKS_LIKE_CONCEPT = re.compile(r"<[^<>\s]+>")
@@ -35,12 +35,7 @@ class PromptTokenizer:
     """
 
     def __init__(self, bundle: Bundle, folder: str | None = None) -> None:
-        # Slow to import (1-2 s) and needed by none of the other stages.
-        from transformers import CLIPTokenizer
-
-        self._tokenizer: Any = CLIPTokenizer.from_pretrained(
-            str(bundle.file(folder or bundle.info.text_encoders[0].tokenizer))
-        )
+        self._tokenizer = ClipTokenizer(bundle.file(folder or bundle.info.text_encoders[0].tokenizer))
         self._length = bundle.info.max_tokens
         self._concepts = bundle.concept_ids
         longest_first = sorted(self._concepts, key=len, reverse=True)
@@ -75,7 +70,7 @@ class PromptTokenizer:
         return PromptCheck(len(tokens), self.limit, cut, unknown)
 
     def _plain(self, text: str) -> list[int]:
-        return self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids if text.strip() else []
+        return self._tokenizer.encode(text) if text.strip() else []
 
 
 def _word(token: str) -> str:

@@ -2,30 +2,28 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latentpress.runtime.brownian import BrownianPath
 from latentpress.runtime.conditioning import Conditioning
 from latentpress.runtime.noise import NoiseSource
 from latentpress.runtime.request import LossSpec, RenderRequest
-from latentpress.runtime.solver import INDEX, ORDER, Float, SolverRows
+from latentpress.runtime.schedule import Float
+from latentpress.runtime.solvers import DEPTH, INDEX, SolverRows
 
 Latents = NDArray[np.float32]
 K = TypeVar("K", bound=Hashable)
 
 
-def noised(solver: SolverRows, step: int, image_latents: Latents, noise: Latents) -> Latents:
-    """`image_latents` at the noise level of the solver's `step`: what the sampler would carry there, had it begun so.
-
-    From the row's x0 = x0_x * x + x0_eps * eps, solved for x: x0 + sigma * noise in sigma space, else
-    sqrt(abar) * x0 + sqrt(1 - abar) * noise.
-    """
-    row = solver.rows[step]
-    scale = 1 / row[INDEX["x0_x"]]
-    sigma = -row[INDEX["x0_eps"]] * scale
-    return np.add(np.float32(scale) * image_latents, np.float32(sigma) * noise, dtype=np.float32)
+def noised(solver: SolverRows, call: int, image_latents: Latents, noise: Latents) -> Latents:
+    """`image_latents` at the noise level of the solver's `call`: what the sampler would carry there, had it begun so."""
+    row = solver.rows[call]
+    level_image, level_noise = np.float32(row[INDEX["level_image"]]), np.float32(row[INDEX["level_noise"]])
+    return np.add(level_image * image_latents, level_noise * noise, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +39,12 @@ class Blend:
 class Trajectory(Generic[K]):
     """An image between two UNet calls.
 
-    latents: (C, h, w) float32; history: (ORDER, C, h, w), the stored predictions, newest first;
+    latents: (C, h, w) float32; anchor: the same, what the solver keeps of the step's beginning;
+    history: (DEPTH, C, h, w), the stored predictions, newest first; step: the next call's row of the solver;
     cond, uncond: what each row attends to, uncond None where guidance_scale <= 1, and no row is spent on it;
     channels: (c, h, w), what an inpainting UNet sees beside the latents; blend: what is put back after each step;
-    first, total: where this trajectory's steps lie among all the picture's steps, 0 and as many as it has by default.
+    first, total: where this trajectory's steps lie among all the picture's steps, 0 and as many as it has by default;
+    a step of a two-call sampler counts once.
     """
 
     key: K
@@ -60,11 +60,13 @@ class Trajectory(Generic[K]):
     total: int = 0
     step: int = 0
     started: float = 0.0
+    anchor: Latents = field(init=False)
     history: Latents = field(init=False)
 
     def __post_init__(self) -> None:
-        self.history = np.zeros((ORDER, *self.latents.shape), dtype=np.float32)
-        self.total = self.total or len(self.solver)
+        self.anchor = np.zeros_like(self.latents)
+        self.history = np.zeros((DEPTH, *self.latents.shape), dtype=np.float32)
+        self.total = self.total or self.solver.steps
 
     @property
     def rows(self) -> int:
@@ -77,33 +79,43 @@ class Trajectory(Generic[K]):
 
     @property
     def coefficients(self) -> Float:
-        """This step's row of the solver."""
+        """This call's row of the solver."""
         return self.solver.rows[self.step]
 
     def losses_now(self) -> tuple[LossSpec, ...]:
-        """The losses that act on this step."""
-        step, total = self.first + self.step, self.total
+        """The losses that act on this call: those of the step it begins, none where it is a step's second."""
+        if not self.solver.begins_step(self.step):
+            return ()
+        step, total = self.first + int(self.solver.step_of[self.step]), self.total
         return tuple(
             loss
             for loss in self.request.losses
             if step % loss.every == 0 and loss.start * total <= step < loss.stop * total
         )
 
-    def advance_to(self, latents: Latents, history: Latents) -> None:
-        """Take the next step's latents, with what is kept of a given picture put back at their noise level."""
+    def advance_to(self, latents: Latents, anchor: Latents, history: Latents) -> None:
+        """Take the next call's state, with what is kept of a given picture put back at its latents' noise level."""
         self.step += 1
         if (blend := self.blend) is not None:
             kept = blend.image_latents
             if not self.finished:
                 kept = noised(self.solver, self.step, kept, blend.noise)
             latents = np.where(blend.mask > 0, latents, kept)
-        self.latents, self.history = latents, history
+        self.latents, self.anchor, self.history = latents, anchor, history
 
     def draw_noise(self) -> Latents:
-        """This step's ancestral noise; zeros, and no draw, for a sampler that takes none.
+        """The unit noise that this call adds; zeros, and no draw, where it adds none.
 
-        An ancestral sampler draws at its last step too, where the coefficient is 0, as diffusers does.
+        Where diffusers draws noise only to weigh it with 0, in the last step of an ancestral sampler, so does this.
         """
-        if self.solver.rows[:, INDEX["c"]].any():
+        row = self.coefficients
+        start, end = row[INDEX["path_from"]], row[INDEX["path_to"]]
+        if row[INDEX["draw"]]:
             return self.noise.draw(*self.latents.shape)
+        if start != end:
+            return self._path.increment(start, end)
         return np.zeros_like(self.latents)
+
+    @cached_property
+    def _path(self) -> BrownianPath:
+        return BrownianPath(self.request.seed, self.latents.shape, *self.solver.sigma_range)

@@ -1,16 +1,20 @@
 """The command line: reads arguments, calls the stages, prints. Heavy imports wait for the command that needs them."""
 
 import errno
-import json
 import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
 
 import typer
 
 from latentpress import __version__
-from latentpress.errors import LatentpressError, ManifestError, UsageError
+from latentpress.bench.command import bench_command
+from latentpress.cli.doctor import doctor_command
+from latentpress.cli.engines import engines_command
+from latentpress.cli.inspect import inspect_command
+from latentpress.cli.options import JsonOption, print_json
+from latentpress.errors import LatentpressError, ManifestError, UsageError, shown
 
 if TYPE_CHECKING:
     from latentpress.batch.manifest import Manifest
@@ -26,13 +30,16 @@ app = typer.Typer(
 )
 concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
 app.add_typer(concepts_app, name="concepts")
+app.command("bench")(bench_command)
+app.command("inspect")(inspect_command)
+app.command("engines")(engines_command)
+app.command("doctor")(doctor_command)
 
 # A drawn seed fits 32 bits, as the seeds of other tools do, so that it can be carried over to them.
 SEED_BITS = 32
 
 ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A YAML manifest.")]
 OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="Output folder; default out/NAME.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 
 
 def main() -> NoReturn:
@@ -90,7 +97,7 @@ def plan_command(manifest: ManifestArgument, output: OutputOption = None, as_jso
     _read, plan, folder, _ = _planned(manifest, output)
     state = _state(plan, folder)
     if as_json:
-        _print_json(plan_data(plan, state, folder) | {"jobs": job_data(plan, state)})
+        print_json(plan_data(plan, state, folder) | {"jobs": job_data(plan, state)})
         return
     for line in plan_lines(plan, state):
         typer.echo(line)
@@ -105,7 +112,7 @@ def status_command(manifest: ManifestArgument, output: OutputOption = None, as_j
     _read, plan, folder, _ = _planned(manifest, output)
     state = _state(plan, folder)
     if as_json:
-        _print_json(plan_data(plan, state, folder) | {"failed": [str(job.output) for job in state.failed]})
+        print_json(plan_data(plan, state, folder) | {"failed": [str(job.output) for job in state.failed]})
         return
     for job in state.failed:
         typer.echo(f"failed: {job.title}: {job.output}")
@@ -116,8 +123,17 @@ def status_command(manifest: ManifestArgument, output: OutputOption = None, as_j
 def render_command(
     manifest: ManifestArgument,
     output: OutputOption = None,
-    batch_rows: Annotated[int, typer.Option(min=2, max=1024, help="Rows the UNet takes at once.")] = 8,
+    batch_rows: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Rows the UNet takes at once; default what is fastest here.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx; default the bundle's."),
+    ] = None,
+    decode_beside: Annotated[
+        bool, typer.Option("--decode-beside", help="Decode beside the UNet's calls, not between them: for GPUs.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what a manifest lacks; safe to interrupt and start again."""
@@ -129,8 +145,13 @@ def render_command(
     from latentpress.batch.run import Summary, render
     from latentpress.batch.sheet import make_sheet
     from latentpress.batch.status import plan_status
+    from latentpress.models import cache_dir
+    from latentpress.runtime.engines.choice import engine_of, parse_engine
 
+    choice = parse_engine(engine) if engine else None
     read, plan, folder, models = _planned(manifest, output)
+    for bundle in (models.bundle, *models.refiners.values()):
+        engine_of(bundle.info, choice)  # a refusal comes before the output folder does
     with locked(folder), Ledger(ledger_path(folder)) as ledger:
         # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
         plan = build_plan(read, plan.bundle, ledger.draws(), _draw)
@@ -138,11 +159,19 @@ def render_command(
         left = (*pending.missing, *pending.failed)
         check_space(left, folder)
         if left:
+            from latentpress.runtime.bucket import DEFAULT_ROWS, choose_rows
             from latentpress.runtime.render import Renderer
 
             renderer = Renderer(
-                models.bundle, batch_rows=batch_rows, threads=threads, refiners=tuple(models.refiners.values())
+                models.bundle,
+                batch_rows=batch_rows or DEFAULT_ROWS,
+                threads=threads,
+                refiners=tuple(models.refiners.values()),
+                engine=choice,
+                decode_beside=decode_beside,
             )
+            if batch_rows is None:
+                typer.echo(choose_rows(renderer, [job.request for job in left], cache_dir(), threads), err=True)
             summary = render(plan, renderer, folder, ledger, progress_for(sys.stderr))
         else:
             ledger.begin(plan)
@@ -150,7 +179,7 @@ def render_command(
         sheet = make_sheet(plan, folder) if plan.sheet and not summary.failed else None
     counts = {"done": summary.done, "skipped": summary.skipped, "failed": summary.failed}
     if as_json:
-        _print_json(
+        print_json(
             {"name": plan.name, "plan_hash": plan.plan_hash, "folder": str(folder), "counts": counts}
             | {"sheet": str(sheet) if sheet else None, "warnings": list(plan.warnings)}
         )
@@ -179,20 +208,54 @@ def sheet_command(manifest: ManifestArgument, output: OutputOption = None) -> No
 
 @app.command("export")
 def export_command(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A checkpoint folder, or `demo`.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A diffusers folder, a .safetensors or .ckpt, or `demo`.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to make.")],
+    vae: Annotated[Path | None, typer.Option(help="A VAE, folder or file, instead of the checkpoint's own.")] = None,
+    lora: Annotated[
+        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA to fuse, scale 1; may be repeated.")
+    ] = None,
     concept: Annotated[list[Path] | None, typer.Option(help="A concept file to bake in; may be repeated.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(help="What the checkpoint must be: sd1, sd2, sdxl or sdxl_refiner; default: told by it."),
+    ] = None,
+    prediction_type: Annotated[
+        str | None, typer.Option(help="epsilon or v_prediction, where the checkpoint's own is guessed wrongly.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The bundle's name; default the source's.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")] = "fp32",
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Make the graphs this engine runs fastest: cpu, openvino, cuda, tensorrt or tensorrt-rtx."),
+    ] = None,
 ) -> None:
     """Export a checkpoint to a bundle of ONNX graphs, proved against torch."""
     from latentpress.export import export_bundle
     from latentpress.export.demo import demo_checkpoint, demo_concepts
+    from latentpress.export.lora_argument import parse_lora
+    from latentpress.runtime.bundle import Family, PredictionType
+    from latentpress.runtime.engines.choice import parse_engine, parse_precision
 
-    files = list(concept or [])
-    if source == "demo":
-        export_bundle(demo_checkpoint(), output, [*demo_concepts(), *files], name=name or "demo", report=typer.echo)
-    else:
-        export_bundle(Path(source), output, files, name=name, report=typer.echo)
+    demo = source == "demo"
+    # Told apart before torch is imported.
+    asked_family = _one_of("--family", family, Family)
+    asked_prediction = _one_of("--prediction-type", prediction_type, PredictionType)
+    chosen = parse_engine(engine) if engine else None
+    export_bundle(
+        demo_checkpoint() if demo else Path(source),
+        output,
+        [*(demo_concepts() if demo else ()), *(concept or ())],
+        vae=vae,
+        loras=[parse_lora(text) for text in lora or ()],
+        family=asked_family,
+        prediction_type=asked_prediction,
+        name=name or ("demo" if demo else None),
+        report=typer.echo,
+        precision=parse_precision(precision, chosen),
+        engine=chosen,
+    )
 
 
 @concepts_app.command("add")
@@ -214,10 +277,22 @@ def concepts_list(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_
 
     concepts = open_bundle(bundle).info.concepts
     if as_json:
-        _print_json([concept.model_dump() for concept in concepts])
+        print_json([concept.model_dump() for concept in concepts])
         return
     for concept in concepts:
         typer.echo(f"{concept.token}  {len(concept.token_ids)} vectors  {concept.sha256[:12]}  {concept.source}")
+
+
+@app.command("samplers")
+def samplers_command(as_json: JsonOption = False) -> None:
+    """List the samplers that a manifest can name."""
+    from latentpress.runtime.samplers import sampler_data, sampler_lines
+
+    if as_json:
+        print_json(sampler_data())
+        return
+    for line in sampler_lines():
+        typer.echo(line)
 
 
 def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Models]":
@@ -242,6 +317,14 @@ def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Mo
     return manifest, plan, folder, models
 
 
+def _one_of(option: str, text: str | None, kind: Any) -> Any:
+    """`text` if it is None or one of the values of the Literal `kind`; raises UsageError."""
+
+    if text is not None and text not in get_args(kind):
+        raise UsageError(f"{option} {shown(text)} is unknown; it must be one of {', '.join(get_args(kind))}")
+    return text
+
+
 def _draw() -> int:
     return secrets.randbits(SEED_BITS)
 
@@ -254,7 +337,3 @@ def _state(plan: "Plan", folder: Path) -> "Status":
         return plan_status(plan, {}, folder)
     with Ledger(ledger_path(folder)) as ledger:
         return plan_status(plan, ledger.rows(), folder)
-
-
-def _print_json(data: object) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))

@@ -1,0 +1,270 @@
+"""Times a bundle's components and whole renders at several buckets."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from latentpress.bench.ceiling import Ceiling
+from latentpress.bench.flops import Shape, graph_flops, spread
+from latentpress.errors import EnvironmentFailure
+from latentpress.runtime.bundle import Bundle
+from latentpress.runtime.decode import MICRO_BATCH
+from latentpress.runtime.limits import Limits
+from latentpress.runtime.memory import is_out_of_memory
+from latentpress.runtime.render import Renderer
+from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.session import Array, Session
+from latentpress.runtime.trial import trial_inputs
+
+PROMPT = "a photograph of a red kite over the sea, number {number}"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One component at one number of rows: milliseconds at the 50th, 90th and 99th percentile, calls timed.
+
+    gflops: what one call computes; share: of the ceiling, at the median; None where either is not known.
+    """
+
+    component: str
+    rows: int
+    calls: int
+    p50: float
+    p90: float
+    p99: float
+    gflops: float | None
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Whole renders at one bucket: images per second, and the share of the time spent outside the UNet, 0..1.
+
+    peak_memory: bytes this process has held at most by the end of them.
+    """
+
+    rows: int
+    images: int
+    images_per_second: float
+    outside_unet: float
+    peak_memory: int
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What `latentpress bench` found.
+
+    threads: of the engines, None for all cores; size: (height, width); repeats: timed calls of each component;
+    peak_memory: bytes this process held at most; peak_device_memory: bytes in use on the GPU, by all processes, at
+    most, None on a CPU; notes: what was left out, and why.
+    """
+
+    bundle: str
+    bundle_hash: str
+    provider: str
+    device: str
+    threads: int | None
+    size: tuple[int, int]
+    sampler: str
+    steps: int
+    guidance_scale: float
+    repeats: int
+    ceiling: Ceiling | None
+    components: list[Timing]
+    throughput: list[Throughput]
+    peak_memory: int
+    peak_device_memory: int | None
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is rendered, and how many calls of each component are timed."""
+
+    height: int
+    width: int
+    sampler: str
+    steps: int
+    guidance_scale: float
+    repeats: int
+
+
+def run_benchmark(
+    bundle: Bundle,
+    work: Workload,
+    buckets: Sequence[int],
+    *,
+    sessions: Mapping[str, Session],
+    device: str,
+    ceiling: Callable[[], Ceiling | None] = lambda: None,
+    threads: int | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Benchmark:
+    """Measure `bundle` on `sessions`, its opened components; buckets: the numbers of UNet rows tried, rising.
+
+    ceiling: asked before and after each bucket, and the highest counts, for a machine is not equally fast at all times.
+    `report` hears what is being measured. A bucket that does not fit into memory is noted, and larger ones are not tried;
+    raises EnvironmentFailure where the first does not fit.
+    """
+    components: list[Timing] = []
+    throughput: list[Throughput] = []
+    notes: list[str] = []
+    gpu_memory = [used for used in (device_memory(),) if used is not None]
+    refusal = Limits(bundle.info, {}).refusal(requests(work, 1)[0][1])
+    if refusal:
+        notes.append(f"no whole renders: {refusal[1]}")
+    unet = _Metered(sessions["unet"])
+    renderer = None if refusal else Renderer(bundle, sessions={**sessions, "unet": unet})
+    ceilings = [ceiling()]
+    for rows in buckets:
+        try:
+            for component, inputs in _calls(bundle, work, rows):
+                if any(timing.component == component and timing.rows == _rows(inputs) for timing in components):
+                    continue
+                report(f"{component}, {_rows(inputs)} rows")
+                components.append(_timing(bundle, component, sessions[component], inputs, work.repeats))
+            if renderer is not None:
+                report(f"whole renders, {rows} rows")
+                throughput.append(_throughput(renderer, unet, work, rows))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if rows == buckets[0]:
+                raise EnvironmentFailure(
+                    f"{rows} rows at {work.width}x{work.height} do not fit into memory; take a smaller --size or --buckets"
+                ) from error
+            notes.append(f"{rows} rows do not fit into memory; larger buckets were not tried")
+            break
+        gpu_memory += [used for used in (device_memory(),) if used is not None]
+        ceilings.append(ceiling())
+    highest = max((one for one in ceilings if one is not None), key=lambda one: one.flops, default=None)
+    return Benchmark(
+        bundle=bundle.info.name,
+        bundle_hash=bundle.hash,
+        provider=sessions["unet"].provider,
+        device=device,
+        threads=threads,
+        size=(work.height, work.width),
+        sampler=work.sampler,
+        steps=work.steps,
+        guidance_scale=work.guidance_scale,
+        repeats=work.repeats,
+        ceiling=highest,
+        components=[_shared(timing, highest) for timing in components],
+        throughput=throughput,
+        peak_memory=peak_memory(),
+        peak_device_memory=max(gpu_memory, default=None),
+        notes=notes,
+    )
+
+
+def requests(work: Workload, count: int) -> list[tuple[int, RenderRequest]]:
+    """`count` pictures of different prompts and seeds, otherwise alike."""
+    return [
+        (
+            number,
+            RenderRequest(
+                PROMPT.format(number=number),
+                number,
+                work.height,
+                work.width,
+                work.sampler,
+                work.steps,
+                work.guidance_scale,
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+def peak_memory() -> int:
+    """Bytes this process has held in memory at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+
+
+def device_memory() -> int | None:
+    """Bytes in use on the GPU just now, by all processes; None without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return total - free
+
+
+def _calls(bundle: Bundle, work: Workload, rows: int) -> Iterable[tuple[str, dict[str, Array]]]:
+    """The calls of one bucket; the decoder is given no more rows than a render gives it."""
+    names = [encoder.component for encoder in bundle.info.text_encoders]
+    for component, count in (
+        *((name, rows) for name in names),
+        ("unet", rows),
+        ("vae_decoder", min(rows, MICRO_BATCH)),
+    ):
+        yield component, trial_inputs(bundle.info, component, count, work.height, work.width)
+
+
+def _rows(inputs: Mapping[str, Array]) -> int:
+    return len(next(iter(inputs.values())))
+
+
+def _timing(
+    bundle: Bundle,
+    component: str,
+    session: Session,
+    inputs: Mapping[str, Array],
+    repeats: int,
+) -> Timing:
+    session.run(inputs)  # the first call allocates
+    seconds: list[float] = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        session.run(inputs)
+        seconds.append(time.perf_counter() - started)
+    shapes: dict[str, Shape] = {name: array.shape for name, array in inputs.items()}
+    try:
+        flops = graph_flops(bundle.file(f"{component}.onnx"), shapes)
+    except ValueError:
+        flops = None  # a graph whose shapes depend on values: its time is still worth knowing
+    found = spread(seconds)
+    gflops = flops / 1e9 if flops else None
+    return Timing(component, _rows(inputs), len(seconds), found["p50"], found["p90"], found["p99"], gflops, None)
+
+
+def _shared(timing: Timing, ceiling: Ceiling | None) -> Timing:
+    """`timing` with its share of the ceiling, if both are known."""
+    if timing.gflops is None or ceiling is None:
+        return timing
+    return replace(timing, share=timing.gflops * 1e9 / (timing.p50 / 1000) / ceiling.flops)
+
+
+class _Metered:
+    """A session that adds up the seconds spent in it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.provider = session.provider
+        self.seconds = 0.0
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        started = time.perf_counter()
+        found = self._session.run(inputs)
+        self.seconds += time.perf_counter() - started
+        return found
+
+
+def _throughput(renderer: Renderer, unet: _Metered, work: Workload, rows: int) -> Throughput:
+    renderer.batch_rows = rows
+    # Twice what the batch holds, so that places are refilled as in a long run.
+    asked = requests(work, max(2, 2 * rows // (2 if work.guidance_scale > 1 else 1)))
+    for _ in renderer.render(asked[:1]):
+        pass  # the first render allocates
+    unet.seconds = 0.0
+    started = time.perf_counter()
+    done = sum(1 for picture in renderer.render(asked) if picture.image is not None)
+    elapsed = time.perf_counter() - started
+    if renderer.batch_rows < rows:
+        raise MemoryError  # halved on the way: what was timed is another bucket
+    return Throughput(rows, done, done / elapsed, 1 - unet.seconds / elapsed, peak_memory())

@@ -1,0 +1,53 @@
+"""`latentpress engines`: builds and proves engines of a bundle, or lists those it has."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentpress.cli.options import JsonOption, parse_sizes, print_json
+
+
+def engines_command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+    engine: Annotated[
+        str | None,
+        typer.Option(help="cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx; none lists what is there."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="tensorrt-rtx: the GPU to build for, e.g. sm89; it need not be here.")
+    ] = None,
+    batch_rows: Annotated[int, typer.Option(min=2, max=1024, help="Built engines: the most UNet rows of a call.")] = 16,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="Built engines: a picture size, e.g. 512x768, the usual one first; may be repeated."),
+    ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what is there and good.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU engine; default all cores.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the engines of a bundle and hold them to torch; without --engine, list them."""
+    from latentpress.runtime.bundle import open_bundle
+
+    opened = open_bundle(bundle)
+    say = (lambda line: None) if as_json else typer.echo
+    if engine is None:
+        from latentpress.runtime.engines.records import all_records
+
+        records = [record for _, record in all_records(opened)]
+        if not records:
+            say(f"{bundle}: no engines yet; `latentpress engines {bundle} --engine ENGINE` makes or proves them")
+        for folder, record in all_records(opened):
+            say(
+                f"{folder.name:<22} {record.component:<15} {record.key.get('provider', '')}  {record.key.get('shapes', '')}"
+            )
+    else:
+        from latentpress.export.engines import EngineOrder, make_engines
+        from latentpress.runtime.engines.choice import parse_engine
+        from latentpress.runtime.engines.shapes import shape_profile
+
+        profile = shape_profile(opened.info, batch_rows, parse_sizes(size or []))
+        order = EngineOrder(parse_engine(engine), profile, device, threads, rebuild)
+        records = make_engines(opened, order, say)
+    if as_json:
+        print_json([record.model_dump(mode="json") for record in records])

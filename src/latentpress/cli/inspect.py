@@ -1,0 +1,53 @@
+"""`latentpress inspect`: what a bundle is, and what was measured of it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from latentpress.cli.options import JsonOption, print_json
+
+
+def inspect_command(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_json: JsonOption = False) -> None:
+    """Show a bundle: family, precision, engine, concepts, and how far each engine is from torch."""
+    from latentpress.runtime.bundle import open_bundle
+    from latentpress.runtime.engines.choice import ENGINES, EngineChoice, runs
+    from latentpress.runtime.engines.proof import parity_line, row_test_line
+    from latentpress.runtime.engines.records import all_records
+
+    opened = open_bundle(bundle)
+    info = opened.info
+    kept = all_records(opened)
+    parity = [*info.parity, *(row for _, record in kept for row in record.parity)]
+    tests = [*info.row_tests, *(record.row_test for _, record in kept if record.row_test is not None)]
+    possible = [name for name in ENGINES if runs(info, EngineChoice(name))]
+    size = sum((opened.path / name).stat().st_size for name in info.files)
+    facts: dict[str, Any] = {
+        "name": info.name,
+        "hash": opened.hash,
+        "family": info.family,
+        "precision": info.precision,
+        "flavour": info.flavour,
+        "engine": info.engine,
+        "runs_on": possible,
+        "default_size": f"{info.default_size[1]}x{info.default_size[0]}",
+        "bytes": size,
+        "source_sha256": info.source_sha256,
+        "concepts": [concept.token for concept in info.concepts],
+        "versions": info.versions,
+    }
+    if as_json:
+        measured = {"parity": [row.model_dump() for row in parity], "row_tests": [test.model_dump() for test in tests]}
+        engines = {"engines": [{"folder": folder.name, **record.model_dump(mode="json")} for folder, record in kept]}
+        print_json(facts | measured | engines)
+        return
+    typer.echo(
+        f"{info.name}: {info.family}, {info.precision}, {facts['default_size']}, {size / 1e6:.1f} MB, {opened.hash[:12]}"
+    )
+    typer.echo(f"graphs: {info.flavour}, for {', '.join(possible)}; rendered on {info.engine} unless told otherwise")
+    typer.echo(f"concepts: {', '.join(facts['concepts']) or 'none'}")
+    typer.echo(f"made with: {', '.join(f'{name} {version}' for name, version in info.versions.items())}")
+    for line in (*map(parity_line, parity), *map(row_test_line, tests)):
+        typer.echo(line)
+    for folder, record in kept:
+        typer.echo(f"engine {folder.name}/{record.component}: {record.key.get('provider')}, {record.key.get('shapes')}")

@@ -1,0 +1,60 @@
+"""The bucket of a run, the number of UNet rows a call takes: given, remembered, calibrated now, or the default."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from latentpress.runtime.calibrate import BUCKETS, REPEATS, calibrate, recalled, remembered
+from latentpress.runtime.device import cpu_count, device_name
+from latentpress.runtime.render import Renderer
+from latentpress.runtime.request import RenderRequest
+
+DEFAULT_ROWS = 8
+# UNet rows of a whole run that are worth a calibration, which takes (1 + REPEATS) calls of each bucket at most.
+WORTH_ROWS = 4 * (1 + REPEATS) * sum(BUCKETS)
+
+
+def calibration_file(cache: Path) -> Path:
+    """Where a machine's calibrations are kept in its cache folder."""
+    return cache / "calibration.json"
+
+
+def choose_rows(renderer: Renderer, requests: Iterable[RenderRequest], cache: Path, threads: int | None) -> str:
+    """Set `renderer.batch_rows` for `requests`, and say in one line what it is and why.
+
+    A calibration at the requests' most common size is taken from `cache`, or made and kept there where there is enough
+    to render; threads: what the renderer's engines were given.
+    """
+    work = list(requests)
+    if not work:
+        return _say(renderer, "nothing to render")
+    height, width = Counter((request.height, request.width) for request in work).most_common(1)[0][0]
+    key = calibration_key(renderer, height, width, threads)
+    file = calibration_file(cache)
+    rows = sum(request.steps * (2 if request.guidance_scale > 1 else 1) for request in work)
+    found = recalled(file, key)
+    if found is None and rows < WORTH_ROWS:
+        renderer.batch_rows = DEFAULT_ROWS
+        return _say(renderer, "the default; there is too little to render for a calibration")
+    known = found is not None
+    found = found or remembered(file, key, lambda: calibrate(renderer.trial(height, width)))
+    renderer.batch_rows = found.rows
+    tried = ", ".join(map(str, found.milliseconds))
+    when = "calibrated before" if known else "calibrated now"
+    return _say(
+        renderer,
+        f"{when} at {width}x{height} on {device_name(renderer.provider)} ({renderer.provider}): "
+        f"{found.milliseconds[found.rows]:.3g} ms a row, the best of {tried}; --batch-rows overrides",
+    )
+
+
+def calibration_key(renderer: Renderer, height: int, width: int, threads: int | None) -> str:
+    """Everything a calibration depends on."""
+    device = device_name(renderer.provider)
+    count = threads or cpu_count()
+    return f"{renderer.bundle.hash} {renderer.provider} {width}x{height} threads={count} {sys.platform} {device}"
+
+
+def _say(renderer: Renderer, why: str) -> str:
+    return f"{renderer.batch_rows} UNet rows a call: {why}"

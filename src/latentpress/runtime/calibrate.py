@@ -1,0 +1,100 @@
+"""How many UNet rows a call should take on this machine: tried once for a bundle and size, and remembered."""
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentpress.runtime.memory import is_out_of_memory
+
+BUCKETS = (2, 4, 8, 16, 32, 64)
+# A larger bucket must be faster per row by this share, or the smaller one is taken: it refills sooner, and it leaves
+# memory to others.
+WORTH = 0.03
+REPEATS = 3
+# Where a call takes so long that this is soon spent, arithmetic fills the machine already, and rows gain little.
+SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """rows: the bucket to use; milliseconds: per row, by the bucket tried."""
+
+    rows: int
+    milliseconds: dict[int, float]
+
+
+def calibrate(
+    run: Callable[[int], object], buckets: Sequence[int] = BUCKETS, repeats: int = REPEATS, seconds: float = SECONDS
+) -> Calibration:
+    """Try `run(rows)` for rising `buckets` until two in a row are not worth it, memory runs out or `seconds` would.
+
+    The smallest bucket is tried in any case, and must fit: what it raises passes.
+    """
+    found: dict[int, float] = {}
+    best = buckets[0]
+    end = time.perf_counter() + seconds
+    for rows in buckets:
+        if found and time.perf_counter() + 2 * rows * min(found.values()) / 1000 > end:
+            break
+        try:
+            run(rows)  # the first call at a size allocates
+            taken = [_timed(run, rows)]
+            while len(taken) < repeats and time.perf_counter() + taken[-1] < end:
+                taken.append(_timed(run, rows))
+        except Exception as error:
+            if not found or not is_out_of_memory(error):
+                raise
+            break
+        # The fastest call, because whatever else the machine does can only slow one down.
+        found[rows] = min(taken) / rows * 1000
+        if found[rows] < found[best] * (1 - WORTH):
+            best = rows
+        if list(found).index(best) <= len(found) - 3:
+            break
+    return Calibration(best, found)
+
+
+def recalled(file: Path, key: str) -> Calibration | None:
+    """The calibration kept in the JSON file under `key`, if there is one."""
+    return _read(file).get(key)
+
+
+def remembered(file: Path, key: str, measure: Callable[[], Calibration]) -> Calibration:
+    """The calibration kept in the JSON file under `key`; measured and written there first if it is not.
+
+    key: everything the answer depends on, e.g. bundle, engine, machine and size. An unreadable file is begun anew.
+    """
+    if kept := recalled(file, key):
+        return kept
+    # Measured before the file is read again: another process may have written meanwhile.
+    found = measure()
+    data = {name: {"rows": c.rows, "milliseconds": c.milliseconds} for name, c in {**_read(file), key: found}.items()}
+    # A cache that cannot be written costs the next run a calibration, and nothing else.
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".tmp-", delete=False) as stream:
+            json.dump(data, stream, indent=2, sort_keys=True)
+        Path(stream.name).replace(file)
+    return found
+
+
+def _timed(run: Callable[[int], object], rows: int) -> float:
+    started = time.perf_counter()
+    run(rows)
+    return time.perf_counter() - started
+
+
+def _read(file: Path) -> dict[str, Calibration]:
+    try:
+        data = json.loads(file.read_text())
+        found = {
+            str(key): Calibration(int(value["rows"]), {int(k): float(v) for k, v in value["milliseconds"].items()})
+            for key, value in data.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+    return {key: calibration for key, calibration in found.items() if calibration.rows in calibration.milliseconds}

@@ -1,0 +1,97 @@
+"""Which engine a person chose, and whether a bundle's graphs are made for it. Opens nothing."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal, get_args
+
+from latentpress.errors import UsageError
+from latentpress.runtime.bundle import BundleInfo, Precision
+
+EngineName = Literal["cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+GPU_ENGINES: tuple[EngineName, ...] = ("cuda", "tensorrt", "tensorrt-rtx")
+
+# Which engines read which graphs; what the flavours are stands in export/flavours.py. com.microsoft operators exist in
+# ONNX Runtime alone, those of the cuda flavour in its CUDA provider alone.
+FLAVOUR_ENGINES: dict[str, tuple[EngineName, ...]] = {
+    "plain": ENGINES,
+    "attention": ENGINES,
+    "mha": ("cpu", "cuda"),
+    "cuda": ("cuda",),
+}
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """An engine and the arithmetic it is asked for: bf16 for OpenVINO alone, None for what the graphs hold."""
+
+    name: EngineName = "cpu"
+    precision: Literal["bf16"] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.precision}" if self.precision else self.name
+
+
+DEFAULT_ENGINE = EngineChoice()
+
+
+def parse_engine(text: str) -> EngineChoice:
+    """`openvino`, `openvino:bf16` and so on; raises UsageError, without a place, for anything else."""
+    name, _, precision = text.partition(":")
+    for known in ENGINES:
+        if name == known:
+            if not precision:
+                return EngineChoice(known)
+            if known == "openvino" and precision in ("bf16", "f32"):
+                return EngineChoice(known, "bf16" if precision == "bf16" else None)
+            raise UsageError(
+                f"engine {text!r}: {known} takes no precision {precision!r}; openvino:bf16 is the only one, other "
+                "engines compute in the precision the bundle was exported with"
+            )
+    close = get_close_matches(name, ENGINES, 1, 0.7)  # one letter of three, as in gpu, is no slip of the keyboard
+    hint = f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(ENGINES)}"
+    raise UsageError(f"engine {text!r} is unknown; {hint}")
+
+
+def parse_precision(text: str, choice: EngineChoice | None = None) -> Precision:
+    """A bundle's precision, for the engine `choice` if one was named; raises UsageError, without a place."""
+    for known in get_args(Precision):
+        if text == known:
+            if known == "bf16" and choice is not None and choice.name == "cpu":
+                raise UsageError(
+                    "precision bf16 cannot be had with --engine cpu: ONNX Runtime's CPU provider has no bfloat16 kernels; "
+                    "use --engine openvino"
+                )
+            return known
+    raise UsageError(f"precision {text!r} is unknown; it must be one of {', '.join(get_args(Precision))}")
+
+
+def engine_of(info: BundleInfo, choice: EngineChoice | None = None) -> EngineChoice:
+    """`choice`, or where that is None the engine the bundle was exported for. Raises UsageError as `check_choice` does."""
+    chosen = choice or parse_engine(info.engine)
+    check_choice(info, chosen)
+    return chosen
+
+
+def runs(info: BundleInfo, choice: EngineChoice) -> bool:
+    """Whether the engine can run the bundle's graphs at all."""
+    try:
+        check_choice(info, choice)
+    except UsageError:
+        return False
+    return True
+
+
+def check_choice(info: BundleInfo, choice: EngineChoice) -> None:
+    """Raise UsageError if the bundle's graphs are of a flavour or precision that the engine cannot run."""
+    engines = FLAVOUR_ENGINES[info.flavour]
+    if choice.name not in engines:
+        raise UsageError(
+            f"bundle {info.name} was exported in the {info.flavour!r} flavour, which runs on {' and '.join(engines)}, "
+            f"not on {choice.name}; export the checkpoint again with --engine {choice.name}"
+        )
+    if info.precision == "bf16" and choice.name == "cpu":
+        raise UsageError(
+            f"bundle {info.name} was exported in bf16, for which ONNX Runtime's CPU provider has no kernels; "
+            "render with --engine openvino, or export it again with --precision fp32"
+        )

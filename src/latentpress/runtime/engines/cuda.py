@@ -1,0 +1,61 @@
+"""ONNX Runtime's CUDA provider: IO binding on torch's memory and stream, CUDA graphs of a few fixed batches.
+
+The names of the options are those of onnxruntime-gpu 1.31 (onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider).
+"""
+
+from pathlib import Path
+
+from latentpress.errors import BundleError
+from latentpress.runtime.bundle import Precision
+from latentpress.runtime.engines.buckets import BucketedSession, buckets_up_to
+from latentpress.runtime.engines.gpu import BoundSession, open_onnxruntime, torch_stream
+from latentpress.runtime.session import Session
+
+# The largest batch run at once; rows beyond it go into another call.
+MAX_ROWS = 64
+
+
+def open_cuda(graph: Path, precision: Precision, *, graphs: bool) -> Session:
+    """The session of the graph file. graphs: capture CUDA graphs, for a component called again and again.
+
+    precision: of the bundle. Where ONNX Runtime cannot capture the graph (a node of it runs on the CPU) it runs without,
+    and its `provider` says so.
+    """
+    stream = torch_stream("cuda")
+    if graphs:
+        try:
+            return _open(graph, stream, precision, graphs=True)
+        except BundleError:
+            # What a graph refuses at opening is capture, if the same file opens without it.
+            pass
+    return _open(graph, stream, precision, graphs=False)
+
+
+def cuda_options(stream: int, precision: Precision, *, graphs: bool) -> dict[str, str]:
+    """Options of the CUDA provider. stream: a cudaStream_t's address; precision: of the bundle."""
+    return {
+        "device_id": "0",
+        "user_compute_stream": str(stream),
+        # The arena is shared with torch's own pool on the same card: take what is asked, not the next power of two.
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+        "cudnn_conv_use_max_workspace": "1",
+        "prefer_nhwc": "1",
+        # A float32 bundle is for people who want float32; in the others only the autoencoder is, where TF32 will do.
+        "use_tf32": "0" if precision == "fp32" else "1",
+        "enable_cuda_graph": "1" if graphs else "0",
+    }
+
+
+def shaping_options(precision: Precision) -> dict[str, str]:
+    """Those of the options that may change a result, for a record of what was measured."""
+    kept = ("cudnn_conv_algo_search", "prefer_nhwc", "use_tf32")
+    return {name: value for name, value in cuda_options(0, precision, graphs=False).items() if name in kept}
+
+
+def _open(graph: Path, stream: object, precision: Precision, *, graphs: bool) -> Session:
+    address = int(getattr(stream, "cuda_stream", 0))
+    options = cuda_options(address, precision, graphs=graphs)
+    session = open_onnxruntime(graph, "cuda", [("CUDAExecutionProvider", options)])
+    bound = BoundSession(session, stream, "onnxruntime-cuda", graphs=graphs)
+    return BucketedSession(bound, buckets_up_to(MAX_ROWS))

@@ -1,0 +1,61 @@
+"""A session that survives running out of memory: it halves the rows of a call and stays at what fitted.
+
+Rows do not depend on one another, so a call may be cut anywhere.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from latentpress.errors import EnvironmentFailure
+from latentpress.runtime.session import Array, Session
+
+# What ONNX Runtime, CUDA, torch and the C++ library say; they share no exception class.
+_SIGNS = ("out of memory", "failed to allocate", "bad allocation", "bad_alloc", "memory allocation")
+
+
+class HalvingSession:
+    """`session`, with at most `limit` rows a call: halved when a call fails for lack of memory, and left there.
+
+    limit: None for no limit. component: what the error names if even one row does not fit.
+    """
+
+    def __init__(self, session: Session, component: str) -> None:
+        self._session = session
+        self.component = component
+        self.provider = session.provider
+        self.limit: int | None = None
+
+    def unlimited(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The session's outputs in one call, whatever `limit` is; raises what the engine raises."""
+        return self._session.run(inputs)
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The session's outputs. Raises EnvironmentFailure where a single row does not fit."""
+        rows = len(next(iter(inputs.values())))
+        size = min(rows, self.limit or rows)
+        parts: list[Mapping[str, Array]] = []
+        start = 0
+        while start < rows:
+            part = {name: array[start : start + size] for name, array in inputs.items()}
+            try:
+                parts.append(self._session.run(part))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if size == 1:
+                    raise EnvironmentFailure(
+                        f"{self.component}: one row does not fit into memory; render smaller pictures, or free memory"
+                    ) from error
+                self.limit = size = size // 2
+                continue
+            start += size
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an engine's exception says that memory ran out."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in _SIGNS)
