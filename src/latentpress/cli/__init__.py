@@ -4,17 +4,20 @@ import errno
 import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from latentpress import __version__
 from latentpress.bench.command import bench_command
+from latentpress.cli.concepts import concepts_app
 from latentpress.cli.doctor import doctor_command
 from latentpress.cli.engines import engines_command
+from latentpress.cli.export import export_command
 from latentpress.cli.inspect import inspect_command
 from latentpress.cli.options import JsonOption, print_json
-from latentpress.errors import LatentpressError, ManifestError, UsageError, shown
+from latentpress.cli.samplers import samplers_command
+from latentpress.errors import LatentpressError, ManifestError, UsageError
 
 if TYPE_CHECKING:
     from latentpress.batch.manifest import Manifest
@@ -28,12 +31,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
-app.add_typer(concepts_app, name="concepts")
-app.command("bench")(bench_command)
-app.command("inspect")(inspect_command)
-app.command("engines")(engines_command)
-app.command("doctor")(doctor_command)
 
 # A drawn seed fits 32 bits, as the seeds of other tools do, so that it can be carried over to them.
 SEED_BITS = 32
@@ -206,93 +203,14 @@ def sheet_command(manifest: ManifestArgument, output: OutputOption = None) -> No
         typer.echo(make_sheet(plan, folder))
 
 
-@app.command("export")
-def export_command(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A diffusers folder, a .safetensors or .ckpt, or `demo`.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to make.")],
-    vae: Annotated[Path | None, typer.Option(help="A VAE, folder or file, instead of the checkpoint's own.")] = None,
-    lora: Annotated[
-        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA to fuse, scale 1; may be repeated.")
-    ] = None,
-    concept: Annotated[list[Path] | None, typer.Option(help="A concept file to bake in; may be repeated.")] = None,
-    family: Annotated[
-        str | None,
-        typer.Option(help="What the checkpoint must be: sd1, sd2, sdxl or sdxl_refiner; default: told by it."),
-    ] = None,
-    prediction_type: Annotated[
-        str | None, typer.Option(help="epsilon or v_prediction, where the checkpoint's own is guessed wrongly.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The bundle's name; default the source's.")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")] = "fp32",
-    engine: Annotated[
-        str | None,
-        typer.Option(help="Make the graphs this engine runs fastest: cpu, openvino, cuda, tensorrt or tensorrt-rtx."),
-    ] = None,
-) -> None:
-    """Export a checkpoint to a bundle of ONNX graphs, proved against torch."""
-    from latentpress.export import export_bundle
-    from latentpress.export.demo import demo_checkpoint, demo_concepts
-    from latentpress.export.lora_argument import parse_lora
-    from latentpress.runtime.bundle import Family, PredictionType
-    from latentpress.runtime.engines.choice import parse_engine, parse_precision
-
-    demo = source == "demo"
-    # Told apart before torch is imported.
-    asked_family = _one_of("--family", family, Family)
-    asked_prediction = _one_of("--prediction-type", prediction_type, PredictionType)
-    chosen = parse_engine(engine) if engine else None
-    export_bundle(
-        demo_checkpoint() if demo else Path(source),
-        output,
-        [*(demo_concepts() if demo else ()), *(concept or ())],
-        vae=vae,
-        loras=[parse_lora(text) for text in lora or ()],
-        family=asked_family,
-        prediction_type=asked_prediction,
-        name=name or ("demo" if demo else None),
-        report=typer.echo,
-        precision=parse_precision(precision, chosen),
-        engine=chosen,
-    )
-
-
-@concepts_app.command("add")
-def concepts_add(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
-) -> None:
-    """Bake more concepts into a bundle, without tracing it again."""
-    from latentpress.export.concepts import add_concepts
-
-    info = add_concepts(bundle, files)
-    typer.echo(f"{bundle}: {len(info.concepts)} concepts: {', '.join(concept.token for concept in info.concepts)}")
-
-
-@concepts_app.command("list")
-def concepts_list(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_json: JsonOption = False) -> None:
-    """List the concepts of a bundle."""
-    from latentpress.runtime.bundle import open_bundle
-
-    concepts = open_bundle(bundle).info.concepts
-    if as_json:
-        print_json([concept.model_dump() for concept in concepts])
-        return
-    for concept in concepts:
-        typer.echo(f"{concept.token}  {len(concept.token_ids)} vectors  {concept.sha256[:12]}  {concept.source}")
-
-
-@app.command("samplers")
-def samplers_command(as_json: JsonOption = False) -> None:
-    """List the samplers that a manifest can name."""
-    from latentpress.runtime.samplers import sampler_data, sampler_lines
-
-    if as_json:
-        print_json(sampler_data())
-        return
-    for line in sampler_lines():
-        typer.echo(line)
+# Registered here, in the order in which the help lists them.
+app.command("export")(export_command)
+app.add_typer(concepts_app, name="concepts")
+app.command("samplers")(samplers_command)
+app.command("bench")(bench_command)
+app.command("inspect")(inspect_command)
+app.command("engines")(engines_command)
+app.command("doctor")(doctor_command)
 
 
 def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Models]":
@@ -315,14 +233,6 @@ def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Mo
     for warning in plan.warnings:
         print(warning, file=sys.stderr)
     return manifest, plan, folder, models
-
-
-def _one_of(option: str, text: str | None, kind: Any) -> Any:
-    """`text` if it is None or one of the values of the Literal `kind`; raises UsageError."""
-
-    if text is not None and text not in get_args(kind):
-        raise UsageError(f"{option} {shown(text)} is unknown; it must be one of {', '.join(get_args(kind))}")
-    return text
 
 
 def _draw() -> int:

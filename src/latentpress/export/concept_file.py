@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.errors import ConceptError
-from latentpress.export.torch_pickle import PickleRefused, read_torch_zip
+from latentpress.export.torch_pickle import PickleRefused, floats, read_torch_zip
 from latentpress.runtime.bundle import TextEncoderInfo
 
 Vectors = NDArray[np.float32]
@@ -41,7 +41,6 @@ _NO_TOKENS = ("emb_params", "*")
 # The sd-concepts-library keeps a concept in a folder, as learned_embeds.bin with its token in a text file beside it.
 _LIBRARY_STEM = "learned_embeds"
 _IDENTIFIER = "token_identifier.txt"
-_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 @dataclass(frozen=True)
@@ -239,12 +238,3 @@ def _array(data: bytes, entry: Any) -> Any:
     if not 0 <= start <= end <= len(data):
         raise ValueError(entry)
     return floats(data[start:end], str(entry["dtype"])).reshape([int(side) for side in entry["shape"]])
-
-
-def floats(data: bytes, dtype: str) -> NDArray[np.float32]:
-    """Decode little-endian floats; `dtype` is safetensors' name: F64, F32, F16 or BF16 (else KeyError)."""
-    values: Any = np.frombuffer(data, _NUMPY[dtype])
-    if dtype == "BF16":  # the upper half of a float32
-        return (values.astype("<u4") << 16).view("<f4").astype(np.float32)
-    with np.errstate(over="ignore"):  # an infinity is reported by _vectors
-        return values.astype(np.float32)

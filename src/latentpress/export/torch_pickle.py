@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # A data.pkl for one tensor has 200 to 2,000 bytes.
 _MAX_PICKLE = 1 << 20
 _MAX_ENTRIES = 1000
 _STORAGES = {"FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16", "DoubleStorage": "F64"}
+_NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 class PickleRefused(Exception):
@@ -83,8 +85,6 @@ class _Unpickler(pickle.Unpickler):
             raise PickleRefused(f"asks for {module_name}.{global_name}, which is no float tensor") from None
 
     def persistent_load(self, pid: Any, /) -> Any:
-        from latentpress.export.concept_file import floats
-
         kind, dtype, key, _location, count = pid
         if kind != "storage" or dtype not in _STORAGES.values():
             raise PickleRefused(f"holds a {kind!r} of {dtype!r}, which is no float tensor")
@@ -109,3 +109,12 @@ def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
 
 def _parameter(data: Any, *_: Any) -> Any:
     return data
+
+
+def floats(data: bytes, dtype: str) -> NDArray[np.float32]:
+    """Decode little-endian floats; `dtype` is safetensors' name: F64, F32, F16 or BF16 (else KeyError)."""
+    values: Any = np.frombuffer(data, _NUMPY[dtype])
+    if dtype == "BF16":  # the upper half of a float32
+        return (values.astype("<u4") << 16).view("<f4").astype(np.float32)
+    with np.errstate(over="ignore"):  # an infinity is reported by whoever wanted numbers
+        return values.astype(np.float32)

@@ -1,0 +1,35 @@
+"""`latentpress concepts`: what a bundle's tokenizer and text encoders have been taught."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentpress.cli.options import JsonOption, print_json
+
+concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
+
+
+@concepts_app.command("add")
+def concepts_add(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+) -> None:
+    """Bake more concepts into a bundle, without tracing it again."""
+    from latentpress.export.concepts import add_concepts
+
+    info = add_concepts(bundle, files)
+    typer.echo(f"{bundle}: {len(info.concepts)} concepts: {', '.join(concept.token for concept in info.concepts)}")
+
+
+@concepts_app.command("list")
+def concepts_list(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_json: JsonOption = False) -> None:
+    """List the concepts of a bundle."""
+    from latentpress.runtime.bundle import open_bundle
+
+    concepts = open_bundle(bundle).info.concepts
+    if as_json:
+        print_json([concept.model_dump() for concept in concepts])
+        return
+    for concept in concepts:
+        typer.echo(f"{concept.token}  {len(concept.token_ids)} vectors  {concept.sha256[:12]}  {concept.source}")

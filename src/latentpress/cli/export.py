@@ -1,0 +1,66 @@
+"""`latentpress export`: a checkpoint to a bundle."""
+
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from latentpress.errors import UsageError, shown
+
+
+def export_command(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A diffusers folder, a .safetensors or .ckpt, or `demo`.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to make.")],
+    vae: Annotated[Path | None, typer.Option(help="A VAE, folder or file, instead of the checkpoint's own.")] = None,
+    lora: Annotated[
+        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA to fuse, scale 1; may be repeated.")
+    ] = None,
+    concept: Annotated[list[Path] | None, typer.Option(help="A concept file to bake in; may be repeated.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(help="What the checkpoint must be: sd1, sd2, sdxl or sdxl_refiner; default: told by it."),
+    ] = None,
+    prediction_type: Annotated[
+        str | None, typer.Option(help="epsilon or v_prediction, where the checkpoint's own is guessed wrongly.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The bundle's name; default the source's.")] = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")] = "fp32",
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Make the graphs this engine runs fastest: cpu, openvino, cuda, tensorrt or tensorrt-rtx."),
+    ] = None,
+) -> None:
+    """Export a checkpoint to a bundle of ONNX graphs, proved against torch."""
+    from latentpress.export import export_bundle
+    from latentpress.export.demo import demo_checkpoint, demo_concepts
+    from latentpress.export.lora_argument import parse_lora
+    from latentpress.runtime.bundle import Family, PredictionType
+    from latentpress.runtime.engines.choice import parse_engine, parse_precision
+
+    demo = source == "demo"
+    # Told apart before torch is imported.
+    asked_family = _one_of("--family", family, Family)
+    asked_prediction = _one_of("--prediction-type", prediction_type, PredictionType)
+    chosen = parse_engine(engine) if engine else None
+    export_bundle(
+        demo_checkpoint() if demo else Path(source),
+        output,
+        [*(demo_concepts() if demo else ()), *(concept or ())],
+        vae=vae,
+        loras=[parse_lora(text) for text in lora or ()],
+        family=asked_family,
+        prediction_type=asked_prediction,
+        name=name or ("demo" if demo else None),
+        report=typer.echo,
+        precision=parse_precision(precision, chosen),
+        engine=chosen,
+    )
+
+
+def _one_of(option: str, text: str | None, kind: Any) -> Any:
+    """`text` if it is None or one of the values of the Literal `kind`; raises UsageError."""
+    if text is not None and text not in get_args(kind):
+        raise UsageError(f"{option} {shown(text)} is unknown; it must be one of {', '.join(get_args(kind))}")
+    return text
