@@ -167,6 +167,7 @@ def test_metadata_reads_back(planned, go, new_renderer, tmp_path):
     own = json.loads(text["latentpress"])
     assert own["job_hash"] == plan.jobs[0].job_hash
     assert own["concepts"] == {"<line-art>": "a" * 64}
+    assert own["engine"] == "fake"
     assert own["request"]["prompt"] == "a möuse, in <line-art>"
     assert own["bundle"]["sha256"] == "c" * 64
 

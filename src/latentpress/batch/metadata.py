@@ -10,14 +10,15 @@ from latentpress.batch.plan import BundleFacts
 from latentpress.runtime.samplers import parse_sampler
 
 
-def text_chunks(job: Job, bundle: BundleFacts) -> dict[str, str]:
-    """Keyword -> text of every text chunk of the job's PNG."""
+def text_chunks(job: Job, bundle: BundleFacts, engine: str) -> dict[str, str]:
+    """Keyword -> text of every text chunk of the job's PNG. engine: what the UNet ran on, e.g. openvino-bf16."""
     used = {token: digest for token, digest in bundle.concepts.items() if token in job.request.prompt}
     negative = job.request.negative_prompt or ""
     used |= {token: digest for token, digest in bundle.concepts.items() if token in negative}
     own: dict[str, object] = {
         "bundle": _bundle_data(bundle),
         "concepts": used,
+        "engine": engine,
         "job_hash": job.job_hash,
         "request": request_data(job.request),
         "versions": {**bundle.versions, "latentpress": __version__},

@@ -71,7 +71,7 @@ class Writers:
                 facts = {"batch_rows": self.renderer.batch_rows, "provider": self.renderer.provider}
                 self.ledger.failed(job, self.plan, reason, seconds=seconds, **facts)  # pyright: ignore[reportArgumentType]
             return
-        content = png_bytes(image, text_chunks(jobs[0], self.plan.bundle))
+        content = png_bytes(image, text_chunks(jobs[0], self.plan.bundle, self.renderer.provider))
         self._write(jobs, content, pixel_sha256(image), seconds)
 
     def _write(self, jobs: list[Job], content: bytes, pixels: str, seconds: float) -> None:

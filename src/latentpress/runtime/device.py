@@ -1,8 +1,8 @@
 """What a session's engine runs on: CPU or GPU, and its name."""
 
 import os
-import platform
-from pathlib import Path
+
+from latentpress.runtime.engines.devices import cpu_name
 
 _ON_GPU = ("cuda", "tensorrt")
 
@@ -18,18 +18,9 @@ def device_name(provider: str) -> str:
         import torch
 
         return torch.cuda.get_device_name() if torch.cuda.is_available() else "GPU"
-    return f"{_cpu_name()}, {cpu_count()} CPUs"
+    return f"{cpu_name()}, {cpu_count()} CPUs"
 
 
 def cpu_count() -> int:
     """CPUs this process may use, which a container or taskset may have limited."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
