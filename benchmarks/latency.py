@@ -8,8 +8,6 @@ Not measured: export, loading, PNG writing.
 """
 
 import argparse
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -22,6 +20,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from latentpress.export.demo import demo_checkpoint, ensure_demo_bundle
 from latentpress.runtime.bundle import open_bundle
+from latentpress.runtime.device import device_name
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 
@@ -107,7 +106,7 @@ def report(seconds: dict[str, list[float]], options: argparse.Namespace, size: t
     single = rates["diffusers, batch 1"]
     best = max(rate for name, rate in rates.items() if name.startswith("diffusers"))
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers", "onnxruntime"))
-    print(f"machine: {cpu_name()}, {os.cpu_count()} CPUs, torch threads {torch.get_num_threads()}; {libraries}")
+    print(f"machine: {device_name('cpu')}, torch threads {torch.get_num_threads()}; {libraries}")
     print(
         f"demo checkpoint, {size[1]}x{size[0]} px, ddim, {options.steps} steps, guidance {GUIDANCE_SCALE:g}, "
         f"{options.images} images, median of {options.repeats}\n"
@@ -117,16 +116,6 @@ def report(seconds: dict[str, list[float]], options: argparse.Namespace, size: t
     for name, rate in rates.items():
         spread = (max(seconds[name]) - min(seconds[name])) / statistics.median(seconds[name])
         print(f"| {name} | {rate:.3f} | {spread:.0%} | {rate / single:.2f}x | {rate / best:.2f}x |")
-
-
-def cpu_name() -> str:
-    """The processor's name where the system tells it, else the architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def parse_options() -> argparse.Namespace:

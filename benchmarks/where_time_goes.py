@@ -34,13 +34,13 @@ from latentpress.runtime import render as runtime
 from latentpress.runtime.bundle import open_bundle
 from latentpress.runtime.conditioning import Conditioning
 from latentpress.runtime.device import device_name
+from latentpress.runtime.inputs import example_inputs
 from latentpress.runtime.memory import HalvingSession
 from latentpress.runtime.model import Model
 from latentpress.runtime.modes import begin
 from latentpress.runtime.noise import NoiseSource
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.trajectory import Trajectory
-from latentpress.runtime.trial import trial_inputs
 
 MANIFEST = """\
 version: 1
@@ -183,7 +183,9 @@ def time_loop() -> None:
 def time_threads() -> None:
     """Print how long 24 UNet calls take with decoder calls, or torch's, between them; idle threads spinning or stopped."""
     bundle = open_bundle(ensure_demo_bundle(cache_dir()))
-    inputs = {name: trial_inputs(bundle.info, name, rows, 64, 64) for name, rows in (("unet", 16), ("vae_decoder", 4))}
+    size = (64 // bundle.info.vae_scale_factor,) * 2
+    calls = (("unet", 16), ("vae_decoder", 4))
+    inputs = {name: example_inputs(bundle.info, name, rows, size) for name, rows in calls}
     images, kernel = torch.randn(8, 64, 64, 64), torch.randn(64, 64, 3, 3)
     seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(3):

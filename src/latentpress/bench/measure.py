@@ -11,12 +11,12 @@ from latentpress.bench.flops import Shape, graph_flops, spread
 from latentpress.errors import EnvironmentFailure
 from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.decode import MICRO_BATCH
+from latentpress.runtime.inputs import example_inputs
 from latentpress.runtime.limits import Limits
 from latentpress.runtime.memory import is_out_of_memory
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.session import Array, Session
-from latentpress.runtime.trial import trial_inputs
 
 PROMPT = "a photograph of a red kite over the sea, number {number}"
 
@@ -197,13 +197,15 @@ def device_memory() -> int | None:
 
 def _calls(bundle: Bundle, work: Workload, rows: int) -> Iterable[tuple[str, dict[str, Array]]]:
     """The calls of one bucket; the decoder is given no more rows than a render gives it."""
-    names = [encoder.component for encoder in bundle.info.text_encoders]
+    info = bundle.info
+    names = [encoder.component for encoder in info.text_encoders]
+    size = work.height // info.vae_scale_factor, work.width // info.vae_scale_factor
     for component, count in (
         *((name, rows) for name in names),
         ("unet", rows),
         ("vae_decoder", min(rows, MICRO_BATCH)),
     ):
-        yield component, trial_inputs(bundle.info, component, count, work.height, work.width)
+        yield component, example_inputs(info, component, count, size)
 
 
 def _rows(inputs: Mapping[str, Array]) -> int:

@@ -86,6 +86,14 @@ class Components:
         return int(size if isinstance(size, int) else size[0])
 
     @property
+    def unet_in_channels(self) -> int:
+        return int(self.unet.config.in_channels)
+
+    @property
+    def cross_attention_dim(self) -> int:
+        return int(self.unet.config.cross_attention_dim)
+
+    @property
     def latent_channels(self) -> int:
         return int(self.vae.config.latent_channels)
 

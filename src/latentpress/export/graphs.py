@@ -8,6 +8,8 @@ from torch import Tensor
 from latentpress.export import wrappers
 from latentpress.export.components import Components, TextPart
 from latentpress.export.trace import Graph
+from latentpress.runtime.inputs import example_inputs
+from latentpress.runtime.session import Array
 
 _MAP = {0: "batch", 2: "height", 3: "width"}
 
@@ -38,41 +40,14 @@ def _text_graph(parts: Components, part: TextPart) -> Graph:
 
 def _example(parts: Components, name: str) -> dict[str, Tensor]:
     # Batch, height and width differ, and none is 1: the tracer takes equal sizes for one and 1 for a constant.
-    return example_inputs(parts, name, batch=2, size=(6, 10))
+    inputs = component_inputs(parts, name, batch=2, size=(6, 10))
+    return {key: torch.from_numpy(array) for key, array in inputs.items()}
 
 
-def example_inputs(parts: Components, name: str, *, batch: int, size: tuple[int, int]) -> dict[str, Tensor]:
-    """Inputs for graph `name`, in the sizes and ranges of real ones; the same for the same arguments.
-
-    size: height and width of the latents.
-    """
-    generator = torch.Generator().manual_seed(batch * 1_000_003 + size[0] * 1009 + size[1])
-    height, width = size
-    factor = parts.vae_scale_factor
+def component_inputs(parts: Components, name: str, *, batch: int, size: tuple[int, int]) -> dict[str, Array]:
+    """`example_inputs` for the graph `name` of a checkpoint, with ids of the text encoder's own vocabulary."""
     for part in parts.texts:
         if part.component == name:
-            shape = (batch, parts.max_tokens)
-            ids = torch.randint(0, int(part.model.config.vocab_size), shape, generator=generator)
-            # Each row ends somewhere else, once: where it ends is what the pooled output depends on.
-            ends = torch.randperm(parts.max_tokens - 1, generator=generator)[:batch] + 1
-            ids[ids == part.tokenizer.eos_token_id] = 0
-            ids[torch.arange(batch), ends] = part.tokenizer.eos_token_id
-            return {"input_ids": ids}
-    if name == "vae_encoder":
-        return {"sample": torch.rand((batch, 3, height * factor, width * factor), generator=generator) * 2 - 1}
-    if name == "vae_decoder":
-        latents = torch.randn((batch, parts.latent_channels, height, width), generator=generator)
-        return {"latents": latents / parts.scaling_factor}
-    channels = int(parts.unet.config.in_channels)
-    states = (batch, parts.max_tokens, int(parts.unet.config.cross_attention_dim))
-    inputs = {
-        "sample": torch.randn((batch, channels, height, width), generator=generator),
-        # One timestep per row, spread over the schedule's ends and middle.
-        "timestep": torch.tensor([999.0, 1.0, 401.0]).repeat(batch)[:batch],
-        "encoder_hidden_states": torch.randn(states, generator=generator),
-    }
-    if (added := parts.added_conditioning) is not None:
-        inputs["text_embeds"] = torch.randn((batch, added.pooled_size), generator=generator)
-        sides = torch.tensor([height * factor, width * factor, 0, 0, height * factor, width * factor])
-        inputs["time_ids"] = sides[: added.time_ids].float().repeat(batch, 1)
-    return inputs
+            vocabulary, end = int(part.model.config.vocab_size), int(part.tokenizer.eos_token_id)
+            return example_inputs(parts, name, batch, size, vocabulary, end)
+    return example_inputs(parts, name, batch, size)

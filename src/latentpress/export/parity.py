@@ -10,7 +10,7 @@ import torch
 from latentpress.errors import EnvironmentFailure
 from latentpress.export.components import Components
 from latentpress.export.float32_copy import float32_copy
-from latentpress.export.graphs import example_inputs
+from latentpress.export.graphs import component_inputs
 from latentpress.export.trace import Graph
 from latentpress.runtime.bundle import Bundle, Parity, Precision, RowTest
 from latentpress.runtime.engines.choice import DEFAULT_ENGINE, EngineChoice, runs
@@ -37,12 +37,12 @@ def take_samples(graph: Graph, parts: Components) -> list[Sample]:
     cases = [(1, (own, own)), (3, (side, side)), (2, (side // 2 + 1, side))]
     samples: list[Sample] = []
     for batch, size in cases if not graph.name.startswith("text_encoder") else cases[:2]:
-        inputs = example_inputs(parts, graph.name, batch=batch, size=size)
+        inputs = component_inputs(parts, graph.name, batch=batch, size=size)
         with torch.no_grad():
-            given: Any = graph.module(*inputs.values())
+            given: Any = graph.module(*(torch.from_numpy(array) for array in inputs.values()))
         outputs = given if isinstance(given, tuple) else (given,)
         named = {name: value.numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
-        samples.append(Sample(graph.name, {name: value.numpy() for name, value in inputs.items()}, named))
+        samples.append(Sample(graph.name, inputs, named))
     return samples
 
 

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 
 from latentpress.errors import ParityError
 from latentpress.export.components import Components
+from latentpress.export.graphs import component_inputs
 from latentpress.export.trace import Graph
 from latentpress.runtime.bundle import Precision
 from latentpress.runtime.engines.samples import Sample
@@ -93,16 +94,13 @@ class _Rounded(TorchDispatchMode):
 
 def _inputs(graph: Graph, parts: Components, taken: Sequence[Sample]) -> dict[str, Any]:
     """Three rows for `graph`: for a UNet at TIMESTEPS, attending to what the text encoders gave."""
-    from latentpress.export.graphs import example_inputs
-
     side = min(parts.latent_size, 32)
-    inputs = example_inputs(parts, graph.name, batch=len(TIMESTEPS), size=(side, side))
+    inputs = component_inputs(parts, graph.name, batch=len(TIMESTEPS), size=(side, side))
     if graph.name != "unet":
-        return {name: tensor.numpy() for name, tensor in inputs.items()}
+        return inputs
     given = {part.component: _three_rows(part.component, taken) for part in parts.texts}
     states = [outputs["hidden_states"][:, 0] for outputs in given.values()]
-    real = {name: tensor.numpy() for name, tensor in inputs.items()}
-    real["timestep"] = np.asarray(TIMESTEPS, dtype=np.float32)
+    real = inputs | {"timestep": np.asarray(TIMESTEPS, dtype=np.float32)}
     real["encoder_hidden_states"] = np.concatenate(states, axis=-1)
     pooled = [outputs["pooled"] for outputs in given.values() if "pooled" in outputs]
     if "text_embeds" in real and pooled:

@@ -13,12 +13,12 @@ from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.denoise import denoise
 from latentpress.runtime.engines.choice import EngineChoice
 from latentpress.runtime.finish import Finisher, Rendered
+from latentpress.runtime.inputs import example_inputs
 from latentpress.runtime.model import Model
 from latentpress.runtime.modes import begin, hand_over
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.session import Session
 from latentpress.runtime.trajectory import K, Trajectory
-from latentpress.runtime.trial import trial_inputs
 
 # Pictures the base runs before the refiner takes them over: the latents of so many wait in memory (67 MB of 1024x1024),
 # and the rows of the last few of a block run in smaller batches.
@@ -69,7 +69,9 @@ class Renderer:
 
         height, width: of the pictures, pixels. What the engine raises passes.
         """
-        inputs = lru_cache(1)(lambda rows: trial_inputs(self.bundle.info, "unet", rows, height, width))
+        info = self.bundle.info
+        size = height // info.vae_scale_factor, width // info.vae_scale_factor
+        inputs = lru_cache(1)(lambda rows: example_inputs(info, "unet", rows, size))
 
         def call(rows: int) -> None:
             self._model.unet.unlimited(inputs(rows))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from latentpress.errors import UsageError
 from latentpress.runtime.bundle import BundleInfo
 from latentpress.runtime.decode import MICRO_BATCH
+from latentpress.runtime.inputs import input_shapes
 from latentpress.runtime.session import Array
 
 # Latents a side above which samples of parity.safetensors do not go: larger ones take torch minutes on a CPU.
@@ -56,22 +57,8 @@ class ShapeProfile:
         )
 
     def _corner(self, component: str, index: int) -> dict[str, tuple[int, ...]]:
-        info = self.info
-        batch, height, width = self.batch_of(component)[index], self.height[index], self.width[index]
-        if component.startswith("text_encoder"):
-            return {"input_ids": (batch, info.max_tokens)}
-        if component == "vae_encoder":
-            return {"sample": (batch, 3, height * info.vae_scale_factor, width * info.vae_scale_factor)}
-        if component == "vae_decoder":
-            return {"latents": (batch, info.latent_channels, height, width)}
-        shapes: dict[str, tuple[int, ...]] = {
-            "sample": (batch, info.unet_in_channels, height, width),
-            "timestep": (batch,),
-            "encoder_hidden_states": (batch, info.max_tokens, info.cross_attention_dim),
-        }
-        if (added := info.added_conditioning) is not None:
-            shapes |= {"text_embeds": (batch, added.pooled_size), "time_ids": (batch, added.time_ids)}
-        return shapes
+        size = self.height[index], self.width[index]
+        return input_shapes(self.info, component, self.batch_of(component)[index], size)
 
 
 def components(info: BundleInfo) -> list[str]:
