@@ -137,7 +137,30 @@ def single_file_state(family: str, models: dict) -> dict[str, torch.Tensor]:
             first = 1
         second = {**open_clip(models["text_encoder_2"]), "logit_scale": torch.tensor(4.6)}
         named |= prefixed(f"conditioner.embedders.{first}.model.", second)
-    return {key: value.detach().clone().contiguous() for key, value in named.items()}
+    return stored(named)
+
+
+def stored(state: dict) -> dict[str, torch.Tensor]:
+    """The weights as a file takes them: apart from their model and from each other."""
+    return {key: value.detach().clone().contiguous() for key, value in state.items()}
+
+
+def without(state: dict, *starts: str) -> dict:
+    """`state` less the keys that start so."""
+    return {key: value for key, value in state.items() if not key.startswith(starts)}
+
+
+def renamed(state: dict, old: str, new: str) -> dict:
+    """`state` with `old` in its keys replaced."""
+    return {key.replace(old, new): value for key, value in state.items()}
+
+
+def assert_same_weights(found: dict, model) -> None:
+    """Bit for bit the model's weights, but for position ids and 1x1 kernels."""
+    expected = {key: value for key, value in model.state_dict().items() if not key.endswith("position_ids")}
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert torch.equal(found[key].reshape(value.shape), value), key
 
 
 def prefixed(prefix: str, state: dict) -> dict:

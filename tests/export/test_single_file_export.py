@@ -13,7 +13,7 @@ from families import picture_file, pixels
 from latentpress.runtime.bundle import file_sha256, open_bundle
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from ldm_names import ldm_vae, single_file_state
+from ldm_names import ldm_vae, single_file_state, stored, without
 from single_files import OPTIONS, SIZE, SMALL, STEPS, export, models_of, reference, save_single
 
 PROMPT, NEGATIVE = "a red mouse in the night", "blurry"
@@ -64,10 +64,8 @@ def test_a_ckpt_with_a_separate_vae_draws_with_it(tmp_path):
     own = {key: value * 1.5 if key.startswith("first_stage_model.") else value for key, value in state.items()}
     torch.save({"state_dict": own, "global_step": 3}, tmp_path / "model.ckpt")
     models["vae"].save_pretrained(tmp_path / "my-vae")
-    vae = {key: value.detach().clone().contiguous() for key, value in ldm_vae(models["vae"]).items()}
-    save_file(vae, tmp_path / "vae.safetensors")
-    bare = {key: value for key, value in state.items() if not key.startswith("first_stage_model.")}
-    save_file(bare, tmp_path / "bare.safetensors", SMALL)
+    save_file(stored(ldm_vae(models["vae"])), tmp_path / "vae.safetensors")
+    save_file(without(state, "first_stage_model."), tmp_path / "bare.safetensors", SMALL)
     (tmp_path / "model.yaml").write_text("jobs: []")  # another program's: says nothing
     assert export(tmp_path / "model.ckpt", "-o", tmp_path / "a", "--vae", tmp_path / "my-vae") == 0
     assert export(tmp_path / "bare.safetensors", "-o", tmp_path / "b", "--vae", tmp_path / "vae.safetensors") == 0

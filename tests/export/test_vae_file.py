@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from latentpress.errors import CheckpointError
 from latentpress.export.vae_file import load_vae
-from ldm_names import ldm_vae, prefixed, small_models
+from ldm_names import ldm_vae, prefixed, small_models, stored, without
 
 OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
@@ -16,10 +16,6 @@ OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "p
 @pytest.fixture(scope="module")
 def vae():
     return small_models("sd1", vocabulary=1000)["vae"]
-
-
-def contiguous(state: dict) -> dict:
-    return {key: value.detach().clone().contiguous() for key, value in state.items()}
 
 
 def old_names(state: dict) -> dict:
@@ -51,7 +47,7 @@ def test_files_in_every_naming(tmp_path, vae):
         "old.safetensors": old_names(vae.state_dict()),
     }
     for name, state in files.items():
-        save_file(contiguous(state), tmp_path / name)
+        save_file(stored(state), tmp_path / name)
         assert_same(load_vae(tmp_path / name, "sd1"), vae)
     # Stability's own files come from training: with a discriminator and averages beside the weights.
     beside = {"loss.discriminator.main.0.weight": torch.ones(2), "model_ema.decoderconv_inweight": torch.ones(2)}
@@ -60,7 +56,7 @@ def test_files_in_every_naming(tmp_path, vae):
 
 
 def test_a_file_takes_the_familys_scaling_and_a_folder_must_have_it(tmp_path, vae):
-    save_file(contiguous(ldm_vae(vae)), tmp_path / "vae.safetensors")
+    save_file(stored(ldm_vae(vae)), tmp_path / "vae.safetensors")
     assert load_vae(tmp_path / "vae.safetensors", "sd1").config.scaling_factor == 0.18215
     assert load_vae(tmp_path / "vae.safetensors", "sdxl").config.scaling_factor == 0.13025
     vae.save_pretrained(tmp_path / "vae")
@@ -83,7 +79,7 @@ def test_a_folder_of_an_old_diffusers(tmp_path, vae):
 def test_what_is_no_vae_is_refused_in_one_sentence(tmp_path, vae):
     state = ldm_vae(vae)
     wide = {**state, "decoder.conv_in.weight": torch.ones(64, 16, 3, 3)}
-    lacking = {key: value for key, value in state.items() if key != "decoder.mid.attn_1.q.weight"}
+    lacking = without(state, "decoder.mid.attn_1.q.weight")
     odd = {**state, "decoder.conv_out.weight": torch.ones(3, 9, 3, 3)}
     cases = {
         "other.safetensors": ({"weird": torch.ones(2)}, "it holds weird"),
@@ -92,7 +88,7 @@ def test_what_is_no_vae_is_refused_in_one_sentence(tmp_path, vae):
         "odd.safetensors": (odd, "size mismatch for decoder.conv_out.weight"),
     }
     for name, (content, says) in cases.items():
-        save_file(contiguous(content), tmp_path / name)
+        save_file(stored(content), tmp_path / name)
         with pytest.raises(CheckpointError) as caught:
             load_vae(tmp_path / name, "sd1")
         assert str(caught.value).startswith(f"{tmp_path / name}: ")
