@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ldm_names import ldm_vae, single_file_state, small_models
+from latentpress.export.random_checkpoint import build_checkpoint
+from ldm_names import ldm_vae, single_file_state, small_models, stored
 from single_files import export
 
 WIDE = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
@@ -18,8 +19,8 @@ class Hostile:
 
 
 @pytest.fixture(scope="module")
-def state():
-    return single_file_state("sd1", small_models("sd1"))
+def state(small):
+    return single_file_state("sd1", small["sd1"])
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +31,17 @@ def folder(tmp_path_factory, state):
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
     torch.save({"state_dict": {**state, "x": Hostile()}}, folder / "hostile.ckpt")
+    large = "cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight"
+    save_file({**state, large: state[large] * 1e6}, folder / "large.safetensors")  # finite, but not in float16
+    torch.save({"<x>": Hostile()}, folder / "hostile.bin")
+    build_checkpoint(folder / "cut", width=16, hidden=16, size=64)
+    with (folder / "cut/unet/diffusion_pytorch_model.safetensors").open("r+b") as weights:
+        weights.truncate(5000)
     (folder / "notes.txt").write_text("dear diary")
     (folder / "empty").mkdir()
     lora = {f"{WIDE}.lora_down.weight": torch.ones(4, 2048), f"{WIDE}.lora_up.weight": torch.ones(128, 4)}
     save_file(lora, folder / "xl.safetensors")
-    vae = {key: value.contiguous() for key, value in ldm_vae(small_models("sd1", vocabulary=9)["vae"]).items()}
-    save_file(vae, folder / "vae.safetensors")
+    save_file(stored(ldm_vae(small_models("sd1", vocabulary=9)["vae"])), folder / "vae.safetensors")
     save_file({"<x>": torch.ones(1024)}, folder / "wide.safetensors")
     flux = {"double_blocks.0.img_attn.proj.weight": torch.ones(2, 2)}
     save_file(flux, folder / "flux.safetensors")
@@ -47,6 +53,10 @@ CASES = {
     "no checkpoint": (["notes.txt"], "notes.txt: not a safetensors file, or cut short"),
     "an empty folder": (["empty"], "model_index.json: cannot be read"),
     "cut short": (["cut.safetensors"], "its header promises"),
+    "a folder cut short": (
+        ["cut"],
+        "cut/unet/diffusion_pytorch_model.safetensors: not a safetensors file, or cut short",
+    ),
     "hostile": (["hostile.ckpt"], "it could run code, so nothing in it was loaded"),
     "another kind": (["flux.safetensors"], "flux.safetensors: a Flux checkpoint, which cannot be exported"),
     "a LoRA": (["xl.safetensors"], "a LoRA, not a checkpoint; give it with --lora"),
@@ -68,6 +78,12 @@ CASES = {
     "no VAE": (["model.safetensors", "--vae", "xl.safetensors"], "xl.safetensors: not a VAE of Stable Diffusion"),
     "a missing VAE": (["model.safetensors", "--vae", "gone"], "gone: cannot be read"),
     "a hostile VAE": (["model.safetensors", "--vae", "hostile.ckpt"], "it could run code"),
+    "a cut concept": (["model.safetensors", "--concept", "cut.safetensors"], "cut.safetensors: "),
+    "a hostile concept": (["model.safetensors", "--concept", "hostile.bin"], "hostile.bin: "),
+    "an overflow": (
+        ["large.safetensors", "--precision", "fp16"],
+        "layers.0.mlp.fc1 becomes NaN or infinite in fp16; nothing was published: export with --precision bf16 or fp32",
+    ),
     "a concept too wide": (
         ["model.safetensors", "--concept", "wide.safetensors"],
         "wide.safetensors: <x> is 1024 wide, the text encoder 64",
