@@ -4,10 +4,17 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from peft import LoraConfig, get_peft_model_state_dict
 
-from ldm_names import ldm_unet_key
+from ldm_names import ldm_unet_key, small_models
 
 RANK, ALPHA = 4, 3.0
 KOHYA = {"sd1": {"text_encoder": "lora_te"}, "sdxl": {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}}
+
+
+def lora_models(family: str) -> dict:
+    """Models to make LoRA files for, and to fuse them into: no VAE, and few words, which no LoRA changes."""
+    models = small_models(family, vocabulary=1000)
+    del models["vae"]
+    return models
 
 
 def matrices(module, generator) -> dict[str, torch.Tensor]:

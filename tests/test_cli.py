@@ -130,7 +130,9 @@ def test_concepts_list(assets, capsys):
     found = json.loads(capsys.readouterr().out)
     assert {"<line-art>", "<moeb-style>"} <= {concept["token"] for concept in found}
     assert run_cli(["concepts", "list", str(assets / "bundle")]) == 0
-    assert "<moeb-style>  2 vectors" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "<moeb-style>  2 vectors" in said
+    assert "<line-art>  1 vector " in said
 
 
 def test_every_command_has_help():

@@ -11,16 +11,10 @@ from latentpress.export.lora_argument import parse_lora
 from latentpress.export.lora_file import read_lora
 from latentpress.runtime.bundle import file_sha256
 from ldm_names import ldm_unet_key, small_models
-from lora_files import ALPHA, KOHYA, RANK, kohya_state, layers_of, matrices, save_peft
+from lora_files import ALPHA, KOHYA, RANK, kohya_state, layers_of, lora_models, matrices, save_peft
 
 SCALE = 0.7
 FAMILIES = tuple(KOHYA)
-
-
-def models_of(family: str) -> dict:
-    models = small_models(family, vocabulary=1000)
-    del models["vae"]
-    return models
 
 
 def loaded_by_diffusers(family: str, models: dict, file, scale: float) -> dict:
@@ -38,9 +32,9 @@ def loaded_by_diffusers(family: str, models: dict, file, scale: float) -> dict:
 
 
 def assert_fused_alike(family: str, file, expected_layers: int | None = None) -> None:
-    ours, before = models_of(family), models_of(family)
+    ours, before = lora_models(family), lora_models(family)
     fused = fuse_lora(file, SCALE, ours, family)
-    theirs = loaded_by_diffusers(family, models_of(family), file, SCALE)
+    theirs = loaded_by_diffusers(family, lora_models(family), file, SCALE)
     changed = 0
     for name, model in ours.items():
         original = before[name].state_dict()
@@ -55,7 +49,7 @@ def assert_fused_alike(family: str, file, expected_layers: int | None = None) ->
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_kohya_file_fuses_as_diffusers_fuses_it(tmp_path, family):
-    state = kohya_state(family, models_of(family))
+    state = kohya_state(family, lora_models(family))
     save_file(state, tmp_path / "kohya.safetensors")
     assert_fused_alike(family, tmp_path / "kohya.safetensors", len(state) // 3)
 
@@ -78,12 +72,12 @@ def test_every_layers_name_in_sgm_is_found(tmp_path, family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("rslora", [False, True])
 def test_a_diffusers_file_fuses_as_diffusers_fuses_it(tmp_path, family, rslora):
-    save_peft(tmp_path, family, models_of(family), rslora)
+    save_peft(tmp_path, family, lora_models(family), rslora)
     assert_fused_alike(family, tmp_path / "pytorch_lora_weights.safetensors")
 
 
 def test_diffusers_older_names_fuse_as_diffusers_fuses_them(tmp_path):
-    models = models_of("sd1")
+    models = lora_models("sd1")
     generator = torch.Generator().manual_seed(2)
     state = {}
     for path in layers_of(models["unet"], ("to_q", "to_out.0")):
@@ -99,7 +93,7 @@ def test_diffusers_older_names_fuse_as_diffusers_fuses_them(tmp_path):
     # Older still: the UNet's alone, without a prefix.
     bare = {key.removeprefix("unet."): value for key, value in state.items() if key.startswith("unet.")}
     torch.save(bare, tmp_path / "pytorch_lora_weights.bin")
-    first, second = models_of("sd1"), models_of("sd1")
+    first, second = lora_models("sd1"), lora_models("sd1")
     fuse_lora(tmp_path / "old.safetensors", 1.0, first, "sd1")
     fuse_lora(tmp_path / "pytorch_lora_weights.bin", 1.0, second, "sd1")
     assert all(
@@ -109,7 +103,7 @@ def test_diffusers_older_names_fuse_as_diffusers_fuses_them(tmp_path):
 
 def test_a_convolution_in_three_parts_is_the_three_in_a_row(tmp_path):
     generator = torch.Generator().manual_seed(3)
-    models = models_of("sd1")
+    models = lora_models("sd1")
     convolution = models["unet"].down_blocks[0].resnets[0].conv1
     outputs, inputs = convolution.weight.shape[:2]
     down = torch.randn(RANK, inputs, 1, 1, generator=generator)
@@ -128,20 +122,34 @@ def test_a_convolution_in_three_parts_is_the_three_in_a_row(tmp_path):
         torch.testing.assert_close(convolution(picture), expected, atol=1e-3, rtol=1e-5)
 
 
-def test_a_half_precision_model_stays_one_and_is_fused_in_float32(tmp_path):
-    save_file(kohya_state("sd1", models_of("sd1")), tmp_path / "kohya.safetensors")
-    half = {name: model.half() for name, model in models_of("sd1").items()}
-    full = {name: model.half().float() for name, model in models_of("sd1").items()}
-    fuse_lora(tmp_path / "kohya.safetensors", SCALE, half, "sd1")
-    fuse_lora(tmp_path / "kohya.safetensors", SCALE, full, "sd1")
-    for name, model in half.items():
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_into_a_half_precision_checkpoint_it_is_fused_in_float32(tmp_path, dtype):
+    """Against diffusers on the same weights made float32. Each change is far below what the half type's steps show."""
+    tiny = {
+        key: value * (2**-12 if "lora_up" in key else 1)
+        for key, value in kohya_state("sd1", lora_models("sd1")).items()
+    }
+    save_file(tiny, tmp_path / "kohya.safetensors")
+    ours, wide = ({name: model.to(dtype) for name, model in lora_models("sd1").items()} for _ in range(2))
+    wide = {name: model.float() for name, model in wide.items()}
+    before = {name: {key: value.clone() for key, value in model.state_dict().items()} for name, model in wide.items()}
+    fuse_lora(tmp_path / "kohya.safetensors", SCALE, ours, "sd1")
+    theirs = loaded_by_diffusers("sd1", wide, tmp_path / "kohya.safetensors", SCALE)
+    lost = changed = 0
+    for name, model in ours.items():
         for key, value in model.state_dict().items():
-            assert torch.equal(value, full[name].state_dict()[key].to(value.dtype))
+            right, base = theirs[name][key], before[name][key]
+            torch.testing.assert_close(value.float(), right, atol=1e-7, rtol=1e-6)
+            if not torch.equal(right, base):
+                assert value.dtype == torch.float32
+                changed += right.numel()
+                lost += int((right.to(dtype).float() == base).sum())
+    assert lost > changed / 2, "rounded back to the half type, most of it would be lost"
 
 
 def test_several_add_up_and_a_negative_scale_takes_one_away(tmp_path):
-    save_file(kohya_state("sd1", models_of("sd1")), tmp_path / "kohya.safetensors")
-    models, before = models_of("sd1"), models_of("sd1")
+    save_file(kohya_state("sd1", lora_models("sd1")), tmp_path / "kohya.safetensors")
+    models, before = lora_models("sd1"), lora_models("sd1")
     for scale in (1.0, 0.5, -1.5):
         fuse_lora(tmp_path / "kohya.safetensors", scale, models, "sd1")
     for name, model in models.items():
@@ -189,7 +197,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_changed(tmp_path, state, me
     good = layer("lora_te_text_model_encoder_layers_0_mlp_fc1", 64, 128) if state and "alpha" not in says else {}
     path = tmp_path / "lora.safetensors"
     save_file(good | state, path, metadata or None)
-    models = models_of("sd1")
+    models = lora_models("sd1")
     before = {name: {key: value.clone() for key, value in model.state_dict().items()} for name, model in models.items()}
     with pytest.raises(LoraError) as caught:
         fuse_lora(path, 1.0, models, "sd1")

@@ -12,8 +12,10 @@ concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_ar
 
 @concepts_app.command("add")
 def concepts_add(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Textual-inversion files of any usual format.")
+    ],
 ) -> None:
     """Bake more concepts into a bundle, without tracing it again."""
     from latentpress.export.concepts import add_concepts
@@ -23,7 +25,9 @@ def concepts_add(
 
 
 @concepts_app.command("list")
-def concepts_list(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_json: JsonOption = False) -> None:
+def concepts_list(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")], as_json: JsonOption = False
+) -> None:
     """List the concepts of a bundle."""
     from latentpress.runtime.bundle import open_bundle
 
@@ -31,5 +35,10 @@ def concepts_list(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_
     if as_json:
         print_json([concept.model_dump() for concept in concepts])
         return
+    if not concepts:
+        typer.echo(f"{bundle}: no concepts yet; `latentpress concepts add {bundle} FILE` bakes one in")
     for concept in concepts:
-        typer.echo(f"{concept.token}  {len(concept.token_ids)} vectors  {concept.sha256[:12]}  {concept.source}")
+        count = len(concept.token_ids)
+        typer.echo(
+            f"{concept.token}  {count} {'vector' if count == 1 else 'vectors'}  {concept.sha256[:12]}  {concept.source}"
+        )

@@ -15,8 +15,9 @@ def doctor_command(as_json: JsonOption = False) -> None:
         return
     for name, value in report.machine.items():
         typer.echo(f"{name:<10} {value}")
+    wide = max(len(finding.engine) for finding in report.engines)
     for finding in report.engines:
         state = "ready" if finding.ready else "no   "
-        typer.echo(f"{state} {finding.engine:<14} {finding.why}")
+        typer.echo(f"{state} {finding.engine:<{wide}}  {finding.why}")
         if finding.install:
             typer.echo(f"      {finding.install}")

@@ -9,7 +9,7 @@ from latentpress.cli.options import JsonOption, parse_sizes, print_json
 
 
 def engines_command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")],
     engine: Annotated[
         str | None,
         typer.Option(help="cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx; none lists what is there."),

@@ -20,16 +20,20 @@ def export_command(
     concept: Annotated[list[Path] | None, typer.Option(help="A concept file to bake in; may be repeated.")] = None,
     family: Annotated[
         str | None,
-        typer.Option(help="What the checkpoint must be: sd1, sd2, sdxl or sdxl_refiner; default: told by it."),
+        typer.Option(help="What the checkpoint must be: sd1, sd2, sdxl or sdxl_refiner; default what it is."),
     ] = None,
     prediction_type: Annotated[
-        str | None, typer.Option(help="epsilon or v_prediction, where the checkpoint's own is guessed wrongly.")
+        str | None,
+        typer.Option(help="epsilon or v_prediction; default what the checkpoint says or, for a file, what is guessed."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The bundle's name; default the source's.")] = None,
+    name: Annotated[str | None, typer.Option(help="The bundle's name; default the checkpoint's.")] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")] = "fp32",
     engine: Annotated[
         str | None,
-        typer.Option(help="Make the graphs this engine runs fastest: cpu, openvino, cuda, tensorrt or tensorrt-rtx."),
+        typer.Option(
+            help="Make the graphs this engine runs fastest: cpu, openvino, cuda, tensorrt or tensorrt-rtx; "
+            "default graphs that every engine runs."
+        ),
     ] = None,
 ) -> None:
     """Export a checkpoint to a bundle of ONNX graphs, proved against torch."""

@@ -8,12 +8,15 @@ import typer
 from latentpress.cli.options import JsonOption, print_json
 
 
-def inspect_command(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], as_json: JsonOption = False) -> None:
-    """Show a bundle: family, precision, engine, concepts, and how far each engine is from torch."""
+def inspect_command(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")], as_json: JsonOption = False
+) -> None:
+    """Show a bundle: family, precision, engine, LoRAs, concepts, and how far each engine is from torch."""
     from latentpress.runtime.bundle import open_bundle
     from latentpress.runtime.engines.choice import ENGINES, EngineChoice, runs
     from latentpress.runtime.engines.proof import parity_line, row_test_line
     from latentpress.runtime.engines.records import all_records
+    from latentpress.runtime.modes import INPAINTING_CHANNELS
 
     opened = open_bundle(bundle)
     info = opened.info
@@ -32,7 +35,11 @@ def inspect_command(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], a
         "runs_on": possible,
         "default_size": f"{info.default_size[1]}x{info.default_size[0]}",
         "bytes": size,
+        "prediction_type": info.prediction_type,
+        "inpainting": info.unet_in_channels == INPAINTING_CHANNELS,
         "source_sha256": info.source_sha256,
+        "vae": None if info.vae is None else info.vae.model_dump(),
+        "loras": [lora.model_dump() for lora in info.loras],
         "concepts": [concept.token for concept in info.concepts],
         "versions": info.versions,
     }
@@ -42,9 +49,12 @@ def inspect_command(bundle: Annotated[Path, typer.Argument(metavar="BUNDLE")], a
         print_json(facts | measured | engines)
         return
     typer.echo(
-        f"{info.name}: {info.family}, {info.precision}, {facts['default_size']}, {size / 1e6:.1f} MB, {opened.hash[:12]}"
+        f"{info.name}: {info.family}{' inpainting' if facts['inpainting'] else ''}, predicts {info.prediction_type}, "
+        f"{info.precision}, {facts['default_size']}, {size / 1e6:.1f} MB, {opened.hash[:12]}"
     )
     typer.echo(f"graphs: {info.flavour}, for {', '.join(possible)}; rendered on {info.engine} unless told otherwise")
+    loras = [f"{lora.source} at {lora.scale:g}" for lora in info.loras]
+    typer.echo(f"LoRAs: {', '.join(loras) or 'none'}; VAE: {info.vae.source if info.vae else 'its own'}")
     typer.echo(f"concepts: {', '.join(facts['concepts']) or 'none'}")
     typer.echo(f"made with: {', '.join(f'{name} {version}' for name, version in info.versions.items())}")
     for line in (*map(parity_line, parity), *map(row_test_line, tests)):

@@ -74,6 +74,8 @@ def run_export(
         info = info.model_copy(update={"parity": [*parity, *more], "row_tests": row_tests})
         write_info(work, info)
         publish(work, output)
+    size = sum((output / file).stat().st_size for file in info.files)
+    report(f"{output}: done, {size / 1e6:.1f} MB; a manifest names it `model: {output}`")
     return info
 
 

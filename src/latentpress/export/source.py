@@ -67,11 +67,14 @@ def _file(source: Source) -> tuple[Components, list[str]]:
 def _folder(source: Source) -> tuple[Components, list[str]]:
     parts = load_components(source.checkpoint)
     _check_family(source, parts.family)
+    told = "its scheduler says so" if source.prediction_type is None else "as asked for"
     if source.prediction_type is not None:
         parts = with_prediction(str(source.checkpoint), parts, source.prediction_type)
     if source.vae is not None:
         parts = with_vae(str(source.vae), parts, load_vae(source.vae, parts.family))
-    return parts, []
+    name = source.checkpoint.resolve().name
+    prediction = parts.scheduler.get("prediction_type", "epsilon")
+    return parts, [f"{name}: {TITLES[parts.family]}, {prediction}: {told}"]
 
 
 def _check_family(source: Source, found: Family) -> None:
