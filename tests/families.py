@@ -19,6 +19,7 @@ FAMILIES = {
     "sd2": {"family": "sd2"},
     "inpainting": {"inpainting": True},
     "sdxl": {"family": "sdxl"},
+    "sdxl-inpainting": {"family": "sdxl", "inpainting": True},
     "refiner": {"family": "sdxl_refiner"},
 }
 

@@ -115,6 +115,18 @@ def test_sdxl_inpainting(strength, exported, given):
     agree(Renderer(exported("sdxl").bundle), asked, expected)
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.65])
+def test_an_sdxl_inpainting_model_sees_mask_and_masked_picture(strength, exported, given):
+    pipeline = exported("sdxl-inpainting").pipeline(StableDiffusionXLInpaintPipeline, "euler_a")
+    info = exported("sdxl-inpainting").bundle.info
+    assert (info.family, info.unet_in_channels) == ("sdxl", 9)
+    image, mask = (load_image(str(file.path)) for file in given)
+    options = {"image": image, "mask_image": mask, "height": 64, "width": 64, "strength": strength}
+    expected = pixels(pipeline, PROMPT, **options, **COMMON)
+    asked = request("euler_a", init_image=given[0], mask_image=given[1], strength=strength)
+    agree(Renderer(exported("sdxl-inpainting").bundle), asked, expected)
+
+
 def test_a_refiner_alone_continues_a_picture(exported, given):
     pipeline = exported("refiner").pipeline(StableDiffusionXLImg2ImgPipeline, "euler")
     image = load_image(str(given[0].path)).resize((64, 64), Image.Resampling.LANCZOS)
