@@ -1,8 +1,8 @@
 """LoRA files through the command line: pictures against diffusers' with the same LoRA loaded, what is recorded of them."""
 
+import copy
 import json
 
-import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -12,52 +12,52 @@ from latentpress.cli import run_cli
 from latentpress.runtime.bundle import file_sha256, open_bundle
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from ldm_names import small_models
-from lora_files import kohya_state, save_peft
+from lora_files import kohya_state, lora_models, save_peft
 from single_files import OPTIONS, SIZE, STEPS, export, models_of, reference, save_single
 
 PROMPT = "a red mouse in the night"
 SCALE = 0.7
 BOUND = 60  # dB; 40 is promised
 PEFT = "pytorch_lora_weights.safetensors"
+PARTS = ("unet", "text_encoder", "text_encoder_2")
 
 
-def shapes(family):
-    """Models to make LoRA files for: the vocabulary does not matter to them."""
-    models = small_models(family, vocabulary=1000)
-    del models["vae"]
-    return models
+def drawn(pipeline, folder, fused):
+    """diffusers' picture with LoRA files fused one after the other; fused: (file, scale, components) each."""
+    for file, scale, parts in fused:
+        pipeline.load_lora_weights(str(folder), weight_name=file)
+        pipeline.fuse_lora(components=list(parts), lora_scale=scale)
+        pipeline.unload_lora_weights()
+    return pixels(pipeline, PROMPT, negative_prompt="blurry", height=SIZE, width=SIZE, seed=5, **OPTIONS)
 
 
-@pytest.mark.parametrize(("family", "kind"), [("sd1", "peft"), ("sdxl", "kohya")])
-def test_a_lora_at_a_scale_draws_what_diffusers_draws_with_it(family, kind, tmp_path):
-    models = models_of(family)
-    path = save_single(tmp_path / "model.safetensors", family, models)
-    if kind == "peft":
-        save_peft(tmp_path, family, shapes(family))
-        file = tmp_path / PEFT
-    else:
-        file = tmp_path / "kohya.safetensors"
-        save_file(kohya_state(family, shapes(family)), file)
-    assert export(path, "-o", tmp_path / "bundle", "--lora", f"{file}:{SCALE}") == 0
+def test_two_sdxl_loras_at_their_scales_draw_what_diffusers_draws_with_them(tmp_path):
+    """One of each kind, both of the UNet and the two text encoders. test_folder_export has Stable Diffusion 1's."""
+    models = models_of("sdxl")
+    path = save_single(tmp_path / "model.safetensors", "sdxl", models)
+    save_peft(tmp_path, "sdxl", lora_models("sdxl"))
+    save_file(kohya_state("sdxl", lora_models("sdxl")), tmp_path / "kohya.safetensors")
+    stack = ["--lora", f"{tmp_path / PEFT}:{SCALE}", "--lora", f"{tmp_path / 'kohya.safetensors'}:-0.4"]
+    assert export(path, "-o", tmp_path / "bundle", *stack) == 0
     asked = RenderRequest(PROMPT, 5, SIZE, SIZE, "euler", STEPS, 6.0, negative_prompt="blurry")
     (found,) = Renderer(open_bundle(tmp_path / "bundle")).render([("only", asked)])
-    pipeline = reference(family, models, tmp_path)
-    options = {"negative_prompt": "blurry", "height": SIZE, "width": SIZE, "seed": 5, **OPTIONS}
-    without = pixels(pipeline, PROMPT, **options)
-    pipeline.load_lora_weights(str(tmp_path), weight_name=file.name, adapter_name="only")
-    pipeline.set_adapters("only", SCALE)
-    expected = pixels(pipeline, PROMPT, **options)
-    assert expected.std() > 5, "a flat picture proves nothing"
-    assert psnr(found.image, expected) >= BOUND
-    assert psnr(without, expected) < BOUND, "the LoRA must show"
-    pipeline.set_adapters("only", 1.0)
-    assert psnr(found.image, pixels(pipeline, PROMPT, **options)) < BOUND, "the scale must show"
+    first, second = (PEFT, SCALE, PARTS), ("kohya.safetensors", -0.4, PARTS)
+
+    def expected(*fused):
+        return drawn(reference("sdxl", copy.deepcopy(models), tmp_path), tmp_path, fused)
+
+    right = expected(first, second)
+    assert right.std() > 5, "a flat picture proves nothing"
+    assert psnr(found.image, right) >= BOUND
+    wrong = {f"the first's {part}": ((PEFT, SCALE, [p for p in PARTS if p != part]), second) for part in PARTS}
+    wrong |= {"the first's scale": ((PEFT, 1.0, PARTS), second), "the second": (first,)}
+    for what, fused in wrong.items():
+        assert psnr(found.image, expected(*fused)) < BOUND, f"{what} must show"
 
 
 def text_lora(folder):
     """A LoRA of the text encoder alone: an export with another scale traces nothing else anew."""
-    state = {key: value for key, value in kohya_state("sd1", shapes("sd1")).items() if key.startswith("lora_te_")}
+    state = {key: value for key, value in kohya_state("sd1", lora_models("sd1")).items() if key.startswith("lora_te_")}
     save_file(state, folder / "words.safetensors")
     return folder / "words.safetensors"
 

@@ -67,7 +67,8 @@ def run_export(
             part.tokenizer.save_pretrained(work / part.tokenizer_folder)
         baked = bake(work, concepts, encoders)
         for concept in baked:
-            report(f"concept {concept.token}: {len(concept.token_ids)} vector(s) from {concept.source}")
+            count = len(concept.token_ids)
+            report(f"concept {concept.token}: {count} {'vector' if count == 1 else 'vectors'} from {concept.source}")
         info = _info(loaded, encoders, name or loaded.name, hash_files(work), baked, parity)
         info = info.model_copy(update={"precision": precision, "flavour": flavour, "engine": str(engine)})
         more, row_tests = prove_here(Bundle(work, info, ""), engine, report)

@@ -130,9 +130,9 @@ def require_parity(rows: Sequence[Parity], way_out: str = "try the versions in c
 
 
 def parity_line(row: Parity) -> str:
-    """One line of the parity table: component, engine, precision, shapes, figures."""
+    """One line of the parity table: component, engine, precision, figures, and last the shapes, which can be long."""
     what = f"{row.component:<14} {row.output:<13} {row.engine:<13} {row.precision}"
-    return f"{what}  {row.shapes:<76} max abs {row.max_abs:.2e}  relative {row.relative:.2e}  PSNR {row.psnr:5.1f} dB"
+    return f"{what}  relative {row.relative:.1e}  max abs {row.max_abs:.1e}  PSNR {row.psnr:5.1f} dB  {row.shapes}"
 
 
 def row_test_line(test: RowTest) -> str:
