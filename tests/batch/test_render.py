@@ -113,7 +113,9 @@ def test_a_failed_picture_is_recorded_tried_again_and_the_others_go_on(planned, 
     body = 'defaults: {prompt: "{p}"}\nmatrix: {p: [nan, fine]}\noutput: "{p}.png"\n'
     plan, out = planned(body), tmp_path / "out"
     assert go(plan, new_renderer(), Lines(sys.stderr)) == Summary(1, 0, 1)
-    assert "failed: job 1 (id m, seed 0): the latents became NaN" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("2 images to render, 0 already done\n")
+    assert "failed: job 1 (id m, seed 0): the latents became NaN" in said
     assert go(plan, new_renderer()) == Summary(0, 1, 1)
     assert rows(out, "output, status, attempts") == [("fine.png", "done", 1), ("nan.png", "failed", 2)]
     with Ledger(ledger_path(out)) as ledger:
@@ -246,6 +248,8 @@ def test_a_sheet_needs_its_pictures(planned, tmp_path):
         make_sheet(planned(SIX), tmp_path)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(4.4, "4 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.21, "0.2 s"), (44.4, "44 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
 def test_durations_read_well(seconds, text):
     assert duration(seconds) == text

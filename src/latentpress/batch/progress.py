@@ -55,7 +55,7 @@ class Lines:
         """Say what there is to do."""
         self.total = total
         self.began = self.said = time.monotonic()
-        self._say(f"{total} images to render, {skipped} already done")
+        self._say(f"{_images(total)} to render, {skipped} already done")
 
     def advance(self, jobs: Sequence[Job], error: str | None) -> None:
         """Count the pictures; say so if it has been quiet for long."""
@@ -74,7 +74,7 @@ class Lines:
         """Say how it went overall."""
         seconds = time.monotonic() - self.began
         if self.count:
-            self._say(f"{self.count} images in {duration(seconds)}, {self.count / max(seconds, 1e-9):.2f} images/s")
+            self._say(f"{_images(self.count)} in {duration(seconds)}, {self.count / max(seconds, 1e-9):.2f} images/s")
 
     def _say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
@@ -130,10 +130,16 @@ def progress_for(stream: TextIO = sys.stderr) -> Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words people read: 45 s, 3 min 20 s, 2 h 5 min."""
+    """Seconds in words people read: 0.4 s, 45 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
