@@ -71,7 +71,10 @@ CASES = {
         ["model.safetensors", "--lora", "xl.safetensors:0.5"],
         "xl.safetensors: a LoRA for SDXL, the checkpoint is Stable Diffusion 1",
     ),
-    "a missing LoRA": (["model.safetensors", "--lora", "gone.safetensors:0.5"], "gone.safetensors: no such file"),
+    "a missing LoRA": (
+        ["model.safetensors", "--lora", "gone.safetensors:0.5"],
+        "gone.safetensors: no such file; check the path (a scale is written FILE:0.8)",
+    ),
     "a scale": (["model.safetensors", "--lora", "xl.safetensors:nan"], "the scale nan is not a number to fuse at"),
     "a cut LoRA": (["model.safetensors", "--lora", "cut.safetensors"], "cut.safetensors"),
     "a hostile LoRA": (["model.safetensors", "--lora", "hostile.ckpt"], "it could run code"),

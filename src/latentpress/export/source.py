@@ -44,7 +44,7 @@ def load_source(source: Source) -> Loaded:
     """Load `source`; raises CheckpointError and LoraError naming the file that cannot be used."""
     for path, _scale in source.loras:
         if not path.is_file():  # said before gigabytes are read
-            raise LoraError(f"{path}: no such file; check the path")
+            raise LoraError(f"{path}: no such file; check the path (a scale is written FILE:0.8)")
     checkpoint = source.checkpoint
     parts, notes = _file(source) if checkpoint.is_file() else _folder(source)
     vae = None
