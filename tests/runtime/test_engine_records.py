@@ -55,7 +55,9 @@ def test_an_engine_that_is_missing_or_damaged_gets_its_sentence(bundle, tmp_path
     (folder / "unet.json").write_text("{")
     with pytest.raises(BundleError, match="cannot be read"):
         read_record(folder, "unet")
-    outside = {"../../bundle.json": "0"}
+    # Of an engine elsewhere even the right sha256 does not count.
+    (folder / "../../bundle.json").write_bytes(b"engine")
+    outside = {"../../bundle.json": files["unet.engine"]}
     write_record(folder, EngineRecord(component="unet", key=key, files=outside))
     with pytest.raises(BundleError, match="not the file that was built"):
         require_engine(folder, "unet", key, built_for="here")

@@ -71,6 +71,16 @@ def test_every_component_is_within_its_bound_and_keeps_its_rows(engine, bundle):
 
 
 @installed
+def test_a_calls_outputs_outlive_the_next_call(bundle):
+    session = open_session(bundle, "vae_decoder", parse_engine("openvino"), threads=1)
+    latents = np.random.default_rng(0).standard_normal((2, 1, 4, 8, 8)).astype(np.float32)
+    first = session.run({"latents": latents[0]})["sample"]
+    kept = first.copy()
+    assert not np.array_equal(session.run({"latents": latents[1]})["sample"], kept)
+    np.testing.assert_array_equal(first, kept)
+
+
+@installed
 @pytest.mark.parametrize(("engine", "least"), [("openvino", 60), pytest.param("openvino:bf16", 20, marks=bf16)])
 def test_pictures_are_those_of_onnx_runtime(engine, least, bundle):
     provider, found = picture(bundle, engine)

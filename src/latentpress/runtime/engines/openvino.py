@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from latentpress.errors import BundleError, EnvironmentFailure
 from latentpress.runtime.session import Array
 
@@ -44,9 +42,9 @@ class OpenVinoSession:
             raise BundleError(f"{path}: OpenVINO cannot load it ({reason}); export the bundle again") from error
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        results = self._request.infer(dict(inputs))
-        # Copies: the arrays are views of buffers that the next call fills.
-        return {name: np.array(results[index]) for index, name in enumerate(self._outputs)}
+        # Not shared: OpenVINO copies the outputs, whose buffers the next call fills.
+        results = self._request.infer(dict(inputs), share_outputs=False)
+        return {name: results[index] for index, name in enumerate(self._outputs)}
 
 
 def openvino_core() -> Any:
