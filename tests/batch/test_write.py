@@ -8,7 +8,6 @@ import pytest
 from latentpress.batch import write
 from latentpress.batch.names import TEMP_PREFIX
 
-
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads Linux's names of open files")
 
 
