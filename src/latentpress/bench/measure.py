@@ -123,10 +123,10 @@ def run_benchmark(
             for component, inputs in _calls(bundle, work, rows):
                 if any(timing.component == component and timing.rows == _rows(inputs) for timing in components):
                     continue
-                report(f"{component}, {_rows(inputs)} rows")
+                report(f"{component}, {counted(_rows(inputs))}")
                 components.append(_timing(bundle, component, sessions[component], inputs, work.repeats))
             if renderer is not None:
-                report(f"whole renders, {rows} rows")
+                report(f"whole renders, {counted(rows)}")
                 throughput.append(_throughput(renderer, unet, work, rows))
         except Exception as error:
             if not is_out_of_memory(error):
@@ -206,6 +206,11 @@ def _calls(bundle: Bundle, work: Workload, rows: int) -> Iterable[tuple[str, dic
         ("vae_decoder", min(rows, MICRO_BATCH)),
     ):
         yield component, example_inputs(info, component, count, size)
+
+
+def counted(rows: int) -> str:
+    """1 row, 2 rows."""
+    return f"{rows} row{'' if rows == 1 else 's'}"
 
 
 def _rows(inputs: Mapping[str, Array]) -> int:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from latentpress.bench.measure import Benchmark
+from latentpress.bench.measure import Benchmark, counted
 from latentpress.errors import EnvironmentFailure, UsageError
 
 
@@ -36,9 +36,8 @@ def benchmark_lines(found: Benchmark) -> list[str]:
     if found.throughput:
         lines += ["", f"{'bucket':<16}{'images/s':>10}{'outside UNet':>14}{'peak memory':>13}"]
     for row in found.throughput:
-        rows = f"{row.rows} row{'s' if row.rows > 1 else ''}"
         memory = f"{row.peak_memory / 1e9:.2f} GB"
-        lines.append(f"{rows:<16}{row.images_per_second:>10.3f}{row.outside_unet:>14.1%}{memory:>13}")
+        lines.append(f"{counted(row.rows):<16}{row.images_per_second:>10.3f}{row.outside_unet:>14.1%}{memory:>13}")
     on_gpu = "" if found.peak_device_memory is None else f", {found.peak_device_memory / 1e9:.2f} GB on the GPU"
     return [*lines, "", f"peak memory: {found.peak_memory / 1e9:.2f} GB{on_gpu}", *found.notes]
 
