@@ -50,6 +50,7 @@ def run_export(
 ) -> BundleInfo:
     """See `latentpress.export.export_bundle`."""
     check_output(output)
+    report(f"reading {source.checkpoint}")  # and hashing it: seconds for each gigabyte
     with quiet():
         loaded = load_source(source)
     for note in loaded.notes:
