@@ -5,6 +5,7 @@ import sys
 import time
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -42,6 +43,24 @@ def test_the_decoders_operations_are_torchs(bundle, reference_pipeline):
     expected = torch_flops(reference_pipeline.vae.decode, torch.zeros(1, 4, 8, 8))
     found = graph_flops(bundle.file("vae_decoder.onnx"), {"latents": (1, 4, 8, 8)})
     assert found == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("operator", ["Attention", "MultiHeadAttention"])
+def test_a_fused_attentions_operations_are_torchs(operator, tmp_path):
+    """One node of each kind that flavours make: (batch, heads, tokens, size), or (batch, tokens, heads * size)."""
+    query, key = torch.zeros(2, 4, 16, 8), torch.zeros(2, 4, 10, 8)
+    expected = torch_flops(torch.nn.functional.scaled_dot_product_attention, query, key, key)
+    fused = operator == "MultiHeadAttention"
+    shapes = {"query": (2, 16, 32), "key": (2, 10, 32)} if fused else {"query": query.shape, "key": key.shape}
+    shapes["value"] = shapes["key"]
+    how = {"domain": "com.microsoft", "num_heads": 4} if fused else {}
+    node = onnx.helper.make_node(operator, list(shapes), ["output"], **how)
+    values = {**shapes, "output": shapes["query"]}
+    infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in values.items()]
+    graph = onnx.helper.make_graph([node], "attention", infos[:3], infos[3:])
+    opsets = [onnx.helper.make_opsetid("", 23), onnx.helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets), tmp_path / "attention.onnx")
+    assert graph_flops(tmp_path / "attention.onnx", shapes) == expected > 0
 
 
 def test_percentiles():
