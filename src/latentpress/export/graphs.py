@@ -39,8 +39,9 @@ def _text_graph(parts: Components, part: TextPart) -> Graph:
 
 
 def _example(parts: Components, name: str) -> dict[str, Tensor]:
-    # Batch, height and width differ, and none is 1: the tracer takes equal sizes for one and 1 for a constant.
-    inputs = component_inputs(parts, name, batch=2, size=(6, 10))
+    # Batch, height and width differ, and none is 1: the tracer takes equal sizes for one and 1 for a constant, also of what
+    # is left of them after a UNet has halved them three times.
+    inputs = component_inputs(parts, name, batch=2, size=(20, 12))
     return {key: torch.from_numpy(array) for key, array in inputs.items()}
 
 

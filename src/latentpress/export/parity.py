@@ -1,6 +1,5 @@
 """Compares exported graphs with torch on real inputs, through ONNX Runtime's CPU provider and the engine asked for."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,10 @@ import torch
 
 from latentpress.errors import EnvironmentFailure
 from latentpress.export.components import Components
-from latentpress.export.float32_copy import float32_copy
 from latentpress.export.graphs import component_inputs
+from latentpress.export.pieces import run_in_pieces
 from latentpress.export.trace import Graph
+from latentpress.export.widening import in_float32
 from latentpress.runtime.bundle import Bundle, Parity, Precision, RowTest
 from latentpress.runtime.engines.choice import DEFAULT_ENGINE, EngineChoice, runs
 from latentpress.runtime.engines.opening import open_session
@@ -26,19 +26,20 @@ from latentpress.runtime.engines.proof import (
 )
 from latentpress.runtime.engines.samples import Sample, read_samples
 from latentpress.runtime.engines.shapes import SAMPLE_SIDE, components
+from latentpress.runtime.session import OnnxCpuSession
 
 
 def take_samples(graph: Graph, parts: Components) -> list[Sample]:
-    """What torch gives in float32: one row of the checkpoint's own size, up to 64 latents a side; three rows and an odd,
-    oblong size at no more than 32.
+    """What torch gives in float32: one row of the checkpoint's own size, up to 64 latents a side; three rows at no more
+    than 32; two of an odd, oblong size at half of that, on which rows are tested too.
     """
     side = min(parts.latent_size, 32)
     own = min(parts.latent_size, SAMPLE_SIDE)
-    cases = [(1, (own, own)), (3, (side, side)), (2, (side // 2 + 1, side))]
+    cases = [(1, (own, own)), (3, (side, side)), (2, (side // 4 + 1, side // 2))]
     samples: list[Sample] = []
     for batch, size in cases if not graph.name.startswith("text_encoder") else cases[:2]:
         inputs = component_inputs(parts, graph.name, batch=batch, size=size)
-        with torch.no_grad():
+        with torch.no_grad(), in_float32(graph.module):
             given: Any = graph.module(*(torch.from_numpy(array) for array in inputs.values()))
         outputs = given if isinstance(given, tuple) else (given,)
         named = {name: value.numpy() for name, value in zip(graph.outputs, outputs, strict=True)}
@@ -46,20 +47,26 @@ def take_samples(graph: Graph, parts: Components) -> list[Sample]:
     return samples
 
 
-def check_parity(path: Path, samples: Sequence[Sample], precision: Precision) -> list[Parity]:
-    """One row per output and sample: how far ONNX Runtime's CPU provider is from torch with the graph at `path`.
+def prove_graph(
+    path: Path, samples: Sequence[Sample], precision: Precision, *, with_rows: bool = False
+) -> tuple[list[Parity], RowTest | None]:
+    """How far ONNX Runtime's CPU provider is from torch with the graph at `path`: a row per output and sample.
 
-    It has no bfloat16 kernels: of such a graph a float32 copy is run, which shows the graph and its rounded weights right.
+    A large graph in half precision is run in pieces, and one in bfloat16, which the provider does not have, in float32: that
+    shows the graph and its rounded weights right. with_rows: the row test too, of a graph that is run whole: in the same
+    session, as to open one of a large graph takes longer than to run it.
     """
     own = component_precision(path.stem, precision)
-    with tempfile.TemporaryDirectory(prefix=".float32-", dir=path.parent) as scratch:
-        session = _session(float32_copy(path, Path(scratch)) if own == "bf16" else path)
-        rows: list[Parity] = []
-        for sample in samples:
-            found: Any = session.run(list(sample.outputs), sample.inputs)
-            for (name, right), ours in zip(sample.outputs.items(), found, strict=True):
-                rows.append(compare(sample.component, name, sample.shapes, right, ours, BOUNDS[own], precision=own))
-    return rows
+    large = path.with_name(f"{path.name}.data").exists()  # only such weights lie beside their graph
+    if own == "fp32" or (own == "fp16" and not large):
+        session = OnnxCpuSession(path, arena=not large)
+        return prove(session, path.stem, samples, precision, DEFAULT_ENGINE, with_rows=with_rows)
+    outputs = run_in_pieces(path, [sample.inputs for sample in samples])
+    return [
+        compare(path.stem, name, sample.shapes, right, found[name], BOUNDS[own], precision=own)
+        for sample, found in zip(samples, outputs, strict=True)
+        for name, right in sample.outputs.items()
+    ], None
 
 
 def prove_here(
@@ -67,9 +74,10 @@ def prove_here(
 ) -> tuple[list[Parity], list[RowTest]]:
     """What the engine `choice` shows on this machine with the graphs of `bundle`: parity, and its rows' independence.
 
-    Engines that are built, or are not installed here, are proved later, by `latentpress engines`. Raises ParityError.
+    Nothing of the default engine, on which each graph was proved as it was made. Engines that are built, or are not
+    installed here, are proved later, by `latentpress engines`. Raises ParityError.
     """
-    if choice.name in ("tensorrt", "tensorrt-rtx") or not runs(bundle.info, choice):
+    if choice == DEFAULT_ENGINE or choice.name in ("tensorrt", "tensorrt-rtx") or not runs(bundle.info, choice):
         return [], []
     parity: list[Parity] = []
     tests: list[RowTest] = []
@@ -81,24 +89,10 @@ def prove_here(
             return [], []
         rows, test = prove(session, component, read_samples(bundle, component), bundle.info.precision, choice)
         require_parity(rows, "leave out --engine, or try another --precision")
-        if choice != DEFAULT_ENGINE:  # with which each graph was compared as it was made
-            parity += rows
-        for row in rows if choice != DEFAULT_ENGINE else ():
+        parity += rows
+        for row in rows:
             report(parity_line(row))
         if test is not None:
             tests.append(test)
             report(row_test_line(test))
     return parity, tests
-
-
-def _session(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise EnvironmentFailure(
-            "export: onnxruntime is not installed, and exported graphs are checked with it; "
-            "install it with `pip install 'latentpress[cpu]'`"
-        ) from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -108,7 +108,7 @@ def build_checkpoint(
         model.save_pretrained(folder / name, safe_serialization=True)
     (folder / "scheduler").mkdir(exist_ok=True)
     _write_json(folder / "scheduler" / "scheduler_config.json", _SCHEDULERS[family])
-    _write_json(folder / "model_index.json", _index(family, inpainting, texts))
+    _write_json(folder / "model_index.json", pipeline_index(family, inpainting, texts))
     return folder
 
 
@@ -135,7 +135,7 @@ def _unet(family: Family, width: int, latent_size: int, attended: int, pooled: i
     )
 
 
-def _index(family: Family, inpainting: bool, texts: tuple[str, ...]) -> dict[str, Any]:
+def pipeline_index(family: Family, inpainting: bool, texts: tuple[str, ...]) -> dict[str, Any]:
     """The contents of model_index.json, with the classes and settings the published checkpoints have."""
     parts = ("unet", "vae", *texts, *(name.replace("text_encoder", "tokenizer") for name in texts))
     index: dict[str, Any] = {

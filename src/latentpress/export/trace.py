@@ -42,28 +42,37 @@ def trace(
     Axes of the same name in `free` have the same size in every call. translations: torch operator -> the function that
     writes its ONNX nodes, for operators that torch does not know how to export.
     """
-    axes = {name for dims in graph.free.values() for name in dims.values()}
-    # diffusers' upsampler makes a copy from 64 rows on, a matter of memory layout that ONNX does not have: the tracer is
-    # told of fewer, the graph takes any number.
-    dims = {name: torch.export.Dim(name, min=1, max=63 if name == "batch" else 1 << 16) for name in sorted(axes)}
-    shapes = tuple({axis: dims[name] for axis, name in graph.free[key].items()} for key in graph.inputs)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in graph.module.parameters())
     path = folder / f"{graph.name}.onnx"
+    free = torch.export.Dim.DYNAMIC
     with quiet(), torch.no_grad():
-        torch.onnx.export(
+        # torch.onnx.export's own call of torch.export fails on a UNet (torch 2.13: it is to be oblivious to sizes, and then
+        # cannot follow the upsamplers'), and falls back to a tracer that copies every weight and takes twice as long.
+        program = torch.export.export(
             graph.module,
             tuple(graph.inputs.values()),
-            path,
+            dynamic_shapes=tuple(dict.fromkeys(graph.free[key], free) for key in graph.inputs),
+            strict=False,
+        )
+        written = torch.onnx.export(
+            program,
+            (),
             dynamo=True,
             opset_version=opset,
-            optimize=True,
-            dynamic_shapes=shapes,
+            optimize=False,
+            dynamic_shapes=tuple(graph.free[key] for key in graph.inputs),  # the names
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
             custom_translation_table=dict(translations) if translations else None,
-            external_data=weights > EXTERNAL_DATA_BYTES,
             verbose=False,
         )
+        assert written is not None, "dynamo=True gives a program"
+        made = list(written.model.graph.initializers.values())
+        written.optimize()
+        written.save(path, external_data=weights > EXTERNAL_DATA_BYTES)
+    # Something in the exporter keeps the values (torch 2.13, found with gc), and with them the weights, gigabytes of them.
+    for value in (*made, *written.model.graph.initializers.values()):
+        value.const_value = None
     return path
 
 

@@ -45,13 +45,14 @@ class UNet(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        self.computes_in: torch.dtype | None = None  # None: the weights' type, as ever but for `widening.in_float32`
         # The model passes explicit sizes to its upsamplers only for heights and widths not divisible by this power of
         # two. No size is divisible by 2**40, so the one graph serves every multiple of 8 pixels.
         model.num_upsamplers = 40
 
     def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
         # The timestep stays float32: float16 rounds 999 by up to 0.25, and its sinusoids with it.
-        dtype = self.model.conv_in.weight.dtype
+        dtype = self.computes_in or self.model.conv_in.weight.dtype
         return self.model(sample.to(dtype), timestep, encoder_hidden_states.to(dtype), return_dict=False)[0].float()
 
 
@@ -66,7 +67,7 @@ class UNetXL(UNet):
         self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, text_embeds: Tensor, time_ids: Tensor
     ) -> Tensor:
         added = {"text_embeds": text_embeds, "time_ids": time_ids}
-        dtype = self.model.conv_in.weight.dtype
+        dtype = self.computes_in or self.model.conv_in.weight.dtype
         given = (sample.to(dtype), timestep, encoder_hidden_states.to(dtype))
         return self.model(*given, added_cond_kwargs=added, return_dict=False)[0].float()
 

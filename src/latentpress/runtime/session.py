@@ -27,8 +27,11 @@ class OnnxCpuSession:
 
     provider = "onnxruntime-cpu"
 
-    def __init__(self, path: Path | bytes, threads: int | None = None) -> None:
-        """path: the graph's file, or a graph without external data as bytes; threads: None for all cores."""
+    def __init__(self, path: Path | bytes, threads: int | None = None, *, arena: bool = True) -> None:
+        """path: the graph's file, or a graph without external data as bytes; threads: None for all cores.
+
+        arena: keep memory for the next call; without it calls of many shapes need no more than the largest of them does.
+        """
         try:
             import onnxruntime
         except ImportError:
@@ -42,6 +45,7 @@ class OnnxCpuSession:
         # Without it the threads of a session go on spinning for some 50 ms after each call, on cores that the next call,
         # of another session or of torch, wants: measured, a third of the time (docs/performance.md).
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.enable_cpu_mem_arena = arena
         try:
             model = path if isinstance(path, bytes) else str(path)
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

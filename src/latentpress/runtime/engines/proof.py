@@ -41,6 +41,8 @@ def prove(
     precision: Precision,
     choice: EngineChoice,
     profile: ShapeProfile | None = None,
+    *,
+    with_rows: bool = True,
 ) -> tuple[list[Parity], RowTest | None]:
     """Run `samples` of `component` through `session`: parity of each output, and the row test, None without samples.
 
@@ -58,6 +60,8 @@ def prove(
         for found in [session.run(batch.inputs)]
         for name, right in batch.outputs.items()
     ]
+    if not with_rows:
+        return parity, None
     smallest = min(fitting, key=lambda sample: sum(array[0].size for array in sample.inputs.values()))
     return parity, row_test(session, smallest, choice, _row_batches(component, profile))
 

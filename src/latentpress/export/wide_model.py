@@ -1,7 +1,6 @@
 """Rewrites a bfloat16 ONNX graph in float32: the same operators on the same rounded weights, for engines without bf16."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ from onnx import numpy_helper
 _BF16, _F32 = onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT
 
 
-def float32_copy(path: Path, folder: Path) -> Path:
-    """Write the graph at `path` to `folder`, every bfloat16 tensor in it float32; returns the copy's path."""
-    model = onnx.load(path)
+def widen_model(model: Any) -> Any:
+    """`model`, its weights in memory, with every bfloat16 tensor in it made float32 in place."""
     for graph in _graphs(model.graph):
         for tensor in graph.initializer:
             _widen(tensor)
@@ -26,9 +24,7 @@ def float32_copy(path: Path, folder: Path) -> Path:
                     attribute.i = _F32
                 if attribute.HasField("t"):
                     _widen(attribute.t)
-    copy = folder / path.name
-    onnx.save(model, copy, save_as_external_data=True, location=f"{copy.name}.data")
-    return copy
+    return model
 
 
 def _graphs(graph: Any) -> Iterable[Any]:

@@ -1,0 +1,56 @@
+"""A graph run a piece at a time, against the same graph run whole."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from latentpress.export import trace
+from latentpress.export.flavours import trace_flavour
+from latentpress.export.graphs import build_graphs, example_inputs
+from latentpress.export.pieces import _cuts, run_in_pieces
+from latentpress.export.precision import cast
+from latentpress.export.random_checkpoint import build_checkpoint
+from latentpress.export.source import Source, load_source
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    return load_source(Source(build_checkpoint(tmp_path_factory.mktemp("sdxl"), family="sdxl", size=64))).parts
+
+
+@pytest.mark.parametrize("component", ["text_encoder_2", "unet"])
+@pytest.mark.parametrize("beside", [True, False], ids=["weights beside", "weights inside"])
+def test_pieces_give_what_the_whole_graph_gives(parts, component, beside, tmp_path, monkeypatch):
+    monkeypatch.setattr(trace, "EXTERNAL_DATA_BYTES", 0 if beside else 1 << 40)
+    (graph,) = (graph for graph in build_graphs(parts) if graph.name == component)
+    cast(graph, "fp32")
+    path = trace_flavour(graph, tmp_path, "mha")
+    weights = sum(weight.numel() * 4 for weight in graph.module.parameters())
+    limit = weights // 6
+    model = onnx.load(path, load_external_data=False)
+    assert len(list(_cuts(model.graph, limit))) >= 4
+    calls = [
+        {name: value.numpy() for name, value in example_inputs(parts, component, batch=batch, size=size).items()}
+        for batch, size in [(1, (8, 8)), (3, (5, 12))]
+    ]
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for call, found in zip(calls, run_in_pieces(path, calls, limit), strict=True):
+        right = session.run(list(found), call)
+        assert set(found) == {output.name for output in session.get_outputs()}
+        for ours, its in zip(found.values(), right, strict=True):
+            assert np.abs(ours - its).max() <= 1e-5 * np.abs(its).max()
+
+
+def test_half_precision_pieces_are_near_torch_in_float32(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(trace, "EXTERNAL_DATA_BYTES", 0)
+    (graph,) = (graph for graph in build_graphs(parts) if graph.name == "unet")
+    cast(graph, "fp32")
+    inputs = example_inputs(parts, "unet", batch=2, size=(8, 8))
+    with torch.no_grad():
+        right = graph.module(*inputs.values()).numpy()
+    cast(graph, "fp16")
+    path = trace_flavour(graph, tmp_path, "mha")
+    (found,) = run_in_pieces(path, [{name: value.numpy() for name, value in inputs.items()}], limit=1 << 14)
+    assert 1e-5 < np.abs(found["noise_pred"] - right).max() / np.abs(right).max() < 2e-2
