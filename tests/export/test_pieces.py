@@ -8,7 +8,7 @@ import torch
 
 from latentpress.export import trace
 from latentpress.export.flavours import trace_flavour
-from latentpress.export.graphs import build_graphs, example_inputs
+from latentpress.export.graphs import build_graphs, component_inputs
 from latentpress.export.pieces import _cuts, run_in_pieces
 from latentpress.export.precision import cast
 from latentpress.export.random_checkpoint import build_checkpoint
@@ -31,10 +31,8 @@ def test_pieces_give_what_the_whole_graph_gives(parts, component, beside, tmp_pa
     limit = weights // 6
     model = onnx.load(path, load_external_data=False)
     assert len(list(_cuts(model.graph, limit))) >= 4
-    calls = [
-        {name: value.numpy() for name, value in example_inputs(parts, component, batch=batch, size=size).items()}
-        for batch, size in [(1, (8, 8)), (3, (5, 12))]
-    ]
+    cases = [(1, (8, 8)), (3, (5, 12))]
+    calls = [component_inputs(parts, component, batch=batch, size=size) for batch, size in cases]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for call, found in zip(calls, run_in_pieces(path, calls, limit), strict=True):
         right = session.run(list(found), call)
@@ -47,10 +45,10 @@ def test_half_precision_pieces_are_near_torch_in_float32(parts, tmp_path, monkey
     monkeypatch.setattr(trace, "EXTERNAL_DATA_BYTES", 0)
     (graph,) = (graph for graph in build_graphs(parts) if graph.name == "unet")
     cast(graph, "fp32")
-    inputs = example_inputs(parts, "unet", batch=2, size=(8, 8))
+    inputs = component_inputs(parts, "unet", batch=2, size=(8, 8))
     with torch.no_grad():
-        right = graph.module(*inputs.values()).numpy()
+        right = graph.module(*(torch.from_numpy(array) for array in inputs.values())).numpy()
     cast(graph, "fp16")
     path = trace_flavour(graph, tmp_path, "mha")
-    (found,) = run_in_pieces(path, [{name: value.numpy() for name, value in inputs.items()}], limit=1 << 14)
+    (found,) = run_in_pieces(path, [inputs], limit=1 << 14)
     assert 1e-5 < np.abs(found["noise_pred"] - right).max() / np.abs(right).max() < 2e-2

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latentpress.export.graphs import build_graphs, example_inputs
+from latentpress.export.graphs import build_graphs, component_inputs
 from latentpress.export.random_checkpoint import build_checkpoint
 from latentpress.export.source import Source, load_source
 from latentpress.export.widening import in_float32
@@ -19,7 +19,7 @@ def parts(tmp_path_factory):
 def test_the_outputs_are_those_of_the_whole_module_in_float32(parts, name, dtype):
     (graph,) = (graph for graph in build_graphs(parts) if graph.name == name)
     module = graph.module.to(dtype)
-    inputs = example_inputs(parts, name, batch=2, size=(8, 8)).values()
+    inputs = [torch.from_numpy(array) for array in component_inputs(parts, name, batch=2, size=(8, 8)).values()]
     before = {key: id(weight) for key, weight in module.named_parameters()}
     with torch.no_grad():
         with in_float32(module):

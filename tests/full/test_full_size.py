@@ -32,9 +32,9 @@ import numpy as np
 from latentpress.runtime.bundle import open_bundle
 from latentpress.runtime.engines.choice import DEFAULT_ENGINE
 from latentpress.runtime.engines.opening import open_session
-from latentpress.runtime.trial import trial_inputs
+from latentpress.runtime.inputs import example_inputs
 bundle = open_bundle(Path(sys.argv[1]), verify=False)
-found = open_session(bundle, "unet", DEFAULT_ENGINE).run(trial_inputs(bundle.info, "unet", 1, 256, 256))["noise_pred"]
+found = open_session(bundle, "unet", DEFAULT_ENGINE).run(example_inputs(bundle.info, "unet", 1, (32, 32)))["noise_pred"]
 assert found.shape == (1, 4, 32, 32) and np.isfinite(found).all()
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
