@@ -131,6 +131,12 @@ def render_command(
     decode_beside: Annotated[
         bool, typer.Option("--decode-beside", help="Decode beside the UNet's calls, not between them: for GPUs.")
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Make a picture depend on its job alone: test the engine, and fix the rows it needs fixed."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what a manifest lacks; safe to interrupt and start again."""
@@ -155,6 +161,7 @@ def render_command(
         pending = plan_status(plan, ledger.rows(), folder)
         left = (*pending.missing, *pending.failed)
         check_space(left, folder)
+        warnings = list(plan.warnings)
         if left:
             from latentpress.runtime.bucket import DEFAULT_ROWS, choose_rows
             from latentpress.runtime.render import Renderer
@@ -166,8 +173,12 @@ def render_command(
                 refiners=tuple(models.refiners.values()),
                 engine=choice,
                 decode_beside=decode_beside,
+                strict=strict,
             )
-            if batch_rows is None:
+            if renderer.warning:
+                warnings.append(renderer.warning)
+                typer.echo(renderer.warning, err=True)
+            if batch_rows is None or renderer.fixed_rows:
                 typer.echo(choose_rows(renderer, [job.request for job in left], cache_dir(), threads), err=True)
             summary = render(plan, renderer, folder, ledger, progress_for(sys.stderr))
         else:
@@ -178,7 +189,7 @@ def render_command(
     if as_json:
         print_json(
             {"name": plan.name, "plan_hash": plan.plan_hash, "folder": str(folder), "counts": counts}
-            | {"sheet": str(sheet) if sheet else None, "warnings": list(plan.warnings)}
+            | {"sheet": str(sheet) if sheet else None, "warnings": warnings}
         )
     else:
         typer.echo(f"{folder}: {summary.done} rendered, {summary.skipped} already done, {summary.failed} failed")
