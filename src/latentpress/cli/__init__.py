@@ -137,11 +137,15 @@ def render_command(
             "--strict", help="Make a picture depend on its job alone: test the engine, and fix the rows it needs fixed."
         ),
     ] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Go on in a folder that was begun on another engine; its pictures stay.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what a manifest lacks; safe to interrupt and start again."""
     from latentpress.batch.ledger import Ledger, ledger_path
     from latentpress.batch.lock import locked
+    from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
     from latentpress.batch.plan import build_plan
     from latentpress.batch.progress import progress_for
     from latentpress.batch.report import check_space
@@ -158,8 +162,11 @@ def render_command(
     with locked(folder), Ledger(ledger_path(folder)) as ledger:
         # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
         plan = build_plan(read, plan.bundle, ledger.draws(), _draw)
-        pending = plan_status(plan, ledger.rows(), folder)
+        rows = ledger.rows()
+        pending = plan_status(plan, rows, folder)
         left = (*pending.missing, *pending.failed)
+        if not mixed and (left or choice):
+            refuse_other_engine(plan, rows, folder, str(engine_of(models.bundle.info, choice)))
         check_space(left, folder)
         warnings = list(plan.warnings)
         if left:
@@ -175,6 +182,8 @@ def render_command(
                 decode_beside=decode_beside,
                 strict=strict,
             )
+            if not mixed:
+                refuse_other_rows(plan, rows, folder, renderer.row_rule)
             if renderer.warning:
                 warnings.append(renderer.warning)
                 typer.echo(renderer.warning, err=True)
