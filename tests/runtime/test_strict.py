@@ -16,8 +16,10 @@ from latentpress.runtime import strict
 from latentpress.runtime.bundle import RowTest, open_bundle
 from latentpress.runtime.engines import proof, samples, selftest
 from latentpress.runtime.engines.choice import EngineChoice
+from latentpress.runtime.engines.devices import Gpu
 from latentpress.runtime.engines.opening import open_session
-from latentpress.runtime.engines.records import read_record, write_record
+from latentpress.runtime.engines.records import EngineRecord, read_record, write_record
+from latentpress.runtime.engines.shapes import shape_profile
 from latentpress.runtime.memory import HalvingSession
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
@@ -325,3 +327,24 @@ def test_only_a_test_of_this_very_engine_on_this_machine_counts(own, monkeypatch
     monkeypatch.setattr(selftest, "write_record", lambda *record: (_ for _ in ()).throw(PermissionError()))
     (path / "engines" / "cpu" / "unet.json").unlink()
     assert [again(), again()] == [True, True], "nothing can be recorded"
+
+
+def test_an_engine_built_elsewhere_is_tested_where_it_runs(own, monkeypatch):
+    path, tested = own(Clean)
+    bundle, rtx = open_bundle(path), EngineChoice("tensorrt-rtx")
+    monkeypatch.setattr(selftest, "require_gpu", lambda engine: Gpu("NVIDIA GeForce RTX 4090", (8, 9), "580"))
+    profile = shape_profile(bundle.info, 6)
+    key = {"shapes": str(profile), "device": "sm89"}
+    write_record(
+        path / "engines" / "tensorrt-rtx-sm89", EngineRecord(component="unet", key=key, files={"unet.engine": "0"})
+    )
+    assert selftest.known_row_test(bundle, "unet", rtx) is None
+    session = Clean(open_session(bundle, "unet", CPU, 1))
+    test = selftest.row_test_here(bundle, "unet", rtx, session, 8)
+    assert test.batches == [1, 2, 3, 4, 6], "those that the engine takes"
+    record = read_record(path / "engines" / "tensorrt-rtx-sm89", "unet")
+    assert (record.key, record.files, record.row_test) == (key, {"unet.engine": "0"}, test)
+    assert record.parity
+    assert selftest.row_bits_now(bundle, "unet", rtx, session, 6) == test.bits[6]
+    assert selftest.row_test_here(bundle, "unet", rtx, session, 8) == test
+    assert tested == ["unet"]

@@ -112,7 +112,7 @@ class Ledger:
             "output, job_hash, status, pixel_sha256, file_sha256, file_size, attempts, error FROM images"
         )
         with self._guard():
-            return {row[3]: Row(*row[3:], Origin(*row[:3])) for row in self._connection.execute(query)}
+            return {row[3]: Row(*row[3:], origin=Origin(*row[:3])) for row in self._connection.execute(query)}
 
     def done(
         self,

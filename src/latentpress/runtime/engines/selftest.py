@@ -18,7 +18,14 @@ from latentpress.runtime.engines.proof import (
     row_sample,
     row_test,
 )
-from latentpress.runtime.engines.records import EngineRecord, engine_folder, read_record, stale_part, write_record
+from latentpress.runtime.engines.records import (
+    FOLDER,
+    EngineRecord,
+    engine_folder,
+    read_record,
+    stale_part,
+    write_record,
+)
 from latentpress.runtime.engines.samples import Sample, read_samples
 from latentpress.runtime.engines.shapes import ShapeProfile, parse_profile
 from latentpress.runtime.session import Session
@@ -84,6 +91,8 @@ def row_bits_now(bundle: Bundle, component: str, choice: EngineChoice, session: 
 
 def _record(bundle: Bundle, component: str, choice: EngineChoice) -> EngineRecord | None:
     """The record of the engine, if it is of this machine; opening a built engine has checked that already."""
+    if not bundle.file(FOLDER).is_dir():
+        return None  # without asking the GPU's driver which GPU that is, which takes it a while
     try:
         record = read_record(_folder(bundle, choice), component)
         if record is None or choice.name in _BUILT:
