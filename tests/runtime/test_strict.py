@@ -6,6 +6,7 @@ import sqlite3
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from latentpress.batch.write import pixel_sha256
@@ -20,9 +21,11 @@ from latentpress.runtime.engines.devices import Gpu
 from latentpress.runtime.engines.opening import open_session
 from latentpress.runtime.engines.records import EngineRecord, read_record, write_record
 from latentpress.runtime.engines.shapes import shape_profile
+from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.gradient import LossGuidance
 from latentpress.runtime.memory import HalvingSession
 from latentpress.runtime.render import Renderer
-from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.request import LossSpec, RenderRequest
 
 CPU = EngineChoice("cpu")
 # Below the bound of parity, above what rounds away in a picture.
@@ -113,8 +116,8 @@ def test_the_row_test_tells_what_must_be_fixed(kind, equal, fixed, said):
         )
 
 
-def request(seed, steps=3, scale=5.0):
-    return RenderRequest("a mouse", seed, 64, 64, "euler", steps, scale)
+def request(seed, steps=3, scale=5.0, height=64, width=64, **more):
+    return RenderRequest("a mouse", seed, height, width, "euler", steps, scale, **more)
 
 
 WORK = [(seed, request(seed, 2 + seed % 3, (5.0, 1.0)[seed % 2])) for seed in range(6)]
@@ -148,6 +151,34 @@ def test_pixels_move_without_strict_and_do_not_with_it(kind, rows, component, bu
     assert renderer.warning is None
 
 
+def test_guided_pixels_do_not_depend_on_the_number_of_torchs_threads(bundle):
+    losses = [LossSpec(name, 50.0, 1, params=loss().model_dump()) for name, loss in LOSSES.items()]
+    work = [(loss.name, request(3, 2, losses=(loss,), height=128, width=128)) for loss in losses]
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(digests(Renderer(bundle, threads=1, strict=True), work))
+            assert torch.get_num_threads() == threads, "what is set for a gradient is set back"
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
+    assert len(set(found[0].values())) == len(work)
+
+
+def test_gradients_are_computed_in_a_fixed_number_of_threads():
+    seen = []
+
+    def decode(x0):
+        seen.append(torch.get_num_threads())
+        return x0.repeat_interleave(8, 2).repeat_interleave(8, 3)[:, :3]
+
+    loss = LossSpec("contrast", 1.0)
+    for threads in (None, 3):
+        LossGuidance(decode, threads).gradient(np.ones((4, 8, 8), np.float32), (loss,))
+    assert seen == [torch.get_num_threads(), 3]
+
+
 def test_rows_asked_for_are_the_rows_fixed(bundle):
     unet = Counting(open_session(bundle, "unet", CPU, 1))
     renderer = Renderer(bundle, sessions={"unet": unet}, batch_rows=5, threads=1, strict=True)
@@ -170,6 +201,18 @@ def test_an_engine_that_keeps_its_rows_is_left_alone(bundle):
     digests(renderer, WORK)
     assert (renderer.fixed_rows, renderer.row_rule) == (None, "any")
     assert len(set(unet.rows[tested:])) > 1
+
+
+def test_a_row_test_ends_where_memory_does():
+    class Scarce(Counting):
+        def run(self, inputs):
+            if len(inputs["x"]) > 4:
+                raise RuntimeError("bad allocation")
+            return super().run(inputs)
+
+    sample = samples.Sample("unet", {"x": np.ones((1, 4), np.float32)}, {})
+    test = proof.row_test(Scarce(Identity()), sample, CPU, (1, 2, 4, 8, 16))
+    assert (test.batches, list(test.bits), strict.fixed_rows(test, 16)) == ([1, 2, 4], [1, 2, 4], 4)
 
 
 def test_fixed_rows_that_do_not_fit_are_not_halved():

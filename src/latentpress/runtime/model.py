@@ -15,7 +15,7 @@ from latentpress.runtime.memory import HalvingSession
 from latentpress.runtime.schedule import noise_schedule
 from latentpress.runtime.session import Session
 from latentpress.runtime.solvers import SolverCache
-from latentpress.runtime.strict import fixed_rows, require_bits
+from latentpress.runtime.strict import GUIDANCE_THREADS, fixed_rows, require_bits
 
 
 class Model:
@@ -38,6 +38,7 @@ class Model:
         self._engine = engine_of(bundle.info, engine)
         self._given = sessions or {}
         self._opened: dict[str, HalvingSession] = {}
+        self._guidance_threads: int | None = None
         encoders = {encoder.component: self._open(encoder.component) for encoder in bundle.info.text_encoders}
         self.condition = Conditioner(bundle, encoders)
         self.unet = self._open("unet")
@@ -54,7 +55,7 @@ class Model:
         """Loss guidance through this bundle's torch decoder."""
         from latentpress.runtime.guidance.gradient import LossGuidance, TorchDecoder
 
-        return LossGuidance(TorchDecoder(self.bundle))
+        return LossGuidance(TorchDecoder(self.bundle), self._guidance_threads)
 
     @cached_property
     def row_tests(self) -> list[RowTest | None]:
@@ -70,6 +71,7 @@ class Model:
         What was not tested on this machine is tested first. Raises EnvironmentFailure for an engine that cannot repeat
         itself, or is not as it was tested, ParityError for one that is wrong.
         """
+        self._guidance_threads = GUIDANCE_THREADS
         most = {"unet": rows, "vae_decoder": MICRO_BATCH}
         for component in components(self.info):
             wanted = most.get(component, 1)

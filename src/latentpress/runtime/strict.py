@@ -2,6 +2,7 @@
 
 An engine's row test (engines/proof.py) says which of three it is: the same bits in every batch, which needs nothing;
 the same bits in every batch of one size, which then is the size of all of them; or the same bits alone.
+The bits of torch's gradients, where a loss guides, depend on the number of its threads, which --strict fixes too.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,9 @@ from latentpress.runtime.bundle import RowTest
 ANY_ROWS: Literal["any"] = "any"
 UNTESTED: Literal["untested"] = "untested"
 UNFIXED: Literal["unfixed"] = "unfixed"
+
+# torch's, where a loss guides: as many as a small machine can bear and a large one can use.
+GUIDANCE_THREADS = 8
 
 
 def fixed_rows(test: RowTest, wanted: int) -> int | None:

@@ -10,6 +10,7 @@ from latentpress.runtime.bundle import Parity, Precision, RowTest
 from latentpress.runtime.engines.choice import GPU_ENGINES, EngineChoice
 from latentpress.runtime.engines.samples import Sample
 from latentpress.runtime.engines.shapes import ShapeProfile
+from latentpress.runtime.memory import is_out_of_memory
 from latentpress.runtime.session import Array, Session
 
 # Of the largest value of torch's output. Measured float32 graphs differ by 1e-7 to 1e-5, float16 ones by 1e-3, bfloat16
@@ -78,17 +79,25 @@ def row_sample(samples: Sequence[Sample], choice: EngineChoice) -> Sample:
 def row_test(session: Session, sample: Sample, choice: EngineChoice, batches: Sequence[int]) -> RowTest:
     """Whether row 0 of `sample` has the same bits alone, and in several slots of each of `batches`, beside other rows.
 
-    batches: rising, from 1; a size's answers are compared with one another too (RowTest.bits).
+    batches: rising, from 1; a size's answers are compared with one another too (RowTest.bits). Sizes that do not fit into
+    memory are left out.
     """
     alone = {name: array[:1] for name, array in sample.inputs.items()}
     right = _row(session, alone, 0)
-    answers = {size: [_row(session, *how) for how in _arrangements(sample, size)] for size in batches}
+    answers: dict[int, list[dict[str, Array]]] = {}
+    for size in batches:
+        try:
+            answers[size] = [_row(session, *how) for how in _arrangements(sample, size)]
+        except Exception as error:
+            if size == batches[0] or not is_out_of_memory(error):
+                raise
+            break
     answers[batches[0]].append(_row(session, alone, 0))  # once more, after all the others
     distances = [_distance(answer, right) for found in answers.values() for answer in found]
     return RowTest(
         component=sample.component,
         engine=str(choice),
-        batches=list(batches),
+        batches=list(answers),
         equal=all(_alike(answer, right) for found in answers.values() for answer in found),
         max_abs=max(distances),
         bits={
