@@ -42,6 +42,7 @@ class FakeRenderer:
 
     provider = "fake"
     batch_rows = 8
+    row_rule = "any"
 
     def __init__(self, crash_after=None):
         self.crash_after = crash_after

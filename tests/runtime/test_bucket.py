@@ -19,6 +19,7 @@ class Clocked:
     """A renderer that takes `per_row` milliseconds a row on a clock of its own; out of memory beyond `fits` rows."""
 
     provider = "onnxruntime-cpu"
+    fixed_rows = None
 
     def __init__(self, bundle, clock, per_row, fits=10**9):
         self.bundle, self.clock, self.per_row, self.fits = bundle, clock, per_row, fits

@@ -1,8 +1,6 @@
 """Pictures begun from a picture, with and without a mask, against diffusers' image-to-image and inpainting pipelines."""
 
-import hashlib
 import json
-import random
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from PIL import Image
 from compare import diffusers_scheduler, psnr
 from families import mask_file, picture_file, pixels
 from latentpress.runtime.render import Renderer
-from latentpress.runtime.request import LossSpec, Refiner, RenderRequest
+from latentpress.runtime.request import RenderRequest
 
 PROMPT, NEGATIVE = "a red mouse in the night", "blurry blue"
 # dB; 40 is what is promised. Measured 80 and more, while a wrong mode of these small models can come to 46.
@@ -132,61 +130,6 @@ def test_a_refiner_alone_continues_a_picture(exported, given):
     image = load_image(str(given[0].path)).resize((64, 64), Image.Resampling.LANCZOS)
     expected = pixels(pipeline, PROMPT, image=image, strength=0.3, **COMMON)
     agree(Renderer(exported("refiner").bundle), request("euler", init_image=given[0], strength=0.3), expected)
-
-
-def digests(renderer, work):
-    found = {}
-    for rendered in renderer.render(work):
-        assert rendered.error is None
-        found[rendered.key] = hashlib.sha256(rendered.image.tobytes()).hexdigest()
-    return found
-
-
-def mixed(given, samplers=SAMPLERS):
-    """Every mode with every sampler, sizes, strengths and losses in turn."""
-    image, mask = given
-    loss = LossSpec("channel", 50.0, 3, params={"channel": "red", "target": 0.8})
-    modes = [{}, {"init_image": image}, {"init_image": image, "mask_image": mask}]
-    for index in range(3 * len(samplers)):
-        mode = modes[index % 3]
-        yield (
-            index,
-            request(
-                samplers[index // 3],
-                **mode,
-                seed=index,
-                width=96 if index % 4 == 3 else 64,
-                strength=[1.0, 0.4, 0.75][(index // 2) % 3] if mode else 1.0,
-                guidance_rescale=[0.0, 0.5][index % 2],
-                losses=(loss,) if index % 5 == 2 else (),
-            ),
-        )
-
-
-def test_pixels_do_not_depend_on_company_in_any_mode(renderer, bundle, given):
-    work = list(mixed(given))
-    alone = {}
-    for item in work:
-        alone |= digests(renderer, [item])
-    assert len(set(alone.values())) == len(work), "every request changes the picture"
-    for batch_rows, order in ((3, 1), (16, 2)):
-        random.Random(order).shuffle(work)
-        assert digests(Renderer(bundle, batch_rows=batch_rows), work) == alone
-
-
-def test_pixels_do_not_depend_on_company_through_a_refiner(exported, given):
-    refiner = exported("refiner").bundle
-    work = []
-    for index, asked in mixed(given, ["euler_a", "dpmpp_2m"]):
-        refined = Refiner(refiner.hash, 0.5) if not asked.mask_image and asked.strength > 0.6 else None
-        work.append((index, RenderRequest(**{**vars(asked), "refiner": refined})))
-    assert sum(asked.refiner is not None for _, asked in work) >= 3
-    renderer = Renderer(exported("sdxl").bundle, refiners=[refiner])
-    alone = {}
-    for item in work:
-        alone |= digests(renderer, [item])
-    random.Random(3).shuffle(work)
-    assert digests(Renderer(exported("sdxl").bundle, batch_rows=5, refiners=[refiner]), work) == alone
 
 
 def test_a_picture_that_changed_fails_alone(renderer, tmp_path):

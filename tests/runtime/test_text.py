@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from latentpress.runtime import clip_tokenizer, text
+from latentpress.runtime.clip_tokenizer import ClipTokenizer
+from latentpress.runtime.recent import Recent
 from latentpress.runtime.text import PromptTokenizer, TextEncoder
 
 
@@ -56,10 +59,62 @@ def test_each_distinct_prompt_is_encoded_once(tokenizer):
     assert len(calls) == 4
 
 
+class Fake:
+    """A text encoder whose answer is its prompt's ids."""
+
+    provider = "fake"
+
+    def __init__(self):
+        self.calls = 0
+
+    def run(self, inputs):
+        self.calls += 1
+        return {"hidden_states": np.repeat(inputs["input_ids"][:, None, :, None], 8, axis=3).astype(np.float32)}
+
+
+def test_a_million_prompts_fit_into_memory_and_repeated_ones_stay(tokenizer, monkeypatch):
+    each = 77 * 8 * 4
+    monkeypatch.setattr(text, "KEPT_BYTES", 20 * each)
+    session = Fake()
+    encode = TextEncoder(tokenizer, session)
+    in_flight = encode("number 0")
+    kept = in_flight.hidden_states.copy()
+    for index in range(1000):
+        encode(f"number {index % 250}")
+        encode("the negative prompt")
+    assert encode._cache.bytes == 20 * each
+    assert session.calls == 1 + 1 + 249 + 3 * 250, "the negative once, the others as often as they had long been unused"
+    np.testing.assert_array_equal(in_flight.hidden_states, kept)
+    again = encode("number 0")
+    assert again is not in_flight
+    np.testing.assert_array_equal(again.hidden_states, kept)
+    recent = [encode(f"number {index}") for index in range(240, 250)]
+    calls = session.calls
+    assert [encode(f"number {index}") for index in range(240, 250)] == recent
+    assert session.calls == calls
+
+
+def test_one_that_is_larger_than_the_cache_is_kept_alone():
+    made = []
+    recent = Recent(10, len)
+    for key in "aabbab":
+        recent.get(key, lambda key=key: made.append(key) or b"x" * 11)
+    assert made == ["a", "b", "a", "b"]
+    assert recent.bytes == 11
+
+
+def test_the_words_that_are_remembered_are_bounded(bundle, monkeypatch):
+    words = ClipTokenizer(bundle.file("tokenizer"))
+    expected = [words.encode(f"mouse{index} house") for index in range(50)]
+    monkeypatch.setattr(clip_tokenizer, "_WORDS_KEPT", 10)
+    few = ClipTokenizer(bundle.file("tokenizer"))
+    assert [few.encode(f"mouse{index} house") for index in range(50)] == expected
+    assert len(few._cache) <= 10
+    assert few.encode("<|startoftext|> a") == words.encode("<|startoftext|> a")
+
+
 def test_word_like_concepts_leave_longer_words_alone(tokenizer, monkeypatch):
     import re
-
-    from latentpress.runtime import text
 
     concepts = {"cat": [900], "bad": [901], "bad-hands": [902, 903]}
     monkeypatch.setattr(tokenizer, "_concepts", concepts)

@@ -16,16 +16,29 @@ from latentpress.batch.names import OWN_FOLDER
 from latentpress.batch.plan import Plan
 from latentpress.errors import EnvironmentFailure, UsageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE plans (plan_hash TEXT PRIMARY KEY, name TEXT NOT NULL, bundle_hash TEXT NOT NULL, jobs INTEGER NOT NULL);
 CREATE TABLE seeds (key TEXT PRIMARY KEY, seed INTEGER NOT NULL);
 CREATE TABLE images (
     output TEXT PRIMARY KEY, plan_hash TEXT NOT NULL, job_hash TEXT NOT NULL, status TEXT NOT NULL,
     pixel_sha256 TEXT, file_sha256 TEXT, file_size INTEGER, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
-    batch_rows INTEGER NOT NULL, provider TEXT NOT NULL, error TEXT
+    batch_rows INTEGER NOT NULL, provider TEXT NOT NULL, error TEXT, row_rule TEXT
 );
 """
+# From the version before each one to it.
+_UPGRADES = {2: "ALTER TABLE images ADD COLUMN row_rule TEXT;"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a picture was made on. provider: the engine as its session calls itself; batch_rows: the UNet's a call, at most;
+    row_rule: what the pixels depend on beside the job (runtime/strict.py).
+    """
+
+    provider: str
+    batch_rows: int
+    row_rule: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,7 @@ class Row:
     file_size: int | None
     attempts: int
     error: str | None
+    origin: Origin
 
 
 def ledger_path(folder: Path) -> Path:
@@ -59,6 +73,9 @@ class Ledger:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 self._connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+            elif version == SCHEMA_VERSION - 1:
+                upgrade = f"BEGIN;{_UPGRADES[SCHEMA_VERSION]}PRAGMA user_version={SCHEMA_VERSION};COMMIT;"
+                self._connection.executescript(upgrade)
             elif version != SCHEMA_VERSION:
                 self._connection.close()
                 raise UsageError(
@@ -90,9 +107,12 @@ class Ledger:
 
     def rows(self) -> Mapping[str, Row]:
         """Every output the ledger knows."""
-        query = "SELECT output, job_hash, status, pixel_sha256, file_sha256, file_size, attempts, error FROM images"
+        query = (
+            "SELECT provider, batch_rows, coalesce(row_rule, 'untested'), "
+            "output, job_hash, status, pixel_sha256, file_sha256, file_size, attempts, error FROM images"
+        )
         with self._guard():
-            return {row[0]: Row(*row) for row in self._connection.execute(query)}
+            return {row[3]: Row(*row[3:], origin=Origin(*row[:3])) for row in self._connection.execute(query)}
 
     def done(
         self,
@@ -103,16 +123,15 @@ class Ledger:
         file_sha256: str,
         file_size: int,
         seconds: float,
-        batch_rows: int,
-        provider: str,
+        origin: Origin,
     ) -> None:
         """Record an image that is durable under its final name."""
         facts = (pixel_sha256, file_sha256, file_size)
-        self._put(job, plan, "done", facts, seconds, batch_rows, provider, None)
+        self._put(job, plan, "done", facts, seconds, origin, None)
 
-    def failed(self, job: Job, plan: Plan, error: str, *, seconds: float, batch_rows: int, provider: str) -> None:
+    def failed(self, job: Job, plan: Plan, error: str, *, seconds: float, origin: Origin) -> None:
         """Record that a job could not be rendered."""
-        self._put(job, plan, "failed", (None, None, None), seconds, batch_rows, provider, error)
+        self._put(job, plan, "failed", (None, None, None), seconds, origin, error)
 
     def _put(
         self,
@@ -121,20 +140,20 @@ class Ledger:
         status: str,
         facts: tuple[str | None, str | None, int | None],
         seconds: float,
-        batch_rows: int,
-        provider: str,
+        origin: Origin,
         error: str | None,
     ) -> None:
         query = (
-            "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET "
+            "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET "
             "plan_hash=excluded.plan_hash, job_hash=excluded.job_hash, status=excluded.status, "
             "pixel_sha256=excluded.pixel_sha256, file_sha256=excluded.file_sha256, file_size=excluded.file_size, "
             # Attempts count tries at one picture; another picture under the same name starts over.
             "attempts=CASE WHEN images.job_hash=excluded.job_hash THEN images.attempts + 1 ELSE 1 END, "
             "seconds=excluded.seconds, batch_rows=excluded.batch_rows, provider=excluded.provider, "
-            "error=excluded.error"
+            "error=excluded.error, row_rule=excluded.row_rule"
         )
-        values = (str(job.output), plan.plan_hash, job.job_hash, status, *facts, seconds, batch_rows, provider, error)
+        values = (str(job.output), plan.plan_hash, job.job_hash, status, *facts, seconds)
+        values += (origin.batch_rows, origin.provider, error, origin.row_rule)
         with self._guard():
             self._connection.execute(query, values)
 

@@ -8,10 +8,14 @@ from latentpress import __version__
 from latentpress.batch.job import Job, canonical_json, request_data
 from latentpress.batch.plan import BundleFacts
 from latentpress.runtime.samplers import parse_sampler
+from latentpress.runtime.strict import ANY_ROWS, UNTESTED
 
 
-def text_chunks(job: Job, bundle: BundleFacts, engine: str) -> dict[str, str]:
-    """Keyword -> text of every text chunk of the job's PNG. engine: what the UNet ran on, e.g. openvino-bf16."""
+def text_chunks(job: Job, bundle: BundleFacts, engine: str, row_rule: str) -> dict[str, str]:
+    """Keyword -> text of every text chunk of the job's PNG.
+
+    engine: what the UNet ran on, e.g. openvino-bf16; row_rule: what the pixels depend on beside (runtime/strict.py).
+    """
     used = {token: digest for token, digest in bundle.concepts.items() if token in job.request.prompt}
     negative = job.request.negative_prompt or ""
     used |= {token: digest for token, digest in bundle.concepts.items() if token in negative}
@@ -23,6 +27,9 @@ def text_chunks(job: Job, bundle: BundleFacts, engine: str) -> dict[str, str]:
         "request": request_data(job.request),
         "versions": {**bundle.versions, "latentpress": __version__},
     }
+    # Else the pixels depend on the job alone, for all that is known, and the picture says nothing of rows.
+    if row_rule not in (ANY_ROWS, UNTESTED):
+        own["rows"] = row_rule
     if (refiner := _refiner(job, bundle)) is not None:
         own["refiner"] = _bundle_data(refiner)
     return {"parameters": a1111_parameters(job, bundle), "latentpress": canonical_json(own)}

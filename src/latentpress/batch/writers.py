@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.batch.job import Job
-from latentpress.batch.ledger import Ledger, Row
+from latentpress.batch.ledger import Ledger, Origin, Row
 from latentpress.batch.metadata import text_chunks
 from latentpress.batch.plan import Plan
 from latentpress.batch.write import pixel_sha256, png_bytes, write_durably
@@ -29,6 +29,8 @@ class Source(Protocol):
     def provider(self) -> str: ...
     @property
     def batch_rows(self) -> int: ...
+    @property
+    def row_rule(self) -> str: ...
 
 
 class Writers:
@@ -61,20 +63,19 @@ class Writers:
         content = (self.folder / row.output).read_bytes()
         if hashlib.sha256(content).hexdigest() != row.file_sha256 or row.pixel_sha256 is None:
             return False
-        self._write(jobs, content, row.pixel_sha256, 0.0)
+        self._write(jobs, content, row.pixel_sha256, 0.0, row.origin)
         return True
 
     def _record(self, jobs: list[Job], image: NDArray[np.uint8] | None, error: str | None, seconds: float) -> None:
+        origin = Origin(self.renderer.provider, self.renderer.batch_rows, self.renderer.row_rule)
         if image is None:
             for job in jobs:
-                reason = error or "no picture came out"
-                facts = {"batch_rows": self.renderer.batch_rows, "provider": self.renderer.provider}
-                self.ledger.failed(job, self.plan, reason, seconds=seconds, **facts)  # pyright: ignore[reportArgumentType]
+                self.ledger.failed(job, self.plan, error or "no picture came out", seconds=seconds, origin=origin)
             return
-        content = png_bytes(image, text_chunks(jobs[0], self.plan.bundle, self.renderer.provider))
-        self._write(jobs, content, pixel_sha256(image), seconds)
+        content = png_bytes(image, text_chunks(jobs[0], self.plan.bundle, origin.provider, origin.row_rule))
+        self._write(jobs, content, pixel_sha256(image), seconds, origin)
 
-    def _write(self, jobs: list[Job], content: bytes, pixels: str, seconds: float) -> None:
+    def _write(self, jobs: list[Job], content: bytes, pixels: str, seconds: float, origin: Origin) -> None:
         for job in jobs:
             write_durably(self.folder / job.output, content, self.folder)
             self.ledger.done(
@@ -84,6 +85,5 @@ class Writers:
                 file_sha256=hashlib.sha256(content).hexdigest(),
                 file_size=len(content),
                 seconds=seconds,
-                batch_rows=self.renderer.batch_rows,
-                provider=self.renderer.provider,
+                origin=origin,
             )

@@ -131,11 +131,21 @@ def render_command(
     decode_beside: Annotated[
         bool, typer.Option("--decode-beside", help="Decode beside the UNet's calls, not between them: for GPUs.")
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Make a picture depend on its job alone: test the engine, and fix the rows it needs fixed."
+        ),
+    ] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Go on in a folder that was begun on another engine; its pictures stay.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what a manifest lacks; safe to interrupt and start again."""
     from latentpress.batch.ledger import Ledger, ledger_path
     from latentpress.batch.lock import locked
+    from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
     from latentpress.batch.plan import build_plan
     from latentpress.batch.progress import progress_for
     from latentpress.batch.report import check_space
@@ -152,9 +162,13 @@ def render_command(
     with locked(folder), Ledger(ledger_path(folder)) as ledger:
         # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
         plan = build_plan(read, plan.bundle, ledger.draws(), _draw)
-        pending = plan_status(plan, ledger.rows(), folder)
+        rows = ledger.rows()
+        pending = plan_status(plan, rows, folder)
         left = (*pending.missing, *pending.failed)
+        if not mixed and (left or choice):
+            refuse_other_engine(plan, rows, folder, str(engine_of(models.bundle.info, choice)))
         check_space(left, folder)
+        warnings = list(plan.warnings)
         if left:
             from latentpress.runtime.bucket import DEFAULT_ROWS, choose_rows
             from latentpress.runtime.render import Renderer
@@ -166,8 +180,14 @@ def render_command(
                 refiners=tuple(models.refiners.values()),
                 engine=choice,
                 decode_beside=decode_beside,
+                strict=strict,
             )
-            if batch_rows is None:
+            if not mixed:
+                refuse_other_rows(plan, rows, folder, renderer.row_rule)
+            if renderer.warning:
+                warnings.append(renderer.warning)
+                typer.echo(renderer.warning, err=True)
+            if batch_rows is None or renderer.fixed_rows:
                 typer.echo(choose_rows(renderer, [job.request for job in left], cache_dir(), threads), err=True)
             summary = render(plan, renderer, folder, ledger, progress_for(sys.stderr))
         else:
@@ -178,7 +198,7 @@ def render_command(
     if as_json:
         print_json(
             {"name": plan.name, "plan_hash": plan.plan_hash, "folder": str(folder), "counts": counts}
-            | {"sheet": str(sheet) if sheet else None, "warnings": list(plan.warnings)}
+            | {"sheet": str(sheet) if sheet else None, "warnings": warnings}
         )
     else:
         typer.echo(f"{folder}: {summary.done} rendered, {summary.skipped} already done, {summary.failed} failed")

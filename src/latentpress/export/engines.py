@@ -7,9 +7,7 @@ from pathlib import Path
 from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.engines.choice import EngineChoice, check_choice
-from latentpress.runtime.engines.cuda import shaping_options
-from latentpress.runtime.engines.devices import cpu_name, gpus, parse_target, require_gpu
-from latentpress.runtime.engines.keys import engine_key
+from latentpress.runtime.engines.devices import gpus, parse_target, require_gpu
 from latentpress.runtime.engines.opening import open_session
 from latentpress.runtime.engines.proof import parity_line, prove, require_parity, row_test_line
 from latentpress.runtime.engines.records import (
@@ -20,6 +18,7 @@ from latentpress.runtime.engines.records import (
     write_record,
 )
 from latentpress.runtime.engines.samples import read_samples
+from latentpress.runtime.engines.selftest import unbuilt_key
 from latentpress.runtime.engines.shapes import ShapeProfile, components
 from latentpress.runtime.engines.tensorrt_rtx import tensorrt_rtx_key
 
@@ -107,12 +106,7 @@ def _key(bundle: Bundle, component: str, order: EngineOrder, target: str) -> dic
         from latentpress.runtime.engines.tensorrt import tensorrt_key
 
         return tensorrt_key(bundle, component, require_gpu("tensorrt"), order.profile)
-    if order.choice.name == "cuda":
-        gpu = require_gpu("cuda")
-        device, driver = f"{gpu.name} {gpu.target}", gpu.driver
-        options = shaping_options(bundle.info.precision)
-        return engine_key(bundle, component, order.choice, device=device, driver=driver, options=options)
-    return engine_key(bundle, component, order.choice, device=cpu_name())
+    return unbuilt_key(bundle, component, order.choice)
 
 
 def _made(bundle: Bundle, component: str, order: EngineOrder, folder: Path, target: str) -> EngineRecord:

@@ -1,4 +1,4 @@
-"""The bucket of a run, the number of UNet rows a call takes: given, remembered, calibrated now, or the default."""
+"""The bucket of a run, the number of UNet rows a call takes: fixed, given, remembered, calibrated, or the default."""
 
 import sys
 from collections import Counter
@@ -29,6 +29,8 @@ def choose_rows(renderer: Renderer, requests: Iterable[RenderRequest], cache: Pa
     work = list(requests)
     if not work:
         return _say(renderer, "nothing to render")
+    if renderer.fixed_rows is not None:
+        return _say(renderer, f"fixed by --strict, for on {renderer.provider} a row has other bits in other batches")
     height, width = Counter((request.height, request.width) for request in work).most_common(1)[0][0]
     key = calibration_key(renderer, height, width, threads)
     file = calibration_file(cache)

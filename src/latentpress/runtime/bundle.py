@@ -85,7 +85,9 @@ class Parity(BaseModel):
 class RowTest(BaseModel):
     """Whether a component's rows come out the same bits whatever their batch mates, as one engine was tried.
 
-    batches: the sizes tried, each with the row in every slot; max_abs: the largest difference found, 0 where equal.
+    batches: the sizes tried, each with the row in several slots; equal: the same bits in all of them; max_abs: the largest
+    difference found, 0 where equal; bits: for the sizes that gave the same bits whatever the slot and the mates (of 1: each
+    time it was asked), a digest of them, by which another process can tell whether it gives the same; None: not yet tried.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,6 +96,7 @@ class RowTest(BaseModel):
     batches: list[int]
     equal: bool
     max_abs: float
+    bits: dict[int, str] | None = None
 
 
 class TextEncoderInfo(BaseModel):

@@ -32,6 +32,8 @@ _IDEOGRAPHS = (
     (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )
+# Words whose byte pairs are remembered: some 10 MB.
+_WORDS_KEPT = 1 << 16
 # Merges used of merges.txt, as transformers counts them.
 _MERGES = 49152 - 256 - 2
 
@@ -65,7 +67,8 @@ class ClipTokenizer:
         self._splitter = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")")
         self._letters = dict(zip(_byte_order(), _byte_letters(), strict=True))
         self._bytes = {letter: byte for byte, letter in self._letters.items()}
-        self._cache = {"<|startoftext|>": ["<|startoftext|>"], "<|endoftext|>": ["<|endoftext|>"]}
+        self._special = {"<|startoftext|>": ["<|startoftext|>"], "<|endoftext|>": ["<|endoftext|>"]}
+        self._cache = dict(self._special)
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`, without start, end or padding."""
@@ -111,6 +114,8 @@ class ClipTokenizer:
     def _pairs(self, word: str) -> list[str]:
         """Byte pairs merged in the order they were learned (Sennrich et al., arXiv 1508.07909)."""
         if word not in self._cache:
+            if len(self._cache) >= _WORDS_KEPT:
+                self._cache = dict(self._special)
             parts = [*word[:-1], word[-1] + "</w>"]
             while len(parts) > 1:
                 best = min(pairwise(parts), key=lambda pair: self._ranks.get(pair, len(self._ranks)))

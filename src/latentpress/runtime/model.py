@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from functools import cached_property
 
-from latentpress.runtime.bundle import Bundle
+from latentpress.runtime.bundle import Bundle, RowTest
 from latentpress.runtime.conditioning import Conditioner
-from latentpress.runtime.decode import Decoder
+from latentpress.runtime.decode import MICRO_BATCH, Decoder
 from latentpress.runtime.engines.choice import EngineChoice, engine_of
 from latentpress.runtime.engines.opening import open_session
+from latentpress.runtime.engines.selftest import known_row_test, row_bits_now, row_test_here, row_test_of
+from latentpress.runtime.engines.shapes import components
 from latentpress.runtime.images import ImageEncoder
 from latentpress.runtime.memory import HalvingSession
 from latentpress.runtime.schedule import noise_schedule
 from latentpress.runtime.session import Session
 from latentpress.runtime.solvers import SolverCache
+from latentpress.runtime.strict import GUIDANCE_THREADS, fixed_rows, require_bits
 
 
 class Model:
@@ -34,6 +37,8 @@ class Model:
         self._threads = threads
         self._engine = engine_of(bundle.info, engine)
         self._given = sessions or {}
+        self._opened: dict[str, HalvingSession] = {}
+        self._guidance_threads: int | None = None
         encoders = {encoder.component: self._open(encoder.component) for encoder in bundle.info.text_encoders}
         self.condition = Conditioner(bundle, encoders)
         self.unet = self._open("unet")
@@ -50,8 +55,36 @@ class Model:
         """Loss guidance through this bundle's torch decoder."""
         from latentpress.runtime.guidance.gradient import LossGuidance, TorchDecoder
 
-        return LossGuidance(TorchDecoder(self.bundle))
+        return LossGuidance(TorchDecoder(self.bundle), self._guidance_threads)
+
+    @cached_property
+    def row_tests(self) -> list[RowTest | None]:
+        """What is known of the two components that are called with several rows; None where nothing is."""
+        return [
+            None if component in self._given else known_row_test(self.bundle, component, self._engine)
+            for component in ("unet", "vae_decoder")
+        ]
+
+    def make_strict(self, rows: int) -> None:
+        """Give every component the rows a call that its row test asks for, `rows` at most of the UNet.
+
+        What was not tested on this machine is tested first. Raises EnvironmentFailure for an engine that cannot repeat
+        itself, or is not as it was tested, ParityError for one that is wrong.
+        """
+        self._guidance_threads = GUIDANCE_THREADS
+        most = {"unet": rows, "vae_decoder": MICRO_BATCH}
+        for component in components(self.info):
+            wanted = most.get(component, 1)
+            tested = row_test_of if component in self._given else row_test_here
+            held = self._open(component)
+            test = tested(self.bundle, component, self._engine, held.inner, wanted)
+            held.fixed = fixed_rows(test, wanted)
+            size = held.fixed or 1
+            require_bits(test, size, row_bits_now(self.bundle, component, self._engine, held.inner, size))
 
     def _open(self, component: str) -> HalvingSession:
-        session = self._given.get(component) or open_session(self.bundle, component, self._engine, self._threads)
-        return HalvingSession(session, component)
+        """The component's one session."""
+        if component not in self._opened:
+            session = self._given.get(component) or open_session(self.bundle, component, self._engine, self._threads)
+            self._opened[component] = HalvingSession(session, component)
+        return self._opened[component]

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from latentpress.errors import UsageError
-from latentpress.runtime.bundle import Bundle
+from latentpress.runtime.bundle import Bundle, RowTest
 from latentpress.runtime.denoise import denoise
 from latentpress.runtime.engines.choice import EngineChoice
 from latentpress.runtime.finish import Finisher, Rendered
@@ -18,6 +18,7 @@ from latentpress.runtime.model import Model
 from latentpress.runtime.modes import begin, hand_over
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.session import Session
+from latentpress.runtime.strict import ANY_ROWS, row_rule, warning
 from latentpress.runtime.trajectory import K, Trajectory
 
 # Pictures the base runs before the refiner takes them over: the latents of so many wait in memory (67 MB of 1024x1024),
@@ -31,7 +32,9 @@ class Renderer:
     batch_rows: UNet rows a call takes at most, >= 1; threads: of the engines, None for all cores;
     sessions: given instead of opened for some of the bundle's components, by name; engine: what the others run on,
     by default what each bundle was exported for;
-    decode_beside: whether the VAE decoder runs in a thread beside the UNet, rather than between its calls.
+    decode_beside: whether the VAE decoder runs in a thread beside the UNet, rather than between its calls;
+    strict: give each engine the rows a call that its row test asks for, so that a picture depends on its request alone
+    (and on `fixed_rows`, where that is a number). Raises EnvironmentFailure for an engine of which that cannot be had.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Renderer:
         refiners: Sequence[Bundle] = (),
         engine: EngineChoice | None = None,
         decode_beside: bool = False,
+        strict: bool = False,
     ) -> None:
         if batch_rows < 1:
             raise UsageError(f"batch rows is {batch_rows}; the UNet needs at least 1")
@@ -52,17 +56,46 @@ class Renderer:
         self._refiners = {refiner.hash: Model(refiner, threads, engine=engine) for refiner in refiners}
         self.provider = self._model.unet.provider
         self._beside = decode_beside
+        self._strict = strict
         self.batch_rows = batch_rows
 
     @property
     def batch_rows(self) -> int:
         """UNet rows a call takes at most: as many as were asked for, or fewer once memory ran out."""
-        return min(model.unet.limit or 1 for model in (self._model, *self._refiners.values()))
+        return min(model.unet.fixed or model.unet.limit or 1 for model in self._models)
 
     @batch_rows.setter
     def batch_rows(self, rows: int) -> None:
-        for model in (self._model, *self._refiners.values()):
+        for model in self._models:
             model.unet.limit = rows
+            if self._strict:
+                model.make_strict(rows)
+
+    @property
+    def fixed_rows(self) -> int | None:
+        """The rows that every call of the UNet has, because --strict needs it; None where their number does not matter."""
+        fixed = [model.unet.fixed for model in self._models if model.unet.fixed is not None]
+        return min(fixed) if fixed else None
+
+    @property
+    def row_rule(self) -> str:
+        """What the pixels depend on beside the requests: one of the rules in `strict`, or `fixed_rows` as text."""
+        if self._strict:
+            return str(self.fixed_rows or ANY_ROWS)
+        return row_rule(self._row_tests)
+
+    @property
+    def warning(self) -> str | None:
+        """One sentence where pixels may move with what is rendered beside them; never with `strict`."""
+        return None if self._strict else warning(self._row_tests)
+
+    @property
+    def _models(self) -> tuple[Model, ...]:
+        return self._model, *self._refiners.values()
+
+    @property
+    def _row_tests(self) -> list[RowTest | None]:
+        return [test for model in self._models for test in model.row_tests]
 
     def trial(self, height: int, width: int) -> Callable[[int], None]:
         """A function that calls the UNet once with so many rows of some input: to time it, or to see whether it fits.

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.clip_tokenizer import ClipTokenizer
+from latentpress.runtime.recent import Recent
 from latentpress.runtime.session import Session
+
+# Of encoded prompts, for each text encoder: 567 of SD 1's, 340 of SDXL's second. One that comes again after so many others
+# is encoded again: 0.006 TFLOP beside the 32 of a picture of SD 1.5 in 20 steps.
+KEPT_BYTES = 128 << 20
 
 _LOOKS_LIKE_CONCEPT = re.compile(r"<[^<>\s]+>")
 
@@ -87,9 +92,14 @@ class Encoded:
     hidden_states: NDArray[np.float32]
     pooled: NDArray[np.float32] | None
 
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return self.hidden_states.nbytes + (0 if self.pooled is None else self.pooled.nbytes)
+
 
 class TextEncoder:
-    """Prompts -> `Encoded`, cached per distinct prompt and clip skip.
+    """Prompts -> `Encoded`, cached per distinct prompt and clip skip: those used last, up to KEPT_BYTES.
 
     Each prompt is encoded alone: a batch of one is the one case whose bits no engine can tie to its batch mates.
     """
@@ -97,15 +107,15 @@ class TextEncoder:
     def __init__(self, tokenizer: PromptTokenizer, session: Session) -> None:
         self._tokenizer = tokenizer
         self._session = session
-        self._cache: dict[tuple[str, int], Encoded] = {}
+        self._cache: Recent[tuple[str, int], Encoded] = Recent(KEPT_BYTES, lambda encoded: encoded.nbytes)
 
     def __call__(self, prompt: str, clip_skip: int = 0) -> Encoded:
         """clip_skip: the encoder's last layers to leave out, 0 .. layers - 1 of the bundle's encoder."""
-        key = prompt, clip_skip
-        if key not in self._cache:
-            outputs = self._session.run({"input_ids": self._tokenizer.ids(prompt)[np.newaxis]})
-            # A copy, not a view: the other layers' states need not stay in memory.
-            hidden_states = outputs["hidden_states"][0, clip_skip].astype(np.float32)
-            pooled = outputs["pooled"][0].astype(np.float32) if "pooled" in outputs else None
-            self._cache[key] = Encoded(hidden_states, pooled)
-        return self._cache[key]
+        return self._cache.get((prompt, clip_skip), lambda: self._encoded(prompt, clip_skip))
+
+    def _encoded(self, prompt: str, clip_skip: int) -> Encoded:
+        outputs = self._session.run({"input_ids": self._tokenizer.ids(prompt)[np.newaxis]})
+        # A copy, not a view: the other layers' states need not stay in memory.
+        hidden_states = outputs["hidden_states"][0, clip_skip].astype(np.float32)
+        pooled = outputs["pooled"][0].astype(np.float32) if "pooled" in outputs else None
+        return Encoded(hidden_states, pooled)

@@ -34,6 +34,21 @@ class EngineChoice:
 
 DEFAULT_ENGINE = EngineChoice()
 
+# What an engine's sessions call themselves, in the ledger and in pictures, where that is not its name.
+_PROVIDERS = {
+    "onnxruntime-cpu": "cpu",
+    "openvino-f32": "openvino",
+    "openvino-bf16": "openvino:bf16",
+    "onnxruntime-cuda": "cuda",
+    "onnxruntime-cuda-graphs": "cuda",
+    "onnxruntime-tensorrt": "tensorrt",
+}
+
+
+def engine_called(provider: str) -> str:
+    """The engine, as on the command line, whose sessions call themselves `provider`."""
+    return _PROVIDERS.get(provider, provider)
+
 
 def parse_engine(text: str) -> EngineChoice:
     """`openvino`, `openvino:bf16` and so on; raises UsageError, without a place, for anything else."""

@@ -1,6 +1,7 @@
 """What an engine must show before it is used: its distance from torch, and whether a row's batch mates change it."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from latentpress.runtime.bundle import Parity, Precision, RowTest
 from latentpress.runtime.engines.choice import GPU_ENGINES, EngineChoice
 from latentpress.runtime.engines.samples import Sample
 from latentpress.runtime.engines.shapes import ShapeProfile
+from latentpress.runtime.memory import is_out_of_memory
 from latentpress.runtime.session import Array, Session
 
 # Of the largest value of torch's output. Measured float32 graphs differ by 1e-7 to 1e-5, float16 ones by 1e-3, bfloat16
@@ -41,15 +43,17 @@ def prove(
     precision: Precision,
     choice: EngineChoice,
     profile: ShapeProfile | None = None,
+    rows: int = 1,
     *,
     with_rows: bool = True,
 ) -> tuple[list[Parity], RowTest | None]:
     """Run `samples` of `component` through `session`: parity of each output, and the row test, None without samples.
 
     precision: of the bundle. profile: of an engine built for fixed ranges, within which every call then is: at the
-    smallest, best and largest batch. The rows of a sample are repeated to fill a batch.
+    smallest, best and largest batch. The rows of a sample are repeated to fill a batch. rows: a batch that the row test
+    is to have among its own.
     """
-    fitting = [sample for sample in samples if profile is None or profile.fits(component, sample.inputs)]
+    fitting = fitting_samples(samples, component, profile)
     if not fitting:
         return [], None
     bound = bound_for(component, precision, choice)
@@ -62,23 +66,57 @@ def prove(
     ]
     if not with_rows:
         return parity, None
-    smallest = min(fitting, key=lambda sample: sum(array[0].size for array in sample.inputs.values()))
-    return parity, row_test(session, smallest, choice, _row_batches(component, profile))
+    return parity, row_test(session, row_sample(fitting, choice), choice, row_batches(component, profile, rows))
+
+
+def fitting_samples(samples: Sequence[Sample], component: str, profile: ShapeProfile | None) -> list[Sample]:
+    """Those of a size that an engine of fixed ranges takes."""
+    return [sample for sample in samples if profile is None or profile.fits(component, sample.inputs)]
+
+
+def row_sample(samples: Sequence[Sample], choice: EngineChoice) -> Sample:
+    """The sample for the row test: the smallest on a CPU, the largest on a GPU, which picks its kernels by size."""
+    pick = max if choice.name in GPU_ENGINES else min
+    return pick(samples, key=lambda sample: sum(array[0].size for array in sample.inputs.values()))
 
 
 def row_test(session: Session, sample: Sample, choice: EngineChoice, batches: Sequence[int]) -> RowTest:
-    """Whether row 0 of `sample` has the same bits alone, and in every slot of each of `batches`, beside other rows."""
-    alone = session.run({name: array[:1] for name, array in sample.inputs.items()})
-    worst, equal = 0.0, True
+    """Whether row 0 of `sample` has the same bits alone, and in several slots of each of `batches`, beside other rows.
+
+    batches: rising, from 1; a size's answers are compared with one another too (RowTest.bits). Sizes that do not fit into
+    memory are left out.
+    """
+    alone = {name: array[:1] for name, array in sample.inputs.items()}
+    right = _row(session, alone, 0)
+    answers: dict[int, list[dict[str, Array]]] = {}
     for size in batches:
-        mates = {name: _mates(array, size) for name, array in sample.inputs.items()}
-        for slot in sorted({0, size // 2, size - 1}):
-            inputs = {name: _put(mates[name], slot, array[0]) for name, array in sample.inputs.items()}
-            for name, found in session.run(inputs).items():
-                row, right = found[slot], alone[name][0]
-                equal = equal and row.tobytes() == right.tobytes()
-                worst = max(worst, float(np.abs(row.astype(np.float64) - right.astype(np.float64)).max()))
-    return RowTest(component=sample.component, engine=str(choice), batches=list(batches), equal=equal, max_abs=worst)
+        try:
+            answers[size] = [_row(session, *how) for how in _arrangements(sample, size)]
+        except Exception as error:
+            if size == batches[0] or not is_out_of_memory(error):
+                raise
+            break
+    answers[batches[0]].append(_row(session, alone, 0))  # once more, after all the others
+    distances = [_distance(answer, right) for found in answers.values() for answer in found]
+    return RowTest(
+        component=sample.component,
+        engine=str(choice),
+        batches=list(answers),
+        equal=all(_alike(answer, right) for found in answers.values() for answer in found),
+        max_abs=max(distances),
+        bits={
+            size: _digest(found[0])
+            for size, found in answers.items()
+            if all(_alike(answer, found[0]) for answer in found)
+        },
+    )
+
+
+def row_bits(session: Session, sample: Sample, size: int) -> str:
+    """The digest, as in RowTest.bits, that row 0 of `sample` has now in a batch of `size` copies of it."""
+    return _digest(
+        _row(session, {name: np.repeat(array[:1], size, axis=0) for name, array in sample.inputs.items()}, 0)
+    )
 
 
 def compare(
@@ -142,7 +180,10 @@ def parity_line(row: Parity) -> str:
 def row_test_line(test: RowTest) -> str:
     """One line on the row test."""
     found = "the same bits" if test.equal else f"differences up to {test.max_abs:.1e}"
-    return f"{test.component:<14} rows          {test.engine:<13} {found} in batches of {', '.join(map(str, test.batches))}"
+    line = f"{test.component:<14} rows          {test.engine:<13} {found} in batches of {', '.join(map(str, test.batches))}"
+    if test.equal or test.bits is None:
+        return line
+    return f"{line}; the same bits in every batch of {' or '.join(map(str, test.bits)) or 'no one size'}"
 
 
 def _batches(samples: Sequence[Sample], component: str, profile: ShapeProfile | None) -> list[Sample]:
@@ -153,11 +194,42 @@ def _batches(samples: Sequence[Sample], component: str, profile: ShapeProfile | 
     return [_repeated(sample, size) for sample in samples for size in sizes]
 
 
-def _row_batches(component: str, profile: ShapeProfile | None) -> list[int]:
+def row_batches(component: str, profile: ShapeProfile | None, rows: int = 1) -> list[int]:
+    """The batch sizes of `component`'s row test, `rows` among them; those that an engine of fixed ranges takes."""
     if profile is None:
-        return list(ROW_BATCHES)
+        return sorted({*ROW_BATCHES, rows})
     low, _, high = profile.batch_of(component)
-    return sorted({size for size in (*ROW_BATCHES, high) if low <= size <= high})
+    return sorted({size for size in (*ROW_BATCHES, rows, high) if low <= size <= high})
+
+
+def _arrangements(sample: Sample, size: int) -> Iterator[tuple[dict[str, Array], int]]:
+    """Batches of `size` with row 0 of `sample`, and the slot it is in: beside other rows, then beside copies of itself."""
+    mates = {name: _mates(array, size) for name, array in sample.inputs.items()}
+    for slot in sorted({0, size // 2, size - 1}):
+        yield {name: _put(mates[name], slot, array[0]) for name, array in sample.inputs.items()}, slot
+    # As a batch is filled up that must not be smaller.
+    yield {name: np.repeat(array[:1], size, axis=0) for name, array in sample.inputs.items()}, 0
+
+
+def _row(session: Session, inputs: Mapping[str, Array], slot: int) -> dict[str, Array]:
+    return {name: array[slot].copy() for name, array in session.run(inputs).items()}
+
+
+def _alike(found: Mapping[str, Array], right: Mapping[str, Array]) -> bool:
+    return all(found[name].tobytes() == array.tobytes() for name, array in right.items())
+
+
+def _digest(outputs: Mapping[str, Array]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(outputs.items()):
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode() + array.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _distance(found: Mapping[str, Array], right: Mapping[str, Array]) -> float:
+    return max(
+        float(np.abs(found[name].astype(np.float64) - array.astype(np.float64)).max()) for name, array in right.items()
+    )
 
 
 def _repeated(sample: Sample, size: int) -> Sample:

@@ -8,6 +8,7 @@ this machine and this bundle have now.
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def write_record(folder: Path, record: EngineRecord) -> None:
     """Write a record, last: an engine without one does not count."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.component}.json"
-    fresh = path.with_name(path.name + ".new")
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")  # two renders may write the same record at once
     text = json.dumps(record.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
     fresh.write_text(text + "\n", encoding="utf-8")
     fresh.replace(path)

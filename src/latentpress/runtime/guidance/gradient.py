@@ -7,7 +7,8 @@
 One image at a time, because torch's results move with the batch size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -43,20 +44,37 @@ class TorchDecoder:
 
 
 class LossGuidance:
-    """Gradients and values of losses on x0, for one image at a time."""
+    """Gradients and values of losses on x0, for one image at a time.
 
-    def __init__(self, decoder: TorchDecoder) -> None:
+    threads: torch's, because the bits of its gradients depend on their number; None for as many as it has.
+    """
+
+    def __init__(self, decoder: TorchDecoder, threads: int | None = None) -> None:
         self._decode = decoder
+        self._threads = threads
 
     def gradient(self, x0: NDArray[np.float32], losses: Sequence[LossSpec]) -> NDArray[np.float32]:
         """d(sum_k scale_k * loss_k)/dx0 of one image's x0 (4, h, w), in the same shape."""
-        with torch.enable_grad():
+        with torch_threads(self._threads), torch.enable_grad():
             latents = torch.from_numpy(np.array(x0[np.newaxis])).requires_grad_()
             image = self._decode(latents)
             values = [loss.scale * loss_values(image, loss.name, loss.params).sum() for loss in losses]
             total = torch.stack(values).sum()
             (gradient,) = torch.autograd.grad(total, latents)
         return gradient[0].numpy()
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Generator[None]:
+    """Have torch compute in `count` threads within, whatever it has outside; None changes nothing."""
+    before = torch.get_num_threads()
+    try:
+        if count is not None:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        if count is not None:
+            torch.set_num_threads(before)
 
 
 def picture_losses(image: NDArray[np.float32], losses: Sequence[LossSpec]) -> dict[str, float]:

@@ -1,0 +1,153 @@
+"""A folder half rendered on one engine and finished on another: refused, unless it is asked for."""
+
+import sqlite3
+
+import pytest
+
+from latentpress.batch.ledger import Ledger, Origin, ledger_path
+from latentpress.batch.lock import locked
+from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
+from latentpress.batch.progress import Silence
+from latentpress.batch.run import render
+from latentpress.cli import run_cli
+from latentpress.errors import UsageError
+from latentpress.runtime import model
+from latentpress.runtime.engines.choice import EngineChoice, engine_called
+from latentpress.runtime.engines.opening import open_session
+
+MANIFEST = """\
+version: 1
+name: m
+model: {bundle}
+defaults: {{prompt: {prompt}, steps: 1, size: 64x64}}
+jobs: [{jobs}]
+output: "{{id}}.png"
+"""
+
+
+@pytest.fixture
+def go(assets, tmp_path, monkeypatch):
+    """go(jobs, *options): the exit code of a render; an engine that is not here is the CPU's under its name."""
+
+    def opened(bundle, component, choice, threads=None):
+        session = open_session(bundle, component, EngineChoice("cpu"), 1)
+        session.provider = {"cpu": "onnxruntime-cpu", "openvino": "openvino-f32"}[choice.name]
+        return session
+
+    monkeypatch.setattr(model, "open_session", opened)
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
+
+    def run(jobs, *options, prompt="a mouse"):
+        text = ", ".join(f"{{id: {name}, seed: {seed}}}" for name, seed in jobs.items())
+        (tmp_path / "m.yaml").write_text(MANIFEST.format(bundle=assets / "bundle", prompt=prompt, jobs=text))
+        return run_cli(["render", str(tmp_path / "m.yaml"), "-o", str(tmp_path / "out"), *options])
+
+    return run
+
+
+def providers(folder):
+    with sqlite3.connect(ledger_path(folder)) as connection:
+        return dict(connection.execute("SELECT output, provider FROM images"))
+
+
+TWO, FOUR = {"a": 1, "b": 2}, {"a": 1, "b": 2, "c": 3, "d": 4}
+
+
+def test_another_engine_does_not_finish_a_folder(go, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert go(TWO, "--engine", "cpu") == 0
+    before = {file.name: file.read_bytes() for file in out.glob("*.png")}
+    capsys.readouterr()
+    assert go(FOUR, "--engine", "openvino") == 2
+    error = capsys.readouterr().err
+    assert f"{out}: 2 pictures were rendered on engine cpu, and this run would use openvino" in error
+    assert "go on with --engine cpu, render into another folder with -o, or add --mixed" in error
+    assert len(list(out.glob("*.png"))) == 2
+
+    assert go(FOUR, "--engine", "openvino", "--mixed") == 0
+    cpu, other = "onnxruntime-cpu", "openvino-f32"
+    assert providers(out) == {"a.png": cpu, "b.png": cpu, "c.png": other, "d.png": other}
+    assert {name: (out / name).read_bytes() for name in before} == before
+
+    assert go(FOUR) == 0, "all is there, and no engine was named"
+    assert go(FOUR, "--engine", "cpu") == 2, "of four pictures for that engine two are another's"
+
+
+def test_the_default_engine_is_an_engine_too(go, capsys):
+    assert go(TWO, "--engine", "openvino") == 0
+    assert go(FOUR) == 2
+    assert "rendered on engine openvino, and this run would use cpu" in capsys.readouterr().err
+    assert go(FOUR, "--engine", "openvino") == 0
+
+
+def test_what_is_rendered_anew_anyway_may_be_rendered_on_any_engine(go, tmp_path):
+    assert go(TWO, "--engine", "cpu") == 0
+    assert go(TWO, "--engine", "openvino", prompt="a house") == 0
+    assert set(providers(tmp_path / "out").values()) == {"openvino-f32"}
+
+
+def test_a_twin_that_is_copied_keeps_its_engine(go, tmp_path):
+    assert go({"a": 1}, "--engine", "cpu") == 0
+    assert go({"a": 1, "b": 1, "c": 2}, "--engine", "openvino", "--mixed") == 0
+    cpu = "onnxruntime-cpu"
+    assert providers(tmp_path / "out") == {"a.png": cpu, "b.png": cpu, "c.png": "openvino-f32"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "engine"),
+    [("onnxruntime-cuda-graphs", "cuda"), ("onnxruntime-tensorrt", "tensorrt"), ("tensorrt-rtx", "tensorrt-rtx")],
+)
+def test_engines_by_what_their_sessions_are_called(provider, engine):
+    assert engine_called(provider) == engine
+
+
+@pytest.fixture
+def half(planned, new_renderer, tmp_path):
+    """half(rule): the plan of two pictures rendered on a GPU under that rule, its ledger's rows, and its folder."""
+
+    def make(rule):
+        plan, folder = planned('defaults: {prompt: a}\nmatrix: {seed: 1..2}\noutput: "{seed}.png"\n'), tmp_path / rule
+        renderer = new_renderer()
+        renderer.provider, renderer.row_rule = "onnxruntime-cuda", rule
+        with locked(folder), Ledger(ledger_path(folder)) as ledger:
+            render(plan, renderer, folder, ledger, Silence())
+            return plan, ledger.rows(), folder
+
+    return make
+
+
+@pytest.mark.parametrize("was", ["any", "untested", "unfixed", "8", "1"])
+@pytest.mark.parametrize("now", ["any", "untested", "unfixed", "8", "1"])
+def test_fixed_rows_are_kept(was, now, half):
+    given = half(was)
+    refuse_other_engine(*given, "cuda")
+    if was == now or not (was.isdigit() or now.isdigit()):
+        refuse_other_rows(*given, now)
+        return
+    with pytest.raises(UsageError, match="2 pictures were rendered with") as caught:
+        refuse_other_rows(*given, now)
+    wanted = f"go on with --strict --batch-rows {was}" if was.isdigit() else "go on without --strict"
+    assert wanted in str(caught.value)
+
+
+def test_pictures_that_are_gone_do_not_count(half):
+    plan, rows, folder = half("8")
+    for file in folder.glob("*.png"):
+        file.unlink()
+    refuse_other_engine(plan, rows, folder, "cpu")
+    refuse_other_rows(plan, rows, folder, "any")
+
+
+def test_a_ledger_of_before_is_read_and_gone_on_with(half, planned, new_renderer):
+    plan, _, folder = half("any")
+    with sqlite3.connect(ledger_path(folder)) as connection:
+        connection.execute("ALTER TABLE images DROP COLUMN row_rule")
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+    with Ledger(ledger_path(folder)) as ledger:
+        assert {row.origin for row in ledger.rows().values()} == {Origin("onnxruntime-cuda", 8, "untested")}
+        (folder / "1.png").unlink()
+        render(plan, new_renderer(), folder, ledger, Silence())
+        assert {row.origin.row_rule for row in ledger.rows().values()} == {"any", "untested"}
+    with Ledger(ledger_path(folder)) as ledger:
+        assert ledger.rows()["1.png"].attempts == 2
