@@ -8,6 +8,7 @@ from typing import Any
 from latentpress.batch.fields import loss_text
 from latentpress.batch.mode_fields import INPAINTING_STRENGTH, STRENGTH, RefinerChoice
 from latentpress.batch.yaml_nodes import Place
+from latentpress.runtime.prompts import PLAIN, Reading
 from latentpress.runtime.request import ImageFile, LossSpec, MicroConditioning
 
 
@@ -37,6 +38,7 @@ class Draft:
     strength: float = 1.0
     refiner: RefinerChoice | None = None
     micro: MicroConditioning = field(default_factory=MicroConditioning)
+    reading: Reading = PLAIN
 
     @property
     def prompt_place(self) -> Place:
@@ -75,6 +77,7 @@ def draft_from(
         "strength": f"{strength:g}",
         "refiner": Path(refiner.model).name if refiner else "none",
         "micro_conditioning": "",
+        "prompt_weighting": values["prompt_weighting"],
     }
     return Draft(
         id=job_id,
@@ -96,4 +99,5 @@ def draft_from(
         strength=strength,
         refiner=refiner,
         micro=values["micro_conditioning"],
+        reading=Reading(values["prompt_weighting"]),
     )

@@ -1,4 +1,4 @@
-"""The fields of a job that say how its picture begins and which parts of SDXL are used: pictures, strength, refiner."""
+"""The fields of a job that say how its picture begins, how its prompts are read and which parts of SDXL are used."""
 
 import hashlib
 import io
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from latentpress.batch.parse import Field, is_none, parse_number, parse_size, parse_text
+from latentpress.batch.parse import Field, is_none, parse_choice, parse_number, parse_size, parse_text
 from latentpress.batch.yaml_nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.runtime.prompts import PLAIN, WEIGHTINGS
 from latentpress.runtime.request import ImageFile, MicroConditioning
 
 # As diffusers' image-to-image and inpainting pipelines have it.
@@ -157,4 +158,7 @@ MODE_FIELDS: dict[str, Field] = {
     ),
     "refiner": Field(parse_refiner, ()),
     "micro_conditioning": Field(parse_micro, MicroConditioning()),
+    "prompt_weighting": Field(
+        lambda node, problems: parse_choice("prompt_weighting", node, problems, WEIGHTINGS), PLAIN.weighting
+    ),
 }

@@ -15,6 +15,7 @@ from latentpress.batch.manifest import Manifest, SheetSpec
 from latentpress.batch.yaml_nodes import Problems
 from latentpress.errors import short, shown
 from latentpress.runtime.bundle import Lora, SeparateVae
+from latentpress.runtime.prompts import Reading
 from latentpress.runtime.request import Refiner, RenderRequest
 
 SHEET_NAME = "sheet.png"
@@ -31,6 +32,8 @@ class PromptVerdict(Protocol):
     def cut(self) -> str: ...
     @property
     def unknown(self) -> tuple[str, ...]: ...
+    @property
+    def fault(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class BundleFacts:
     default_size: tuple[int, int]
     concepts: Mapping[str, str]
     versions: Mapping[str, str]
-    check: Callable[[str], PromptVerdict]
+    check: Callable[[str, Reading], PromptVerdict]
     loras: tuple[Lora, ...] = ()
     vae: SeparateVae | None = None
     zeros_for_no_negative: bool = False
@@ -139,6 +142,8 @@ def _settle(
             strength=draft.strength,
             refiner=draft.refiner and Refiner(bundle.refiners[draft.refiner.model].hash, draft.refiner.switch_at),
             micro=draft.micro,
+            prompt_weighting=draft.reading.weighting,
+            long_prompts=draft.reading.long_prompts,
         )
         if draft.seed == DRAWN:
             text = canonical_json([draft.id, request_data(request)])
@@ -163,14 +168,17 @@ def _check_limits(
 def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Problems) -> list[str]:
     """Report words that look like concepts and are none; return warnings for what would be cut or misread."""
     warnings: dict[str, None] = {}
-    verdicts: dict[tuple[str, str], PromptVerdict] = {}
+    verdicts: dict[tuple[str, str, Reading], PromptVerdict] = {}
     for draft in drafts:
         refiner = bundle.refiners[draft.refiner.model] if draft.refiner else None
-        for text in (draft.prompt, draft.negative_prompt or ""):
-            if refiner:
-                _check_unknown(draft, _verdict(refiner, text, verdicts), refiner, problems)
-            verdict = _verdict(bundle, text, verdicts)
-            _check_unknown(draft, verdict, bundle, problems)
+        negative_place = draft.places.get("negative_prompt", draft.prompt_place)
+        for text, place in ((draft.prompt, draft.prompt_place), (draft.negative_prompt or "", negative_place)):
+            for facts in (refiner, bundle) if refiner else (bundle,):
+                found = _verdict(facts, text, draft.reading, verdicts)
+                _check_unknown(draft, found, facts, problems)
+                if found.fault:
+                    problems.add(place, found.fault)
+            verdict = _verdict(bundle, text, draft.reading, verdicts)
             if verdict.cut:
                 over = verdict.tokens - verdict.limit
                 warnings.setdefault(
@@ -186,10 +194,12 @@ def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Probl
     return list(warnings)
 
 
-def _verdict(bundle: BundleFacts, text: str, known: dict[tuple[str, str], PromptVerdict]) -> PromptVerdict:
-    key = bundle.hash, text
+def _verdict(
+    bundle: BundleFacts, text: str, reading: Reading, known: dict[tuple[str, str, Reading], PromptVerdict]
+) -> PromptVerdict:
+    key = bundle.hash, text, reading
     if key not in known:
-        known[key] = bundle.check(text)
+        known[key] = bundle.check(text, reading)
     return known[key]
 
 

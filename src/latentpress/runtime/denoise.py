@@ -80,13 +80,14 @@ def unfinished(active: Sequence[Trajectory[K]]) -> list[Trajectory[K]]:
 
 
 def admit(active: list[Trajectory[K]], waiting: Lookahead[K], batch_rows: int) -> list[Trajectory[K]]:
-    """Fill `active` from `waiting` up to `batch_rows`, with latents of one shape, and return it.
+    """Fill `active` from `waiting` up to `batch_rows`, with latents and prompts of one shape, and return it.
 
-    A picture of another size waits until the present ones are through; the renderer groups sizes for that reason.
+    A picture of another size, or a prompt of another number of chunks, waits until the present ones are through; the
+    renderer groups them for that reason.
     """
     rows = sum(trajectory.rows for trajectory in active)
     while (following := waiting.peek()) is not None:
-        if active and (rows + following.rows > batch_rows or following.latents.shape != active[0].latents.shape):
+        if active and (rows + following.rows > batch_rows or following.shape != active[0].shape):
             break
         rows += following.rows
         active.append(next(waiting))

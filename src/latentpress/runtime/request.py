@@ -66,6 +66,8 @@ class RenderRequest:
     eta: of the sampler ddim alone, the share of DDPM's noise that it adds, 0..1.
     init_image: the picture to start from; strength: 0..1, the share of the steps that are run on it; mask_image: white
     where the picture is to be made anew, needs an init_image.
+    prompt_weighting, long_prompts: how prompt and negative prompt are read, of `runtime.prompts`' WEIGHTINGS and
+    LONG_PROMPTS.
     """
 
     prompt: str
@@ -85,3 +87,5 @@ class RenderRequest:
     strength: float = 1.0
     refiner: Refiner | None = None
     micro: MicroConditioning = MicroConditioning()
+    prompt_weighting: str = "none"
+    long_prompts: str = "truncate"

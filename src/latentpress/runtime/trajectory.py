@@ -74,6 +74,11 @@ class Trajectory(Generic[K]):
         return 1 if self.uncond is None else 2
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """What trajectories of one call have in common: the latents' (C, h, w), and the tokens each row attends to."""
+        return *self.latents.shape, len(self.cond.encoder_hidden_states)
+
+    @property
     def finished(self) -> bool:
         return self.step >= len(self.solver)
 
