@@ -22,14 +22,17 @@ class Verdict:
     cut: str
     unknown: tuple[str, ...]
     fault: str | None = None
+    chunks: int = 1
 
 
 def check(prompt: str, reading: Reading) -> Verdict:
     """One token a word; a prompt with `no good` in it is none."""
     words = prompt.split()
     unknown = tuple(word for word in re.findall(r"<[^<>\s]+>", prompt) if word not in CONCEPTS)
+    cut = " ".join(words[LIMIT:]) if reading.long_prompts == "truncate" else ""
+    chunks = 1 if reading.long_prompts == "truncate" else -(-len(words) // LIMIT)
     fault = f"the {reading.weighting} prompt is no good" if "no good" in prompt else None
-    return Verdict(len(words), LIMIT, " ".join(words[LIMIT:]), unknown, fault)
+    return Verdict(len(words), LIMIT, cut, unknown, fault, chunks)
 
 
 @dataclass(frozen=True)

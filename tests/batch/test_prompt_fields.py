@@ -44,3 +44,10 @@ def test_a_prompt_that_cannot_be_read_so_is_reported_where_it_stands(planned):
     with pytest.raises(ManifestError) as caught:
         planned("defaults: {prompt: fine, prompt_weighting: compel}\njobs:\n  - {negative_prompt: no good}\n")
     assert caught.value.problems == ("m.yaml:6:23: the compel prompt is no good",)
+
+
+def test_a_long_prompt_is_cut_with_a_warning_or_takes_chunks(planned):
+    long = f"defaults: {{prompt: {'mouse ' * 80}"
+    cut, whole = planned(long + "}\n"), planned(long + ", long_prompts: chunks}\n")
+    assert "5 over the limit of 75; this is cut off: 'mouse mouse mouse mouse mouse'" in cut.warnings[0]
+    assert (cut.chunks, whole.chunks, whole.warnings) == (1, 2, ())

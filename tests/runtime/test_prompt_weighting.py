@@ -168,6 +168,7 @@ WEIGHED = {
     "concept up": "a mouse in the style of <moeb-style>++",
     "concept down": "a (mouse in the style of <moeb-style>)0.4 red",
     "cut in a part": "a house " * 36 + "(red mouse and a tree)0.5 (blue)1.5",
+    "cut in its one part": "(" + "a house " * 40 + ")0.4",
     "no weight": "a red mouse",
 }
 

@@ -80,6 +80,7 @@ def draft_from(
         "prompt_weighting": values["prompt_weighting"],
     }
     return Draft(
+        "long_prompts": values["long_prompts"],
         id=job_id,
         prompt=values["prompt"],
         negative_prompt=values["negative_prompt"],
@@ -99,5 +100,5 @@ def draft_from(
         strength=strength,
         refiner=refiner,
         micro=values["micro_conditioning"],
-        reading=Reading(values["prompt_weighting"]),
+        reading=Reading(values["prompt_weighting"], values["long_prompts"]),
     )

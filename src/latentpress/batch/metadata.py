@@ -71,6 +71,8 @@ def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
         pairs["Prompt weighting"] = request.prompt_weighting
     if request.losses:
         pairs["Loss guidance"] = "+".join(loss.name for loss in request.losses)
+    if request.long_prompts != "truncate":  # A1111 has no key for what it always does
+        pairs["Long prompts"] = request.long_prompts
         pairs["Loss scale"] = "+".join(f"{loss.scale:g}" for loss in request.losses)
     pairs["Version"] = f"latentpress {__version__}"
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""

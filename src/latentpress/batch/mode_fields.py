@@ -10,7 +10,7 @@ from PIL import Image
 
 from latentpress.batch.parse import Field, is_none, parse_choice, parse_number, parse_size, parse_text
 from latentpress.batch.yaml_nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
-from latentpress.runtime.prompts import PLAIN, WEIGHTINGS
+from latentpress.runtime.prompts import LONG_PROMPTS, PLAIN, WEIGHTINGS
 from latentpress.runtime.request import ImageFile, MicroConditioning
 
 # As diffusers' image-to-image and inpainting pipelines have it.
@@ -162,3 +162,6 @@ MODE_FIELDS: dict[str, Field] = {
         lambda node, problems: parse_choice("prompt_weighting", node, problems, WEIGHTINGS), PLAIN.weighting
     ),
 }
+    "long_prompts": Field(
+        lambda node, problems: parse_choice("long_prompts", node, problems, LONG_PROMPTS), PLAIN.long_prompts
+    ),

@@ -33,6 +33,8 @@ class PromptVerdict(Protocol):
     @property
     def unknown(self) -> tuple[str, ...]: ...
     @property
+    def chunks(self) -> int: ...
+    @property
     def fault(self) -> str | None: ...
 
 
@@ -61,7 +63,10 @@ class BundleFacts:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that will be rendered, in order. `draws` are the seeds behind -1, to be frozen in the ledger."""
+    """Everything that will be rendered, in order. `draws` are the seeds behind -1, to be frozen in the ledger.
+
+    chunks: the most chunks that any prompt takes, 1 unless one is longer than the text encoders' limit and not cut.
+    """
 
     name: str
     jobs: tuple[Job, ...]
@@ -71,6 +76,7 @@ class Plan:
     undrawn: int
     warnings: tuple[str, ...]
     sheet: SheetSpec | None
+    chunks: int
     groups: Mapping[str, tuple[Job, ...]] = field(repr=False)
 
 
@@ -80,7 +86,7 @@ def build_plan(manifest: Manifest, bundle: BundleFacts, frozen: Mapping[str, int
     Raises ManifestError listing every prompt and name that cannot be rendered.
     """
     problems = Problems()
-    warnings = _check_prompts(manifest.drafts, bundle, problems)
+    warnings, chunks = _check_prompts(manifest.drafts, bundle, problems)
     requests, draws = _settle(manifest.drafts, bundle, frozen, draw)
     _check_limits(manifest, requests, bundle, problems)
     jobs: list[Job] = []
@@ -111,6 +117,7 @@ def build_plan(manifest: Manifest, bundle: BundleFacts, frozen: Mapping[str, int
         undrawn=len(draws.keys() - frozen.keys()),
         warnings=tuple(warnings),
         sheet=manifest.sheet,
+        chunks=chunks,
         groups={digest: tuple(twins) for digest, twins in groups.items()},
     )
 
@@ -165,8 +172,11 @@ def _check_limits(
             problems.add(manifest.model_place if name == "model" else draft.places.get(name, draft.prompt_place), why)
 
 
-def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Problems) -> list[str]:
-    """Report words that look like concepts and are none; return warnings for what would be cut or misread."""
+def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Problems) -> tuple[list[str], int]:
+    """Report prompts that cannot be read as asked, and words that look like concepts and are none.
+
+    Returns warnings for what would be cut or misread, and the most chunks that a prompt takes.
+    """
     warnings: dict[str, None] = {}
     verdicts: dict[tuple[str, str, Reading], PromptVerdict] = {}
     for draft in drafts:
@@ -191,7 +201,7 @@ def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Probl
                         f"{draft.prompt_place}: warning: the prompt holds a line beginning {marker.strip()!r}, which "
                         "readers of the `parameters` text take for their own; the `latentpress` text stays exact"
                     )
-    return list(warnings)
+    return list(warnings), max((verdict.chunks for verdict in verdicts.values()), default=1)
 
 
 def _verdict(

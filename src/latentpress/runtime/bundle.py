@@ -102,7 +102,7 @@ class TextEncoderInfo(BaseModel):
 
     hidden_size: width of its hidden states; layers: how many of them the graph gives, so that clip skip may be
     0 .. layers - 1; pooled_size: width of its pooled output, None where it has none; hides: whether the graph takes
-    -1 - id for a token hidden from the others, which bundles of 0.1 do not.
+    -1 - id for a token hidden from the others, which older graphs do not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -129,7 +129,7 @@ class BundleInfo(BaseModel):
     for an inpainting model; force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not "" encoded;
     requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
     order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
-    in bundles of 0.1; vae: None where the checkpoint's own was kept; engine: what the graphs were made for and a
+    in older bundles; vae: None where the checkpoint's own was kept; engine: what the graphs were made for and a
     render uses unless told otherwise; parity, row_tests: measured at export.
     """
 

@@ -103,7 +103,7 @@ def coefficients(active: Sequence[Trajectory[K]]) -> Columns:
 def predict(unet: Session, active: Sequence[Trajectory[K]], conditioning: ConditioningRows) -> Latents:
     """The model output of each trajectory at its own timestep, guidance combined: (n, C, h, w).
 
-    uncond + scale * (cond - uncond) (arXiv 2207.12598), where a trajectory has an unconditional row.
+    uncond + scale * (cond - uncond) (arXiv 2207.12598), where a trajectory has an unconditional row in this call.
     """
     guided = [index for index, trajectory in enumerate(active) if trajectory.uncond is not None]
     at = coefficients(active)

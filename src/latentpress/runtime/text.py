@@ -167,8 +167,9 @@ class PromptTokenizer:
     def _chunk(self, tokens: list[_Token]) -> Chunk:
         tokenizer, limit = self._tokenizer, self.limit
         kept = tokens[:limit]
-        # Where a part is cut, compel counts the end token as part of it.
-        end = kept[-1].part if len(tokens) > limit and tokens[limit].part == kept[-1].part else -1
+        # Where a part is cut, compel counts the end token as part of it, unless the part is all there is.
+        cut = len(tokens) > limit and kept[0].part != kept[-1].part == tokens[limit].part
+        end = kept[-1].part if cut else -1
         padding = self._length - len(kept) - 2
         ids = [tokenizer.bos_token_id, *(token.id for token in kept), tokenizer.eos_token_id]
         ids += [tokenizer.pad_token_id] * padding
