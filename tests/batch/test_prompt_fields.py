@@ -1,4 +1,4 @@
-"""Fields that say how prompts are read: hashed when set, named in every picture, refused where the bundle cannot."""
+"""Fields that say how prompts are read and until when they guide: hashed when set, named in every picture."""
 
 import json
 
@@ -14,7 +14,10 @@ def test_a_job_without_them_keeps_its_hash(planned):
     (plain,) = planned(P + "}\n").jobs
     # Recorded before there were such fields.
     assert plain.job_hash == "0f3b9ef079877c40c2599ef268f7917af0b19577a49363bbc3f32aa04e1dbb67"
-    assert planned(P + ", prompt_weighting: none}\n").jobs[0].job_hash == plain.job_hash
+    assert (
+        planned(P + ", prompt_weighting: none, long_prompts: truncate, guidance_stop: 1}\n").jobs[0].job_hash
+        == plain.job_hash
+    )
 
 
 def test_each_of_them_makes_another_job(planned):
@@ -29,6 +32,8 @@ def test_each_of_them_makes_another_job(planned):
     [
         ("prompt_weighting: a1111", "Emphasis: Original", {"prompt_weighting": "a1111"}),
         ("prompt_weighting: compel", "Prompt weighting: compel", {"prompt_weighting": "compel"}),
+        ("long_prompts: chunks", "Long prompts: chunks", {"long_prompts": "chunks"}),
+        ("guidance_stop: 0.8", "CFG stop: 0.8", {"guidance_stop": 0.8}),
     ],
 )
 def test_pictures_name_them(field, parameters, data, planned, facts):

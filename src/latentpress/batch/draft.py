@@ -31,6 +31,7 @@ class Draft:
     labels: Mapping[str, str]
     places: Mapping[str, Place]
     guidance_rescale: float = 0.0
+    guidance_stop: float = 1.0
     eta: float = 0.0
     clip_skip: int = 0
     init_image: ImageFile | None = None
@@ -70,6 +71,7 @@ def draft_from(
         "guidance_scale": f"{values['guidance_scale']:g}",
         "loss": loss_text(values["loss"]),
         "guidance_rescale": f"{values['guidance_rescale']:g}",
+        "guidance_stop": f"{values['guidance_stop']:g}",
         "eta": f"{values['eta']:g}",
         "clip_skip": str(values["clip_skip"]),
         "init_image": image.file.path.stem if image else "none",
@@ -78,9 +80,9 @@ def draft_from(
         "refiner": Path(refiner.model).name if refiner else "none",
         "micro_conditioning": "",
         "prompt_weighting": values["prompt_weighting"],
+        "long_prompts": values["long_prompts"],
     }
     return Draft(
-        "long_prompts": values["long_prompts"],
         id=job_id,
         prompt=values["prompt"],
         negative_prompt=values["negative_prompt"],
@@ -93,6 +95,7 @@ def draft_from(
         labels=texts | dict(labels),
         places=places,
         guidance_rescale=float(values["guidance_rescale"]),
+        guidance_stop=float(values["guidance_stop"]),
         eta=float(values["eta"]),
         clip_skip=int(values["clip_skip"]),
         init_image=image.file if image else None,

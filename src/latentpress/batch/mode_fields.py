@@ -142,6 +142,12 @@ MODE_FIELDS: dict[str, Field] = {
     "guidance_rescale": Field(
         lambda node, problems: parse_number("guidance_rescale", node, problems, 0, 1, rule="a number from 0 to 1"), 0.0
     ),
+    "guidance_stop": Field(
+        lambda node, problems: parse_number(
+            "guidance_stop", node, problems, 0, 1, rule="a fraction of the steps from 0 to 1"
+        ),
+        1.0,
+    ),
     "clip_skip": Field(
         lambda node, problems: parse_number(
             "clip_skip", node, problems, 0, 100, whole=True, rule="a whole number of layers to leave out, 0 for none"
@@ -161,7 +167,7 @@ MODE_FIELDS: dict[str, Field] = {
     "prompt_weighting": Field(
         lambda node, problems: parse_choice("prompt_weighting", node, problems, WEIGHTINGS), PLAIN.weighting
     ),
-}
     "long_prompts": Field(
         lambda node, problems: parse_choice("long_prompts", node, problems, LONG_PROMPTS), PLAIN.long_prompts
     ),
+}

@@ -142,6 +142,7 @@ def _settle(
             negative_prompt=draft.negative_prompt if bundle.zeros_for_no_negative else draft.negative_prompt or "",
             losses=draft.losses,
             guidance_rescale=draft.guidance_rescale,
+            guidance_stop=draft.guidance_stop,
             eta=draft.eta,
             clip_skip=draft.clip_skip,
             init_image=draft.init_image,

@@ -61,9 +61,9 @@ def denoise(
     active: list[Trajectory[K]] = []
     conditioning = ConditioningRows()
     while admit(active, waiting, batch_rows):
+        rows = sum(trajectory.rows for trajectory in active)
         noise_pred = predict(unet, active, conditioning)
         advance(active, noise_pred, guidance)
-        rows = sum(trajectory.rows for trajectory in active)
         yield Turn(rows, [trajectory for trajectory in active if trajectory.finished])
         active = unfinished(active)
 
@@ -105,15 +105,15 @@ def predict(unet: Session, active: Sequence[Trajectory[K]], conditioning: Condit
 
     uncond + scale * (cond - uncond) (arXiv 2207.12598), where a trajectory has an unconditional row in this call.
     """
-    guided = [index for index, trajectory in enumerate(active) if trajectory.uncond is not None]
+    unconds = {index: found for index, one in enumerate(active) if (found := one.uncond_now) is not None}
+    guided = list(unconds)
     at = coefficients(active)
     inputs = np.stack([trajectory.latents for trajectory in active]) * at["in_scale"]
     channels = [trajectory.channels for trajectory in active if trajectory.channels is not None]
     if channels:  # all have them or none: they belong to the UNet
         inputs = np.concatenate([inputs, np.stack(channels)], axis=1)
     timesteps = at["timestep"].reshape(-1)
-    rows = [trajectory.cond for trajectory in active]
-    rows += [uncond for trajectory in active if (uncond := trajectory.uncond) is not None]
+    rows = [*(trajectory.cond for trajectory in active), *unconds.values()]
     outputs = unet.run(
         {
             "sample": np.concatenate([inputs, inputs[guided]]),
