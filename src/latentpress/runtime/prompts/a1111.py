@@ -22,10 +22,11 @@ _TOKEN = re.compile(
 )
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
 # What A1111 writes with the same characters and does while it samples: not weights.
+_ESCAPE = "write the brackets as \\[ and \\] if they are meant as characters"
 _OTHERWISE = (
-    (re.compile(r"(?<!\\)\[[^\[\]]*:\s*(?:\d+\.?\d*|\.\d+)\s*\]"), "changes the prompt between steps"),
-    (re.compile(r"(?<!\\)\[[^\[\]]*\|[^\[\]]*\]"), "changes the prompt at every step"),
-    (re.compile(r"\bAND\b"), "composes several prompts"),
+    (re.compile(r"(?<!\\)\[[^\[\]]*:\s*(?:\d+\.?\d*|\.\d+)\s*\]"), "changes the prompt between steps", _ESCAPE),
+    (re.compile(r"(?<!\\)\[[^\[\]]*\|[^\[\]]*\]"), "changes the prompt at every step", _ESCAPE),
+    (re.compile(r"\bAND\b"), "composes several prompts", "write it in small letters if it is meant as a word"),
 )
 
 
@@ -34,12 +35,9 @@ def parse(prompt: str) -> tuple[Section, ...]:
 
     Raises UsageError for prompt editing ([from:to:when], [a|b]), AND, and a weight that is no number.
     """
-    for pattern, what in _OTHERWISE:
+    for pattern, what, way_out in _OTHERWISE:
         if match := pattern.search(prompt):
-            raise UsageError(
-                f"{shown(match.group())} in the prompt {what} in A1111, which is not supported; "
-                "write small letters, escape the brackets as \\[ \\], or leave it out"
-            )
+            raise UsageError(f"{shown(match.group())} in the prompt {what} in A1111, which is not supported; {way_out}")
     texts: list[str] = []
     weights: list[float] = []
     breaks: set[int] = set()  # the parts that a BREAK precedes
