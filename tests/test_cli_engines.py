@@ -104,3 +104,14 @@ def test_render_without_the_gpu_says_what_is_missing(manifest, monkeypatch, caps
     for engine, said in [("tensorrt", "lists no NVIDIA GPU"), ("tensorrt-rtx", "lists no NVIDIA GPU")]:
         assert run_cli(["render", str(manifest), "--engine", engine]) == 3
         assert said in capsys.readouterr().err
+
+
+def test_render_refuses_prompts_longer_than_the_engine_before_it_costs(assets, tmp_path, capsys):
+    long = MANIFEST.replace("a mouse", '"' + "a house " * 40 + '", long_prompts: chunks')
+    (tmp_path / "long.yaml").write_text(long.format(bundle=assets / "bundle"))
+    assert run_cli(["render", str(tmp_path / "long.yaml"), "--engine", "tensorrt"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "a prompt takes 2 chunks (long_prompts: chunks), and tensorrt engines are built for the tokens of one" in said
+    )
+    assert not (tmp_path / "out").exists()

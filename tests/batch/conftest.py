@@ -9,6 +9,7 @@ import pytest
 
 from latentpress.batch.manifest import read_manifest
 from latentpress.batch.plan import BundleFacts, build_plan
+from latentpress.runtime.prompts import Reading
 
 CONCEPTS = {"<line-art>": "a" * 64, "<moeb-style>": "b" * 64}
 LIMIT = 75
@@ -20,13 +21,18 @@ class Verdict:
     limit: int
     cut: str
     unknown: tuple[str, ...]
+    fault: str | None = None
+    chunks: int = 1
 
 
-def check(prompt: str) -> Verdict:
-    """One token a word."""
+def check(prompt: str, reading: Reading) -> Verdict:
+    """One token a word; a prompt with `no good` in it is none."""
     words = prompt.split()
     unknown = tuple(word for word in re.findall(r"<[^<>\s]+>", prompt) if word not in CONCEPTS)
-    return Verdict(len(words), LIMIT, " ".join(words[LIMIT:]), unknown)
+    cut = " ".join(words[LIMIT:]) if reading.long_prompts == "truncate" else ""
+    chunks = 1 if reading.long_prompts == "truncate" else -(-len(words) // LIMIT)
+    fault = f"the {reading.weighting} prompt is no good" if "no good" in prompt else None
+    return Verdict(len(words), LIMIT, cut, unknown, fault, chunks)
 
 
 @dataclass(frozen=True)

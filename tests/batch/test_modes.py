@@ -62,6 +62,7 @@ def test_the_hash_holds_what_is_in_a_picture_and_not_where_it_lies(planned, pict
     assert hash_of(", init_image: in/picture.png, mask_image: in/mask.png") != first
     # What is said and changes nothing leaves the hash of a job without it.
     said = ", strength: 0.4, clip_skip: 0, guidance_rescale: 0, eta: 0, init_image: none, mask_image: ~, refiner: none"
+    said += ", prompt_weighting: none, long_prompts: truncate, guidance_stop: 1"
     assert hash_of(said) == hash_of("")
     assert hash_of(", micro_conditioning: {aesthetic_score: 6}") == hash_of("")
     assert (
@@ -125,6 +126,10 @@ MISTAKES = {
     "micro_conditioning: {crop_top_left: 3}": "crop_top_left is '3'; write it as [top, left]",
     "micro_conditioning: {original_size: wide}": "original_size is 'wide'; write it as 512x512",
     "micro_conditioning: {aesthetic: 3}": "unknown key 'aesthetic' in micro_conditioning; did you mean 'aesthetic_score'?",
+    "prompt_weighting: a111": "prompt_weighting is 'a111'; did you mean 'a1111'?",
+    "guidance_stop: 1.5": "guidance_stop is '1.5'; it must be a fraction of the steps from 0 to 1",
+    "long_prompts: chunk": "long_prompts is 'chunk'; did you mean 'chunks'?",
+    "prompt_weighting: 5": "prompt_weighting is '5'; it must be one of none, a1111, compel",
     "init_imag: x.png": "unknown key 'init_imag' in defaults; did you mean 'init_image'?",
 }
 

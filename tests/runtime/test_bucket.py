@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,15 @@ def test_what_a_calibration_depends_on_makes_it_anew(clocked, tmp_path, monkeypa
     clocked.provider = "openvino-f32"
     assert trials()
     assert len(json.loads(calibration_file(tmp_path).read_text())) == 5
+
+
+def test_steps_without_guidance_count_as_one_row(clocked, tmp_path):
+    asked = requests(WORTH_ROWS // 40 + 1)
+    rows = sum(2 * one.steps for one in asked)
+    assert rows >= WORTH_ROWS > rows // 2
+    unguided = [replace(one, guidance_stop=0.0) for one in asked]
+    assert "too little to render" in choose_rows(clocked, unguided, tmp_path, None)
+    assert "calibrated now" in choose_rows(clocked, asked, tmp_path, None)
 
 
 def test_little_work_is_not_worth_a_calibration(clocked, tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 from latentpress.batch.fields import loss_text
 from latentpress.batch.mode_fields import INPAINTING_STRENGTH, STRENGTH, RefinerChoice
 from latentpress.batch.yaml_nodes import Place
+from latentpress.runtime.prompts import PLAIN, Reading
 from latentpress.runtime.request import ImageFile, LossSpec, MicroConditioning
 
 
@@ -30,6 +31,7 @@ class Draft:
     labels: Mapping[str, str]
     places: Mapping[str, Place]
     guidance_rescale: float = 0.0
+    guidance_stop: float = 1.0
     eta: float = 0.0
     clip_skip: int = 0
     init_image: ImageFile | None = None
@@ -37,6 +39,7 @@ class Draft:
     strength: float = 1.0
     refiner: RefinerChoice | None = None
     micro: MicroConditioning = field(default_factory=MicroConditioning)
+    reading: Reading = PLAIN
 
     @property
     def prompt_place(self) -> Place:
@@ -68,6 +71,7 @@ def draft_from(
         "guidance_scale": f"{values['guidance_scale']:g}",
         "loss": loss_text(values["loss"]),
         "guidance_rescale": f"{values['guidance_rescale']:g}",
+        "guidance_stop": f"{values['guidance_stop']:g}",
         "eta": f"{values['eta']:g}",
         "clip_skip": str(values["clip_skip"]),
         "init_image": image.file.path.stem if image else "none",
@@ -75,6 +79,8 @@ def draft_from(
         "strength": f"{strength:g}",
         "refiner": Path(refiner.model).name if refiner else "none",
         "micro_conditioning": "",
+        "prompt_weighting": values["prompt_weighting"],
+        "long_prompts": values["long_prompts"],
     }
     return Draft(
         id=job_id,
@@ -89,6 +95,7 @@ def draft_from(
         labels=texts | dict(labels),
         places=places,
         guidance_rescale=float(values["guidance_rescale"]),
+        guidance_stop=float(values["guidance_stop"]),
         eta=float(values["eta"]),
         clip_skip=int(values["clip_skip"]),
         init_image=image.file if image else None,
@@ -96,4 +103,5 @@ def draft_from(
         strength=strength,
         refiner=refiner,
         micro=values["micro_conditioning"],
+        reading=Reading(values["prompt_weighting"], values["long_prompts"]),
     )

@@ -33,12 +33,11 @@ def canonical_json(value: object) -> str:
 
 
 # Fields that later releases added: left out while they change nothing, so that a job keeps the hash it always had.
-_ADDED = {
-    field.name: field.default
-    for field in fields(RenderRequest)
-    if field.name
-    in ("guidance_rescale", "clip_skip", "eta", "init_image", "mask_image", "strength", "refiner", "micro")
-}
+_LATER = (
+    *("guidance_rescale", "clip_skip", "eta", "init_image", "mask_image", "strength", "refiner", "micro"),
+    *("prompt_weighting", "long_prompts", "guidance_stop"),
+)
+_ADDED = {field.name: field.default for field in fields(RenderRequest) if field.name in _LATER}
 
 
 def request_data(request: RenderRequest) -> dict[str, object]:

@@ -71,6 +71,15 @@ def a1111_parameters(job: Job, bundle: BundleFacts) -> str:
         pairs["Eta DDIM"] = f"{request.eta:g}"
     if request.guidance_rescale:
         pairs["CFG rescale"] = f"{request.guidance_rescale:g}"
+    if request.guidance_stop < 1:
+        pairs["CFG stop"] = f"{request.guidance_stop:g}"
+    # A1111's name, and its name for what its dialect does with the weights.
+    if request.prompt_weighting == "a1111":
+        pairs["Emphasis"] = "Original"
+    elif request.prompt_weighting != "none":
+        pairs["Prompt weighting"] = request.prompt_weighting
+    if request.long_prompts != "truncate":  # A1111 has no key for what it always does
+        pairs["Long prompts"] = request.long_prompts
     if request.losses:
         pairs["Loss guidance"] = "+".join(loss.name for loss in request.losses)
         pairs["Loss scale"] = "+".join(f"{loss.scale:g}" for loss in request.losses)

@@ -1,4 +1,4 @@
-"""The fields of a job that say how its picture begins and which parts of SDXL are used: pictures, strength, refiner."""
+"""The fields of a job that say how its picture begins, how its prompts are read and which parts of SDXL are used."""
 
 import hashlib
 import io
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from latentpress.batch.parse import Field, is_none, parse_number, parse_size, parse_text
+from latentpress.batch.parse import Field, is_none, parse_choice, parse_number, parse_size, parse_text
 from latentpress.batch.yaml_nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.runtime.prompts import LONG_PROMPTS, PLAIN, WEIGHTINGS
 from latentpress.runtime.request import ImageFile, MicroConditioning
 
 # As diffusers' image-to-image and inpainting pipelines have it.
@@ -141,6 +142,12 @@ MODE_FIELDS: dict[str, Field] = {
     "guidance_rescale": Field(
         lambda node, problems: parse_number("guidance_rescale", node, problems, 0, 1, rule="a number from 0 to 1"), 0.0
     ),
+    "guidance_stop": Field(
+        lambda node, problems: parse_number(
+            "guidance_stop", node, problems, 0, 1, rule="a fraction of the steps from 0 to 1"
+        ),
+        1.0,
+    ),
     "clip_skip": Field(
         lambda node, problems: parse_number(
             "clip_skip", node, problems, 0, 100, whole=True, rule="a whole number of layers to leave out, 0 for none"
@@ -157,4 +164,10 @@ MODE_FIELDS: dict[str, Field] = {
     ),
     "refiner": Field(parse_refiner, ()),
     "micro_conditioning": Field(parse_micro, MicroConditioning()),
+    "prompt_weighting": Field(
+        lambda node, problems: parse_choice("prompt_weighting", node, problems, WEIGHTINGS), PLAIN.weighting
+    ),
+    "long_prompts": Field(
+        lambda node, problems: parse_choice("long_prompts", node, problems, LONG_PROMPTS), PLAIN.long_prompts
+    ),
 }

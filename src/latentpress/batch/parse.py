@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from latentpress.batch.yaml_nodes import ListNode, Node, Problems, Scalar, described
 
@@ -50,6 +51,19 @@ def parse_text(name: str, node: Node, problems: Problems) -> str | None:
         )
         return None
     return node.text
+
+
+def parse_choice(name: str, node: Node, problems: Problems, choices: Sequence[str]) -> str | None:
+    """One of `choices`; where `none` is among them, what says so otherwise (off, null) is it too."""
+    if "none" in choices and is_none(node):
+        return "none"
+    text = parse_text(name, node, problems)
+    if text is None or text in choices:
+        return text
+    close = get_close_matches(text, choices, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(choices)}"
+    problems.add(node.place, f"{name} is {described(node)}; {hint}")
+    return None
 
 
 def parse_number(

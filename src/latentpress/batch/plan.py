@@ -15,6 +15,7 @@ from latentpress.batch.manifest import Manifest, SheetSpec
 from latentpress.batch.yaml_nodes import Problems
 from latentpress.errors import short, shown
 from latentpress.runtime.bundle import Lora, SeparateVae
+from latentpress.runtime.prompts import Reading
 from latentpress.runtime.request import Refiner, RenderRequest
 
 SHEET_NAME = "sheet.png"
@@ -31,6 +32,10 @@ class PromptVerdict(Protocol):
     def cut(self) -> str: ...
     @property
     def unknown(self) -> tuple[str, ...]: ...
+    @property
+    def chunks(self) -> int: ...
+    @property
+    def fault(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class BundleFacts:
     default_size: tuple[int, int]
     concepts: Mapping[str, str]
     versions: Mapping[str, str]
-    check: Callable[[str], PromptVerdict]
+    check: Callable[[str, Reading], PromptVerdict]
     loras: tuple[Lora, ...] = ()
     vae: SeparateVae | None = None
     zeros_for_no_negative: bool = False
@@ -58,7 +63,10 @@ class BundleFacts:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that will be rendered, in order. `draws` are the seeds behind -1, to be frozen in the ledger."""
+    """Everything that will be rendered, in order. `draws` are the seeds behind -1, to be frozen in the ledger.
+
+    chunks: the most chunks that any prompt takes, 1 unless one is longer than the text encoders' limit and not cut.
+    """
 
     name: str
     jobs: tuple[Job, ...]
@@ -68,6 +76,7 @@ class Plan:
     undrawn: int
     warnings: tuple[str, ...]
     sheet: SheetSpec | None
+    chunks: int
     groups: Mapping[str, tuple[Job, ...]] = field(repr=False)
 
 
@@ -77,7 +86,7 @@ def build_plan(manifest: Manifest, bundle: BundleFacts, frozen: Mapping[str, int
     Raises ManifestError listing every prompt and name that cannot be rendered.
     """
     problems = Problems()
-    warnings = _check_prompts(manifest.drafts, bundle, problems)
+    warnings, chunks = _check_prompts(manifest.drafts, bundle, problems)
     requests, draws = _settle(manifest.drafts, bundle, frozen, draw)
     _check_limits(manifest, requests, bundle, problems)
     jobs: list[Job] = []
@@ -108,6 +117,7 @@ def build_plan(manifest: Manifest, bundle: BundleFacts, frozen: Mapping[str, int
         undrawn=len(draws.keys() - frozen.keys()),
         warnings=tuple(warnings),
         sheet=manifest.sheet,
+        chunks=chunks,
         groups={digest: tuple(twins) for digest, twins in groups.items()},
     )
 
@@ -132,6 +142,7 @@ def _settle(
             negative_prompt=draft.negative_prompt if bundle.zeros_for_no_negative else draft.negative_prompt or "",
             losses=draft.losses,
             guidance_rescale=draft.guidance_rescale,
+            guidance_stop=draft.guidance_stop,
             eta=draft.eta,
             clip_skip=draft.clip_skip,
             init_image=draft.init_image,
@@ -139,6 +150,8 @@ def _settle(
             strength=draft.strength,
             refiner=draft.refiner and Refiner(bundle.refiners[draft.refiner.model].hash, draft.refiner.switch_at),
             micro=draft.micro,
+            prompt_weighting=draft.reading.weighting,
+            long_prompts=draft.reading.long_prompts,
         )
         if draft.seed == DRAWN:
             text = canonical_json([draft.id, request_data(request)])
@@ -160,17 +173,23 @@ def _check_limits(
             problems.add(manifest.model_place if name == "model" else draft.places.get(name, draft.prompt_place), why)
 
 
-def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Problems) -> list[str]:
-    """Report words that look like concepts and are none; return warnings for what would be cut or misread."""
+def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Problems) -> tuple[list[str], int]:
+    """Report prompts that cannot be read as asked, and words that look like concepts and are none.
+
+    Returns warnings for what would be cut or misread, and the most chunks that a prompt takes.
+    """
     warnings: dict[str, None] = {}
-    verdicts: dict[tuple[str, str], PromptVerdict] = {}
+    verdicts: dict[tuple[str, str, Reading], PromptVerdict] = {}
     for draft in drafts:
         refiner = bundle.refiners[draft.refiner.model] if draft.refiner else None
-        for text in (draft.prompt, draft.negative_prompt or ""):
-            if refiner:
-                _check_unknown(draft, _verdict(refiner, text, verdicts), refiner, problems)
-            verdict = _verdict(bundle, text, verdicts)
-            _check_unknown(draft, verdict, bundle, problems)
+        negative_place = draft.places.get("negative_prompt", draft.prompt_place)
+        for text, place in ((draft.prompt, draft.prompt_place), (draft.negative_prompt or "", negative_place)):
+            for facts in (refiner, bundle) if refiner else (bundle,):
+                found = _verdict(facts, text, draft.reading, verdicts)
+                _check_unknown(draft, found, facts, problems)
+                if found.fault:
+                    problems.add(place, found.fault)
+            verdict = _verdict(bundle, text, draft.reading, verdicts)
             if verdict.cut:
                 over = verdict.tokens - verdict.limit
                 warnings.setdefault(
@@ -183,13 +202,15 @@ def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Probl
                         f"{draft.prompt_place}: warning: the prompt holds a line beginning {marker.strip()!r}, which "
                         "readers of the `parameters` text take for their own; the `latentpress` text stays exact"
                     )
-    return list(warnings)
+    return list(warnings), max((verdict.chunks for verdict in verdicts.values()), default=1)
 
 
-def _verdict(bundle: BundleFacts, text: str, known: dict[tuple[str, str], PromptVerdict]) -> PromptVerdict:
-    key = bundle.hash, text
+def _verdict(
+    bundle: BundleFacts, text: str, reading: Reading, known: dict[tuple[str, str, Reading], PromptVerdict]
+) -> PromptVerdict:
+    key = bundle.hash, text, reading
     if key not in known:
-        known[key] = bundle.check(text)
+        known[key] = bundle.check(text, reading)
     return known[key]
 
 

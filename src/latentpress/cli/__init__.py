@@ -153,12 +153,14 @@ def render_command(
     from latentpress.batch.sheet import make_sheet
     from latentpress.batch.status import plan_status
     from latentpress.models import cache_dir
-    from latentpress.runtime.engines.choice import engine_of, parse_engine
+    from latentpress.runtime.engines.choice import check_prompt_length, engine_of, parse_engine
 
     choice = parse_engine(engine) if engine else None
     read, plan, folder, models = _planned(manifest, output)
     for bundle in (models.bundle, *models.refiners.values()):
-        engine_of(bundle.info, choice)  # a refusal comes before the output folder does
+        check_prompt_length(
+            engine_of(bundle.info, choice), plan.chunks
+        )  # a refusal comes before the output folder does
     with locked(folder), Ledger(ledger_path(folder)) as ledger:
         # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
         plan = build_plan(read, plan.bundle, ledger.draws(), _draw)

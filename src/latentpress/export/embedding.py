@@ -11,8 +11,8 @@ from onnx import numpy_helper
 
 from latentpress.errors import BundleError
 
-# What may lie between the input and the Gather without changing which row an id picks.
-_TRANSPARENT = {"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
+# What may lie between the input and the Gather without changing which row an id picks (Max: of an id and -1 - id).
+_TRANSPARENT = {"Cast", "Max", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 
 
 def append_rows(path: Path, rows: NDArray[np.float32]) -> int:

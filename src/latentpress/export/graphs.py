@@ -18,8 +18,10 @@ def build_graphs(parts: Components) -> Iterator[Graph]:
     """The graphs, ready to trace: the text encoders, the UNet, the VAE's two halves."""
     for part in parts.texts:
         yield _text_graph(parts, part)
-    # The first axis of every input is the batch, the last two of a picture or of latents are its size.
-    free = {name: _MAP if name == "sample" else {0: "batch"} for name in _example(parts, "unet")}
+    # The first axis of every input is the batch, the last two of a picture or of latents are its size; a long prompt has
+    # more tokens than max_tokens.
+    free = {name: {0: "batch"} for name in _example(parts, "unet")}
+    free |= {"sample": _MAP, "encoder_hidden_states": {0: "batch", 1: "tokens"}}
     module = wrappers.UNet(parts.unet) if parts.added_conditioning is None else wrappers.UNetXL(parts.unet)
     yield Graph("unet", module, _example(parts, "unet"), ("noise_pred",), free)
     encoder, decoder = wrappers.VaeEncoder(parts.vae), wrappers.VaeDecoder(parts.vae)

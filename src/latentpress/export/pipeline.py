@@ -143,6 +143,7 @@ def _encoder_info(part: TextPart) -> TextEncoderInfo:
         hidden_size=part.hidden_size,
         layers=part.layers,
         pooled_size=part.pooled_size,
+        hides=True,
     )
 
 
@@ -180,6 +181,7 @@ def _info(
         concepts=concepts,
         loras=loaded.loras,
         vae=loaded.vae,
+        any_prompt_length=True,
         parity=parity,
         versions=versions(),
     )

@@ -13,7 +13,8 @@ class TextEncoder(nn.Module):
     """input_ids (batch, 77) int64 -> hidden_states (batch, layers, 77, D), and pooled (batch, P) with a projection.
 
     hidden_states[:, k] is what diffusers' pipelines use with clip_skip k: of SD 1 and 2 the last but k through the final
-    layer norm, of SDXL (`penultimate`) the last but k + 1 as it is. Pooled is taken at the first end token: the highest
+    layer norm, of SDXL (`penultimate`) the last but k + 1 as it is. A token given as -1 - id stands in its place and is
+    hidden from the others, as by transformers' attention_mask. Pooled is taken at the first end token: the highest
     id, where transformers looks under the old `eos_token_id` 2, would be a concept's.
     """
 
@@ -26,7 +27,9 @@ class TextEncoder(nn.Module):
         self.penultimate = penultimate
 
     def forward(self, input_ids: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        output = self.model(input_ids, output_hidden_states=True)
+        # In this order: concepts are baked into the table that a Gather behind input_ids indexes (export/embedding.py).
+        ids = torch.maximum(input_ids, -1 - input_ids)
+        output = self.model(ids, attention_mask=(input_ids >= 0).to(torch.int64), output_hidden_states=True)
         first = 2 if self.penultimate else 1
         chosen = [output.hidden_states[-(first + skipped)] for skipped in range(self.layers)]
         if not self.penultimate:
@@ -34,13 +37,13 @@ class TextEncoder(nn.Module):
         stacked = torch.stack(chosen, dim=1).float()
         if self.projection is None:
             return stacked
-        end = (input_ids == self.eos_token_id).int().argmax(dim=-1)
+        end = (ids == self.eos_token_id).int().argmax(dim=-1)
         rows = torch.arange(input_ids.shape[0])
         return stacked, self.projection(output.last_hidden_state[rows, end]).float()
 
 
 class UNet(nn.Module):
-    """sample (batch, C, h, w), timestep (batch,) float32, encoder_hidden_states (batch, 77, D) -> noise_pred."""
+    """sample (batch, C, h, w), timestep (batch,) float32, encoder_hidden_states (batch, tokens, D) -> noise_pred."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()

@@ -3,10 +3,11 @@
 bundle.json                 what everything below is, with each file's sha256
 tokenizer/, tokenizer_2/    CLIPTokenizer files, concept tokens added; one folder for each text encoder
 text_encoder.onnx           input_ids (batch, 77) int64 -> hidden_states (batch, layers, 77, D) float32, the one in use
-                            without clip skip first, then the one of each layer skipped
+                            without clip skip first, then the one of each layer skipped; -1 - id in place of an id is
+                            the same token, hidden from the others
 text_encoder_2.onnx         the same for SDXL's second encoder, and pooled (batch, P) float32
-unet.onnx                   sample (batch, C, h, w), timestep (batch,), encoder_hidden_states (batch, 77, D), and for
-                            SDXL text_embeds (batch, P), time_ids (batch, n) -> noise_pred (batch, 4, h, w)
+unet.onnx                   sample (batch, C, h, w), timestep (batch,), encoder_hidden_states (batch, tokens, D), and
+                            for SDXL text_embeds (batch, P), time_ids (batch, n) -> noise_pred (batch, 4, h, w)
 vae_encoder.onnx            sample (batch, 3, H, W) in -1..1 -> moments (batch, 8, h, w)
 vae_decoder.onnx            latents (batch, 4, h, w), already divided by scaling_factor -> sample (batch, 3, H, W)
 parity.safetensors          what torch gives for a few inputs: every engine on every machine is held to it
@@ -103,7 +104,8 @@ class TextEncoderInfo(BaseModel):
     """One text encoder: its graph is COMPONENT.onnx, `tokenizer` the folder of its tokenizer.
 
     hidden_size: width of its hidden states; layers: how many of them the graph gives, so that clip skip may be
-    0 .. layers - 1; pooled_size: width of its pooled output, None where it has none.
+    0 .. layers - 1; pooled_size: width of its pooled output, None where it has none; hides: whether the graph takes
+    -1 - id for a token hidden from the others, which older graphs do not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,6 +114,7 @@ class TextEncoderInfo(BaseModel):
     hidden_size: int
     layers: int
     pooled_size: int | None
+    hides: bool = False
 
 
 class AddedConditioning(BaseModel):
@@ -128,7 +131,8 @@ class BundleInfo(BaseModel):
     cross_attention_dim: width of encoder_hidden_states, the text encoders' widths added up; unet_in_channels: 4, or 9
     for an inpainting model; force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not "" encoded;
     requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
-    order they were fused; vae: None where the checkpoint's own was kept; engine: what the graphs were made for and a
+    order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
+    in older bundles; vae: None where the checkpoint's own was kept; engine: what the graphs were made for and a
     render uses unless told otherwise; parity, row_tests: measured at export.
     """
 
@@ -158,6 +162,7 @@ class BundleInfo(BaseModel):
     concepts: list[Concept]
     loras: list[Lora] = Field(default_factory=list[Lora])
     vae: SeparateVae | None = None
+    any_prompt_length: bool = False
     parity: list[Parity]
     row_tests: list[RowTest] = []
     versions: dict[str, str]

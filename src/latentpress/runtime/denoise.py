@@ -61,9 +61,9 @@ def denoise(
     active: list[Trajectory[K]] = []
     conditioning = ConditioningRows()
     while admit(active, waiting, batch_rows):
+        rows = sum(trajectory.rows for trajectory in active)
         noise_pred = predict(unet, active, conditioning)
         advance(active, noise_pred, guidance)
-        rows = sum(trajectory.rows for trajectory in active)
         yield Turn(rows, [trajectory for trajectory in active if trajectory.finished])
         active = unfinished(active)
 
@@ -80,13 +80,14 @@ def unfinished(active: Sequence[Trajectory[K]]) -> list[Trajectory[K]]:
 
 
 def admit(active: list[Trajectory[K]], waiting: Lookahead[K], batch_rows: int) -> list[Trajectory[K]]:
-    """Fill `active` from `waiting` up to `batch_rows`, with latents of one shape, and return it.
+    """Fill `active` from `waiting` up to `batch_rows`, with latents and prompts of one shape, and return it.
 
-    A picture of another size waits until the present ones are through; the renderer groups sizes for that reason.
+    A picture of another size, or a prompt of another number of chunks, waits until the present ones are through; the
+    renderer groups them for that reason.
     """
     rows = sum(trajectory.rows for trajectory in active)
     while (following := waiting.peek()) is not None:
-        if active and (rows + following.rows > batch_rows or following.latents.shape != active[0].latents.shape):
+        if active and (rows + following.rows > batch_rows or following.shape != active[0].shape):
             break
         rows += following.rows
         active.append(next(waiting))
@@ -102,17 +103,17 @@ def coefficients(active: Sequence[Trajectory[K]]) -> Columns:
 def predict(unet: Session, active: Sequence[Trajectory[K]], conditioning: ConditioningRows) -> Latents:
     """The model output of each trajectory at its own timestep, guidance combined: (n, C, h, w).
 
-    uncond + scale * (cond - uncond) (arXiv 2207.12598), where a trajectory has an unconditional row.
+    uncond + scale * (cond - uncond) (arXiv 2207.12598), where a trajectory has an unconditional row in this call.
     """
-    guided = [index for index, trajectory in enumerate(active) if trajectory.uncond is not None]
+    unconds = {index: found for index, one in enumerate(active) if (found := one.uncond_now) is not None}
+    guided = list(unconds)
     at = coefficients(active)
     inputs = np.stack([trajectory.latents for trajectory in active]) * at["in_scale"]
     channels = [trajectory.channels for trajectory in active if trajectory.channels is not None]
     if channels:  # all have them or none: they belong to the UNet
         inputs = np.concatenate([inputs, np.stack(channels)], axis=1)
     timesteps = at["timestep"].reshape(-1)
-    rows = [trajectory.cond for trajectory in active]
-    rows += [uncond for trajectory in active if (uncond := trajectory.uncond) is not None]
+    rows = [*(trajectory.cond for trajectory in active), *unconds.values()]
     outputs = unet.run(
         {
             "sample": np.concatenate([inputs, inputs[guided]]),

@@ -121,7 +121,7 @@ class Renderer:
         A picture that comes out NaN or infinite, or whose given picture cannot be read, carries an `error`, and the
         others go on.
         """
-        work = by_size(requests)
+        work = by_size(requests, self._model.condition.chunks)
         heard = on_turn or (lambda rows: None)
         refined = any(request.refiner for _, request in work)
         for start in range(0, len(work), BLOCK if refined else max(1, len(work))):
@@ -175,11 +175,13 @@ class Renderer:
                 unread.append(Rendered(key, None, str(error), time.perf_counter() - started))
 
 
-def by_size(requests: Iterable[tuple[K, RenderRequest]]) -> list[tuple[K, RenderRequest]]:
-    """Pictures of one size together, for only they can share a call; otherwise in the order given."""
-    groups: dict[tuple[int, int], list[tuple[K, RenderRequest]]] = {}
+def by_size(
+    requests: Iterable[tuple[K, RenderRequest]], chunks: Callable[[RenderRequest], int]
+) -> list[tuple[K, RenderRequest]]:
+    """Pictures of one size and number of chunks together, for only they can share a call; else in the order given."""
+    groups: dict[tuple[int, int, int], list[tuple[K, RenderRequest]]] = {}
     for key, request in requests:
-        groups.setdefault((request.height, request.width), []).append((key, request))
+        groups.setdefault((request.height, request.width, chunks(request)), []).append((key, request))
     return [one for group in groups.values() for one in group]
 
 

@@ -66,6 +66,9 @@ class RenderRequest:
     eta: of the sampler ddim alone, the share of DDPM's noise that it adds, 0..1.
     init_image: the picture to start from; strength: 0..1, the share of the steps that are run on it; mask_image: white
     where the picture is to be made anew, needs an init_image.
+    guidance_stop: 0..1, the share of the steps after which classifier-free guidance is off.
+    prompt_weighting, long_prompts: how prompt and negative prompt are read, of `runtime.prompts`' WEIGHTINGS and
+    LONG_PROMPTS.
     """
 
     prompt: str
@@ -85,3 +88,10 @@ class RenderRequest:
     strength: float = 1.0
     refiner: Refiner | None = None
     micro: MicroConditioning = MicroConditioning()
+    prompt_weighting: str = "none"
+    long_prompts: str = "truncate"
+    guidance_stop: float = 1.0
+
+    def guided_steps(self, steps: int) -> int:
+        """How many of a picture's `steps`, the first ones, have classifier-free guidance: diffusers' guiders' `stop`."""
+        return int(self.guidance_stop * steps) if self.guidance_scale > 1 else 0

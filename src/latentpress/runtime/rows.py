@@ -19,12 +19,12 @@ class ConditioningRows:
         self._arrays: dict[str, NDArray[np.float32]] = {}
 
     def pack(self, rows: Sequence[Conditioning]) -> dict[str, NDArray[np.float32]]:
-        """Each input's rows, (len(rows), ...); valid until the next call. `rows` is not empty, all of one model."""
-        if len(rows) > len(self._held):
+        """Each input's rows, (len(rows), ...); valid until the next call. `rows` is not empty, all of one shape."""
+        shapes = {name: array.shape for name, array in rows[0].inputs().items()}
+        # Prompts of more chunks than those before are longer.
+        if len(rows) > len(self._held) or any(self._arrays[name].shape[1:] != shape for name, shape in shapes.items()):
             self._held = [None] * len(rows)
-            self._arrays = {
-                name: np.empty((len(rows), *array.shape), np.float32) for name, array in rows[0].inputs().items()
-            }
+            self._arrays = {name: np.empty((len(rows), *shape), np.float32) for name, shape in shapes.items()}
         for place, row in enumerate(rows):
             if self._held[place] is not row:
                 self._held[place] = row

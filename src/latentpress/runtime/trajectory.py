@@ -41,7 +41,8 @@ class Trajectory(Generic[K]):
 
     latents: (C, h, w) float32; anchor: the same, what the solver keeps of the step's beginning;
     history: (DEPTH, C, h, w), the stored predictions, newest first; step: the next call's row of the solver;
-    cond, uncond: what each row attends to, uncond None where guidance_scale <= 1, and no row is spent on it;
+    cond, uncond: what each row attends to, uncond None where guidance_scale <= 1, and no row is spent on it, nor in the
+    steps after guidance_stop;
     channels: (c, h, w), what an inpainting UNet sees beside the latents; blend: what is put back after each step;
     first, total: where this trajectory's steps lie among all the picture's steps, 0 and as many as it has by default;
     a step of a two-call sampler counts once.
@@ -70,8 +71,25 @@ class Trajectory(Generic[K]):
 
     @property
     def rows(self) -> int:
-        """UNet rows this image takes in each turn: 2 with classifier-free guidance, else 1."""
-        return 1 if self.uncond is None else 2
+        """UNet rows this image takes in the next call: 2 with classifier-free guidance, else 1."""
+        return 1 if self.uncond_now is None else 2
+
+    @property
+    def uncond_now(self) -> Conditioning | None:
+        """What the next call's unconditional row attends to, None where it has none."""
+        if self.uncond is None or self.picture_step >= self.request.guided_steps(self.total):
+            return None
+        return self.uncond
+
+    @property
+    def picture_step(self) -> int:
+        """The step the next call belongs to, among all the picture's steps."""
+        return self.first + int(self.solver.step_of[self.step])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What trajectories of one call have in common: the latents' (C, h, w), and the tokens each row attends to."""
+        return *self.latents.shape, len(self.cond.encoder_hidden_states)
 
     @property
     def finished(self) -> bool:
@@ -86,7 +104,7 @@ class Trajectory(Generic[K]):
         """The losses that act on this call: those of the step it begins, none where it is a step's second."""
         if not self.solver.begins_step(self.step):
             return ()
-        step, total = self.first + int(self.solver.step_of[self.step]), self.total
+        step, total = self.picture_step, self.total
         return tuple(
             loss
             for loss in self.request.losses

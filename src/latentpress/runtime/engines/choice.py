@@ -10,6 +10,8 @@ from latentpress.runtime.bundle import BundleInfo, Precision
 EngineName = Literal["cpu", "openvino", "cuda", "tensorrt", "tensorrt-rtx"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 GPU_ENGINES: tuple[EngineName, ...] = ("cuda", "tensorrt", "tensorrt-rtx")
+# Built for ranges of shapes, in which a prompt has one length (shapes.py).
+ONE_LENGTH: tuple[EngineName, ...] = ("tensorrt", "tensorrt-rtx")
 
 # Which engines read which graphs; what the flavours are stands in export/flavours.py. com.microsoft operators exist in
 # ONNX Runtime alone, those of the cuda flavour in its CUDA provider alone.
@@ -86,6 +88,15 @@ def engine_of(info: BundleInfo, choice: EngineChoice | None = None) -> EngineCho
     chosen = choice or parse_engine(info.engine)
     check_choice(info, chosen)
     return chosen
+
+
+def check_prompt_length(choice: EngineChoice, chunks: int) -> None:
+    """Raise UsageError if the engine, built for the tokens of one chunk, cannot run prompts of so many."""
+    if chunks > 1 and choice.name in ONE_LENGTH:
+        raise UsageError(
+            f"a prompt takes {chunks} chunks (long_prompts: chunks), and {choice.name} engines are built for the tokens of "
+            "one; render with --engine cuda, or leave long_prompts out"
+        )
 
 
 def runs(info: BundleInfo, choice: EngineChoice) -> bool:

@@ -1,0 +1,26 @@
+"""A prompt's parts and what a job says of how prompts are read."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Part:
+    """Text to be taken as it stands, and its weight; 1 is no weight."""
+
+    text: str
+    weight: float
+
+
+# What lies between two BREAKs: a chunk of its own, or more where it is long.
+Section = tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a prompt is read. weighting: none, a1111 or compel; long_prompts: truncate or chunks."""
+
+    weighting: str = "none"
+    long_prompts: str = "truncate"
+
+
+PLAIN = Reading()
