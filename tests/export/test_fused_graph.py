@@ -1,0 +1,38 @@
+"""The graphs made for the CUDA provider compute what torch computes, and are counted right: without a GPU."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from families import graph_of
+from latentpress.bench.flops import graph_flops
+from latentpress.export.flavours import fuse_for_cuda, trace_flavour
+from latentpress.export.parity import take_samples
+from latentpress.export.random_checkpoint import build_checkpoint
+from unfused import unfused
+
+
+@pytest.mark.parametrize(
+    ("family", "component"), [("sd1", "unet"), ("sdxl", "unet"), ("sd1", "vae_decoder"), ("sdxl", "text_encoder_2")]
+)
+def test_a_fused_graph_is_torchs_model(family, component, tmp_path):
+    # 64 channels in 8 groups: the kernels of GroupNorm take channels by the eight.
+    checkpoint = build_checkpoint(tmp_path / "checkpoint", family=family, width=64, hidden=32, size=64, seed=5)
+    parts, graph = graph_of(checkpoint, component)
+    samples = take_samples(graph, parts)
+    path = trace_flavour(graph, tmp_path, "cuda")
+    shapes = {name: array.shape for name, array in samples[1].inputs.items()}
+    before = graph_flops(path, shapes)
+    fuse_for_cuda(path, component)
+    fused = onnx.load(path)
+    if component != "text_encoder_2":
+        assert {"NhwcConv", "GroupNorm"} <= {node.op_type for node in fused.graph.node}
+        # The casts and layouts are free; the exporter's own graph is counted against torch in tests/bench.
+        assert graph_flops(path, shapes) == before
+    onnx.save(unfused(fused), tmp_path / "spelled-out.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "spelled-out.onnx"), providers=["CPUExecutionProvider"])
+    for sample in samples:
+        found = session.run(list(sample.outputs), sample.inputs)
+        for right, ours in zip(sample.outputs.values(), found, strict=True):
+            assert np.abs(ours - right).max() <= 2e-5 * np.abs(right).max()
