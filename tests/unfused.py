@@ -6,12 +6,12 @@ MultiHeadAttention and SkipLayerNormalization, the CPU provider has.
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 
-def unfused(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` in standard operators where the CPU provider has none of its own; float32 throughout."""
-    writer = _Writer(model)
+def unfused(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
+    """`model`, of a graph in `precision`, in standard operators where the CPU provider has none of its own."""
+    writer = _Writer(model, TensorProto.FLOAT16 if precision == "fp16" else TensorProto.FLOAT)
     for node in list(model.graph.node):
         write = getattr(writer, node.op_type, None) if node.domain == "com.microsoft" else None
         if write is None:
@@ -24,8 +24,9 @@ def unfused(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Writer:
-    def __init__(self, model):
+    def __init__(self, model, kind):
         self.model = model
+        self.kind = kind
         self.nodes = []
 
     def add(self, kind, inputs, output=None, **attributes):
@@ -62,17 +63,18 @@ class _Writer:
         """(batch, h, w, C): each group of C / groups channels to mean 0 and variance 1, then gamma, beta, SiLU or not."""
         assert attributes.get("channels_last", 1) == 1
         groups = attributes["groups"]
-        first = self.add("Transpose", [x], perm=[0, 3, 1, 2])
+        # The kernel's sums, gamma and beta are float32 whatever its pictures are.
+        first = self.add("Transpose", [self.add("Cast", [x], to=TensorProto.FLOAT)], perm=[0, 3, 1, 2])
         flat = self.add("Reshape", [first, self.constant([0, groups, -1], np.int64)])
         ones, zeros = self.constant(np.ones(groups)), self.constant(np.zeros(groups))
         normal = self.add("InstanceNormalization", [flat, ones, zeros], epsilon=attributes["epsilon"])
         shaped = self.add("Reshape", [normal, self.add("Shape", [first])])
         last = self.add("Transpose", [shaped], perm=[0, 2, 3, 1])
         scaled = self.add("Mul", [last, gamma])
-        activated = attributes.get("activation", 0) == 1
-        y = self.add("Add", [scaled, beta], None if activated else output)
-        if activated:
-            self.add("Mul", [y, self.add("Sigmoid", [y])], output)
+        y = self.add("Add", [scaled, beta])
+        if attributes.get("activation", 0) == 1:
+            y = self.add("Mul", [y, self.add("Sigmoid", [y])])
+        self.add("Cast", [y], output, to=self.kind)
 
     def BiasAdd(self, node, attributes):
         self.add("Add", [self.add("Add", [node.input[0], node.input[1]]), node.input[2]], node.output[0])

@@ -24,7 +24,7 @@ SWITCHES: dict[str, dict[str, str]] = {
     "without CUDA graphs and IO binding": {"enable_cuda_graph": "0"},
     "convolutions by heuristic": {"cudnn_conv_algo_search": "HEURISTIC"},
     "convolutions by default": {"cudnn_conv_algo_search": "DEFAULT"},
-    "without NHWC": {"prefer_nhwc": "0"},
+    "layouts chosen by the provider": {"prefer_nhwc": "1"},
     "arena doubling": {"arena_extend_strategy": "kNextPowerOfTwo"},
 }
 # Calls timed of each, or fewer where they take longer than SECONDS together.
