@@ -45,8 +45,8 @@ def cuda_options(stream: int, precision: Precision, *, graphs: bool) -> dict[str
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_algo_search": "EXHAUSTIVE",
         "cudnn_conv_use_max_workspace": "1",
-        # The graphs made for this provider have their layouts already. Of any graph, 1.31.1 with this option computes shapes on
-        # the GPU: 79 copies between it and the host in the plain UNet of a small SD 1.5, none without, and no capture.
+        # The graphs made for this provider have their layouts already. With this option 1.31.1 computes any graph's shapes
+        # on the GPU: 79 copies between it and the host in the plain UNet of a small SD 1.5, and no capture; without, none.
         "prefer_nhwc": "0",
         # A float32 bundle is for people who want float32; in the others only the autoencoder is, where TF32 will do.
         "use_tf32": "0" if precision == "fp32" else "1",
