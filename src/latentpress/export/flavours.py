@@ -7,6 +7,7 @@ cuda       mha, and what onnxruntime.transformers fuses of it: GroupNorm, SkipGr
 """
 
 import contextlib
+import importlib
 import io
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -84,8 +85,9 @@ def _typed_initializers() -> Generator[None]:
     onnxruntime.transformers 1.31 copies a GroupNorm's bytes from a float16 graph as if they were float32, which is what its
     kernel takes, and onnx refuses them: it is meant for float32 graphs that are cast afterwards.
     """
-    from onnxruntime.transformers.fusion_base import Fusion
-
+    # The package puts its own folder on the path, and its modules know one another by their bare names.
+    importlib.import_module("onnxruntime.transformers")
+    Fusion: Any = importlib.import_module("fusion_base").Fusion
     before: Any = Fusion.add_initializer
 
     def add_initializer(self: Any, name: str, data_type: int, dims: Sequence[int], vals: Any, raw: bool = True) -> Any:
