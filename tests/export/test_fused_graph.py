@@ -19,7 +19,7 @@ from unfused import unfused
     ("family", "component", "precision"),
     [
         ("sd1", "unet", "fp16"),
-        ("sdxl", "unet", "fp16"),
+        pytest.param("sdxl", "unet", "fp16", marks=pytest.mark.full),
         ("sd1", "vae_decoder", "fp16"),
         ("sdxl", "text_encoder_2", "fp16"),
     ],
