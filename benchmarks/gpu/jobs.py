@@ -24,13 +24,15 @@ LEAST = 15.0
 class Job:
     """A process: its name, the command, the most seconds it gets.
 
-    beside: runs beside the jobs after it, for it needs no GPU and is given none.
+    beside: runs beside the jobs after it, for it needs no GPU and is given none; alone: waits for those, because it needs
+    what they make, or the machine to itself.
     """
 
     name: str
     command: tuple[str, ...]
     limit: float
     beside: bool = False
+    alone: bool = True
 
 
 def jobs_of(stage: str, where: Place) -> list[Job]:
@@ -41,7 +43,7 @@ def jobs_of(stage: str, where: Place) -> list[Job]:
         what = ["-rs", "tests/gpu"] if where.full_size else ["--collect-only", "tests/gpu"]
         # Another machine's versions warn of other things, which are no failures of ours.
         quiet = ["-q", "-o", "filterwarnings=default", "-p", "no:cacheprovider"]
-        return [Job("tests", (sys.executable, "-m", "pytest", *quiet, *what), 400)]
+        return [Job("tests", (sys.executable, "-m", "pytest", *quiet, *what), 400, alone=False)]
     if stage == "tensorrt":
         return [
             Job("export sd15 tensorrt", _work("export", "sd15", "tensorrt", where), 300),
@@ -70,6 +72,9 @@ def run_jobs(jobs: Sequence[Job], scratch: Path, budget: float, done: Callable[[
     failed: list[str] = []
     running = [(job, _start(job, scratch), time.monotonic()) for job in jobs if job.beside]
     for job in (job for job in jobs if not job.beside):
+        while job.alone and running:
+            _settle(*running.pop(0), end, scratch, failed)
+            done()
         left = end - time.monotonic()
         if left < LEAST:
             _fail(scratch, job, "left out: the budget was spent", failed)
@@ -77,9 +82,8 @@ def run_jobs(jobs: Sequence[Job], scratch: Path, budget: float, done: Callable[[
         print(f"{job.name}: up to {min(job.limit, left):.0f} s", file=sys.stderr, flush=True)
         _finish(job, _start(job, scratch), min(job.limit, left), scratch, failed)
         done()
-    for job, process, started in running:
-        left = min(end, started + job.limit) - time.monotonic()
-        _finish(job, process, max(1.0, left), scratch, failed)
+    for started_job in running:
+        _settle(*started_job, end, scratch, failed)
         done()
     return failed
 
@@ -117,6 +121,14 @@ def _start(job: Job, scratch: Path) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _settle(
+    job: Job, process: subprocess.Popen[bytes], started: float, end: float, scratch: Path, failed: list[str]
+) -> None:
+    """Wait for a job that was begun beside others."""
+    left = min(end, started + job.limit) - time.monotonic()
+    _finish(job, process, max(1.0, left), scratch, failed)
 
 
 def _finish(job: Job, process: subprocess.Popen[bytes], limit: float, scratch: Path, failed: list[str]) -> None:

@@ -153,7 +153,7 @@ def plot(rows: list[Row], path: Path) -> None:
             style = "-o" if side.startswith("latentpress") else "--s"
             axes.plot([batch for batch, _ in points], [value for _, value in points], style, label=side)
         axes.set(title=case, xlabel="pictures in flight", ylabel="images/s", ylim=(0, None))
-        if shown:
+        if axes.lines:
             axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)
 

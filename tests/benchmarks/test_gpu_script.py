@@ -90,7 +90,7 @@ def test_a_job_is_stopped_at_its_limit_and_keeps_what_it_wrote(tmp_path):
         "(pathlib.Path(os.environ['GPU_SCRATCH']) / 'child').write_text(str(child.pid))\n"
         "time.sleep(60)\n"
     )
-    slow = jobs.Job("slow", (sys.executable, "-c", script), 3)
+    slow = jobs.Job("slow", (sys.executable, "-c", script), 3, alone=False)
     wrong = jobs.Job("wrong", (sys.executable, "-c", "raise SystemExit('no such GPU')"), 20)
     fine = jobs.Job("fine", (sys.executable, "-c", "print('well')"), 20, beside=True)
     reports = []
@@ -108,6 +108,17 @@ def test_a_job_is_stopped_at_its_limit_and_keeps_what_it_wrote(tmp_path):
     assert not child.exists() or child.read_text().split()[2] == "Z", "its children are stopped too"
     assert jobs.run_jobs([wrong], tmp_path, 1, lambda: None) == ["wrong"]
     assert "the budget was spent" in results.of_kind(results.read(tmp_path), "failure", job="wrong")[0]["why"]
+
+
+def test_what_is_measured_waits_for_what_is_made_beside(tmp_path):
+    write = f"import pathlib, time; time.sleep(1); pathlib.Path({str(tmp_path / 'bundle')!r}).touch()"
+    need = f"import pathlib; assert pathlib.Path({str(tmp_path / 'bundle')!r}).exists() is %s"
+    made = [
+        jobs.Job("measure", (sys.executable, "-c", need % True), 20),
+        jobs.Job("tests", (sys.executable, "-c", need % False), 20, alone=False),
+        jobs.Job("export", (sys.executable, "-c", write), 20, beside=True),
+    ]
+    assert jobs.run_jobs([made[1], made[0], made[2]], tmp_path, 60, lambda: None) == []
 
 
 def test_a_line_cut_short_is_left_out_and_the_last_of_a_kind_counts(tmp_path):
