@@ -26,6 +26,7 @@ def test_options_of_the_cuda_provider():
     options = cuda.cuda_options(4711, "fp16", graphs=True)
     assert options.keys() <= set(CUDA_KNOWS.split())
     assert (options["user_compute_stream"], options["enable_cuda_graph"], options["use_tf32"]) == ("4711", "1", "1")
+    assert options["prefer_nhwc"] == "0", "it moves shapes to the GPU, which forbids capture"
     assert cuda.cuda_options(0, "fp32", graphs=False)["use_tf32"] == "0"
     assert cuda.shaping_options("fp16").keys() == {"cudnn_conv_algo_search", "prefer_nhwc", "use_tf32"}
 

@@ -51,6 +51,9 @@ def test_a_precision_an_engine_cannot_compute_in_is_refused():
         parse_precision("int8")
     with pytest.raises(UsageError, match="use --engine openvino"):
         parse_precision("bf16", CPU)
+    with pytest.raises(UsageError, match="no bfloat16 kernels for GroupNorm and Resize; use --precision fp16"):
+        parse_precision("bf16", parse_engine("cuda"))
+    assert parse_precision("bf16", parse_engine("tensorrt")) == "bf16"
 
 
 def test_graphs_go_to_the_engines_they_are_made_for(bundle):
@@ -60,8 +63,11 @@ def test_graphs_go_to_the_engines_they_are_made_for(bundle):
     assert engine_of(fused).name == "cuda"
     with pytest.raises(UsageError, match="export the checkpoint again with --engine cpu"):
         check_choice(fused, CPU)
-    with pytest.raises(UsageError, match="bf16, for which ONNX Runtime's CPU provider has no kernels"):
-        check_choice(info.model_copy(update={"precision": "bf16"}), CPU)
+    rounded = info.model_copy(update={"precision": "bf16"})
+    for engine in ("cpu", "cuda"):
+        with pytest.raises(UsageError, match=r"exported in bf16, and ONNX Runtime's .* provider has no bfloat16"):
+            check_choice(rounded, parse_engine(engine))
+    check_choice(rounded, parse_engine("tensorrt"))
 
 
 def test_a_profile_says_the_smallest_best_and_largest_shape_of_every_input(bundle):

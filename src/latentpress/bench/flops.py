@@ -9,6 +9,8 @@ from typing import Any
 
 import onnx
 
+from latentpress.bench.fused_shapes import with_standard_operators
+
 Shape = tuple[int, ...]
 
 
@@ -31,12 +33,13 @@ def graph_flops(path: Path, inputs: Mapping[str, Shape]) -> float:
             if axis.HasField("dim_param"):
                 size = _evaluated(axis.dim_param, bound)
                 axis.Clear() if size is None else setattr(axis, "dim_value", size)
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    nodes = list(model.graph.node)
+    inferred = onnx.shape_inference.infer_shapes(with_standard_operators(model), data_prop=True)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in inferred.graph.initializer}
     for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
         sizes = value.type.tensor_type.shape.dim
         shapes[value.name] = tuple(size.dim_value if size.HasField("dim_value") else 0 for size in sizes)
-    return float(sum(_COUNTS[node.op_type](node, shapes) for node in inferred.graph.node if node.op_type in _COUNTS))
+    return float(sum(_COUNTS[node.op_type](node, shapes) for node in nodes if node.op_type in _COUNTS))
 
 
 _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
@@ -74,7 +77,8 @@ def _shape(name: str, shapes: Mapping[str, Shape]) -> Shape:
 
 
 def _convolution(node: Any, shapes: Mapping[str, Shape]) -> float:
-    # Weights are (out, in / groups, kernel...); each output element takes one multiply-add for each of in / groups x k.
+    # Weights are (out, in / groups, kernel...), an NhwcConv's (out, kernel..., in / groups); each output element takes one
+    # multiply-add for each of in / groups x k.
     return 2.0 * prod(_shape(node.output[0], shapes)) * prod(_shape(node.input[1], shapes)[1:])
 
 
@@ -97,6 +101,7 @@ def _attention(node: Any, shapes: Mapping[str, Shape]) -> float:
 
 _COUNTS: dict[str, Callable[[Any, Mapping[str, Shape]], float]] = {
     "Conv": _convolution,
+    "NhwcConv": _convolution,
     "MatMul": _product,
     "Gemm": _gemm,
     "Attention": _attention,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from latentpress.errors import CheckpointError
+from latentpress.export.clip_versions import weights_for
 from latentpress.runtime.bundle import AddedConditioning, Family
 
 # pipeline class -> whether it is SDXL's; img2img and inpainting pipelines hold the same parts as their base.
@@ -138,6 +139,8 @@ def model_from(component: str, config: Mapping[str, Any], state: Mapping[str, An
             model = kind.from_config(dict(config))
     # Position ids are a buffer that old checkpoints hold and no model needs.
     given = {key: value for key, value in state.items() if not key.endswith("embeddings.position_ids")}
+    if component.startswith("text_encoder"):
+        given = weights_for(model, given)
     missing, unexpected = model.load_state_dict(given, strict=False, assign=True)
     if missing or unexpected:
         wrong = f"{missing[0]} is missing" if missing else f"{unexpected[0]} is not a weight of it"

@@ -7,12 +7,15 @@ cuda       mha, and what onnxruntime.transformers fuses of it: GroupNorm, SkipGr
 """
 
 import contextlib
+import importlib
 import io
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from onnx import helper
 from onnx.defs import OpSchema
 from torch import Tensor
 from torch.nn import functional
@@ -66,12 +69,36 @@ def fuse_for_cuda(path: Path, component: str) -> None:
     kind = {"unet": "unet", "vae_encoder": "vae", "vae_decoder": "vae"}.get(component, "clip")
     data = path.with_name(path.name + ".data")
     external = data.exists()
-    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # its progress bar is not ours
+    # Its progress bar is not ours.
+    with quiet(), contextlib.redirect_stderr(io.StringIO()), _typed_initializers():
         model: Any = optimizer.optimize_model(
             str(path), model_type=kind, opt_level=0, optimization_options=FusionOptions(kind), use_gpu=True
         )
     data.unlink(missing_ok=True)  # the model is in memory, and saving would append to the old file
     model.save_model_to_file(str(path), use_external_data_format=external)
+
+
+@contextlib.contextmanager
+def _typed_initializers() -> Generator[None]:
+    """While it lasts, the fusions write weights in the type they say they write.
+
+    onnxruntime.transformers 1.31 copies a GroupNorm's bytes from a float16 graph as if they were float32, which is what its
+    kernel takes, and onnx refuses them: it is meant for float32 graphs that are cast afterwards.
+    """
+    # The package puts its own folder on the path, and its modules know one another by their bare names.
+    importlib.import_module("onnxruntime.transformers")
+    Fusion: Any = importlib.import_module("fusion_base").Fusion
+    before: Any = Fusion.add_initializer
+
+    def add_initializer(self: Any, name: str, data_type: int, dims: Sequence[int], vals: Any, raw: bool = True) -> Any:
+        kind = helper.tensor_dtype_to_np_dtype(data_type)
+        return before(self, name, data_type, dims, np.asarray(vals).astype(kind), raw)
+
+    Fusion.add_initializer = add_initializer
+    try:
+        yield
+    finally:
+        Fusion.add_initializer = before
 
 
 class FusedAttention:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from latentpress.errors import CheckpointError, LoraError
+from latentpress.export.clip_versions import module_names
 from latentpress.export.weights import read_weights
 
 # kohya's prefix -> component
@@ -126,7 +127,9 @@ def _kohya_layers(path: Path, tensors: Mapping[str, Tensor], models: Mapping[str
         name, _, role = key.partition(".")
         grouped[name][_role(path, key, role)] = value
     renamed = _from_sgm(grouped, models.get("unet"))
-    tables = {name: {key.replace(".", "_"): key for key in _modules(model)} for name, model in models.items()}
+    tables = {
+        name: {key.replace(".", "_"): own for key, own in _modules(model).items()} for name, model in models.items()
+    }
     for name, parts in grouped.items():
         prefix = next(prefix for prefix in _KOHYA if name.startswith(prefix))
         component = _KOHYA[prefix]
@@ -181,11 +184,10 @@ def _diffusers_layers(
         for key, value in state.items():
             module, role = _split(key)
             grouped[module][_role(path, f"{component}.{key}", role)] = value
-        modules = _modules(models[component]) if component in models else set[str]()
+        modules = _modules(models[component]) if component in models else dict[str, str]()
         for module, layer in grouped.items():
             scale = _adapter_scale(adapters, component, module, layer)
-            found = module if module in modules else None
-            layers.append(_layer(path, f"{component}.{module}", component, found, layer, scale))
+            layers.append(_layer(path, f"{component}.{module}", component, modules.get(module), layer, scale))
     return layers
 
 
@@ -204,9 +206,10 @@ def _role(path: Path, key: str, role: str) -> str:
     return _ROLES[role]
 
 
-def _modules(model: nn.Module) -> set[str]:
-    """The paths of the layers a LoRA may change."""
-    return {name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+def _modules(model: nn.Module) -> dict[str, str]:
+    """The layers a LoRA may change: their names in files -> their paths in `model`."""
+    own = {name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+    return module_names(own)
 
 
 def _adapter_metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 import latentpress
+from latentpress.export.clip_versions import save_tokenizer
 from latentpress.export.components import Components, TextPart
 from latentpress.export.concept_file import read_concept
 from latentpress.export.concepts import bake
@@ -70,7 +71,7 @@ def run_export(
             row_tests += [test] if test is not None else []
         save_arrays(flatten(samples), work / SAMPLES)
         for part in parts.texts:
-            part.tokenizer.save_pretrained(work / part.tokenizer_folder)
+            save_tokenizer(part.tokenizer, work / part.tokenizer_folder)
         baked = bake(work, concepts, encoders)
         for concept in baked:
             count = len(concept.token_ids)

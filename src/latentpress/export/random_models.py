@@ -11,6 +11,8 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from latentpress.export.clip_versions import text_model
+
 MAX_TOKENS = 77
 # The share of the prediction that does not come from the given noise: enough for prompts to differ, small enough that
 # the latents of 10 to 50 steps at guidance 7.5 stay within a few units.
@@ -39,7 +41,7 @@ def random_text_encoder(
         pad_token_id=vocabulary - 1,
     )
     model: Any = CLIPTextModel(config) if projection is None else CLIPTextModelWithProjection(config)
-    for layer in model.text_model.encoder.layers:
+    for layer in text_model(model).encoder.layers:
         # CLIP's initial weights hardly mix tokens; a trained encoder's later tokens know of the earlier ones.
         for linear in (layer.self_attn.v_proj, layer.self_attn.out_proj):
             linear.weight.copy_(torch.randn_like(linear.weight) / hidden**0.5)

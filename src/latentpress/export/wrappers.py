@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latentpress.export.clip_versions import text_model
+
 
 class TextEncoder(nn.Module):
     """input_ids (batch, 77) int64 -> hidden_states (batch, layers, 77, D), and pooled (batch, P) with a projection.
@@ -20,7 +22,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, model: Any, *, eos_token_id: int, layers: int, penultimate: bool) -> None:
         super().__init__()
-        self.model = model.text_model
+        self.model = text_model(model)
         self.projection = getattr(model, "text_projection", None)
         self.eos_token_id = eos_token_id
         self.layers = layers

@@ -11,8 +11,8 @@ from latentpress.errors import EnvironmentFailure
 from latentpress.runtime.engines.buckets import BucketedSession
 from latentpress.runtime.session import Array, Session
 
-# What ONNX Runtime, CUDA, torch and the C++ library say; they share no exception class.
-_SIGNS = ("out of memory", "failed to allocate", "bad allocation", "bad_alloc", "memory allocation")
+# What ONNX Runtime, CUDA, cuBLAS, cuDNN, torch and the C++ library say; they share no exception class.
+_SIGNS = ("out of memory", "failed to allocate", "bad allocation", "bad_alloc", "memory allocation", "alloc_failed")
 
 
 class HalvingSession:

@@ -22,6 +22,16 @@ FLAVOUR_ENGINES: dict[str, tuple[EngineName, ...]] = {
     "cuda": ("cuda",),
 }
 
+# Engine -> why a graph in bfloat16 does not run on it, and what to ask for instead. The CUDA provider's kernels are those
+# of onnxruntime-gpu 1.31: MatMul, Conv and attention have bfloat16, the norms and resizing of a UNet do not.
+_WITHOUT_BF16: dict[EngineName, tuple[str, str]] = {
+    "cpu": ("ONNX Runtime's CPU provider has no bfloat16 kernels", "--engine openvino, or --precision fp32"),
+    "cuda": (
+        "ONNX Runtime's CUDA provider has no bfloat16 kernels for GroupNorm and Resize",
+        "--precision fp16, or --engine tensorrt",
+    ),
+}
+
 
 @dataclass(frozen=True)
 class EngineChoice:
@@ -74,11 +84,9 @@ def parse_precision(text: str, choice: EngineChoice | None = None) -> Precision:
     """A bundle's precision, for the engine `choice` if one was named; raises UsageError, without a place."""
     for known in get_args(Precision):
         if text == known:
-            if known == "bf16" and choice is not None and choice.name == "cpu":
-                raise UsageError(
-                    "precision bf16 cannot be had with --engine cpu: ONNX Runtime's CPU provider has no bfloat16 kernels; "
-                    "use --engine openvino"
-                )
+            if known == "bf16" and choice is not None and choice.name in _WITHOUT_BF16:
+                why, way_out = _WITHOUT_BF16[choice.name]
+                raise UsageError(f"precision bf16 cannot be had with --engine {choice.name}: {why}; use {way_out}")
             return known
     raise UsageError(f"precision {text!r} is unknown; it must be one of {', '.join(get_args(Precision))}")
 
@@ -116,8 +124,9 @@ def check_choice(info: BundleInfo, choice: EngineChoice) -> None:
             f"bundle {info.name} was exported in the {info.flavour!r} flavour, which runs on {' and '.join(engines)}, "
             f"not on {choice.name}; export the checkpoint again with --engine {choice.name}"
         )
-    if info.precision == "bf16" and choice.name == "cpu":
+    if info.precision == "bf16" and choice.name in _WITHOUT_BF16:
+        why, way_out = _WITHOUT_BF16[choice.name]
         raise UsageError(
-            f"bundle {info.name} was exported in bf16, for which ONNX Runtime's CPU provider has no kernels; "
-            "render with --engine openvino, or export it again with --precision fp32"
+            f"bundle {info.name} was exported in bf16, and {why}; render with another engine, or export it again "
+            f"with {way_out}"
         )

@@ -1,5 +1,6 @@
 """What this machine has to compute with: its NVIDIA GPUs, as nvidia-smi lists them, and its CPU's bfloat16 units."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ class Gpu:
 
 
 def gpus() -> list[Gpu]:
-    """This machine's NVIDIA GPUs in the driver's order; none where there is no driver."""
+    """The NVIDIA GPUs this process may use, in the driver's order or CUDA_VISIBLE_DEVICES'; none without a driver."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -37,7 +38,23 @@ def gpus() -> list[Gpu]:
         found = subprocess.run([program, *_QUERY], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    return parse_gpus(found.stdout)
+    return visible(parse_gpus(found.stdout), os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def visible(found: list[Gpu], variable: str | None) -> list[Gpu]:
+    """Those of `found` that CUDA_VISIBLE_DEVICES names by number, in its order, up to the first that is none, as CUDA does.
+
+    None, or names of another form (a GPU's UUID), leave them as they are.
+    """
+    words = [] if variable is None else [word.strip() for word in variable.split(",")]
+    if variable is None or not all(re.fullmatch(r"-?\d*", word) for word in words):
+        return found
+    chosen: list[Gpu] = []
+    for word in words:
+        if not word.isdigit() or int(word) >= len(found):
+            break
+        chosen.append(found[int(word)])
+    return chosen
 
 
 def parse_gpus(text: str) -> list[Gpu]:

@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from latentpress.errors import BundleError, EnvironmentFailure
+from latentpress.runtime.memory import is_out_of_memory
 from latentpress.runtime.session import Array
 
 # ONNX Runtime's run option that names a CUDA graph; "-1" runs without capturing one.
 GRAPH_ID = "gpu_graph_id"
 NO_GRAPH = "-1"
-# Graphs kept; each holds the memory of a whole run. Shapes beyond these run without.
-MAX_GRAPHS = 12
+# Graphs kept: the one of `try_out`, and one for each of twelve buckets (buckets.py). Shapes beyond these run without.
+MAX_GRAPHS = 13
+# Latents a side of `try_out`: what three halvings leave is one.
+_TRIED_SIDE = 8
 
 
 @dataclass(eq=False)
@@ -46,7 +49,21 @@ class BoundSession:
         self._graphs = graphs
         self._bound: dict[tuple[tuple[int, ...], ...], Bound] = {}
         self._inputs = [(given.name, numpy_type(given.type)) for given in session.get_inputs()]
+        self._shapes = {given.name: tuple(given.shape) for given in session.get_inputs()}
         self._outputs = [made.name for made in session.get_outputs()]
+
+    def try_out(self) -> None:
+        """Run one small row of zeros twice, the second time captured: a kernel that capture forbids shows here.
+
+        Raises what ONNX Runtime raises; the session and its stream are then of no more use.
+        """
+        inputs: dict[str, Array] = {}
+        for name, dtype in self._inputs:
+            free = (1, *[_TRIED_SIDE] * (len(self._shapes[name]) - 1))
+            fixed = [axis if isinstance(axis, int) else free[index] for index, axis in enumerate(self._shapes[name])]
+            inputs[name] = np.zeros(fixed, dtype=dtype)
+        for _ in range(2):
+            self.run(inputs)
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         import torch
@@ -124,7 +141,8 @@ def torch_stream(engine: str) -> Any:
 def open_onnxruntime(path: Path, engine: str, providers: Sequence[tuple[str, Mapping[str, str]]]) -> Any:
     """ONNX Runtime's session of the graph at `path` on the first of `providers`: (name, options).
 
-    Raises EnvironmentFailure if that provider is missing or did not start: ONNX Runtime would go on without it.
+    Raises EnvironmentFailure if that provider is missing or did not start, for ONNX Runtime would go on without it, or if
+    memory ran out; BundleError for a graph that it refuses.
     """
     try:
         import onnxruntime
@@ -143,14 +161,47 @@ def open_onnxruntime(path: Path, engine: str, providers: Sequence[tuple[str, Map
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=[(name, dict(settings)) for name, settings in providers]
+            str(path),
+            options,
+            providers=[(name, dict(settings)) for name, settings in providers],
+            enable_fallback=0,  # it would print, and try the graph on the CPU
         )
     except Exception as error:  # ONNX Runtime raises classes of its own that share no base but Exception
         reason = " ".join(str(error).split())[:300]
+        if is_out_of_memory(error):
+            raise EnvironmentFailure(
+                f"engine {engine}: {path} does not fit into the GPU's memory ({reason}); free memory, or use another GPU"
+            ) from error
+        # Where the provider is missing, what fails is the first operator that the CPU lacks.
+        if not _starts(providers[0]):
+            raise _not_started(engine, wanted) from error
         raise BundleError(f"{path}: {wanted} cannot load it ({reason}); export the bundle again") from error
     if session.get_providers()[0] != wanted:
-        raise EnvironmentFailure(
-            f"engine {engine}: {wanted} did not start, mostly because a CUDA, cuDNN or TensorRT library is missing or of "
-            "another version; `latentpress doctor` says what is installed"
-        )
+        raise _not_started(engine, wanted)
     return session
+
+
+def _starts(provider: tuple[str, Mapping[str, str]]) -> bool:
+    """Whether ONNX Runtime opens a session of one Identity on the provider (name, options)."""
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "identity", [x], [y])
+    # The opset and the format of the oldest ONNX Runtime that is supported.
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9).SerializeToString()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    name, settings = provider
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=[(name, dict(settings))], enable_fallback=0)
+    except Exception:
+        return False
+    return session.get_providers()[0] == name
+
+
+def _not_started(engine: str, provider: str) -> EnvironmentFailure:
+    return EnvironmentFailure(
+        f"engine {engine}: {provider} did not start, mostly because a CUDA, cuDNN or TensorRT library is missing or of "
+        "another version; `latentpress doctor` says what is installed"
+    )
