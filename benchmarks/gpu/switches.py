@@ -15,7 +15,7 @@ from latentpress.runtime.bundle import Bundle, open_bundle
 from latentpress.runtime.engines.cuda import cuda_options
 from latentpress.runtime.engines.gpu import BoundSession, open_onnxruntime, torch_stream
 from latentpress.runtime.session import Array, Session
-from latentpress.runtime.trial import trial_inputs
+from latentpress.runtime.inputs import example_inputs
 
 # What is switched, and the options it changes in what `latentpress` uses; "plain": inputs and outputs in numpy.
 SWITCHES: dict[str, dict[str, str]] = {
@@ -58,7 +58,7 @@ def switches(case: Case, where: Place, scratch: Path) -> None:
             row["open_seconds"] = time.perf_counter() - started
             row["provider"] = session.provider
             for rows in sizes:
-                inputs = trial_inputs(bundle.info, "unet", rows, case.side, case.side)
+                inputs = example_inputs(bundle.info, "unet", rows, (case.side // 8, case.side // 8))
                 found, timing = timed(session, inputs)
                 first.setdefault(rows, found)
                 worst = float(np.abs(found - first[rows]).max() / np.abs(first[rows]).max())

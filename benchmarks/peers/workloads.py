@@ -67,8 +67,11 @@ def _mixed(scratch: Path) -> Workload:
 
 def _sd15(scratch: Path) -> Workload:
     """2 images of 256 px in 4 steps on Stable Diffusion 1.5's shapes with random weights: 16 UNet rows."""
-    from peers.full_size import sd15_checkpoint
+    from latentpress.export.full_size_checkpoint import build_full_size
 
-    folder = sd15_checkpoint(scratch / "sd15")
+    folder = scratch / "sd15"
+    if not (folder / "complete").exists():
+        build_full_size(folder, "sd1")
+        (folder / "complete").touch()
     requests = [RenderRequest(f"a mouse and {seed} kites", seed, 256, 256, "euler", 4, 7.5) for seed in (1, 2)]
     return Workload("sd15", folder, [], requests)

@@ -23,7 +23,7 @@ from latentpress.runtime.engines.opening import open_session
 from latentpress.runtime.engines.shapes import components, shape_profile
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.trial import trial_inputs
+from latentpress.runtime.inputs import example_inputs
 
 READY = {finding.engine: finding for finding in examine().engines}
 
@@ -115,7 +115,7 @@ def test_the_unet_is_captured_and_a_replay_is_the_run_it_captured(exported):
     """A UNet that is not captured is one whose nodes left the GPU. Other inputs in between must not show."""
     session = open_session(exported, "unet", parse_engine("cuda"))
     assert session.provider == "onnxruntime-cuda-graphs"
-    first, second = (trial_inputs(exported.info, "unet", rows, 128, 128) for rows in (4, 3))
+    first, second = (example_inputs(exported.info, "unet", rows, (16, 16)) for rows in (4, 3))
     other = {name: array[::-1].copy() for name, array in first.items()}
     runs = [session.run(inputs)["noise_pred"].copy() for inputs in (first, first, second, other, first, second)]
     plain = open_cuda(exported.file("unet.onnx"), "fp16", graphs=False)

@@ -10,7 +10,7 @@ from latentpress.errors import BundleError, EnvironmentFailure
 from latentpress.runtime.engines import cuda, devices, gpu
 from latentpress.runtime.engines.gpu import BoundSession, open_onnxruntime
 from latentpress.runtime.memory import is_out_of_memory
-from latentpress.runtime.trial import trial_inputs
+from latentpress.runtime.inputs import example_inputs
 
 
 class Capturing:
@@ -66,7 +66,7 @@ def test_a_component_called_again_and_again_is_captured_after_a_trial(opened, bu
     assert session.provider == "onnxruntime-cuda-graphs"
     ((_, inner),) = opened.sessions
     assert inner.graph_ids == ["-1", "1"], "once to allocate, once captured"
-    inputs = trial_inputs(bundle.info, "unet", 3, 128, 128)
+    inputs = example_inputs(bundle.info, "unet", 3, (16, 16))
     for _ in range(3):
         found = session.run(inputs)["noise_pred"]
     np.testing.assert_array_equal(found, inner._inner.run(None, inputs)[0])
@@ -80,7 +80,7 @@ def test_a_graph_that_cannot_be_captured_runs_without_on_another_stream(opened, 
     (first, _), (second, inner) = opened.sessions
     assert (first["enable_cuda_graph"], second["enable_cuda_graph"]) == ("1", "0")
     assert first["user_compute_stream"] != second["user_compute_stream"], "a failed capture spoils its stream"
-    session.run(trial_inputs(bundle.info, "unet", 2, 128, 128))
+    session.run(example_inputs(bundle.info, "unet", 2, (16, 16)))
     assert set(inner.graph_ids) == {""}
 
 
