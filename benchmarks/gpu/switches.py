@@ -14,8 +14,8 @@ from latentpress.bench.flops import spread
 from latentpress.runtime.bundle import Bundle, open_bundle
 from latentpress.runtime.engines.cuda import cuda_options
 from latentpress.runtime.engines.gpu import BoundSession, open_onnxruntime, torch_stream
-from latentpress.runtime.session import Array, Session
 from latentpress.runtime.inputs import example_inputs
+from latentpress.runtime.session import Array, Session
 
 # What is switched, and the options it changes in what `latentpress` uses; "plain": inputs and outputs in numpy.
 SWITCHES: dict[str, dict[str, str]] = {

@@ -21,9 +21,9 @@ from latentpress.runtime.engines.cuda import open_cuda
 from latentpress.runtime.engines.doctor import examine
 from latentpress.runtime.engines.opening import open_session
 from latentpress.runtime.engines.shapes import components, shape_profile
+from latentpress.runtime.inputs import example_inputs
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.inputs import example_inputs
 
 READY = {finding.engine: finding for finding in examine().engines}
 

@@ -9,8 +9,8 @@ import pytest
 from latentpress.errors import BundleError, EnvironmentFailure
 from latentpress.runtime.engines import cuda, devices, gpu
 from latentpress.runtime.engines.gpu import BoundSession, open_onnxruntime
-from latentpress.runtime.memory import is_out_of_memory
 from latentpress.runtime.inputs import example_inputs
+from latentpress.runtime.memory import is_out_of_memory
 
 
 class Capturing:
