@@ -139,12 +139,12 @@ def test_compel_grammar_is_compels_for_anything():
     atoms = [*'()()+-,.=" "[:', "cat", "red", "<line-art>", "++", "--", "1.3", ".5", "2", " ", " ", r"\(", r"\)", r"\""]
     atoms += ["well-lit", r"\+", "3d", "-5", ".attend(", "a, "]
     weighed = 0
-    for _ in range(400):
+    for _ in range(150):
         prompt = "".join(choose.choice(atoms) for _ in range(choose.randint(1, 12)))
         expected = compels_own(prompt)
         assert parts(prompt, "compel") == [expected], prompt
         weighed += any(weight != 1 for _, weight in expected)
-    assert weighed > 20
+    assert weighed > 10
 
 
 @pytest.fixture(scope="module")
