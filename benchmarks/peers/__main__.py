@@ -56,7 +56,9 @@ def run(
     contenders = [
         (name, size)
         for name in side or SIDES
-        for size in ((1,) if name.startswith("latentpress") else batch or batches(workload))
+        for size in (
+            (1,) if name.startswith("latentpress") else batch or batches(workload, reference=name == REFERENCE)
+        )
         if not (workload == "mixed" and name.startswith(WITHOUT_LOSSES))
     ]
     turns: list[Turn] = []

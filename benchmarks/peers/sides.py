@@ -42,24 +42,22 @@ def scheduler(request: RenderRequest, checkpoint: Path) -> Any:
     return getattr(diffusers, name).from_config(config, **options)
 
 
-def latentpress(engine: str | None = None) -> Callable[[Workload, Path, int], Render]:
+def latentpress(engine: str) -> Callable[[Workload, Path, int], Render]:
     """Our own renderer on one of its engines, by the name `--engine` takes, with the bucket it calibrates itself."""
 
     def load(workload: Workload, scratch: Path, batch: int) -> Render:
         from latentpress.export import export_bundle
         from latentpress.runtime.bucket import choose_rows
         from latentpress.runtime.bundle import open_bundle
+        from latentpress.runtime.engines.choice import parse_engine
         from latentpress.runtime.render import Renderer
 
-        options: dict[str, Any] = {}
-        if engine is not None:
-            from latentpress.runtime.engines.choice import parse_engine
-
-            options["engine"] = parse_engine(engine)
-        folder = scratch / f"bundle-{workload.name}"
+        choice = parse_engine(engine)
+        # mixed is demo's checkpoint; each engine has the graphs it runs fastest.
+        folder = scratch / f"bundle-{'sd15' if workload.name == 'sd15' else 'demo'}-{choice.name}"
         if not folder.exists():
-            export_bundle(workload.checkpoint, folder, workload.concepts)
-        renderer = Renderer(open_bundle(folder, verify=False), **options)
+            export_bundle(workload.checkpoint, folder, workload.concepts, engine=choice)
+        renderer = Renderer(open_bundle(folder, verify=False), engine=choice)
         print(choose_rows(renderer, workload.requests, scratch, None), file=sys.stderr)
 
         def render() -> Pictures:
@@ -121,7 +119,7 @@ def optimum_openvino(precision: str) -> Callable[[Workload, Path, int], Render]:
 
 
 SIDES: dict[str, Callable[[Workload, Path, int], Render]] = {
-    "latentpress cpu": latentpress(),
+    "latentpress cpu": latentpress("cpu"),
     "latentpress openvino f32": latentpress("openvino"),
     "latentpress openvino bf16": latentpress("openvino:bf16"),
     "diffusers f32": diffusers_eager(torch.float32),
