@@ -9,6 +9,7 @@ import torch
 from latentpress.export import trace
 from latentpress.export.flavours import trace_flavour
 from latentpress.export.graphs import build_graphs, component_inputs
+from latentpress.export.parity import prove_graph, take_samples
 from latentpress.export.pieces import _cuts, run_in_pieces
 from latentpress.export.precision import cast
 from latentpress.export.random_checkpoint import build_checkpoint
@@ -52,3 +53,20 @@ def test_half_precision_pieces_are_near_torch_in_float32(parts, tmp_path, monkey
     path = trace_flavour(graph, tmp_path, "mha")
     (found,) = run_in_pieces(path, [inputs], limit=1 << 14)
     assert 1e-5 < np.abs(found["noise_pred"] - right).max() / np.abs(right).max() < 2e-2
+
+
+def test_a_large_graph_is_compared_in_pieces_and_its_rows_tested_whole(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(trace, "EXTERNAL_DATA_BYTES", 0)
+    (graph,) = (graph for graph in build_graphs(parts) if graph.name == "text_encoder")
+    cast(graph, "fp32")
+    taken = take_samples(graph, parts)
+    path = trace_flavour(graph, tmp_path, "plain")
+    rows, test = prove_graph(path, taken, "fp32", with_rows=True)
+    assert [row.shapes for row in rows] == [sample.shapes for sample in taken]
+    assert all(row.relative <= 1e-5 for row in rows)
+    assert test is not None
+    assert test.equal
+    assert test.batches == [1, 2, 3, 4, 8]
+    taken[0].outputs["hidden_states"] += 1
+    assert prove_graph(path, taken, "fp32")[0][0].relative > 1e-2
+    assert prove_graph(path, taken, "fp32")[1] is None

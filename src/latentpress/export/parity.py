@@ -17,11 +17,14 @@ from latentpress.runtime.engines.choice import DEFAULT_ENGINE, EngineChoice, run
 from latentpress.runtime.engines.opening import open_session
 from latentpress.runtime.engines.proof import (
     BOUNDS,
+    ROW_BATCHES,
     compare,
     component_precision,
     parity_line,
     prove,
     require_parity,
+    row_sample,
+    row_test,
     row_test_line,
 )
 from latentpress.runtime.engines.samples import Sample, read_samples
@@ -52,21 +55,24 @@ def prove_graph(
 ) -> tuple[list[Parity], RowTest | None]:
     """How far ONNX Runtime's CPU provider is from torch with the graph at `path`: a row per output and sample.
 
-    A large graph in half precision is run in pieces, and one in bfloat16, which the provider does not have, in float32: that
-    shows the graph and its rounded weights right. with_rows: the row test too, of a graph that is run whole: in the same
-    session, as to open one of a large graph takes longer than to run it.
+    A large graph is run in pieces, and one in bfloat16, which the provider does not have, in float32: that shows the graph
+    and its rounded weights right. with_rows: the row test too, in a session of the whole graph, as a render opens it; not of
+    a large one in half precision, all of which that session would make float32.
     """
     own = component_precision(path.stem, precision)
     large = path.with_name(f"{path.name}.data").exists()  # only such weights lie beside their graph
-    if own == "fp32" or (own == "fp16" and not large):
-        session = OnnxCpuSession(path, arena=not large)
-        return prove(session, path.stem, samples, precision, DEFAULT_ENGINE, with_rows=with_rows)
+    if not large and own != "bf16":
+        return prove(OnnxCpuSession(path), path.stem, samples, precision, DEFAULT_ENGINE, with_rows=with_rows)
     outputs = run_in_pieces(path, [sample.inputs for sample in samples])
-    return [
+    parity = [
         compare(path.stem, name, sample.shapes, right, found[name], BOUNDS[own], precision=own)
         for sample, found in zip(samples, outputs, strict=True)
         for name, right in sample.outputs.items()
-    ], None
+    ]
+    if not with_rows or own != "fp32":
+        return parity, None
+    session = OnnxCpuSession(path, arena=False)
+    return parity, row_test(session, row_sample(samples, DEFAULT_ENGINE), DEFAULT_ENGINE, ROW_BATCHES)
 
 
 def prove_here(
