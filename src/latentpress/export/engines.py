@@ -59,7 +59,7 @@ def make_engines(bundle: Bundle, order: EngineOrder, report: Callable[[str], Non
             report(f"{component}: {folder.name} is already there")
             records.append(known)
             continue
-        report(f"{component}: {order.choice} for {target}")
+        report(f"{component}: {order.choice} {'on this CPU' if target == 'cpu' else f'for {target}'}")
         (folder / f"{component}.json").unlink(missing_ok=True)
         try:
             record = _made(bundle, component, order, folder, target)

@@ -2,8 +2,8 @@
 
 Follows transformers 4.57 (tokenization_clip.py, Apache-2.0) where ftfy is not installed: text is cleaned, not repaired.
 Concepts are not its business: `text` takes them out of a prompt first. Byte pairs are merged here: the model of the
-`tokenizers` package gives the same ids, but takes 37 ms to build for CLIP's vocabulary, beside 20 ms to import, where
-all of this class takes 35 ms to load; every `plan` would wait for it.
+`tokenizers` package would do that, but takes 37 ms to build for CLIP's vocabulary, beside 20 ms to import, where all of
+this class takes 35 ms to load; every `plan` would wait for it.
 """
 
 import json
