@@ -79,22 +79,26 @@ def test_a_concept_is_claimed_once(assets, tmp_path):
 
 
 class Hostile:
+    def __init__(self, mark):
+        self.mark = mark
+
     def __reduce__(self):
-        return (open, ("/tmp/latentpress-was-executed", "w"))
+        return (open, (str(self.mark), "w"))
 
 
 def test_a_hostile_pickle_is_not_executed(assets, tmp_path):
     copy = shutil.copytree(assets / "bundle", tmp_path / "bundle")
+    mark = tmp_path / "was-executed"
     with zipfile.ZipFile(tmp_path / "hostile.bin", "w") as archive:
-        archive.writestr("archive/data.pkl", pickle.dumps({"<x>": Hostile()}))
+        archive.writestr("archive/data.pkl", pickle.dumps({"<x>": Hostile(mark)}))
         archive.writestr("archive/version", "3\n")
-    (tmp_path / "plain.bin").write_bytes(pickle.dumps({"<x>": Hostile()}))
+    (tmp_path / "plain.bin").write_bytes(pickle.dumps({"<x>": Hostile(mark)}))
     for name in ("hostile.bin", "plain.bin"):
         with pytest.raises(ConceptError, match=name):
             add_concepts(copy, [tmp_path / name])
-    import pathlib
-
-    assert not pathlib.Path("/tmp/latentpress-was-executed").exists()
+    assert not mark.exists()
+    pickle.loads((tmp_path / "plain.bin").read_bytes())["<x>"].close()
+    assert mark.exists(), "the pickle is a hostile one"
 
 
 def test_a_truncated_checkpoint_publishes_nothing(assets, tmp_path):

@@ -56,14 +56,17 @@ def test_what_cannot_be_exported_is_refused_in_one_sentence(small, tmp_path, cha
 
 
 class Hostile:
+    def __init__(self, mark):
+        self.mark = mark
+
     def __reduce__(self):
-        return (Path.touch, (Path("/tmp/latentpress-was-executed"),))
+        return (Path.touch, (self.mark,))
 
 
 def test_hostile_and_damaged_files_are_refused_before_anything_in_them_counts(small, tmp_path):
-    state = single_file_state("sd1", small["sd1"])
-    torch.save({"state_dict": {**state, "x": Hostile()}}, tmp_path / "hostile.ckpt")
-    (tmp_path / "plain.ckpt").write_bytes(pickle.dumps({"state_dict": Hostile()}, protocol=2))
+    state, mark = single_file_state("sd1", small["sd1"]), tmp_path / "was-executed"
+    torch.save({"state_dict": {**state, "x": Hostile(mark)}}, tmp_path / "hostile.ckpt")
+    (tmp_path / "plain.ckpt").write_bytes(pickle.dumps({"state_dict": Hostile(mark)}, protocol=2))
     (tmp_path / "text.ckpt").write_text("<html>not found</html>")
     (tmp_path / "empty.safetensors").write_bytes(b"")
     torch.save([1, 2], tmp_path / "list.ckpt")
@@ -87,4 +90,6 @@ def test_hostile_and_damaged_files_are_refused_before_anything_in_them_counts(sm
         assert str(tmp_path / name) in str(caught.value)
         assert says in str(caught.value)
         assert "\n" not in str(caught.value)
-    assert not Path("/tmp/latentpress-was-executed").exists()
+    assert not mark.exists()
+    pickle.loads((tmp_path / "plain.ckpt").read_bytes())
+    assert mark.exists(), "the pickle is a hostile one"

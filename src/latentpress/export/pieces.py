@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
+from latentpress.export.memory import release_memory
 from latentpress.export.wide_model import widen_model
 from latentpress.runtime.session import Array, OnnxCpuSession
 
@@ -37,6 +38,7 @@ def run_in_pieces(path: Path, calls: Sequence[Mapping[str, Array]], limit: int =
             for name in [name for name in live if name not in results and last_use.get(name, -1) < end]:
                 del live[name]
         del session
+        release_memory()
     return [{name: live[name] for name in results} for live in values]
 
 

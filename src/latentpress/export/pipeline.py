@@ -1,6 +1,5 @@
 """The export from beginning to end: load, fuse, trace, compare with torch, bake concepts, publish."""
 
-import gc
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from latentpress.export.concept_file import read_concept
 from latentpress.export.concepts import bake
 from latentpress.export.flavours import fuse_for_cuda, trace_flavour
 from latentpress.export.graphs import build_graphs
+from latentpress.export.memory import release_memory
 from latentpress.export.parity import prove_graph, prove_here, take_samples
 from latentpress.export.precision import cast, check_finite
 from latentpress.export.publish import check_output, hash_files, publish, workspace, write_info
@@ -111,11 +111,12 @@ def _export_graph(
     # No later graph needs these weights: on the meta device a module is as large as its configuration. What the exporter
     # left refers to itself in circles, and the weights are to be gone before ONNX Runtime loads its own.
     graph.module.to("meta")
-    gc.collect()
+    release_memory()
     report(f"{graph.name}: comparing with torch, {time.perf_counter() - started:.0f} s so far")
     # What is compared here is what the default engine runs, save for a float32 copy of bf16 and cuda's graph before fusion.
     default = engine == DEFAULT_ENGINE and precision != "bf16" and flavour != "cuda"
     rows, test = prove_graph(path, taken, precision, with_rows=default)
+    release_memory()
     for row in rows:
         report(parity_line(row))
     require_parity(rows)
