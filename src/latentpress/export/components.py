@@ -63,7 +63,7 @@ class TextPart:
 class Components:
     """A loaded checkpoint: torch models in the types they were saved in, the tokenizers, the scheduler's config as written.
 
-    Export makes each float32 when its turn comes, so that no two need the memory at once.
+    Export computes with half precision in float32 a layer at a time (`widening`), so that none is float32 as a whole.
     """
 
     family: Family

@@ -132,8 +132,7 @@ class FusedAttention:
 def _multi_head_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, scale: float) -> Tensor:
     """What com.microsoft's MultiHeadAttention computes; all (batch, tokens, channels).
 
-    An operator of ours, not torch.onnx.ops.symbolic: torch 2.13 exports diffusers' upsamplers by its strict route alone,
-    which does not see through that one.
+    An operator of ours, not torch.onnx.ops.symbolic, which torch 2.13 did not export with free heights and widths.
     """
     query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value))
     mixed = functional.scaled_dot_product_attention(query, key, value, scale=scale)

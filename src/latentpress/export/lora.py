@@ -43,7 +43,7 @@ def fuse_lora(path: Path, scale: float, models: Mapping[str, nn.Module], family:
         for layer, module in targets:
             weight = module.weight
             change = (scale * layer.scale) * _product(layer).reshape(weight.shape)
-            # Not back to half: the export makes it float32 next, and rounding here would lose small changes.
+            # Not back to half: rounding here would lose small changes, and `precision` casts what is to be half.
             weight.data = weight.float() + change.to(weight.device)
     return Lora(source=path.name, sha256=file_sha256(path), scale=scale, layers=len(targets))
 

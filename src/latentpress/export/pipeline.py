@@ -113,7 +113,7 @@ def _export_graph(
     graph.module.to("meta")
     release_memory()
     report(f"{graph.name}: comparing with torch, {time.perf_counter() - started:.0f} s so far")
-    # What is compared here is what the default engine runs, save for a float32 copy of bf16 and cuda's graph before fusion.
+    # The default engine runs what is compared here, save for bf16, which it lacks, and cuda's graph, not fused yet.
     default = engine == DEFAULT_ENGINE and precision != "bf16" and flavour != "cuda"
     rows, test = prove_graph(path, taken, precision, with_rows=default)
     release_memory()
