@@ -1,0 +1,30 @@
+"""What tracing leaves behind."""
+
+import gc
+
+import torch
+
+from latentpress.export.flavours import trace_flavour
+from latentpress.export.graphs import build_graphs
+from latentpress.export.precision import cast
+from latentpress.export.random_checkpoint import build_checkpoint
+from latentpress.export.source import Source, load_source
+
+
+def test_the_exporter_keeps_no_weight_once_the_module_lets_go(tmp_path):
+    parts = load_source(Source(build_checkpoint(tmp_path / "checkpoint", size=64))).parts
+    (graph,) = (graph for graph in build_graphs(parts) if graph.name == "text_encoder")
+    cast(graph, "fp32")
+    storages = {weight.untyped_storage().data_ptr() for weight in graph.module.parameters()}
+    trace_flavour(graph, tmp_path, "mha")
+    graph.module.to("meta")
+    gc.collect()
+    left = [
+        tensor
+        for tensor in gc.get_objects()
+        if type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        and tensor.device.type == "cpu"
+        and tensor.untyped_storage().data_ptr() in storages
+    ]
+    assert storages
+    assert left == []
