@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Two processes; one that has no tests left takes half of the other's.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=15
 OUT := out/five-styles
 
 # The built-in checkpoint is exported once, into this folder; a second `make demo` finds it there.
@@ -27,13 +29,13 @@ test: $(VENV)/.installed-test
 	@echo "== pyright, strict on src"
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	@echo "== pytest, warnings are errors"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	$(PYTEST)
 
 check: test
 
 test-full: $(VENV)/.installed-test
 	@echo "== pytest, the slow tests too"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "full or not full"
+	$(PYTEST) -m "full or not full"
 
 # torch goes first and alone: another package asking for any torch would fetch the newest build with its GPU libraries.
 $(VENV)/.installed: pyproject.toml constraints.txt

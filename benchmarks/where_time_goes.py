@@ -1,11 +1,13 @@
-"""Where a render's time goes, part by part: the demo matrix, or the loop alone at full-size shapes.
+"""Where a render's time goes, part by part: the demo matrix, a peers' workload, or the loop alone at full-size shapes.
 
     python benchmarks/where_time_goes.py render [--seeds 3] [--rows 16] [--mixed]
+    python benchmarks/where_time_goes.py workload {demo,mixed,sd15} [--engine cpu] [--scratch out/peers]
     python benchmarks/where_time_goes.py loop
     python benchmarks/where_time_goes.py threads
 
 `render` writes a folder of pictures as `latentpress render` does, with a clock around each part; the writer threads'
-parts run beside the others, so that all of them add up to more than the whole. `loop` is what surrounds the UNet: a UNet
+parts run beside the others, so that all of them add up to more than the whole. `workload` renders what `python -m peers`
+does, into memory, with the engines open and warm. `loop` is what surrounds the UNet: a UNet
 that answers at once, latents and conditioning of the true shapes. `threads` is what ONNX Runtime's idle threads cost the
 next call when they go on spinning.
 """
@@ -34,6 +36,7 @@ from latentpress.runtime import render as runtime
 from latentpress.runtime.bundle import open_bundle
 from latentpress.runtime.conditioning import Conditioning
 from latentpress.runtime.device import device_name
+from latentpress.runtime.guidance.gradient import LossGuidance
 from latentpress.runtime.inputs import example_inputs
 from latentpress.runtime.memory import HalvingSession
 from latentpress.runtime.model import Model
@@ -100,6 +103,7 @@ def clocked(clock: Clock) -> Iterator[None]:
         (runtime, "begin", clock.around("begin a picture: noise, prompt", begin)),
         (loop, "predict", clock.around("pack rows, combine guidance", loop.predict)),
         (loop, "advance", clock.around("advance the samplers", loop.advance)),
+        (LossGuidance, "gradient", clock.around("loss gradients, in torch", LossGuidance.gradient)),
         (writers, "png_bytes", clock.around("writers: encode PNG", writers.png_bytes)),
         (writers, "pixel_sha256", clock.around("writers: hash", writers.pixel_sha256)),
         (writers, "write_durably", clock.around("writers: write and fsync", writers.write_durably)),
@@ -128,7 +132,27 @@ def time_render(seeds: int, rows: int, mixed: bool) -> None:
             whole = time.perf_counter() - started
         if code:
             raise SystemExit(code)
-    images = clock.calls["writers: ledger row"]
+    print_parts(clock, clock.calls["writers: ledger row"], whole, rows)
+
+
+def time_workload(name: str, engine: str, scratch: Path) -> None:
+    """Render one of the peers' workloads twice on an engine, and print the parts of the second time."""
+    from peers.sides import open_renderer
+    from peers.workloads import workload
+
+    scratch.mkdir(parents=True, exist_ok=True)
+    work = workload(name, scratch.resolve())
+    renderer = open_renderer(engine, work, scratch.resolve())
+    for clock in (Clock(), Clock()):
+        with clocked(clock):
+            started = time.perf_counter()
+            pictures = sum(done.image is not None for done in renderer.render(list(enumerate(work.requests))))
+            whole = time.perf_counter() - started
+    print_parts(clock, pictures, whole, renderer.batch_rows)
+
+
+def print_parts(clock: Clock, images: int, whole: float, rows: int) -> None:
+    """The table."""
     print(f"\n{device_name('cpu')}; {images} images in {whole:.2f} s, {rows} rows a call\n")
     print("| part | calls | ms a call | ms an image | share |\n|---|--:|--:|--:|--:|")
     named = 0.0
@@ -226,6 +250,10 @@ def main() -> None:
     render.add_argument("--seeds", type=int, default=3, help="20 pictures each")
     render.add_argument("--rows", type=int, default=16, help="UNet rows a call")
     render.add_argument("--mixed", action="store_true", help="14 to 26 steps: four times the pictures")
+    given = what.add_parser("workload")
+    given.add_argument("name", choices=("demo", "mixed", "sd15"))
+    given.add_argument("--engine", default="cpu", help="as `latentpress render --engine` takes it")
+    given.add_argument("--scratch", type=Path, default=Path("out/peers"), help="where the peers keep their bundles")
     what.add_parser("loop")
     what.add_parser("threads")
     options = parser.parse_args()
@@ -233,6 +261,8 @@ def main() -> None:
         time_loop()
     elif options.what == "threads":
         time_threads()
+    elif options.what == "workload":
+        time_workload(options.name, options.engine, options.scratch)
     else:
         time_render(options.seeds, options.rows, options.mixed)
 

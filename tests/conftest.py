@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import store
+
 # Two test processes share the cores; more threads than cores each would only make them wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -29,16 +31,26 @@ def write_concepts(folder: Path) -> list[Path]:
     return [folder / f"{stem}.bin" for stem in CONCEPTS]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _store(tmp_path_factory):
+    """Under the run's own temporary folder, where the processes' folders are."""
+    own = tmp_path_factory.getbasetemp()
+    store.FOLDER = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "store"
+    store.FOLDER.mkdir(exist_ok=True)
+
+
 @pytest.fixture(scope="session")
 def assets(tmp_path_factory) -> Path:
     """A folder with `checkpoint/`, `concepts/*.bin` and `bundle/`, made once per test process."""
+    from families import shared_traces
     from latentpress.export import export_bundle
     from latentpress.export.random_checkpoint import build_checkpoint
 
     folder = tmp_path_factory.mktemp("assets")
     build_checkpoint(folder / "checkpoint", size=128, hidden=HIDDEN, seed=SEED)
     files = write_concepts(folder / "concepts")
-    export_bundle(folder / "checkpoint", folder / "bundle", files, report=lambda line: None)
+    with shared_traces():
+        export_bundle(folder / "checkpoint", folder / "bundle", files, report=lambda line: None)
     return folder
 
 

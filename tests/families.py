@@ -14,6 +14,7 @@ from PIL import Image
 from compare import diffusers_scheduler
 from latentpress.runtime.bundle import file_sha256, open_bundle
 from latentpress.runtime.request import ImageFile
+from store import kept
 
 FAMILIES = {
     "sd2": {"family": "sd2"},
@@ -47,7 +48,6 @@ class Exported:
 
 
 _VAE = "vae/diffusion_pytorch_model.safetensors"
-_first = {}
 
 
 def export(folder: Path, precision="fp32", **shape) -> Exported:
@@ -59,7 +59,7 @@ def export(folder: Path, precision="fp32", **shape) -> Exported:
     from latentpress.export.random_checkpoint import build_checkpoint
 
     checkpoint = build_checkpoint(folder / "checkpoint", width=16, hidden=32, size=64, seed=3, **shape)
-    (checkpoint / _VAE).write_bytes(_first.setdefault(_VAE, (checkpoint / _VAE).read_bytes()))
+    (checkpoint / _VAE).write_bytes(kept("vae.safetensors", (checkpoint / _VAE).read_bytes))
     with shared_traces():
         export_bundle(checkpoint, folder / "bundle", report=lambda line: None, precision=precision)
     return Exported(checkpoint, folder / "bundle")
@@ -67,17 +67,19 @@ def export(folder: Path, precision="fp32", **shape) -> Exported:
 
 @contextlib.contextmanager
 def shared_traces():
-    """Exports here trace each model once: the same weights, to the bit, make the same graph. Tracing is slow."""
+    """Exports here trace each model once in a test run: the same weights, to the bit, make the same graph."""
     from latentpress.export import flavours
 
     trace = flavours.trace
 
     def traced(graph, work, opset, *translations):
-        key = _digest(graph, (opset, bool(translations)))
-        if key not in _first:
-            _first[key] = trace(graph, work, opset, *translations).read_bytes()
+        def make():
+            made = trace(graph, work, opset, *translations).read_bytes()
             assert not list(work.glob("*.data")), "a small graph keeps its weights inside"
-        (work / f"{graph.name}.onnx").write_bytes(_first[key])
+            return made
+
+        found = kept(_digest(graph, (opset, bool(translations))), make)
+        (work / f"{graph.name}.onnx").write_bytes(found)
         return work / f"{graph.name}.onnx"
 
     with pytest.MonkeyPatch.context() as patch:

@@ -40,6 +40,7 @@ def run(
     images: Annotated[int | None, typer.Option(min=1, help="The workload's first images alone.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each side's process is started.")] = 2,
     repeats: Annotated[int, typer.Option(min=1, help="Renders in each process, after a warm-up.")] = 1,
+    append: Annotated[bool, typer.Option(help="Add to the turns of an earlier run, on the same machine.")] = False,
     scratch: Annotated[Path, typer.Option(help="Exported models and pictures are kept here.")] = Path("out/peers"),
 ) -> None:
     """Measure; leaves SCRATCH/WORKLOAD.json, .md and .png."""
@@ -61,7 +62,8 @@ def run(
         )
         if not (workload == "mixed" and name.startswith(WITHOUT_LOSSES))
     ]
-    turns: list[Turn] = []
+    record = scratch / f"{workload}.json"
+    turns = [Turn(**turn) for turn in json.loads(record.read_text())] if append and record.exists() else []
     for number in range(rounds):
         for name, size in contenders:
             typer.echo(f"round {number + 1} of {rounds}: {name}, batch {size}", err=True)
@@ -72,14 +74,35 @@ def run(
                 typer.echo(f"  failed with exit code {done.returncode}", err=True)
                 continue
             turns.append(Turn(**json.loads(done.stdout.splitlines()[-1])))
+            # A long run that is interrupted leaves what it has.
+            record.write_text(json.dumps([asdict(turn) for turn in turns], indent=1))
     if not turns:
         typer.echo("no side could be measured", err=True)
         raise typer.Exit(1)
-    (scratch / f"{workload}.json").write_text(json.dumps([asdict(turn) for turn in turns], indent=1))
     table = f"{machine()}\n\n{markdown(turns, scratch, workload)}"
     (scratch / f"{workload}.md").write_text(table)
     typer.echo(table)
-    plot(turns, scratch / f"{workload}.png", workload)
+    plot({workload: turns}, scratch / f"{workload}.png")
+
+
+@app.command()
+def report(
+    scratch: Annotated[Path, typer.Option(help="Where `run` left its figures.")] = Path("out/peers"),
+) -> None:
+    """The tables again, and peers.png with all workloads, from what was measured."""
+    from peers.workloads import NAMES
+
+    records = {name: scratch / f"{name}.json" for name in NAMES}
+    measured = {
+        name: [Turn(**turn) for turn in json.loads(record.read_text())]
+        for name, record in records.items()
+        if record.exists()
+    }
+    if not measured:
+        raise typer.BadParameter(f"{scratch} holds no figures; run `python -m peers run` first")
+    for name, turns in measured.items():
+        typer.echo(markdown(turns, scratch, name))
+    plot(measured, scratch / "peers.png")
 
 
 @app.command(hidden=True)
@@ -143,21 +166,29 @@ def markdown(turns: list[Turn], scratch: Path, workload: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(turns: list[Turn], path: Path, workload: str) -> None:
-    """Bars of each side's best batch."""
+def plot(measured: dict[str, list[Turn]], path: Path) -> None:
+    """Bars of each side's best batch, a panel for each workload."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    best: dict[str, float] = {}
-    for (name, _), rate in rates(turns).items():
-        best[name] = max(rate, best.get(name, 0.0))
-    order = sorted(best, key=lambda name: best[name])
-    figure, axes = pyplot.subplots(figsize=(7, 0.45 * len(order) + 1), layout="constrained")
-    colours = ["tab:orange" if name.startswith("latentpress") else "tab:gray" for name in order]
-    axes.barh(order, [best[name] for name in order], color=colours)
-    axes.set(xlabel="images/s, each side at its best batch", title=workload)
+    best: dict[str, dict[str, float]] = {}
+    for workload, turns in measured.items():
+        for (name, _), rate in rates(turns).items():
+            found = best.setdefault(workload, {})
+            found[name] = max(rate, found.get(name, 0.0))
+    heights = [len(found) + 1.5 for found in best.values()]
+    figure, panels = pyplot.subplots(
+        len(best), figsize=(7, 0.3 * sum(heights)), height_ratios=heights, layout="constrained", squeeze=False
+    )
+    for axes, (workload, found) in zip(panels[:, 0], best.items(), strict=True):
+        order = sorted(found, key=lambda name: found[name])
+        colours = ["tab:orange" if name.startswith("latentpress") else "tab:gray" for name in order]
+        axes.bar_label(axes.barh(order, [found[name] for name in order], color=colours), fmt="%.3g", padding=3)
+        axes.set(title=workload)
+        axes.margins(x=0.1)
+    panels[-1, 0].set(xlabel="images/s, each side at its best batch")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 

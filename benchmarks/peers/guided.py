@@ -14,6 +14,7 @@ def guided_picture(pipe: Any, request: RenderRequest) -> NDArray[np.uint8]:
     """One picture (H, W, 3); the loss on the decoded x0 moves the latents on every `every`-th step."""
     (loss,) = request.losses
     scheduler, vae, factor = pipe.scheduler, pipe.vae, pipe.vae.config.scaling_factor
+    dtype = pipe.unet.dtype  # the latents stay float32, as a script in half precision keeps them
     with torch.no_grad():
         cond, uncond = pipe.encode_prompt(request.prompt, "cpu", 1, True, request.negative_prompt)
         states = torch.cat([uncond, cond])
@@ -24,19 +25,22 @@ def guided_picture(pipe: Any, request: RenderRequest) -> NDArray[np.uint8]:
     for step, timestep in enumerate(scheduler.timesteps):
         with torch.no_grad():
             model_input = scheduler.scale_model_input(torch.cat([latents] * 2), timestep)
-            uncond_pred, cond_pred = pipe.unet(model_input, timestep, encoder_hidden_states=states).sample.chunk(2)
+            model_input = model_input.to(dtype)
+            predicted = pipe.unet(model_input, timestep, encoder_hidden_states=states).sample.float()
+            uncond_pred, cond_pred = predicted.chunk(2)
             noise_pred = uncond_pred + request.guidance_scale * (cond_pred - uncond_pred)
         if step % loss.every == 0:
             alpha, sigma, nudge = _levels(scheduler, step, timestep)
             latents = latents.detach().requires_grad_()
-            image = vae.decode((latents - sigma * noise_pred) / alpha / factor).sample / 2 + 0.5
+            x0 = (latents - sigma * noise_pred) / alpha
+            image = vae.decode((x0 / factor).to(dtype)).sample.float() / 2 + 0.5
             value = loss.scale * loss_values(image, loss.name, loss.params).sum()
             # The gradient by x0 is alpha times the one by the latents.
             (gradient,) = torch.autograd.grad(value, latents)
             latents = latents.detach() - nudge * alpha * gradient
         latents = scheduler.step(noise_pred, timestep, latents, **_noise(scheduler, generator)).prev_sample
     with torch.no_grad():
-        image = vae.decode(latents / factor).sample / 2 + 0.5
+        image = vae.decode((latents / factor).to(dtype)).sample.float() / 2 + 0.5
     return (image.clamp(0, 1)[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 
 

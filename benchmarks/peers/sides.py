@@ -17,7 +17,7 @@ from peers.workloads import Workload
 Pictures = list[NDArray[np.uint8]]
 Render = Callable[[], Pictures]
 
-# Sides that know nothing of losses, and of learned concepts: they get the prompt as it stands.
+# Sides whose UNet runs where no loss can have a gradient.
 WITHOUT_LOSSES = ("optimum",)
 
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -42,23 +42,29 @@ def scheduler(request: RenderRequest, checkpoint: Path) -> Any:
     return getattr(diffusers, name).from_config(config, **options)
 
 
-def latentpress(engine: str) -> Callable[[Workload, Path, int], Render]:
+def open_renderer(engine: str, workload: Workload, scratch: Path) -> Any:
     """Our own renderer on one of its engines, by the name `--engine` takes, with the bucket it calibrates itself."""
+    from latentpress.export import export_bundle
+    from latentpress.runtime.bucket import choose_rows
+    from latentpress.runtime.bundle import open_bundle
+    from latentpress.runtime.engines.choice import parse_engine
+    from latentpress.runtime.render import Renderer
+
+    choice = parse_engine(engine)
+    # mixed is demo's checkpoint; each engine has the graphs it runs fastest.
+    folder = scratch / f"bundle-{'sd15' if workload.name == 'sd15' else 'demo'}-{choice.name}"
+    if not folder.exists():
+        export_bundle(workload.checkpoint, folder, workload.concepts, engine=choice)
+    renderer = Renderer(open_bundle(folder, verify=False), engine=choice)
+    print(choose_rows(renderer, workload.requests, scratch, None), file=sys.stderr)
+    return renderer
+
+
+def latentpress(engine: str) -> Callable[[Workload, Path, int], Render]:
+    """`open_renderer`'s, as a side."""
 
     def load(workload: Workload, scratch: Path, batch: int) -> Render:
-        from latentpress.export import export_bundle
-        from latentpress.runtime.bucket import choose_rows
-        from latentpress.runtime.bundle import open_bundle
-        from latentpress.runtime.engines.choice import parse_engine
-        from latentpress.runtime.render import Renderer
-
-        choice = parse_engine(engine)
-        # mixed is demo's checkpoint; each engine has the graphs it runs fastest.
-        folder = scratch / f"bundle-{'sd15' if workload.name == 'sd15' else 'demo'}-{choice.name}"
-        if not folder.exists():
-            export_bundle(workload.checkpoint, folder, workload.concepts, engine=choice)
-        renderer = Renderer(open_bundle(folder, verify=False), engine=choice)
-        print(choose_rows(renderer, workload.requests, scratch, None), file=sys.stderr)
+        renderer = open_renderer(engine, workload, scratch)
 
         def render() -> Pictures:
             done = {item.key: item.image for item in renderer.render(list(enumerate(workload.requests)))}
@@ -90,13 +96,32 @@ def diffusers_eager(dtype: torch.dtype, *, compiled: bool = False) -> Callable[[
     return load
 
 
+def with_concepts(workload: Workload, scratch: Path) -> str:
+    """The checkpoint with its concepts saved into tokenizer and text encoder: optimum's exports load none themselves."""
+    from diffusers import StableDiffusionPipeline
+
+    folder = scratch / f"with-concepts-{workload.name}"
+    if not workload.concepts:
+        return str(workload.checkpoint)
+    if not folder.exists():
+        pipe: Any = StableDiffusionPipeline.from_pretrained(
+            str(workload.checkpoint), safety_checker=None, requires_safety_checker=False, torch_dtype=torch.float32
+        )
+        for concept in workload.concepts:
+            pipe.load_textual_inversion(str(concept))
+        pipe.save_pretrained(folder)
+    return str(folder)
+
+
 def optimum_onnx(workload: Workload, scratch: Path, batch: int) -> Render:
-    """ONNX Runtime through optimum-onnx's ORTStableDiffusionPipeline; concepts are not served there: plain prompts."""
+    """ONNX Runtime through optimum-onnx's ORTStableDiffusionPipeline."""
     from optimum.onnxruntime import ORTStableDiffusionPipeline
 
     folder = scratch / f"optimum-onnx-{workload.name}"
     if not folder.exists():
-        ORTStableDiffusionPipeline.from_pretrained(workload.checkpoint, export=True).save_pretrained(folder)
+        ORTStableDiffusionPipeline.from_pretrained(with_concepts(workload, scratch), export=True).save_pretrained(
+            folder
+        )
     pipe: Any = ORTStableDiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     return lambda: _in_batches(pipe, workload, batch)
@@ -110,7 +135,9 @@ def optimum_openvino(precision: str) -> Callable[[Workload, Path, int], Render]:
 
         folder = scratch / f"optimum-openvino-{workload.name}"
         if not folder.exists():
-            OVStableDiffusionPipeline.from_pretrained(workload.checkpoint, export=True).save_pretrained(folder)
+            OVStableDiffusionPipeline.from_pretrained(with_concepts(workload, scratch), export=True).save_pretrained(
+                folder
+            )
         pipe: Any = OVStableDiffusionPipeline.from_pretrained(folder, ov_config={"INFERENCE_PRECISION_HINT": precision})
         pipe.set_progress_bar_config(disable=True)
         return lambda: _in_batches(pipe, workload, batch)

@@ -6,30 +6,18 @@ another bucket and another order of the manifest after it. Its jobs are then ren
 
 import importlib.util
 import itertools
-import json
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from families import mask_file, picture_file
-from latentpress.batch.ledger import Ledger, ledger_path
-from latentpress.batch.lock import locked
-from latentpress.batch.manifest import read_manifest
-from latentpress.batch.plan import build_plan
-from latentpress.batch.progress import Silence
-from latentpress.batch.run import render
-from latentpress.batch.write import pixel_sha256
-from latentpress.errors import ManifestError
-from latentpress.models import Models, facts_of
+from invariance import Lab, Mix, check
+from latentpress.models import Models
 from latentpress.runtime import denoise, modes
-from latentpress.runtime.engines.choice import parse_engine
 from latentpress.runtime.guidance import LOSSES
-from latentpress.runtime.render import Renderer
+from latentpress.runtime.prompts import LONG_PROMPTS, WEIGHTINGS
 from latentpress.runtime.samplers import BASES, SAMPLERS, SPACINGS, parse_sampler
 from latentpress.runtime.session import OnnxCpuSession
 
@@ -44,120 +32,9 @@ ENGINES = [
 ]
 # Every sampler with every sigmas it takes, and once with each spacing.
 NAMES = [*SAMPLERS, *(f"{name}_{spacing}" for name in ("ddim", "kdpm2_a", "dpmpp_2m") for spacing in SPACINGS)]
-PROMPTS = ["a red mouse", "a house in the night, blue", ""]
+# Plain, weighted in the dialects that read it so, longer than one chunk, and none.
+PROMPTS = ["a red mouse", "a (red) house in the night, blue", "a mouse, " * 30, ""]
 SIZES = ["64x64", "96x64"]
-
-
-@dataclass
-class Lab:
-    """The bundles of one kind on one engine, renderers that are opened once, and each job's pixels alone."""
-
-    kind: str
-    engine: str
-    models: Models
-    folder: Path
-    sessions: object = None
-    alone: dict[str, str] = field(default_factory=dict)
-    renderers: dict[tuple[int, bool], Renderer] = field(default_factory=dict)
-    numbers: itertools.count = field(default_factory=itertools.count)
-
-    def __post_init__(self):
-        self.facts = facts_of(self.models)
-
-    def renderer(self, rows, threads=1, beside=False):
-        key = threads, beside
-        if key not in self.renderers:
-            self.renderers[key] = Renderer(
-                self.models.bundle,
-                refiners=tuple(self.models.refiners.values()),
-                engine=parse_engine(self.engine),
-                sessions=self.sessions and self.sessions(self.models.bundle),
-                threads=threads,
-                decode_beside=beside,
-            )
-        self.renderers[key].batch_rows = rows
-        return self.renderers[key]
-
-    def plan(self, jobs):
-        """The plan of a manifest of `jobs`, whose outputs are named by what is asked, not by their order."""
-        path = self.folder / f"{next(self.numbers)}.yaml"
-        model = str(self.models.bundle.path)
-        # JSON is YAML too.
-        path.write_text(
-            json.dumps({"version": 1, "name": "mix", "model": model, "jobs": jobs, "output": "{hash:20}.png"})
-        )
-        return build_plan(read_manifest(path), self.facts, {}, lambda: 0)
-
-    def possible(self, job):
-        """`job`, without its refiner where that would be left no step, as it may with 2 steps."""
-        try:
-            self.plan([job])
-        except ManifestError as error:
-            if "leaves the" not in str(error):
-                raise
-            return {name: value for name, value in job.items() if name != "refiner"}
-        return job
-
-    def right(self, job):
-        """The pixels of a planned job alone, in calls of its own rows."""
-        if job.job_hash not in self.alone:
-            self.alone |= digests(self.renderer(2), [job])
-        return self.alone[job.job_hash]
-
-
-def digests(renderer, jobs):
-    found = {}
-    for rendered in renderer.render([(job.job_hash, job.request) for job in jobs]):
-        assert rendered.error is None, rendered.error
-        found[rendered.key] = pixel_sha256(rendered.image)
-    return found
-
-
-class Stopping:
-    """A renderer interrupted, as by Ctrl-C, after `pictures`."""
-
-    def __init__(self, renderer, pictures):
-        self.inner, self.pictures = renderer, pictures
-        self.provider, self.batch_rows, self.row_rule = renderer.provider, renderer.batch_rows, renderer.row_rule
-
-    def render(self, requests):
-        yield from itertools.islice(self.inner.render(requests), self.pictures)
-        raise KeyboardInterrupt
-
-
-def kept(folder):
-    """Job hash -> pixels: what the files hold, which the ledger's word must equal."""
-    with Ledger(ledger_path(folder)) as ledger:
-        rows = ledger.rows()
-    found = {row.job_hash: pixel_sha256(np.asarray(Image.open(folder / name))) for name, row in rows.items()}
-    assert {row.job_hash: row.pixel_sha256 for row in rows.values()} == found
-    return found
-
-
-@dataclass(frozen=True)
-class Mix:
-    """Jobs as a manifest has them, and three ways to render them: (rows, threads, decode beside) each."""
-
-    jobs: list
-    order: list
-    stop: int
-    ways: list
-
-
-def check(lab, mix):
-    """The property, of one mix."""
-    first, second, third = mix.ways
-    plan = lab.plan(mix.jobs)
-    right = {job.job_hash: lab.right(job) for job in plan.jobs}
-    folder = lab.folder / f"out-{next(lab.numbers)}"
-    with locked(folder), Ledger(ledger_path(folder)) as ledger:
-        if mix.stop < len(plan.groups):
-            with pytest.raises(KeyboardInterrupt):
-                render(plan, Stopping(lab.renderer(*first), mix.stop), folder, ledger, Silence())
-        again = lab.plan([mix.jobs[index] for index in mix.order])
-        render(again, lab.renderer(*second), folder, ledger, Silence())
-    assert kept(folder) == right, "in company, interrupted and resumed"
-    assert digests(lab.renderer(*third), reversed(plan.jobs)) == right, "in company, in one go"
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +88,10 @@ def dealt(lab, pairs):
     loss = losses()
     for index, (sampler, beginning) in enumerate(pairs):
         job = {
-            "prompt": PROMPTS[index % 3],
+            "prompt": PROMPTS[index % 4],
+            "prompt_weighting": WEIGHTINGS[index % 3],
+            "long_prompts": LONG_PROMPTS[index % 5 < 3],
+            "guidance_stop": [1, 1, 0.5][index % 3],
             "seed": index,
             "sampler": sampler,
             "steps": 2 + index % 3,
@@ -238,6 +118,9 @@ def mixes(draw, lab):
         "size": st.sampled_from(SIZES),
         "guidance_scale": st.sampled_from([1, 3, 7.5]),
         "guidance_rescale": st.sampled_from([0, 0.7]),
+        "guidance_stop": st.sampled_from([1, 0.5]),
+        "prompt_weighting": st.sampled_from(WEIGHTINGS),
+        "long_prompts": st.sampled_from(LONG_PROMPTS),
         "loss": st.sampled_from(losses()),
         "clip_skip": st.integers(0, 1),
     }

@@ -74,11 +74,13 @@ def test_a_gpus_ceiling_is_found_by_its_drivers_name():
     assert gpu_ceiling("Some Other Card") is None
 
 
-def test_a_cpus_ceiling_is_within_what_cores_reach():
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_cpus_ceiling_is_within_what_cores_reach(bf16):
     torch_threads = torch.get_num_threads()
-    found = cpu_ceiling("this CPU", threads=1, size=512, seconds=0.1)
-    # One core: above what a scalar loop does, below what two AVX-512 units at 6 GHz could.
-    assert 1e8 < found.flops < 400e9
+    found = cpu_ceiling("this CPU", threads=1, bf16=bf16, size=512, seconds=0.1)
+    # One core: above what a scalar loop does, below what two AVX-512 units at 6 GHz could, or with tiles of bfloat16.
+    assert 1e8 < found.flops < (7e12 if bf16 else 400e9)
+    assert ("bfloat16" in found.how) == bf16
     assert torch.get_num_threads() == torch_threads
 
 
@@ -221,6 +223,9 @@ def test_the_command_prints_writes_and_draws(bundle, tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed["threads"] == 1
     assert printed.keys() == written.keys()
+    assert "float32" in written["ceiling"]["how"]
+    assert run_cli([*base, "--json", "-", "--engine", "openvino:bf16"]) == 0
+    assert "bfloat16" in json.loads(capsys.readouterr().out)["ceiling"]["how"]
 
 
 @pytest.mark.parametrize(

@@ -88,13 +88,17 @@ def test_a_concept_is_not_divided(tokenizer, bundle):
     assert first.ids[74:76].tolist() == two
 
 
-def test_states_are_compels_with_long_prompts(encode, reference_pipeline):
-    compel = Compel(
+@pytest.fixture
+def compel(reference_pipeline):
+    return Compel(
         reference_pipeline.tokenizer,
         reference_pipeline.text_encoder,
         truncate_long_prompts=False,
         split_long_text_mode=SplitLongTextMode.BRUTAL,
     )
+
+
+def test_states_are_compels_with_long_prompts(encode, compel):
     weighed = "a house " * 36 + "(red mouse and a tree)0.5 (in the night)1.5 " + "a house- "
     for prompt in (LONG, LONGER, weighed):
         expected = compel(prompt)[0].numpy()
@@ -104,13 +108,7 @@ def test_states_are_compels_with_long_prompts(encode, reference_pipeline):
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
-def test_the_shorter_prompt_is_followed_by_empty_chunks_as_compels(renderer, reference_pipeline):
-    compel = Compel(
-        reference_pipeline.tokenizer,
-        reference_pipeline.text_encoder,
-        truncate_long_prompts=False,
-        split_long_text_mode=SplitLongTextMode.BRUTAL,
-    )
+def test_the_shorter_prompt_is_followed_by_empty_chunks_as_compels(renderer, compel):
     condition = renderer._model.condition
     for prompt, negative in ((LONGER, "blue"), ("a red mouse", LONG), (LONG, LONG)):
         with torch.no_grad():

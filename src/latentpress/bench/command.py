@@ -58,7 +58,9 @@ def bench_command(
         wanted,
         sessions=sessions,
         device=device,
-        ceiling=lambda: gpu_ceiling(device) if on_gpu(provider) else cpu_ceiling(device, threads),
+        ceiling=lambda: (
+            gpu_ceiling(device) if on_gpu(provider) else cpu_ceiling(device, threads, bf16=provider.endswith("bf16"))
+        ),
         threads=threads,
         report=lambda line: typer.echo(f"measuring {line}", err=True),
     )
