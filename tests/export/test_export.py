@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
+from families import shared_traces
 from latentpress.errors import CheckpointError, ConceptError, ParityError, UsageError
 from latentpress.export import export_bundle
 from latentpress.export.concepts import add_concepts
@@ -52,7 +53,9 @@ def test_baked_concepts_encode_as_diffusers_encodes_them(bundle, reference_pipel
 
 def test_concepts_are_added_without_torch_and_equal_an_export_with_them(assets, tmp_path):
     files = sorted((assets / "concepts").glob("*.bin"))
-    export_bundle(assets / "checkpoint", tmp_path / "bare", [])
+    with shared_traces():
+        export_bundle(assets / "checkpoint", tmp_path / "bare", [])
+        export_bundle(assets / "checkpoint", tmp_path / "with", files)
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
@@ -60,7 +63,6 @@ def test_concepts_are_added_without_torch_and_equal_an_export_with_them(assets, 
         "add_concepts(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "bare"), *map(str, files)], check=True)
-    export_bundle(assets / "checkpoint", tmp_path / "with", files)
     ids = np.arange(77)[None] + open_bundle(tmp_path / "with").info.concepts[-1].token_ids[-1] - 76
     outputs = [
         onnxruntime.InferenceSession(str(tmp_path / name / "text_encoder.onnx")).run(None, {"input_ids": ids})[0]

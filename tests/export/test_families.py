@@ -10,7 +10,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
 from compare import psnr
-from families import Exported, pixels
+from families import Exported, pixels, shared_traces
 from latentpress.errors import CheckpointError, ConceptError
 from latentpress.export.checkpoint import load_components
 from latentpress.export.components import model_from
@@ -143,7 +143,8 @@ def test_a_dreambooth_fine_tune_is_an_ordinary_checkpoint(exported, tmp_path):
     pipeline.save_pretrained(tmp_path / "checkpoint")
     from latentpress.export import export_bundle
 
-    export_bundle(tmp_path / "checkpoint", tmp_path / "bundle")
+    with shared_traces():
+        export_bundle(tmp_path / "checkpoint", tmp_path / "bundle")
     tuned = Exported(tmp_path / "checkpoint", tmp_path / "bundle")
     assert tuned.bundle.info.family == "sd2"
     asked = RenderRequest("a red mouse", 5, 64, 64, "euler", 8, 6.0)

@@ -22,7 +22,9 @@ def parts(tmp_path_factory):
 
 
 @pytest.mark.parametrize("component", ["text_encoder_2", "unet"])
-@pytest.mark.parametrize("beside", [True, False], ids=["weights beside", "weights inside"])
+@pytest.mark.parametrize(
+    "beside", [pytest.param(True, id="beside"), pytest.param(False, id="inside", marks=pytest.mark.full)]
+)
 def test_pieces_give_what_the_whole_graph_gives(parts, component, beside, tmp_path, monkeypatch):
     monkeypatch.setattr(trace, "EXTERNAL_DATA_BYTES", 0 if beside else 1 << 40)
     (graph,) = (graph for graph in build_graphs(parts) if graph.name == component)

@@ -34,7 +34,10 @@ def drawn(pipeline, prompt=PROMPT):
     return pixels(pipeline, prompt, negative_prompt=NEGATIVE, seed=5, **size, **OPTIONS)
 
 
-@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl", "sdxl_refiner"])
+SLOW = [pytest.param(family, marks=pytest.mark.full) for family in ("sd2", "sdxl_refiner")]
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl", *SLOW])
 def test_a_file_of_each_family_draws_what_diffusers_draws(family, tmp_path, capsys):
     models = models_of(family)
     path = save_single(tmp_path / "my-model.safetensors", family, models)

@@ -102,7 +102,7 @@ def agree(sampler, config, steps, start=0, **options):
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_whole_run_is_the_diffusers_schedulers(sampler, prediction_type):
-    for steps in (2, 5, 10, 20, 37, 50):
+    for steps in (2, 5, 10, 20, 37, 50) if prediction_type == "epsilon" else (5, 37):
         agree(sampler, {**SD15, "prediction_type": prediction_type}, steps)
 
 
