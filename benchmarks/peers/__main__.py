@@ -139,28 +139,36 @@ def machine() -> str:
     return f"{device_name('cpu')}; {', '.join(found)}"
 
 
+def measured_rates(turns: list[Turn]) -> dict[tuple[str, int], list[float]]:
+    """(side, batch) -> images/s of each of its renders."""
+    found: dict[tuple[str, int], list[float]] = {}
+    for turn in turns:
+        found.setdefault((turn.side, turn.batch), []).extend(turn.images / second for second in turn.seconds)
+    return found
+
+
 def rates(turns: list[Turn]) -> dict[tuple[str, int], float]:
     """(side, batch) -> images/s, the median of its renders."""
-    seconds: dict[tuple[str, int], list[float]] = {}
-    for turn in turns:
-        seconds.setdefault((turn.side, turn.batch), []).extend(second / turn.images for second in turn.seconds)
-    return {key: 1 / statistics.median(values) for key, values in seconds.items()}
+    return {key: statistics.median(values) for key, values in measured_rates(turns).items()}
 
 
 def markdown(turns: list[Turn], scratch: Path, workload: str) -> str:
     """The table: images/s, ratios to diffusers f32 once per image and at its best batch, PSNR of the pictures to it."""
-    found = rates(turns)
+    found, each = rates(turns), measured_rates(turns)
     single = found.get((REFERENCE, 1), float("nan"))
     best = max((rate for (name, _), rate in found.items() if name == REFERENCE), default=float("nan"))
     memory = {(turn.side, turn.batch): turn.peak_memory for turn in turns}
     lines = [
-        f"| {workload} | batch | images/s | to diffusers f32, one by one | to its best batch | PSNR dB | peak GB |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        f"| {workload} | batch | images/s | range | to diffusers f32, one by one | to its best batch | PSNR dB | peak GB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for (name, batch), rate in sorted(found.items(), key=lambda item: -item[1]):
         psnr = _psnr(scratch, workload, name, batch)
+        renders = each[name, batch]
+        spread = f"{min(renders):.3f} - {max(renders):.3f}" if len(renders) > 1 else "once"
+        size = "its own" if name.startswith("latentpress") else batch
         lines.append(
-            f"| {name} | {batch} | {rate:.3f} | {rate / single:.2f}x | {rate / best:.2f}x | {psnr} | "
+            f"| {name} | {size} | {rate:.3f} | {spread} | {rate / single:.2f}x | {rate / best:.2f}x | {psnr} | "
             f"{memory[name, batch] / 1e9:.1f} |"
         )
     return "\n".join(lines) + "\n"
@@ -187,7 +195,7 @@ def plot(measured: dict[str, list[Turn]], path: Path) -> None:
         colours = ["tab:orange" if name.startswith("latentpress") else "tab:gray" for name in order]
         axes.bar_label(axes.barh(order, [found[name] for name in order], color=colours), fmt="%.3g", padding=3)
         axes.set(title=workload)
-        axes.margins(x=0.1)
+        axes.margins(x=0.15)
     panels[-1, 0].set(xlabel="images/s, each side at its best batch")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
