@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from latentpress.bench.measure import Workload, run_benchmark
 from latentpress.bench.report import benchmark_data, benchmark_lines, save_plot
 from latentpress.cli import run_cli
 from latentpress.errors import EnvironmentFailure
+from latentpress.runtime.engines.devices import cpu_has_bf16
 from latentpress.runtime.session import OnnxCpuSession
 
 
@@ -224,7 +226,12 @@ def test_the_command_prints_writes_and_draws(bundle, tmp_path, capsys):
     assert printed["threads"] == 1
     assert printed.keys() == written.keys()
     assert "float32" in written["ceiling"]["how"]
-    assert run_cli([*base, "--json", "-", "--engine", "openvino:bf16"]) == 0
+
+
+@pytest.mark.skipif(not find_spec("openvino") or not cpu_has_bf16(), reason="no OpenVINO, or no bfloat16 units, here")
+def test_an_engine_in_bfloat16_is_held_to_a_ceiling_in_bfloat16(bundle, capsys):
+    arguments = ["--buckets", "2", "--repeats", "2", "--steps", "2", "--size", "64x64", "--json", "-"]
+    assert run_cli(["bench", str(bundle.path), *arguments, "--engine", "openvino:bf16"]) == 0
     assert "bfloat16" in json.loads(capsys.readouterr().out)["ceiling"]["how"]
 
 
