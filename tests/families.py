@@ -58,8 +58,14 @@ def export(folder: Path, precision="fp32", **shape) -> Exported:
     from latentpress.export import export_bundle
     from latentpress.export.random_checkpoint import build_checkpoint
 
-    checkpoint = build_checkpoint(folder / "checkpoint", width=16, hidden=32, size=64, seed=3, **shape)
-    (checkpoint / _VAE).write_bytes(kept("vae.safetensors", (checkpoint / _VAE).read_bytes))
+    small = {"width": 16, "hidden": 32, "size": 64, "seed": 3}
+
+    def autoencoder():
+        # Of one family, whichever a test process happens to ask for first.
+        return (build_checkpoint(folder / "first", **small, **FAMILIES["inpainting"]) / _VAE).read_bytes()
+
+    checkpoint = build_checkpoint(folder / "checkpoint", **small, **shape)
+    (checkpoint / _VAE).write_bytes(kept("vae.safetensors", autoencoder))
     with shared_traces():
         export_bundle(checkpoint, folder / "bundle", report=lambda line: None, precision=precision)
     return Exported(checkpoint, folder / "bundle")
