@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from latentpress.export.flavours import trace_flavour
-from latentpress.export.random_models import random_unet
-from latentpress.export.trace import Graph
-from latentpress.export.wrappers import UNet
-from latentpress.runtime.engines.devices import cpu_has_bf16, cpu_name
-from latentpress.runtime.session import OnnxCpuSession
+from latentpress.engines.cpu import OnnxCpuSession
+from latentpress.engines.devices import cpu_has_bf16, cpu_name
+from latentpress.export.graphs.flavours import trace_flavour
+from latentpress.export.graphs.trace import Graph
+from latentpress.export.graphs.wrappers import UNet
+from latentpress.testing.random_models import random_unet
 
 HIDDEN = 256
 FREE = {0: "batch", 2: "height", 3: "width"}
@@ -71,7 +71,7 @@ def sessions(path: Path, flavour: str, threads: int):
     if flavour == "mha":
         return  # its operator is ONNX Runtime's own
     try:
-        from latentpress.runtime.engines.openvino import OpenVinoSession
+        from latentpress.engines.openvino import OpenVinoSession
 
         yield "openvino", OpenVinoSession(path, threads=threads)
         if cpu_has_bf16():

@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
+from latentpress.bundle.info import open_bundle
+from latentpress.engines.devices import device_name
 from latentpress.export.demo import demo_checkpoint, ensure_demo_bundle
-from latentpress.runtime.bundle import open_bundle
-from latentpress.runtime.device import device_name
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 

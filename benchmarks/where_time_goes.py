@@ -29,21 +29,21 @@ import torch
 
 from latentpress import cli
 from latentpress.batch import writers
+from latentpress.bundle.info import open_bundle
+from latentpress.bundle.inputs import example_inputs
+from latentpress.engines.devices import device_name
+from latentpress.engines.memory import HalvingSession
 from latentpress.export.demo import ensure_demo_bundle
 from latentpress.models import cache_dir
-from latentpress.runtime import denoise as loop
 from latentpress.runtime import render as runtime
-from latentpress.runtime.bundle import open_bundle
-from latentpress.runtime.conditioning import Conditioning
-from latentpress.runtime.device import device_name
 from latentpress.runtime.guidance.gradient import LossGuidance
-from latentpress.runtime.inputs import example_inputs
-from latentpress.runtime.memory import HalvingSession
-from latentpress.runtime.model import Model
-from latentpress.runtime.modes import begin
-from latentpress.runtime.noise import NoiseSource
+from latentpress.runtime.loop import denoise as loop
+from latentpress.runtime.loop.model import Model
+from latentpress.runtime.loop.modes import begin
+from latentpress.runtime.loop.trajectory import Trajectory
+from latentpress.runtime.prompts.conditioning import Conditioning
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.trajectory import Trajectory
+from latentpress.runtime.sampling.noise import NoiseSource
 
 MANIFEST = """\
 version: 1

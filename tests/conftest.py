@@ -44,7 +44,7 @@ def assets(tmp_path_factory) -> Path:
     """A folder with `checkpoint/`, `concepts/*.bin` and `bundle/`, made once per test process."""
     from families import shared_traces
     from latentpress.export import export_bundle
-    from latentpress.export.random_checkpoint import build_checkpoint
+    from latentpress.testing.random_checkpoint import build_checkpoint
 
     folder = tmp_path_factory.mktemp("assets")
     build_checkpoint(folder / "checkpoint", size=128, hidden=HIDDEN, seed=SEED)
@@ -56,7 +56,7 @@ def assets(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle(assets):
-    from latentpress.runtime.bundle import open_bundle
+    from latentpress.bundle.info import open_bundle
 
     return open_bundle(assets / "bundle")
 

@@ -89,7 +89,7 @@ def test_what_goes_wrong_around_us_gets_a_sentence_and_a_code(raised, code, said
     def fail(path):
         raise raised
 
-    monkeypatch.setattr("latentpress.batch.manifest.read_manifest", fail)
+    monkeypatch.setattr("latentpress.manifest.manifest.read_manifest", fail)
     assert run_cli(["plan", "m.yaml"]) == code
     error = capsys.readouterr().err
     assert said in error
@@ -142,7 +142,7 @@ def test_every_command_has_help():
 
 
 def test_samplers_are_listed(capsys):
-    from latentpress.runtime.samplers import SAMPLERS, canonical_sampler
+    from latentpress.runtime.sampling.samplers import SAMPLERS, canonical_sampler
 
     assert run_cli(["samplers", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)

@@ -98,7 +98,7 @@ def test_render_takes_an_engine_and_refuses_one_that_cannot_be(manifest, capsys)
 
 
 def test_render_without_the_gpu_says_what_is_missing(manifest, monkeypatch, capsys):
-    from latentpress.runtime.engines import devices
+    from latentpress.engines import devices
 
     monkeypatch.setattr(devices, "gpus", list)
     for engine, said in [("tensorrt", "lists no NVIDIA GPU"), ("tensorrt-rtx", "lists no NVIDIA GPU")]:

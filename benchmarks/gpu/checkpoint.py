@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from gpu.settings import Case
-from latentpress.export.full_size_checkpoint import build_full_size
-from latentpress.export.random_checkpoint import build_checkpoint
+from latentpress.testing.full_size_checkpoint import build_full_size
+from latentpress.testing.random_checkpoint import build_checkpoint
 
 _DONE = "complete"
 

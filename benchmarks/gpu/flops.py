@@ -9,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from gpu.settings import Case
-from latentpress.export.components import component_classes
+from latentpress.export.reading.components import component_classes
 
 
 def picture_flops(case: Case, checkpoint: Path) -> dict[str, float]:

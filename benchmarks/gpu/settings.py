@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from latentpress.runtime.bundle import Family, Precision
+from latentpress.bundle.info import Family, Precision
 from latentpress.runtime.request import RenderRequest
 
 GUIDANCE_SCALE = 7.5

@@ -25,8 +25,8 @@ COMPILED = ("diffusers half compiled", "diffusers half compiled, CUDA graphs")
 
 def latentpress(case: Case, where: Place, scratch: Path, *, engine: str, decode_beside: bool) -> tuple[Render, str]:
     """Our renderer on the case's bundle, with room for two UNet rows for each picture in flight; and its provider."""
-    from latentpress.runtime.bundle import open_bundle
-    from latentpress.runtime.engines.choice import parse_engine
+    from latentpress.bundle.info import open_bundle
+    from latentpress.engines.choice import parse_engine
     from latentpress.runtime.render import Renderer
 
     bundle = open_bundle(bundle_folder(scratch, case, engine), verify=False)

@@ -11,11 +11,11 @@ from gpu.results import append
 from gpu.settings import Case, Place
 from gpu.sides import bundle_folder
 from latentpress.bench.flops import spread
-from latentpress.runtime.bundle import Bundle, open_bundle
-from latentpress.runtime.engines.cuda import cuda_options
-from latentpress.runtime.engines.gpu import BoundSession, open_onnxruntime, torch_stream
-from latentpress.runtime.inputs import example_inputs
-from latentpress.runtime.session import Array, Session
+from latentpress.bundle.info import Bundle, open_bundle
+from latentpress.bundle.inputs import Array, example_inputs
+from latentpress.engines.cuda import cuda_options
+from latentpress.engines.onnxruntime_gpu import BoundSession, open_onnxruntime, torch_stream
+from latentpress.engines.session import Session
 
 # What is switched, and the options it changes in what `latentpress` uses; "plain": inputs and outputs in numpy.
 SWITCHES: dict[str, dict[str, str]] = {

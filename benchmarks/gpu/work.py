@@ -19,8 +19,8 @@ REPEATS, SECONDS = 3, 12.0
 
 def export(case: Case, where: Place, scratch: Path, engine: str) -> None:
     """The checkpoint, and its bundle for `engine` by the product's own export. Needs no GPU; says how long it took."""
+    from latentpress.engines.choice import parse_engine
     from latentpress.export import export_bundle
-    from latentpress.runtime.engines.choice import parse_engine
 
     started = time.perf_counter()
     checkpoint = make(case, where, scratch)
@@ -61,14 +61,15 @@ def make(case: Case, where: Place, scratch: Path) -> Path:
 
 def proof(case: Case, where: Place, scratch: Path, engine: str) -> None:
     """Each component of the bundle against torch in float32, and the row test, on `engine`; beyond its bound or not."""
-    from latentpress.runtime.bundle import open_bundle
-    from latentpress.runtime.engines.choice import parse_engine
-    from latentpress.runtime.engines.opening import open_session
-    from latentpress.runtime.engines.proof import parity_line, prove, row_test_line
-    from latentpress.runtime.engines.records import engine_folder, write_record
-    from latentpress.runtime.engines.samples import read_samples
-    from latentpress.runtime.engines.shapes import components, shape_profile
-    from latentpress.runtime.engines.tensorrt import build_tensorrt
+    from latentpress.bundle.info import open_bundle
+    from latentpress.bundle.inputs import components
+    from latentpress.bundle.samples import read_samples
+    from latentpress.engines.choice import parse_engine
+    from latentpress.engines.opening import open_session
+    from latentpress.engines.proof import parity_line, prove, row_test_line
+    from latentpress.engines.records import engine_folder, write_record
+    from latentpress.engines.shapes import shape_profile
+    from latentpress.engines.tensorrt import build_tensorrt
 
     bundle, choice = open_bundle(bundle_folder(scratch, case, engine), verify=False), parse_engine(engine)
     for component in components(bundle.info):
@@ -146,8 +147,8 @@ def pictures_file(folder: Path, case: Case, side: str, batch: int) -> Path:
 
 def machine(where: Place, scratch: Path) -> None:
     """What is measured on: names, versions, and the ceiling, both the maker's and that of a product measured here."""
-    from latentpress.runtime.device import device_name
-    from latentpress.runtime.engines.doctor import examine
+    from latentpress.engines.devices import device_name
+    from latentpress.engines.doctor import examine
 
     name = device_name(where.device)
     found = gpu_ceiling(name) if where.device == "cuda" else cpu_ceiling(name)

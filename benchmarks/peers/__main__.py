@@ -130,7 +130,7 @@ def one(name: str, workload: str, batch: int, repeats: int, scratch: Path, image
 
 def machine() -> str:
     """The machine and the versions, in one line."""
-    from latentpress.runtime.device import device_name
+    from latentpress.engines.devices import device_name
 
     found: list[str] = []
     for package in ("torch", "diffusers", "onnxruntime", "openvino", "optimum-onnx", "optimum-intel"):

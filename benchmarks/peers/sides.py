@@ -44,10 +44,10 @@ def scheduler(request: RenderRequest, checkpoint: Path) -> Any:
 
 def open_renderer(engine: str, workload: Workload, scratch: Path) -> Any:
     """Our own renderer on one of its engines, by the name `--engine` takes, with the bucket it calibrates itself."""
+    from latentpress.bundle.info import open_bundle
+    from latentpress.engines.choice import parse_engine
     from latentpress.export import export_bundle
     from latentpress.runtime.bucket import choose_rows
-    from latentpress.runtime.bundle import open_bundle
-    from latentpress.runtime.engines.choice import parse_engine
     from latentpress.runtime.render import Renderer
 
     choice = parse_engine(engine)

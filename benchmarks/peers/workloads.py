@@ -71,7 +71,7 @@ def _mixed(scratch: Path) -> Workload:
 
 def _sd15(scratch: Path) -> Workload:
     """2 images of 256 px in 4 steps on Stable Diffusion 1.5's shapes with random weights: 16 UNet rows."""
-    from latentpress.export.full_size_checkpoint import build_full_size
+    from latentpress.testing.full_size_checkpoint import build_full_size
 
     folder = scratch / "sd15"
     if not (folder / "complete").exists():

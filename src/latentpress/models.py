@@ -4,16 +4,17 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from latentpress.batch.concepts import ConceptFile
-from latentpress.batch.manifest import Manifest
-from latentpress.batch.plan import BundleFacts
-from latentpress.batch.yaml_nodes import Place
+from latentpress.bundle.info import Bundle, Lora, SeparateVae, open_bundle
 from latentpress.errors import BundleError, ConceptError, ManifestError
-from latentpress.runtime.bundle import Bundle, open_bundle
+from latentpress.manifest.concepts import ConceptFile
+from latentpress.manifest.manifest import Manifest
+from latentpress.manifest.nodes import Place
+from latentpress.runtime.prompts.parts import PromptCheck, Reading
+from latentpress.runtime.request import RenderRequest
 
 CACHE_VARIABLE = "LATENTPRESS_CACHE"
 
@@ -22,6 +23,29 @@ def cache_dir() -> Path:
     """$LATENTPRESS_CACHE, or ~/.cache/latentpress."""
     given = os.environ.get(CACHE_VARIABLE)
     return Path(given) if given else Path.home() / ".cache" / "latentpress"
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """What planning needs to know of a bundle. default_size: (height, width); concepts: token -> sha256 of its file.
+
+    loras and vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any;
+    zeros_for_no_negative: no negative prompt is not the empty one; refiners: path as the manifest has it -> its facts;
+    refusal: (field, reason) where the bundle, or a refiner, cannot do what a request asks, else None.
+    """
+
+    hash: str
+    name: str
+    source_sha256: str
+    default_size: tuple[int, int]
+    concepts: Mapping[str, str]
+    versions: Mapping[str, str]
+    check: Callable[[str, Reading], PromptCheck]
+    loras: tuple[Lora, ...] = ()
+    vae: SeparateVae | None = None
+    zeros_for_no_negative: bool = False
+    refiners: Mapping[str, "BundleFacts"] = field(default_factory=dict[str, "BundleFacts"])
+    refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
 
 
 @dataclass(frozen=True)
@@ -68,7 +92,7 @@ def facts_of(models: Models) -> BundleFacts:
 
 
 def _facts(bundle: Bundle) -> BundleFacts:
-    from latentpress.runtime.text import PromptTokenizer
+    from latentpress.runtime.prompts.tokens import PromptTokenizer
 
     info = bundle.info
     return BundleFacts(

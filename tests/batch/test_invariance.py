@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from families import mask_file, picture_file
 from invariance import Lab, Mix, check
+from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.models import Models
-from latentpress.runtime import denoise, modes
 from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.loop import denoise, modes
 from latentpress.runtime.prompts import LONG_PROMPTS, WEIGHTINGS
-from latentpress.runtime.samplers import BASES, SAMPLERS, SPACINGS, parse_sampler
-from latentpress.runtime.session import OnnxCpuSession
+from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, SPACINGS, parse_sampler
 
 # A 4-channel model (text, image to image, masks on it), one with 9, and a base that hands over to a refiner.
 KINDS = ("sd1", "inpainting", "sdxl")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from latentpress.batch.names import TEMP_PREFIX
+from latentpress.files import TEMP_PREFIX
 
 KILLS = 20
 MANIFEST = """\

@@ -8,12 +8,12 @@ from latentpress.batch.ledger import Ledger, Origin, ledger_path
 from latentpress.batch.lock import locked
 from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
 from latentpress.batch.progress import Silence
-from latentpress.batch.run import render
+from latentpress.batch.render import render
 from latentpress.cli import run_cli
+from latentpress.engines.choice import EngineChoice, engine_called
+from latentpress.engines.opening import open_session
 from latentpress.errors import UsageError
-from latentpress.runtime import model
-from latentpress.runtime.engines.choice import EngineChoice, engine_called
-from latentpress.runtime.engines.opening import open_session
+from latentpress.runtime.loop import model
 
 MANIFEST = """\
 version: 1

@@ -12,12 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from latentpress.batch.ledger import Ledger, ledger_path
 from latentpress.batch.lock import locked
-from latentpress.batch.names import TEMP_PREFIX
 from latentpress.batch.progress import Lines, Silence, duration
-from latentpress.batch.run import Summary, render
+from latentpress.batch.render import Summary, render
 from latentpress.batch.sheet import make_sheet, wrapped
 from latentpress.batch.status import plan_status
 from latentpress.errors import EnvironmentFailure, OutputLocked, UsageError
+from latentpress.files import TEMP_PREFIX
 from pictures import enlarged, places
 
 SIX = 'defaults: {prompt: a mouse}\nmatrix: {seed: 1..6}\noutput: "s/{seed}.png"\n'

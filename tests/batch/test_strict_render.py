@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentpress.batch.write import pixel_sha256
+from latentpress.bundle.info import open_bundle
 from latentpress.cli import run_cli
-from latentpress.runtime import model as models
-from latentpress.runtime.bundle import open_bundle
-from latentpress.runtime.engines import selftest
-from latentpress.runtime.engines.choice import EngineChoice
-from latentpress.runtime.engines.devices import Gpu
-from latentpress.runtime.engines.opening import open_session
-from latentpress.runtime.engines.records import EngineRecord, read_record, write_record
-from latentpress.runtime.engines.shapes import shape_profile
+from latentpress.engines import row_test as selftest
+from latentpress.engines.choice import EngineChoice
+from latentpress.engines.devices import Gpu
+from latentpress.engines.opening import open_session
+from latentpress.engines.records import EngineRecord, read_record, write_record
+from latentpress.engines.shapes import shape_profile
+from latentpress.files import pixel_sha256
+from latentpress.runtime.loop import model as models
 from moving import Clean, Counting, Fickle, Tuned
 
 CPU = EngineChoice("cpu")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from latentpress.batch import write
-from latentpress.batch.names import TEMP_PREFIX
+from latentpress import files as write
+from latentpress.files import TEMP_PREFIX
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads Linux's names of open files")
 

@@ -18,9 +18,9 @@ from latentpress.bench.flops import graph_flops, spread
 from latentpress.bench.measure import Workload, run_benchmark
 from latentpress.bench.report import benchmark_data, benchmark_lines, save_plot
 from latentpress.cli import run_cli
+from latentpress.engines.cpu import OnnxCpuSession
+from latentpress.engines.devices import cpu_has_bf16
 from latentpress.errors import EnvironmentFailure
-from latentpress.runtime.engines.devices import cpu_has_bf16
-from latentpress.runtime.session import OnnxCpuSession
 
 
 def torch_flops(module, *inputs, **named):

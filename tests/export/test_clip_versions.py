@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from transformers import CLIPTokenizer
 
-from latentpress.export.clip_versions import module_names, save_tokenizer, text_model, weights_for
-from latentpress.export.word_tokenizer import write_tokenizer
-from latentpress.runtime.clip_tokenizer import ClipTokenizer
+from latentpress.export.reading.clip_versions import module_names, save_tokenizer, text_model, weights_for
+from latentpress.runtime.prompts.clip_tokenizer import ClipTokenizer
+from latentpress.testing.words import write_tokenizer
 
 
 class Inner(nn.Module):

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from latentpress.bundle.info import TextEncoderInfo, open_bundle
 from latentpress.errors import ConceptError
-from latentpress.export.concept_file import MAX_BYTES, MAX_VECTORS, read_concept
 from latentpress.export.concepts import add_concepts
-from latentpress.runtime.bundle import TextEncoderInfo, open_bundle
+from latentpress.export.reading.concept_file import MAX_BYTES, MAX_VECTORS, read_concept
 
 ENCODER = TextEncoderInfo(component="text_encoder", tokenizer="tokenizer", hidden_size=8, layers=1, pooled_size=None)
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from families import shared_traces
+from latentpress.bundle.info import open_bundle
 from latentpress.errors import CheckpointError, ConceptError, ParityError, UsageError
 from latentpress.export import export_bundle
 from latentpress.export.concepts import add_concepts
-from latentpress.runtime.bundle import open_bundle
-from latentpress.runtime.text import PromptTokenizer
+from latentpress.runtime.prompts.tokens import PromptTokenizer
 
 
 def test_the_parity_table_covers_every_component_within_its_bound(bundle):
@@ -114,7 +114,7 @@ def test_a_truncated_checkpoint_publishes_nothing(assets, tmp_path):
 
 
 def test_a_graph_that_disagrees_publishes_nothing(assets, tmp_path, monkeypatch):
-    from latentpress.export import parity
+    from latentpress.export.graphs import parity
 
     original = onnxruntime.InferenceSession.run
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from latentpress.export.random_checkpoint import build_checkpoint
+from latentpress.testing.random_checkpoint import build_checkpoint
 from ldm_names import ldm_vae, single_file_state, small_models, stored
 from single_files import export
 

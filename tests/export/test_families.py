@@ -11,17 +11,17 @@ from safetensors.torch import save_file
 
 from compare import psnr
 from families import Exported, pixels, shared_traces
+from latentpress.bundle.info import open_bundle
+from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.errors import CheckpointError, ConceptError
-from latentpress.export.checkpoint import load_components
-from latentpress.export.components import model_from
 from latentpress.export.concepts import add_concepts
-from latentpress.export.random_checkpoint import build_checkpoint
-from latentpress.export.wrappers import TextEncoder
-from latentpress.runtime.bundle import open_bundle
+from latentpress.export.graphs.wrappers import TextEncoder
+from latentpress.export.reading.checkpoint import load_components
+from latentpress.export.reading.components import model_from
+from latentpress.runtime.prompts.tokens import PromptTokenizer
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.session import OnnxCpuSession
-from latentpress.runtime.text import PromptTokenizer
+from latentpress.testing.random_checkpoint import build_checkpoint
 
 
 @pytest.mark.parametrize(

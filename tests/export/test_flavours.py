@@ -6,9 +6,9 @@ import onnx
 import pytest
 
 from families import graph_of
-from latentpress.export.flavours import component_flavour, flavour_for, fuse_for_cuda, trace_flavour
-from latentpress.export.parity import prove_graph, take_samples
-from latentpress.export.random_checkpoint import build_checkpoint
+from latentpress.export.graphs.flavours import component_flavour, flavour_for, fuse_for_cuda, trace_flavour
+from latentpress.export.graphs.parity import prove_graph, take_samples
+from latentpress.testing.random_checkpoint import build_checkpoint
 
 
 @pytest.fixture(scope="module")

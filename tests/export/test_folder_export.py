@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 
 from compare import psnr
 from families import pixels
+from latentpress.bundle.info import open_bundle
 from latentpress.cli import run_cli
-from latentpress.runtime.bundle import open_bundle
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 from ldm_names import ldm_vae, stored

@@ -7,11 +7,11 @@ import pytest
 
 from families import graph_of
 from latentpress.bench.flops import graph_flops
-from latentpress.export.flavours import fuse_for_cuda, trace_flavour
-from latentpress.export.parity import take_samples
-from latentpress.export.precision import cast
-from latentpress.export.random_checkpoint import build_checkpoint
-from latentpress.runtime.engines.proof import component_precision
+from latentpress.engines.proof import component_precision
+from latentpress.export.graphs.flavours import fuse_for_cuda, trace_flavour
+from latentpress.export.graphs.parity import take_samples
+from latentpress.export.graphs.precision import cast
+from latentpress.testing.random_checkpoint import build_checkpoint
 from unfused import unfused
 
 

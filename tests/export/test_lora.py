@@ -5,11 +5,11 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
+from latentpress.bundle.info import file_sha256
 from latentpress.errors import LoraError
 from latentpress.export.lora import fuse_lora
 from latentpress.export.lora_argument import parse_lora
-from latentpress.export.lora_file import read_lora
-from latentpress.runtime.bundle import file_sha256
+from latentpress.export.reading.lora_file import read_lora
 from ldm_names import ldm_unet_key, small_models
 from lora_files import ALPHA, KOHYA, RANK, kohya_state, layers_of, lora_models, matrices, save_peft
 

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from compare import psnr
 from families import pixels
+from latentpress.bundle.info import file_sha256, open_bundle
 from latentpress.cli import run_cli
-from latentpress.runtime.bundle import file_sha256, open_bundle
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 from lora_files import kohya_state, lora_models, save_peft

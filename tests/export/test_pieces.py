@@ -6,14 +6,14 @@ import onnxruntime
 import pytest
 import torch
 
-from latentpress.export import trace
-from latentpress.export.flavours import trace_flavour
-from latentpress.export.graphs import build_graphs, component_inputs
-from latentpress.export.parity import prove_graph, take_samples
-from latentpress.export.pieces import _cuts, run_in_pieces
-from latentpress.export.precision import cast
-from latentpress.export.random_checkpoint import build_checkpoint
+from latentpress.export.graphs import trace
+from latentpress.export.graphs.build import build_graphs, component_inputs
+from latentpress.export.graphs.flavours import trace_flavour
+from latentpress.export.graphs.parity import prove_graph, take_samples
+from latentpress.export.graphs.pieces import _cuts, run_in_pieces
+from latentpress.export.graphs.precision import cast
 from latentpress.export.source import Source, load_source
+from latentpress.testing.random_checkpoint import build_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,17 @@ from safetensors.torch import load_file, save_file
 
 from compare import psnr
 from families import export, graph_of, pixels
+from latentpress.bundle.info import open_bundle
 from latentpress.errors import ParityError
 from latentpress.export import export_bundle
 from latentpress.export.concepts import add_concepts
-from latentpress.export.flavours import trace_flavour
-from latentpress.export.parity import prove_graph, take_samples
-from latentpress.export.precision import cast, check_finite
-from latentpress.export.random_checkpoint import build_checkpoint
-from latentpress.export.widening import in_float32
-from latentpress.runtime.bundle import open_bundle
+from latentpress.export.graphs.flavours import trace_flavour
+from latentpress.export.graphs.parity import prove_graph, take_samples
+from latentpress.export.graphs.precision import cast, check_finite
+from latentpress.export.graphs.widening import in_float32
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
+from latentpress.testing.random_checkpoint import build_checkpoint
 
 FLOAT, HALF, BFLOAT = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16
 
@@ -125,7 +125,7 @@ def test_a_unet_that_overflows_only_inside_is_found(checkpoint):
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_rounding_every_result_is_what_torch_computes_in_that_type(precision, checkpoint):
     """The stand-in that is checked for overflow, against torch's own arithmetic in that type."""
-    from latentpress.export.precision import DTYPES, _Rounded
+    from latentpress.export.graphs.precision import DTYPES, _Rounded
 
     parts, graph = graph_of(checkpoint, "text_encoder")
     sample = take_samples(graph, parts)[1]
@@ -151,8 +151,8 @@ def test_bfloat16_graphs_are_checked_in_float32(checkpoint, tmp_path):
 
 
 def test_large_weights_lie_beside_the_graph_and_count_for_its_hash(checkpoint, tmp_path, monkeypatch):
-    from latentpress.export import trace
-    from latentpress.export.embedding import append_rows
+    from latentpress.export.graphs import trace
+    from latentpress.export.graphs.embedding import append_rows
     from latentpress.export.publish import hash_files
 
     monkeypatch.setattr(trace, "EXTERNAL_DATA_BYTES", 0)

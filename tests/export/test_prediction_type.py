@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from latentpress.errors import CheckpointError
-from latentpress.export.single_file import open_single_file
+from latentpress.export.reading.single_file import open_single_file
 from ldm_names import single_file_state
 
 

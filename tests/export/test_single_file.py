@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from latentpress.export.families import TEXT_ENCODERS, family_config, write_clip_tokenizer
-from latentpress.export.ldm_config import text_config, unet_config, vae_config
-from latentpress.export.single_file import load_single_file, open_single_file
+from latentpress.export.reading.ldm_config import text_config, unet_config, vae_config
+from latentpress.export.reading.single_file import load_single_file, open_single_file
 from ldm_names import (
     LEVELS,
     assert_same_weights,

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from compare import psnr
 from families import picture_file, pixels
-from latentpress.runtime.bundle import file_sha256, open_bundle
+from latentpress.bundle.info import file_sha256, open_bundle
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 from ldm_names import ldm_vae, single_file_state, stored, without

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from latentpress.errors import CheckpointError
-from latentpress.export.single_file import load_single_file, open_single_file
+from latentpress.export.reading.single_file import load_single_file, open_single_file
 from ldm_names import (
     renamed,
     single_file_state,

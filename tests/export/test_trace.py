@@ -4,11 +4,11 @@ import gc
 
 import torch
 
-from latentpress.export.flavours import trace_flavour
-from latentpress.export.graphs import build_graphs
-from latentpress.export.precision import cast
-from latentpress.export.random_checkpoint import build_checkpoint
+from latentpress.export.graphs.build import build_graphs
+from latentpress.export.graphs.flavours import trace_flavour
+from latentpress.export.graphs.precision import cast
 from latentpress.export.source import Source, load_source
+from latentpress.testing.random_checkpoint import build_checkpoint
 
 
 def test_the_exporter_keeps_no_weight_once_the_module_lets_go(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from latentpress.errors import CheckpointError
-from latentpress.export.vae_file import load_vae
+from latentpress.export.reading.vae_file import load_vae
 from ldm_names import ldm_vae, prefixed, small_models, stored, without
 
 OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from latentpress.export.graphs import build_graphs, component_inputs
-from latentpress.export.random_checkpoint import build_checkpoint
+from latentpress.export.graphs.build import build_graphs, component_inputs
+from latentpress.export.graphs.widening import in_float32
 from latentpress.export.source import Source, load_source
-from latentpress.export.widening import in_float32
+from latentpress.testing.random_checkpoint import build_checkpoint
 
 
 @pytest.fixture(scope="module")

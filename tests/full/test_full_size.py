@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from latentpress.export.full_size_checkpoint import build_full_size
+from latentpress.testing.full_size_checkpoint import build_full_size
 
 pytestmark = pytest.mark.full
 
@@ -29,10 +29,10 @@ CALL = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from latentpress.runtime.bundle import open_bundle
-from latentpress.runtime.engines.choice import DEFAULT_ENGINE
-from latentpress.runtime.engines.opening import open_session
-from latentpress.runtime.inputs import example_inputs
+from latentpress.bundle.info import open_bundle
+from latentpress.engines.choice import DEFAULT_ENGINE
+from latentpress.engines.opening import open_session
+from latentpress.bundle.inputs import example_inputs
 bundle = open_bundle(Path(sys.argv[1]), verify=False)
 found = open_session(bundle, "unet", DEFAULT_ENGINE).run(example_inputs(bundle.info, "unet", 1, (32, 32)))["noise_pred"]
 assert found.shape == (1, 4, 32, 32) and np.isfinite(found).all()
@@ -80,10 +80,10 @@ BUILD = """
 import resource, sys
 from pathlib import Path
 from latentpress.export import export_bundle
-from latentpress.export.engines import EngineOrder, make_engines
-from latentpress.runtime.bundle import open_bundle
-from latentpress.runtime.engines.choice import parse_engine
-from latentpress.runtime.engines.shapes import shape_profile
+from latentpress.engines.build import EngineOrder, make_engines
+from latentpress.bundle.info import open_bundle
+from latentpress.engines.choice import parse_engine
+from latentpress.engines.shapes import shape_profile
 rtx, report = parse_engine("tensorrt-rtx"), lambda line: print(line, flush=True)
 export_bundle(Path(sys.argv[1]), Path(sys.argv[2]), [], precision="fp16", engine=rtx, report=report)
 bundle = open_bundle(Path(sys.argv[2]), verify=False)

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from compare import psnr
+from latentpress.bundle.info import open_bundle
+from latentpress.bundle.inputs import components, example_inputs
+from latentpress.engines.build import EngineOrder, make_engines
+from latentpress.engines.choice import parse_engine
+from latentpress.engines.cuda import open_cuda
+from latentpress.engines.doctor import examine
+from latentpress.engines.opening import open_session
+from latentpress.engines.shapes import shape_profile
 from latentpress.export import export_bundle
-from latentpress.export.engines import EngineOrder, make_engines
-from latentpress.export.random_checkpoint import build_checkpoint
-from latentpress.runtime.bundle import open_bundle
-from latentpress.runtime.engines.choice import parse_engine
-from latentpress.runtime.engines.cuda import open_cuda
-from latentpress.runtime.engines.doctor import examine
-from latentpress.runtime.engines.opening import open_session
-from latentpress.runtime.engines.shapes import components, shape_profile
-from latentpress.runtime.inputs import example_inputs
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
+from latentpress.testing.random_checkpoint import build_checkpoint
 
 READY = {finding.engine: finding for finding in examine().engines}
 

@@ -6,11 +6,11 @@ import threading
 import numpy as np
 import pytest
 
-from latentpress.runtime.conditioning import Conditioning
+from latentpress.engines.cpu import OnnxCpuSession
+from latentpress.runtime.loop.rows import ConditioningRows
+from latentpress.runtime.prompts.conditioning import Conditioning
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.rows import ConditioningRows
-from latentpress.runtime.session import OnnxCpuSession
 
 
 def request(seed, steps=4, guidance_scale=5.0, prompt="a mouse", size=64, **more):

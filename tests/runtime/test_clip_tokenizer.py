@@ -10,7 +10,7 @@ from transformers import CLIPTokenizer
 from latentpress.errors import BundleError
 from latentpress.export.concepts import _add_tokens
 from latentpress.export.families import write_clip_tokenizer
-from latentpress.runtime.clip_tokenizer import ClipTokenizer
+from latentpress.runtime.prompts.clip_tokenizer import ClipTokenizer
 
 SAMPLES = (
     "a photo of the cat's DON'T I'll we've he'd l'été naïve ﬁne ½ ² 12345 3d x2 _under_score --dash-- (in:1.2) [x|y] "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from latentpress.runtime.bundle import BundleInfo, TextEncoderInfo
+from latentpress.bundle.info import BundleInfo, TextEncoderInfo
 from latentpress.runtime.limits import Limits
 from latentpress.runtime.request import ImageFile, Refiner, RenderRequest
 

@@ -12,14 +12,14 @@ from diffusers import StableDiffusionXLPipeline
 
 from compare import diffusers_scheduler, psnr
 from families import pixels
+from latentpress.bundle.info import Bundle
+from latentpress.engines.choice import EngineChoice, check_prompt_length
+from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.errors import UsageError
-from latentpress.runtime.bundle import Bundle
-from latentpress.runtime.engines.choice import EngineChoice, check_prompt_length
 from latentpress.runtime.prompts import Reading
+from latentpress.runtime.prompts.tokens import PromptTokenizer, TextEncoder
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.session import OnnxCpuSession
-from latentpress.runtime.text import PromptTokenizer, TextEncoder
 
 with warnings.catch_warnings():  # compel calls pyparsing by names of old
     warnings.simplefilter("ignore")

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from latentpress.engines.memory import HalvingSession
 from latentpress.errors import EnvironmentFailure
 from latentpress.runtime import calibrate as module
 from latentpress.runtime.calibrate import Calibration, calibrate, remembered
-from latentpress.runtime.memory import HalvingSession
 
 
 class Small:

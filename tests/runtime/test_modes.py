@@ -145,7 +145,7 @@ def test_a_picture_that_changed_fails_alone(renderer, tmp_path):
 
 
 def test_one_file_is_encoded_once(bundle, given):
-    from latentpress.runtime.session import OnnxCpuSession
+    from latentpress.engines.cpu import OnnxCpuSession
 
     class Counting(OnnxCpuSession):
         calls = 0

@@ -10,7 +10,7 @@ import torch
 from compare import diffusers_scheduler, psnr
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.samplers import BASES
+from latentpress.runtime.sampling.samplers import BASES
 
 TOKENS = ("<line-art>", "<gta5-artwork>", "<moeb-style>", "<dr-strange>", "<hitokomoru-style-nao>")
 
@@ -117,7 +117,7 @@ def test_no_unconditional_row_at_scale_one(bundle, renderer):
 
 
 def test_torch_sessions_render_the_same(bundle, renderer, reference_pipeline):
-    from latentpress.runtime.session import TorchSession
+    from latentpress.engines.session import TorchSession
 
     unet = TorchSession(lambda **inputs: {"noise_pred": reference_pipeline.unet(**inputs).sample})
     decoder = TorchSession(lambda latents: {"sample": reference_pipeline.vae.decode(latents).sample})

@@ -6,10 +6,10 @@ import warnings
 
 import pytest
 
+from latentpress.bundle.info import Bundle
 from latentpress.errors import UsageError
-from latentpress.runtime.bundle import Bundle
 from latentpress.runtime.prompts import Reading, parse_prompt
-from latentpress.runtime.text import PromptTokenizer
+from latentpress.runtime.prompts.tokens import PromptTokenizer
 
 with warnings.catch_warnings():  # compel calls pyparsing by names of old
     warnings.simplefilter("ignore")

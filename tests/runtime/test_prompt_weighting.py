@@ -15,11 +15,12 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from compare import diffusers_scheduler, psnr
 from families import pixels
+from latentpress.engines.cpu import OnnxCpuSession
+from latentpress.engines.session import TorchSession
 from latentpress.runtime.prompts import Reading, parse_prompt
+from latentpress.runtime.prompts.tokens import PromptTokenizer, TextEncoder
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import Refiner, RenderRequest
-from latentpress.runtime.session import OnnxCpuSession, TorchSession
-from latentpress.runtime.text import PromptTokenizer, TextEncoder
 
 with warnings.catch_warnings():  # compel calls pyparsing by names of old
     warnings.simplefilter("ignore")
@@ -82,7 +83,7 @@ def shifted(assets, reference_pipeline):
 
     Trained ones have; a random one's states have the mean 0, which A1111's formula divides by.
     """
-    from latentpress.export.wrappers import TextEncoder as Wrapped
+    from latentpress.export.graphs.wrappers import TextEncoder as Wrapped
 
     model = copy.deepcopy(reference_pipeline.text_encoder)
     norm = model.text_model.final_layer_norm

@@ -10,8 +10,8 @@ import torch
 from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
 from latentpress.errors import UsageError
-from latentpress.runtime.brownian import BrownianPath
-from latentpress.runtime.samplers import BASES, SAMPLERS, canonical_sampler, sampler_data
+from latentpress.runtime.sampling.brownian import BrownianPath
+from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, canonical_sampler, sampler_data
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import torch
 
 from compare import diffusers_scheduler, in_float64
 from latentpress.errors import UsageError
-from latentpress.runtime.brownian import BrownianPath
-from latentpress.runtime.samplers import BASES, SAMPLERS, parse_sampler
-from latentpress.runtime.schedule import NoiseSchedule, noise_schedule, schedule_for
-from latentpress.runtime.solvers import DEPTH, INDEX, solver_rows
+from latentpress.runtime.sampling.brownian import BrownianPath
+from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, parse_sampler
+from latentpress.runtime.sampling.schedule import NoiseSchedule, noise_schedule, schedule_for
+from latentpress.runtime.sampling.solvers import DEPTH, INDEX, solver_rows
 
 SD15 = {
     "beta_start": 0.00085,

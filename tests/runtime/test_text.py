@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from latentpress.runtime import clip_tokenizer, text
-from latentpress.runtime.clip_tokenizer import ClipTokenizer
-from latentpress.runtime.recent import Recent
-from latentpress.runtime.text import PromptTokenizer, TextEncoder
+from latentpress.runtime.prompts import clip_tokenizer
+from latentpress.runtime.prompts import tokens as text
+from latentpress.runtime.prompts.clip_tokenizer import ClipTokenizer
+from latentpress.runtime.prompts.recent import Recent
+from latentpress.runtime.prompts.tokens import PromptTokenizer, TextEncoder
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from demo_model.dataset import Dataset, caption
 from demo_model.settings import Settings
 from demo_model.training import train
 from demo_model.vae import encode, to_model
-from latentpress.export.word_tokenizer import write_tokenizer
+from latentpress.testing.words import write_tokenizer
 
 # How often each kind of picture is shown.
 SHARES = {"plain": 0.52, "colour": 0.2, "outline": 0.14, "print": 0.14}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentpress.batch.job import Job
-from latentpress.batch.names import OWN_FOLDER
 from latentpress.batch.plan import Plan
 from latentpress.errors import EnvironmentFailure, UsageError
+from latentpress.files import OWN_FOLDER
 
 SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -33,7 +33,7 @@ _UPGRADES = {2: "ALTER TABLE images ADD COLUMN row_rule TEXT;"}
 @dataclass(frozen=True)
 class Origin:
     """What a picture was made on. provider: the engine as its session calls itself; batch_rows: the UNet's a call, at most;
-    row_rule: what the pixels depend on beside the job (runtime/strict.py).
+    row_rule: what the pixels depend on beside the job (engines/strict.py).
     """
 
     provider: str

@@ -7,8 +7,8 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
-from latentpress.batch.names import OWN_FOLDER
 from latentpress.errors import OutputLocked
+from latentpress.files import OWN_FOLDER
 
 
 @contextlib.contextmanager

@@ -6,15 +6,15 @@ uninterrupted one.
 
 from latentpress import __version__
 from latentpress.batch.job import Job, canonical_json, request_data
-from latentpress.batch.plan import BundleFacts
-from latentpress.runtime.samplers import parse_sampler
-from latentpress.runtime.strict import ANY_ROWS, UNTESTED
+from latentpress.engines.strict import ANY_ROWS, UNTESTED
+from latentpress.models import BundleFacts
+from latentpress.runtime.sampling.samplers import parse_sampler
 
 
 def text_chunks(job: Job, bundle: BundleFacts, engine: str, row_rule: str) -> dict[str, str]:
     """Keyword -> text of every text chunk of the job's PNG.
 
-    engine: what the UNet ran on, e.g. openvino-bf16; row_rule: what the pixels depend on beside (runtime/strict.py).
+    engine: what the UNet ran on, e.g. openvino-bf16; row_rule: what the pixels depend on beside (engines/strict.py).
     """
     used = {token: digest for token, digest in bundle.concepts.items() if token in job.request.prompt}
     negative = job.request.negative_prompt or ""

@@ -10,8 +10,8 @@ from pathlib import Path
 from latentpress.batch.ledger import Row
 from latentpress.batch.plan import Plan
 from latentpress.batch.status import is_done
+from latentpress.engines.choice import engine_called
 from latentpress.errors import UsageError
-from latentpress.runtime.engines.choice import engine_called
 
 _WAYS_OUT = "render into another folder with -o, or add --mixed to let this one hold both"
 
@@ -30,7 +30,7 @@ def refuse_other_engine(plan: Plan, rows: Mapping[str, Row], folder: Path, engin
 def refuse_other_rows(plan: Plan, rows: Mapping[str, Row], folder: Path, row_rule: str) -> None:
     """Raise UsageError if pictures of `plan` were rendered with a fixed number of rows and this run's is another, or none.
 
-    row_rule: of the run (runtime/strict.py).
+    row_rule: of the run (engines/strict.py).
     """
     now = _fixed(row_rule)
     made = Counter(_fixed(row.origin.row_rule) for row in _done(plan, rows, folder))

@@ -5,60 +5,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Protocol
 
-from latentpress.batch import names
-from latentpress.batch.draft import Draft
-from latentpress.batch.fields import DRAWN
 from latentpress.batch.job import Job, canonical_json, hash_job, request_data
-from latentpress.batch.manifest import Manifest, SheetSpec
-from latentpress.batch.yaml_nodes import Problems
 from latentpress.errors import short, shown
-from latentpress.runtime.bundle import Lora, SeparateVae
+from latentpress.manifest import names
+from latentpress.manifest.draft import Draft
+from latentpress.manifest.fields import DRAWN
+from latentpress.manifest.manifest import Manifest, SheetSpec
+from latentpress.manifest.nodes import Problems
+from latentpress.models import BundleFacts
 from latentpress.runtime.prompts import Reading
+from latentpress.runtime.prompts.parts import PromptCheck
 from latentpress.runtime.request import Refiner, RenderRequest
 
 SHEET_NAME = "sheet.png"
-
-
-class PromptVerdict(Protocol):
-    """What a bundle's tokenizer says of a prompt."""
-
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def limit(self) -> int: ...
-    @property
-    def cut(self) -> str: ...
-    @property
-    def unknown(self) -> tuple[str, ...]: ...
-    @property
-    def chunks(self) -> int: ...
-    @property
-    def fault(self) -> str | None: ...
-
-
-@dataclass(frozen=True)
-class BundleFacts:
-    """What planning needs to know of a bundle. default_size: (height, width); concepts: token -> sha256 of its file.
-
-    loras and vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any;
-    zeros_for_no_negative: no negative prompt is not the empty one; refiners: path as the manifest has it -> its facts;
-    refusal: (field, reason) where the bundle, or a refiner, cannot do what a request asks, else None.
-    """
-
-    hash: str
-    name: str
-    source_sha256: str
-    default_size: tuple[int, int]
-    concepts: Mapping[str, str]
-    versions: Mapping[str, str]
-    check: Callable[[str, Reading], PromptVerdict]
-    loras: tuple[Lora, ...] = ()
-    vae: SeparateVae | None = None
-    zeros_for_no_negative: bool = False
-    refiners: Mapping[str, "BundleFacts"] = field(default_factory=dict[str, "BundleFacts"])
-    refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
 
 
 @dataclass(frozen=True)
@@ -179,7 +139,7 @@ def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Probl
     Returns warnings for what would be cut or misread, and the most chunks that a prompt takes.
     """
     warnings: dict[str, None] = {}
-    verdicts: dict[tuple[str, str, Reading], PromptVerdict] = {}
+    verdicts: dict[tuple[str, str, Reading], PromptCheck] = {}
     for draft in drafts:
         refiner = bundle.refiners[draft.refiner.model] if draft.refiner else None
         negative_place = draft.places.get("negative_prompt", draft.prompt_place)
@@ -206,15 +166,15 @@ def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Probl
 
 
 def _verdict(
-    bundle: BundleFacts, text: str, reading: Reading, known: dict[tuple[str, str, Reading], PromptVerdict]
-) -> PromptVerdict:
+    bundle: BundleFacts, text: str, reading: Reading, known: dict[tuple[str, str, Reading], PromptCheck]
+) -> PromptCheck:
     key = bundle.hash, text, reading
     if key not in known:
         known[key] = bundle.check(text, reading)
     return known[key]
 
 
-def _check_unknown(draft: Draft, verdict: PromptVerdict, bundle: BundleFacts, problems: Problems) -> None:
+def _check_unknown(draft: Draft, verdict: PromptCheck, bundle: BundleFacts, problems: Problems) -> None:
     for token in verdict.unknown:
         known = ", ".join(bundle.concepts) or "none"
         problems.add(

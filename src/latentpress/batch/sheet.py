@@ -10,8 +10,8 @@ from PIL.Image import Resampling
 
 from latentpress.batch.job import Job
 from latentpress.batch.plan import SHEET_NAME, Plan
-from latentpress.batch.write import write_durably
 from latentpress.errors import UsageError
+from latentpress.files import write_durably
 
 # Pixels. Small pictures are enlarged by whole factors so that labels fit over them; large ones are reduced.
 CELL_MIN, CELL_MAX = 160, 512

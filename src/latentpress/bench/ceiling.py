@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from latentpress.runtime.session import OnnxCpuSession
+from latentpress.engines.cpu import OnnxCpuSession
 
 # Dense FLOP/s of one device with fp16 or bf16 inputs, from NVIDIA's data sheets, without sparsity, in TFLOP/s. What
 # large matrix products reach is less, about four fifths of it.

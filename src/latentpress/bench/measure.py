@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 
 from latentpress.bench.ceiling import Ceiling
 from latentpress.bench.flops import Shape, graph_flops, spread
+from latentpress.bundle.info import Bundle
+from latentpress.bundle.inputs import MICRO_BATCH, Array, example_inputs
+from latentpress.engines.memory import is_out_of_memory
+from latentpress.engines.session import Session
 from latentpress.errors import EnvironmentFailure
-from latentpress.runtime.bundle import Bundle
-from latentpress.runtime.decode import MICRO_BATCH
-from latentpress.runtime.inputs import example_inputs
 from latentpress.runtime.limits import Limits
-from latentpress.runtime.memory import is_out_of_memory
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.session import Array, Session
 
 PROMPT = "a photograph of a red kite over the sea, number {number}"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from latentpress import __version__
-from latentpress.bench.command import bench_command
+from latentpress.cli.bench import bench_command
 from latentpress.cli.concepts import concepts_app
 from latentpress.cli.doctor import doctor_command
 from latentpress.cli.engines import engines_command
@@ -20,9 +20,9 @@ from latentpress.cli.samplers import samplers_command
 from latentpress.errors import LatentpressError, ManifestError, UsageError
 
 if TYPE_CHECKING:
-    from latentpress.batch.manifest import Manifest
     from latentpress.batch.plan import Plan
     from latentpress.batch.status import Status
+    from latentpress.manifest.manifest import Manifest
     from latentpress.models import Models
 
 app = typer.Typer(
@@ -148,12 +148,12 @@ def render_command(
     from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
     from latentpress.batch.plan import build_plan
     from latentpress.batch.progress import progress_for
+    from latentpress.batch.render import Summary, render
     from latentpress.batch.report import check_space
-    from latentpress.batch.run import Summary, render
     from latentpress.batch.sheet import make_sheet
     from latentpress.batch.status import plan_status
+    from latentpress.engines.choice import check_prompt_length, engine_of, parse_engine
     from latentpress.models import cache_dir
-    from latentpress.runtime.engines.choice import check_prompt_length, engine_of, parse_engine
 
     choice = parse_engine(engine) if engine else None
     read, plan, folder, models = _planned(manifest, output)
@@ -238,8 +238,8 @@ app.command("doctor")(doctor_command)
 def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Models]":
     """Read and plan a manifest on its bundles, with the seeds an earlier run froze. Leaves nothing behind."""
     from latentpress.batch.ledger import Ledger, ledger_path
-    from latentpress.batch.manifest import read_manifest
     from latentpress.batch.plan import build_plan
+    from latentpress.manifest.manifest import read_manifest
     from latentpress.models import cache_dir, facts_of, models_for
 
     manifest = read_manifest(path)

@@ -29,7 +29,7 @@ def concepts_list(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")], as_json: JsonOption = False
 ) -> None:
     """List the concepts of a bundle."""
-    from latentpress.runtime.bundle import open_bundle
+    from latentpress.bundle.info import open_bundle
 
     concepts = open_bundle(bundle).info.concepts
     if as_json:

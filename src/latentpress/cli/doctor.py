@@ -7,7 +7,7 @@ from latentpress.cli.options import JsonOption, print_json
 
 def doctor_command(as_json: JsonOption = False) -> None:
     """Say which engines run on this machine, and what adds the others."""
-    from latentpress.runtime.engines.doctor import examine
+    from latentpress.engines.doctor import examine
 
     report = examine()
     if as_json:

@@ -27,12 +27,12 @@ def engines_command(
     as_json: JsonOption = False,
 ) -> None:
     """Build the engines of a bundle and hold them to torch; without --engine, list them."""
-    from latentpress.runtime.bundle import open_bundle
+    from latentpress.bundle.info import open_bundle
 
     opened = open_bundle(bundle)
     say = (lambda line: None) if as_json else typer.echo
     if engine is None:
-        from latentpress.runtime.engines.records import all_records
+        from latentpress.engines.records import all_records
 
         records = [record for _, record in all_records(opened)]
         if not records:
@@ -42,9 +42,9 @@ def engines_command(
                 f"{folder.name:<22} {record.component:<15} {record.key.get('provider', '')}  {record.key.get('shapes', '')}"
             )
     else:
-        from latentpress.export.engines import EngineOrder, make_engines
-        from latentpress.runtime.engines.choice import parse_engine
-        from latentpress.runtime.engines.shapes import shape_profile
+        from latentpress.engines.build import EngineOrder, make_engines
+        from latentpress.engines.choice import parse_engine
+        from latentpress.engines.shapes import shape_profile
 
         profile = shape_profile(opened.info, batch_rows, parse_sizes(size or []))
         order = EngineOrder(parse_engine(engine), profile, device, threads, rebuild)

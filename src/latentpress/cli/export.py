@@ -37,11 +37,11 @@ def export_command(
     ] = None,
 ) -> None:
     """Export a checkpoint to a bundle of ONNX graphs, proved against torch."""
+    from latentpress.bundle.info import Family, PredictionType
+    from latentpress.engines.choice import parse_engine, parse_precision
     from latentpress.export import export_bundle
     from latentpress.export.demo import demo_checkpoint, demo_concepts
     from latentpress.export.lora_argument import parse_lora
-    from latentpress.runtime.bundle import Family, PredictionType
-    from latentpress.runtime.engines.choice import parse_engine, parse_precision
 
     demo = source == "demo"
     # Told apart before torch is imported.

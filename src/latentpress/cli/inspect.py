@@ -12,11 +12,10 @@ def inspect_command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")], as_json: JsonOption = False
 ) -> None:
     """Show a bundle: family, precision, engine, LoRAs, concepts, and how far each engine is from torch."""
-    from latentpress.runtime.bundle import open_bundle
-    from latentpress.runtime.engines.choice import ENGINES, EngineChoice, runs
-    from latentpress.runtime.engines.proof import parity_line, row_test_line
-    from latentpress.runtime.engines.records import all_records
-    from latentpress.runtime.modes import INPAINTING_CHANNELS
+    from latentpress.bundle.info import INPAINTING_CHANNELS, open_bundle
+    from latentpress.engines.choice import ENGINES, EngineChoice, runs
+    from latentpress.engines.proof import parity_line, row_test_line
+    from latentpress.engines.records import all_records
 
     opened = open_bundle(bundle)
     info = opened.info

@@ -7,7 +7,7 @@ from latentpress.cli.options import JsonOption, print_json
 
 def samplers_command(as_json: JsonOption = False) -> None:
     """List the samplers that a manifest can name."""
-    from latentpress.runtime.samplers import sampler_data, sampler_lines
+    from latentpress.runtime.sampling.samplers import sampler_data, sampler_lines
 
     if as_json:
         print_json(sampler_data())

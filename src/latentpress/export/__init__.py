@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from latentpress.runtime.bundle import BundleInfo, Family, Precision, PredictionType
-from latentpress.runtime.engines.choice import DEFAULT_ENGINE, EngineChoice
+from latentpress.bundle.info import BundleInfo, Family, Precision, PredictionType
+from latentpress.engines.choice import DEFAULT_ENGINE, EngineChoice
 
 __all__ = ["export_bundle"]
 
@@ -35,7 +35,7 @@ def export_bundle(
     stays float32.
     Nothing appears at `output` unless every graph agrees with torch. Raises UsageError and its kinds.
     """
-    from latentpress.export.flavours import flavour_for
+    from latentpress.export.graphs.flavours import flavour_for
     from latentpress.export.pipeline import run_export
     from latentpress.export.source import Source
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from latentpress.bundle.info import BundleInfo, Concept, TextEncoderInfo, open_bundle
+from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import BundleError, ConceptError
-from latentpress.export.concept_file import ConceptFile, Vectors, read_concept
-from latentpress.export.embedding import append_rows
+from latentpress.export.graphs.embedding import append_rows
 from latentpress.export.publish import hash_files, publish, workspace, write_info
-from latentpress.runtime.bundle import BundleInfo, Concept, TextEncoderInfo, open_bundle
-from latentpress.runtime.engines.records import FOLDER as ENGINES
+from latentpress.export.reading.concept_file import ConceptFile, Vectors, read_concept
 
 VECTORS = "concepts.safetensors"
 

@@ -3,9 +3,9 @@
 import hashlib
 from pathlib import Path
 
+from latentpress.bundle.info import open_bundle
 from latentpress.errors import BundleError
 from latentpress.export import export_bundle
-from latentpress.runtime.bundle import open_bundle
 
 # Trained by tools/demo_model; MODEL_CARD.md there says on what, how long, and how well it draws.
 _DATA = Path(__file__).parent / "demo_data"

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from latentpress.bundle.info import Family, Lora, file_sha256
 from latentpress.errors import LoraError
 from latentpress.export.families import TITLES
-from latentpress.export.lora_file import LoraFile, LoraLayer, read_lora
-from latentpress.runtime.bundle import Family, Lora, file_sha256
+from latentpress.export.reading.lora_file import LoraFile, LoraLayer, read_lora
 
 # The width of the text that a UNet attends to, which every LoRA of its attention shows.
 _WIDTHS: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl", 1280: "sdxl_refiner"}

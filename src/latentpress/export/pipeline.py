@@ -9,19 +9,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 import latentpress
-from latentpress.export.clip_versions import save_tokenizer
-from latentpress.export.components import Components, TextPart
-from latentpress.export.concept_file import read_concept
-from latentpress.export.concepts import bake
-from latentpress.export.flavours import fuse_for_cuda, trace_flavour
-from latentpress.export.graphs import build_graphs
-from latentpress.export.memory import release_memory
-from latentpress.export.parity import prove_graph, prove_here, take_samples
-from latentpress.export.precision import cast, check_finite
-from latentpress.export.publish import check_output, hash_files, publish, workspace, write_info
-from latentpress.export.source import Loaded, Source, load_source
-from latentpress.export.trace import Graph, quiet
-from latentpress.runtime.bundle import (
+from latentpress.bundle.info import (
     FORMAT_VERSION,
     Bundle,
     BundleInfo,
@@ -32,10 +20,22 @@ from latentpress.runtime.bundle import (
     RowTest,
     TextEncoderInfo,
 )
-from latentpress.runtime.engines.choice import DEFAULT_ENGINE, EngineChoice
-from latentpress.runtime.engines.proof import parity_line, require_parity, row_test_line
-from latentpress.runtime.engines.samples import FILE as SAMPLES
-from latentpress.runtime.engines.samples import Sample, flatten
+from latentpress.bundle.samples import FILE as SAMPLES
+from latentpress.bundle.samples import Sample, flatten
+from latentpress.engines.choice import DEFAULT_ENGINE, EngineChoice
+from latentpress.engines.proof import parity_line, require_parity, row_test_line
+from latentpress.export.concepts import bake
+from latentpress.export.graphs.build import build_graphs
+from latentpress.export.graphs.flavours import fuse_for_cuda, trace_flavour
+from latentpress.export.graphs.memory import release_memory
+from latentpress.export.graphs.parity import prove_graph, prove_here, take_samples
+from latentpress.export.graphs.precision import cast, check_finite
+from latentpress.export.graphs.trace import Graph, quiet
+from latentpress.export.publish import check_output, hash_files, publish, workspace, write_info
+from latentpress.export.reading.clip_versions import save_tokenizer
+from latentpress.export.reading.components import Components, TextPart
+from latentpress.export.reading.concept_file import read_concept
+from latentpress.export.source import Loaded, Source, load_source
 
 PACKAGES = ("torch", "onnx", "diffusers", "transformers")
 

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
+from latentpress.bundle.info import MANIFEST_NAME, BundleInfo, file_sha256
+from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import EnvironmentFailure, UsageError
-from latentpress.runtime.bundle import MANIFEST_NAME, BundleInfo, file_sha256
-from latentpress.runtime.engines.records import FOLDER as ENGINES
 
 
 def check_output(output: Path) -> None:

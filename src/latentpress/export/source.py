@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from latentpress.bundle.info import Family, Lora, PredictionType, SeparateVae, file_sha256
 from latentpress.errors import CheckpointError, LoraError
-from latentpress.export.checkpoint import load_components, source_sha256
-from latentpress.export.components import Components, with_prediction, with_vae
 from latentpress.export.families import TITLES
 from latentpress.export.lora import fuse_lora
-from latentpress.export.single_file import assembled, open_single_file
-from latentpress.export.vae_file import load_vae, vae_sha256
-from latentpress.runtime.bundle import Family, Lora, PredictionType, SeparateVae, file_sha256
+from latentpress.export.reading.checkpoint import load_components, source_sha256
+from latentpress.export.reading.components import Components, with_prediction, with_vae
+from latentpress.export.reading.single_file import assembled, open_single_file
+from latentpress.export.reading.vae_file import load_vae, vae_sha256
 
 
 @dataclass(frozen=True)

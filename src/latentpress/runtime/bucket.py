@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from latentpress.engines.devices import cpu_count, device_name
 from latentpress.runtime.calibrate import BUCKETS, REPEATS, calibrate, recalled, remembered
-from latentpress.runtime.device import cpu_count, device_name
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 

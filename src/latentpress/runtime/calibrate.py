@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentpress.runtime.memory import is_out_of_memory
+from latentpress.engines.memory import is_out_of_memory
 
 BUCKETS = (2, 4, 8, 16, 32, 64)
 # A larger bucket must be faster per row by this share, or the smaller one is taken: it refills sooner, and it leaves

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
+from latentpress.bundle.info import INPAINTING_CHANNELS, BundleInfo
 from latentpress.errors import UsageError
-from latentpress.runtime.bundle import BundleInfo
-from latentpress.runtime.modes import INPAINTING_CHANNELS, first_step, switch_call
-from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.samplers import parse_sampler
-from latentpress.runtime.schedule import noise_schedule
-from latentpress.runtime.solvers import SolverCache
+from latentpress.runtime.request import RenderRequest, first_step
+from latentpress.runtime.sampling.samplers import parse_sampler
+from latentpress.runtime.sampling.schedule import noise_schedule
+from latentpress.runtime.sampling.solvers import SolverCache, switch_call
 
 # A refused field, by its name in RenderRequest, and why.
 Refusal = tuple[str, str]

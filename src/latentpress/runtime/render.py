@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 
+from latentpress.bundle.info import Bundle, RowTest
+from latentpress.bundle.inputs import example_inputs
+from latentpress.engines.choice import EngineChoice
+from latentpress.engines.session import Session
+from latentpress.engines.strict import ANY_ROWS, row_rule, warning
 from latentpress.errors import UsageError
-from latentpress.runtime.bundle import Bundle, RowTest
-from latentpress.runtime.denoise import denoise
-from latentpress.runtime.engines.choice import EngineChoice
-from latentpress.runtime.finish import Finisher, Rendered
-from latentpress.runtime.inputs import example_inputs
-from latentpress.runtime.model import Model
-from latentpress.runtime.modes import begin, hand_over
+from latentpress.runtime.loop.denoise import denoise
+from latentpress.runtime.loop.finish import Finisher, Rendered
+from latentpress.runtime.loop.model import Model
+from latentpress.runtime.loop.modes import begin, hand_over
+from latentpress.runtime.loop.trajectory import K, Trajectory
 from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.session import Session
-from latentpress.runtime.strict import ANY_ROWS, row_rule, warning
-from latentpress.runtime.trajectory import K, Trajectory
 
 # Pictures the base runs before the refiner takes them over: the latents of so many wait in memory (67 MB of 1024x1024),
 # and the rows of the last few of a block run in smaller batches.

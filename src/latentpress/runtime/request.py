@@ -95,3 +95,10 @@ class RenderRequest:
     def guided_steps(self, steps: int) -> int:
         """How many of a picture's `steps`, the first ones, have classifier-free guidance: diffusers' guiders' `stop`."""
         return int(self.guidance_stop * steps) if self.guidance_scale > 1 else 0
+
+
+def first_step(request: RenderRequest) -> int:
+    """The step a picture begins at: 0, or with a given picture the one that leaves int(steps * strength) to run."""
+    if request.init_image is None:
+        return 0
+    return request.steps - min(int(request.steps * request.strength), request.steps)

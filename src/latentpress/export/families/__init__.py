@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from latentpress.export.word_tokenizer import EOS, write_clip_files
-from latentpress.runtime.bundle import Family
+from latentpress.bundle.info import Family
+from latentpress.export.families.clip_files import EOS, write_clip_files
 
 # What people call each family, in messages.
 TITLES: dict[Family, str] = {

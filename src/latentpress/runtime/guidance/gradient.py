@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from latentpress.runtime.bundle import Bundle
+from latentpress.bundle.info import Bundle
 from latentpress.runtime.guidance.losses import loss_values
 from latentpress.runtime.request import LossSpec
 

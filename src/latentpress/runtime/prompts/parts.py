@@ -24,3 +24,18 @@ class Reading:
 
 
 PLAIN = Reading()
+
+
+@dataclass(frozen=True)
+class PromptCheck:
+    """A prompt's length and faults: `tokens` of `limit`, the text `cut` off, `unknown` concept-like words.
+
+    chunks: how many of `limit` tokens it is encoded in; fault: why it cannot be read as the job asks, None if it can.
+    """
+
+    tokens: int
+    limit: int
+    cut: str
+    unknown: tuple[str, ...]
+    chunks: int = 1
+    fault: str | None = None

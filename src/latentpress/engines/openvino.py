@@ -1,0 +1,58 @@
+"""A session on OpenVINO's CPU device, which reads the bundle's ONNX files as they are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from latentpress.bundle.inputs import Array
+from latentpress.errors import BundleError, EnvironmentFailure
+
+
+class OpenVinoSession:
+    """An ONNX graph on OpenVINO: float32 unless bf16 is asked for, which is faster and differs by 2e-2 or so.
+
+    On a CPU with bfloat16 units OpenVINO computes in it unless told otherwise, so the precision is always set. Rows come
+    out the same bits whatever their batch mates in every case tried, in both precisions; `latentpress engines test` asks
+    again on the machine at hand.
+    """
+
+    def __init__(self, path: Path, *, precision: Literal["f32", "bf16"] = "f32", threads: int | None = None) -> None:
+        core = openvino_core()
+        if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise EnvironmentFailure(
+                "engine openvino:bf16: this CPU has no bfloat16 units, which bf16 needs (avx512_bf16 or amx_bf16); "
+                "use --engine openvino"
+            )
+        self.provider = f"openvino-{precision}"
+        config: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": precision,
+            # ACCURACY keeps float32 where the hint would let a node go lower.
+            "EXECUTION_MODE_HINT": "ACCURACY" if precision == "f32" else "PERFORMANCE",
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if threads is not None:
+            config["INFERENCE_NUM_THREADS"] = threads
+        try:
+            model = core.read_model(str(path))
+            # Named before compiling, after which an output has the names of what was merged into it as well.
+            self._outputs = [port.get_any_name() for port in model.outputs]
+            self._request = core.compile_model(model, "CPU", config).create_infer_request()
+        except Exception as error:  # OpenVINO raises RuntimeError and classes of its own
+            reason = " ".join(str(error).split())[:300]
+            raise BundleError(f"{path}: OpenVINO cannot load it ({reason}); export the bundle again") from error
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        # Not shared: OpenVINO copies the outputs, whose buffers the next call fills.
+        results = self._request.infer(dict(inputs), share_outputs=False)
+        return {name: results[index] for index, name in enumerate(self._outputs)}
+
+
+def openvino_core() -> Any:
+    """OpenVINO's Core; raises EnvironmentFailure where the package is missing."""
+    try:
+        import openvino
+    except ImportError:
+        raise EnvironmentFailure(
+            "engine openvino: the package openvino is not installed; `pip install 'latentpress[openvino]'` adds it"
+        ) from None
+    return openvino.Core()

@@ -1,0 +1,121 @@
+"""Reads a separate VAE: a diffusers folder, or one file with diffusers' names or those of Stability AI's checkpoints."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from latentpress.bundle.info import Family, file_sha256
+from latentpress.errors import CheckpointError
+from latentpress.export.families import TITLES
+from latentpress.export.reading.checkpoint import digest_of
+from latentpress.export.reading.components import model_from
+from latentpress.export.reading.ldm_config import SHAPE_ERRORS, Misfit, misfit, vae_config
+from latentpress.export.reading.weights import read_weights
+
+State = dict[str, Tensor]
+
+_PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
+# diffusers named the VAE's attention otherwise before 0.13.
+_OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+_WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+
+
+def load_vae(path: Path, family: Family) -> Any:
+    """The AutoencoderKL at `path`, a folder or a file, for a checkpoint of `family`; raises CheckpointError.
+
+    Latents are scaled by what the folder's config.json says, which must be the family's; a file does not say it, and a
+    VAE of SD and one of SDXL cannot be told apart by their weights: a file is taken to be of the family.
+    """
+    path = Path(path)
+    if path.is_dir():
+        state, config = _folder(path, family)
+    else:
+        weights = read_weights(path)
+        try:
+            state, config = convert_vae(weights.tensors, family)
+        except SHAPE_ERRORS as error:
+            raise CheckpointError(f"{path}: not a VAE of Stable Diffusion or SDXL: {misfit(error)}") from None
+    return built(path, "vae", config, state)
+
+
+def vae_sha256(path: Path) -> str:
+    """sha256 of a VAE's file, or of its folder's configuration and weights."""
+    if not path.is_dir():
+        return file_sha256(path)
+    weights = next(path / name for name in _WEIGHTS if (path / name).is_file())
+    return digest_of(path, [path / "config.json", weights])
+
+
+def convert_vae(tensors: Mapping[str, Tensor], family: Family) -> tuple[State, dict[str, Any]]:
+    """The VAE among `tensors` (a file of its own, or a whole checkpoint's) in diffusers' names, and its configuration.
+
+    Losses and EMA copies beside it are left out. Raises one of SHAPE_ERRORS.
+    """
+    from diffusers.loaders.single_file_utils import conv_attn_to_linear, convert_ldm_vae_checkpoint
+
+    prefix = next((name for name in ("first_stage_model.", "vae.") if _starts(tensors, name)), "")
+    part = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    part = {key: value for key, value in part.items() if key.startswith(_PARTS)}
+    if not part:
+        raise Misfit(f"it holds {', '.join(sorted(tensors)[:3]) or 'nothing'}")
+    if _starts(part, "encoder.down_blocks."):
+        state = {_new_name(key): value for key, value in part.items()}
+        conv_attn_to_linear(state)
+    else:
+        levels = len({key.split(".")[2] for key in part if key.startswith("encoder.down.")})
+        types = {"down_block_types": [""] * levels, "up_block_types": [""] * levels}
+        state = convert_ldm_vae_checkpoint(part, types)
+    return state, vae_config(state, family)
+
+
+def built(path: Path, component: str, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Any:
+    """`components.model_from`, its errors naming the file."""
+    try:
+        return model_from(component, config, state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except (RuntimeError, ValueError) as error:
+        # torch lists every tensor of another shape, one a line, under a heading.
+        lines = [line.strip() for line in str(error).splitlines()]
+        reason = next((line for line in lines if line.startswith("size mismatch")), lines[0])
+        raise CheckpointError(f"{path}: {component} is not of a published architecture: {reason[:200]}") from None
+
+
+def _folder(path: Path, family: Family) -> tuple[State, dict[str, Any]]:
+    try:
+        config: Any = json.loads((path / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not JSON"
+        raise CheckpointError(
+            f"{path / 'config.json'}: cannot be read ({reason}); give the folder of a diffusers VAE, or its file"
+        ) from None
+    kind = config.get("_class_name") if isinstance(config, dict) else None
+    if kind != "AutoencoderKL":
+        raise CheckpointError(f"{path / 'config.json'}: holds a {kind!r}; a VAE is an AutoencoderKL")
+    file = next((path / name for name in _WEIGHTS if (path / name).is_file()), None)
+    if file is None:
+        raise CheckpointError(f"{path}: no {' or '.join(_WEIGHTS)} in it; download the whole folder")
+    try:
+        state, inferred = convert_vae(read_weights(file).tensors, family)
+    except SHAPE_ERRORS as error:
+        raise CheckpointError(f"{file}: not a VAE of Stable Diffusion or SDXL: {misfit(error)}") from None
+    # diffusers' own default, where an old folder does not say it.
+    found, wanted = config.get("scaling_factor", 0.18215), inferred["scaling_factor"]
+    if found != wanted:
+        raise CheckpointError(
+            f"{path}: scales its latents by {found}, {TITLES[family]} by {wanted}; use a VAE of the checkpoint's family"
+        )
+    return state, {key: value for key, value in config.items() if key != "_name_or_path"}
+
+
+def _new_name(key: str) -> str:
+    for old, new in _OLD_ATTENTION.items():
+        key = key.replace(old, new)
+    return key
+
+
+def _starts(tensors: Mapping[str, Tensor], prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in tensors)

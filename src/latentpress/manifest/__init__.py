@@ -1,0 +1,1 @@
+"""From a manifest's text to checked values with their places. Never reaches the ledger or an engine."""

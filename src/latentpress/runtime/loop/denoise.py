@@ -1,0 +1,189 @@
+"""The loop: pack rows, run the UNet, combine classifier-free guidance, guide by losses, advance.
+
+Each turn packs UNet rows of images at any call, of any sampler and scale, into one call, hands each image its
+prediction, and refills finished places from the queue. All arithmetic between calls is elementwise float32, so an
+image's pixels do not depend on its batch mates.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentpress.engines.session import Session
+from latentpress.runtime.guidance.gradient import LossGuidance
+from latentpress.runtime.loop.rows import ConditioningRows
+from latentpress.runtime.loop.trajectory import K, Latents, Trajectory
+from latentpress.runtime.sampling.solvers import DEPTH, INDEX
+
+Columns = Mapping[str, Latents]
+
+
+@dataclass(frozen=True)
+class Turn(Generic[K]):
+    """One UNet call: the rows it took, and the trajectories it finished, often none."""
+
+    rows: int
+    finished: list[Trajectory[K]]
+
+
+class Lookahead(Iterator[Trajectory[K]]):
+    """A stream of trajectories whose next one can be looked at before it is taken."""
+
+    def __init__(self, stream: Iterable[Trajectory[K]]) -> None:
+        self._stream = iter(stream)
+        self._next: deque[Trajectory[K]] = deque()
+
+    def peek(self) -> Trajectory[K] | None:
+        """The next trajectory, left in place; None at the end."""
+        if not self._next and (following := next(self._stream, None)) is not None:
+            self._next.append(following)
+        return self._next[0] if self._next else None
+
+    def __next__(self) -> Trajectory[K]:
+        if self.peek() is None:
+            raise StopIteration
+        return self._next.popleft()
+
+
+def denoise(
+    queue: Iterable[Trajectory[K]], unet: Session, guidance: LossGuidance | None, batch_rows: int
+) -> Iterator[Turn[K]]:
+    """Run every trajectory of `queue` to its end, at most `batch_rows` (>= 2) UNet rows a call.
+
+    Yields after each call: the caller's moment to decode what is finished, or to report.
+    `guidance` may be None where no trajectory has a loss.
+    """
+    waiting = Lookahead(queue)
+    active: list[Trajectory[K]] = []
+    conditioning = ConditioningRows()
+    while admit(active, waiting, batch_rows):
+        rows = sum(trajectory.rows for trajectory in active)
+        noise_pred = predict(unet, active, conditioning)
+        advance(active, noise_pred, guidance)
+        yield Turn(rows, [trajectory for trajectory in active if trajectory.finished])
+        active = unfinished(active)
+
+
+def unfinished(active: Sequence[Trajectory[K]]) -> list[Trajectory[K]]:
+    """Those still to run, in their places but for the last ones, which fill the gaps: most rows stay where they are."""
+    left = list(active)
+    for place in reversed(range(len(left))):
+        if left[place].finished:
+            last = left.pop()
+            if place < len(left):
+                left[place] = last
+    return left
+
+
+def admit(active: list[Trajectory[K]], waiting: Lookahead[K], batch_rows: int) -> list[Trajectory[K]]:
+    """Fill `active` from `waiting` up to `batch_rows`, with latents and prompts of one shape, and return it.
+
+    A picture of another size, or a prompt of another number of chunks, waits until the present ones are through; the
+    renderer groups them for that reason.
+    """
+    rows = sum(trajectory.rows for trajectory in active)
+    while (following := waiting.peek()) is not None:
+        if active and (rows + following.rows > batch_rows or following.shape != active[0].shape):
+            break
+        rows += following.rows
+        active.append(next(waiting))
+    return active
+
+
+def coefficients(active: Sequence[Trajectory[K]]) -> Columns:
+    """The solver's columns for this call: name -> (n, 1, 1, 1) float32."""
+    rows = np.stack([trajectory.coefficients for trajectory in active]).astype(np.float32)
+    return {name: rows[:, position].reshape(-1, 1, 1, 1) for name, position in INDEX.items()}
+
+
+def predict(unet: Session, active: Sequence[Trajectory[K]], conditioning: ConditioningRows) -> Latents:
+    """The model output of each trajectory at its own timestep, guidance combined: (n, C, h, w).
+
+    uncond + scale * (cond - uncond) (arXiv 2207.12598), where a trajectory has an unconditional row in this call.
+    """
+    unconds = {index: found for index, one in enumerate(active) if (found := one.uncond_now) is not None}
+    guided = list(unconds)
+    at = coefficients(active)
+    inputs = np.stack([trajectory.latents for trajectory in active]) * at["in_scale"]
+    channels = [trajectory.channels for trajectory in active if trajectory.channels is not None]
+    if channels:  # all have them or none: they belong to the UNet
+        inputs = np.concatenate([inputs, np.stack(channels)], axis=1)
+    timesteps = at["timestep"].reshape(-1)
+    rows = [*(trajectory.cond for trajectory in active), *unconds.values()]
+    outputs = unet.run(
+        {
+            "sample": np.concatenate([inputs, inputs[guided]]),
+            "timestep": np.concatenate([timesteps, timesteps[guided]]),
+            **conditioning.pack(rows),
+        }
+    )
+    output = outputs["noise_pred"].astype(np.float32, copy=False)
+    cond, uncond = output[: len(active)].copy(), output[len(active) :]
+    if guided:
+        scales: NDArray[np.float32] = np.asarray(
+            [active[index].request.guidance_scale for index in guided], dtype=np.float32
+        ).reshape(-1, 1, 1, 1)
+        combined = uncond + scales * (cond[guided] - uncond)
+        for row, index in enumerate(guided):
+            if (phi := active[index].request.guidance_rescale) > 0:
+                combined[row] = rescale(combined[row], cond[index], phi)
+        cond[guided] = combined
+    return cond
+
+
+def rescale(combined: Latents, cond: Latents, phi: float) -> Latents:
+    """One image's guided prediction, brought a share `phi` of the way to the spread of its conditional one.
+
+    arXiv 2305.08891, equations 15 and 16. The spreads are taken image by image, in float64: the order of a sum must not
+    depend on the batch.
+    """
+    spread = cond.std(ddof=1, dtype=np.float64) / combined.std(ddof=1, dtype=np.float64)
+    return combined * np.float32(phi * spread + 1 - phi)
+
+
+def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: LossGuidance | None) -> None:
+    """Take every trajectory one call on; the equations stand in `solvers`, whose names these are."""
+    at = coefficients(active)
+    x = np.stack([trajectory.latents for trajectory in active])
+    anchor = np.stack([trajectory.anchor for trajectory in active])
+    kept = mixed(at["keep_x"], x, at["keep_out"], noise_pred)
+    if any(trajectory.losses_now() for trajectory in active):
+        move = guide(active, mixed(at["x0_x"], x, at["x0_out"], noise_pred), at["nudge"], guidance)
+        x += move
+        kept += at["keep_move"] * move
+    history = np.stack([trajectory.history for trajectory in active])
+    history = np.concatenate([kept[:, None], history[:, :-1]], axis=1)
+    sources: dict[str, Latents] = {"x": x, "anchor": anchor, **{f"m{j}": history[:, j] for j in range(DEPTH)}}
+    following = at["next_noise"] * np.stack([trajectory.draw_noise() for trajectory in active])
+    following += weighted(at, "next", sources)
+    anchor = weighted(at, "anchor", sources)
+    for index, trajectory in enumerate(active):
+        trajectory.advance_to(following[index], anchor[index], history[index])
+
+
+def mixed(a: Latents, x: Latents, b: Latents, y: Latents) -> Latents:
+    """a * x + b * y."""
+    return (a * x + b * y).astype(np.float32, copy=False)
+
+
+def weighted(at: Columns, target: str, sources: Mapping[str, Latents]) -> Latents:
+    """The sum over `sources` of each times its coefficient `<target>_<source>`; what no image here needs is left out."""
+    total = np.zeros_like(sources["x"])
+    for source, values in sources.items():
+        if (weight := at[f"{target}_{source}"]).any():
+            total += weight * values
+    return total
+
+
+def guide(active: Sequence[Trajectory[K]], x0: Latents, nudge: Latents, guidance: LossGuidance | None) -> Latents:
+    """-nudge * dL/dx0 for the trajectories whose losses act on this call, 0 for the others."""
+    assert guidance is not None, "a trajectory with losses was queued without guidance"
+    move = np.zeros_like(x0)
+    for index, trajectory in enumerate(active):
+        if losses := trajectory.losses_now():
+            move[index] -= nudge[index] * guidance.gradient(x0[index], losses)
+    return move

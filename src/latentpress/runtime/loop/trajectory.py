@@ -1,0 +1,139 @@
+"""One image in flight: its latents, its own step, history and noise. Knows nothing of models or batches."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentpress.runtime.prompts.conditioning import Conditioning
+from latentpress.runtime.request import LossSpec, RenderRequest
+from latentpress.runtime.sampling.brownian import BrownianPath
+from latentpress.runtime.sampling.noise import NoiseSource
+from latentpress.runtime.sampling.schedule import Float
+from latentpress.runtime.sampling.solvers import DEPTH, INDEX, SolverRows
+
+Latents = NDArray[np.float32]
+K = TypeVar("K", bound=Hashable)
+
+
+def noised(solver: SolverRows, call: int, image_latents: Latents, noise: Latents) -> Latents:
+    """`image_latents` at the noise level of the solver's `call`: what the sampler would carry there, had it begun so."""
+    row = solver.rows[call]
+    level_image, level_noise = np.float32(row[INDEX["level_image"]]), np.float32(row[INDEX["level_noise"]])
+    return np.add(level_image * image_latents, level_noise * noise, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """What is kept of a given picture: mask (1, h, w), 1 where it is made anew; its latents and noise (C, h, w)."""
+
+    mask: Latents
+    image_latents: Latents
+    noise: Latents
+
+
+@dataclass(eq=False)
+class Trajectory(Generic[K]):
+    """An image between two UNet calls.
+
+    latents: (C, h, w) float32; anchor: the same, what the solver keeps of the step's beginning;
+    history: (DEPTH, C, h, w), the stored predictions, newest first; step: the next call's row of the solver;
+    cond, uncond: what each row attends to, uncond None where guidance_scale <= 1, and no row is spent on it, nor in the
+    steps after guidance_stop;
+    channels: (c, h, w), what an inpainting UNet sees beside the latents; blend: what is put back after each step;
+    first, total: where this trajectory's steps lie among all the picture's steps, 0 and as many as it has by default;
+    a step of a two-call sampler counts once.
+    """
+
+    key: K
+    request: RenderRequest
+    solver: SolverRows
+    noise: NoiseSource
+    latents: Latents
+    cond: Conditioning
+    uncond: Conditioning | None
+    channels: Latents | None = None
+    blend: Blend | None = None
+    first: int = 0
+    total: int = 0
+    step: int = 0
+    started: float = 0.0
+    anchor: Latents = field(init=False)
+    history: Latents = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.anchor = np.zeros_like(self.latents)
+        self.history = np.zeros((DEPTH, *self.latents.shape), dtype=np.float32)
+        self.total = self.total or self.solver.steps
+
+    @property
+    def rows(self) -> int:
+        """UNet rows this image takes in the next call: 2 with classifier-free guidance, else 1."""
+        return 1 if self.uncond_now is None else 2
+
+    @property
+    def uncond_now(self) -> Conditioning | None:
+        """What the next call's unconditional row attends to, None where it has none."""
+        if self.uncond is None or self.picture_step >= self.request.guided_steps(self.total):
+            return None
+        return self.uncond
+
+    @property
+    def picture_step(self) -> int:
+        """The step the next call belongs to, among all the picture's steps."""
+        return self.first + int(self.solver.step_of[self.step])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What trajectories of one call have in common: the latents' (C, h, w), and the tokens each row attends to."""
+        return *self.latents.shape, len(self.cond.encoder_hidden_states)
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= len(self.solver)
+
+    @property
+    def coefficients(self) -> Float:
+        """This call's row of the solver."""
+        return self.solver.rows[self.step]
+
+    def losses_now(self) -> tuple[LossSpec, ...]:
+        """The losses that act on this call: those of the step it begins, none where it is a step's second."""
+        if not self.solver.begins_step(self.step):
+            return ()
+        step, total = self.picture_step, self.total
+        return tuple(
+            loss
+            for loss in self.request.losses
+            if step % loss.every == 0 and loss.start * total <= step < loss.stop * total
+        )
+
+    def advance_to(self, latents: Latents, anchor: Latents, history: Latents) -> None:
+        """Take the next call's state, with what is kept of a given picture put back at its latents' noise level."""
+        self.step += 1
+        if (blend := self.blend) is not None:
+            kept = blend.image_latents
+            if not self.finished:
+                kept = noised(self.solver, self.step, kept, blend.noise)
+            latents = np.where(blend.mask > 0, latents, kept)
+        self.latents, self.anchor, self.history = latents, anchor, history
+
+    def draw_noise(self) -> Latents:
+        """The unit noise that this call adds; zeros, and no draw, where it adds none.
+
+        Where diffusers draws noise only to weigh it with 0, in the last step of an ancestral sampler, so does this.
+        """
+        row = self.coefficients
+        start, end = row[INDEX["path_from"]], row[INDEX["path_to"]]
+        if row[INDEX["draw"]]:
+            return self.noise.draw(*self.latents.shape)
+        if start != end:
+            return self._path.increment(start, end)
+        return np.zeros_like(self.latents)
+
+    @cached_property
+    def _path(self) -> BrownianPath:
+        return BrownianPath(self.request.seed, self.latents.shape, *self.solver.sigma_range)

@@ -1,0 +1,1 @@
+"""Given pictures to latents, and latents to pictures."""

@@ -1,0 +1,115 @@
+"""Prompts and sizes -> what one UNet row attends to, for every family. Knows nothing of latents."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentpress.bundle.info import Bundle
+from latentpress.engines.session import Session
+from latentpress.runtime.prompts import Reading
+from latentpress.runtime.prompts.tokens import PromptTokenizer, TextEncoder
+from latentpress.runtime.request import RenderRequest
+
+# More than any run has in flight; SDXL's rows of this many prompts are 160 MB.
+_ROWS_KEPT = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """One row's conditioning, float32: encoder_hidden_states (T, D); SDXL's text_embeds (P,) and time_ids (n,).
+
+    T: the bundle's max_tokens, or a multiple of it where long prompts are encoded in chunks. Rows of different T cannot
+    share a call: attention has no mask, so that padding one to the other's length would change its picture.
+    """
+
+    encoder_hidden_states: NDArray[np.float32]
+    text_embeds: NDArray[np.float32] | None = None
+    time_ids: NDArray[np.float32] | None = None
+
+    def inputs(self) -> dict[str, NDArray[np.float32]]:
+        """By the names of the UNet's inputs, without those this family lacks."""
+        if self.text_embeds is None or self.time_ids is None:
+            return {"encoder_hidden_states": self.encoder_hidden_states}
+        return {
+            "encoder_hidden_states": self.encoder_hidden_states,
+            "text_embeds": self.text_embeds,
+            "time_ids": self.time_ids,
+        }
+
+
+class Conditioner:
+    """A bundle's text encoders as one: requests -> conditioning, each distinct prompt encoded once.
+
+    Rows alike are one object, so that a negative prompt shared by a whole run is one array.
+    """
+
+    def __init__(self, bundle: Bundle, sessions: Mapping[str, Session]) -> None:
+        self._info = bundle.info
+        encoders = bundle.info.text_encoders
+        self._tokenizers = [PromptTokenizer(bundle, encoder.tokenizer) for encoder in encoders]
+        self._encoders = [
+            TextEncoder(tokenizer, sessions[encoder.component])
+            for tokenizer, encoder in zip(self._tokenizers, encoders, strict=True)
+        ]
+        self._alike = lru_cache(_ROWS_KEPT)(self._conditioning)
+
+    def cond(self, request: RenderRequest) -> Conditioning:
+        """The conditional row's."""
+        return self._row(request, request.prompt, request.micro.aesthetic_score)
+
+    def uncond(self, request: RenderRequest) -> Conditioning | None:
+        """The unconditional row's; None without classifier-free guidance, which acts iff guidance_scale > 1."""
+        if request.guidance_scale <= 1:
+            return None
+        zeros = request.negative_prompt is None and self._info.force_zeros_for_empty_prompt
+        return self._row(request, request.negative_prompt or "", request.micro.negative_aesthetic_score, zeros)
+
+    def chunks(self, request: RenderRequest) -> int:
+        """How many chunks each of the request's rows is encoded in: as many as the longer of its prompts takes."""
+        if request.long_prompts == "truncate":
+            return 1
+        prompts = [request.prompt, *([request.negative_prompt or ""] if request.guidance_scale > 1 else [])]
+        reading = _reading(request)
+        return max(len(tokenizer.chunks(prompt, reading)) for prompt in prompts for tokenizer in self._tokenizers)
+
+    def _row(self, request: RenderRequest, prompt: str, aesthetic_score: float, zeros: bool = False) -> Conditioning:
+        added = self._info.added_conditioning is not None
+        time_ids = self._time_ids(request, aesthetic_score) if added else None
+        return self._alike(prompt, request.clip_skip, time_ids, zeros, _reading(request), self.chunks(request))
+
+    def _conditioning(
+        self,
+        prompt: str,
+        clip_skip: int,
+        time_ids: tuple[float, ...] | None,
+        zeros: bool,
+        reading: Reading,
+        chunks: int,
+    ) -> Conditioning:
+        encoded = [encode(prompt, clip_skip, reading) for encode in self._encoders]
+        states = [found.hidden_states for found in encoded]
+        # A shorter prompt than its partner is followed by empty chunks, as in compel and A1111.
+        if missing := chunks - len(states[0]) // self._info.max_tokens:
+            empty = [encode("", clip_skip).hidden_states for encode in self._encoders]
+            states = [np.concatenate([own, *[none] * missing]) for own, none in zip(states, empty, strict=True)]
+        # One encoder's own array, not a copy of it: a run keeps one for each distinct prompt.
+        hidden = states[0] if len(states) == 1 else np.concatenate(states, axis=-1)
+        if zeros:
+            hidden = np.zeros_like(hidden)
+        if time_ids is None:
+            return Conditioning(hidden)
+        pooled = next(found.pooled for found in encoded if found.pooled is not None)
+        return Conditioning(hidden, np.zeros_like(pooled) if zeros else pooled, np.asarray(time_ids, np.float32))
+
+    def _time_ids(self, request: RenderRequest, aesthetic_score: float) -> tuple[float, ...]:
+        """(6,): original size, crop, target size (arXiv 2307.01952, 2.2); (5,) with the score for the target size."""
+        own, micro = (request.height, request.width), request.micro
+        last = (aesthetic_score,) if self._info.requires_aesthetics_score else micro.target_size or own
+        return (*(micro.original_size or own), *micro.crop_top_left, *last)
+
+
+def _reading(request: RenderRequest) -> Reading:
+    return Reading(request.prompt_weighting, request.long_prompts)

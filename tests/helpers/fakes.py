@@ -1,0 +1,97 @@
+"""A bundle and a renderer that cost nothing: the batch stage asks only for small protocols."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latentpress.batch.plan import build_plan
+from latentpress.manifest.manifest import read_manifest
+from latentpress.models import BundleFacts
+from latentpress.runtime.prompts.parts import PromptCheck, Reading
+
+CONCEPTS = {"<line-art>": "a" * 64, "<moeb-style>": "b" * 64}
+LIMIT = 75
+
+
+def check(prompt: str, reading: Reading) -> PromptCheck:
+    """One token a word; a prompt with `no good` in it is none."""
+    words = prompt.split()
+    unknown = tuple(word for word in re.findall(r"<[^<>\s]+>", prompt) if word not in CONCEPTS)
+    cut = " ".join(words[LIMIT:]) if reading.long_prompts == "truncate" else ""
+    chunks = 1 if reading.long_prompts == "truncate" else -(-len(words) // LIMIT)
+    fault = f"the {reading.weighting} prompt is no good" if "no good" in prompt else None
+    return PromptCheck(len(words), LIMIT, cut, unknown, chunks, fault)
+
+
+@dataclass(frozen=True)
+class Picture:
+    key: object
+    image: np.ndarray | None
+    error: str | None
+    seconds: float = 0.5
+
+
+class FakeRenderer:
+    """Paints each request its seed's noise, last request first; prompts with `nan` fail, `crash_after` dies early."""
+
+    provider = "fake"
+    batch_rows = 8
+    row_rule = "any"
+
+    def __init__(self, crash_after=None):
+        self.crash_after = crash_after
+        self.rendered = []
+
+    def render(self, requests):
+        for key, request in reversed(list(requests)):
+            if len(self.rendered) == self.crash_after:
+                raise KeyboardInterrupt
+            self.rendered.append(request.seed)
+            if "nan" in request.prompt:
+                yield Picture(key, None, "the latents became NaN")
+            else:
+                noise = np.random.default_rng(request.seed)
+                yield Picture(key, noise.integers(0, 256, (request.height, request.width, 3), np.uint8), None)
+
+
+@pytest.fixture
+def facts():
+    return BundleFacts(
+        hash="c" * 64,
+        name="fake",
+        source_sha256="0123456789abcdef" * 4,
+        default_size=(64, 64),
+        concepts=CONCEPTS,
+        versions={"torch": "2"},
+        check=check,
+    )
+
+
+@pytest.fixture
+def new_renderer():
+    return FakeRenderer
+
+
+@pytest.fixture
+def manifest(tmp_path, monkeypatch):
+    """manifest(body) reads a manifest whose first three lines are given: `body` starts on line 4."""
+    monkeypatch.chdir(tmp_path)
+
+    def read(body):
+        Path("m.yaml").write_text("version: 1\nname: m\nmodel: demo\n" + body, encoding="utf-8")
+        return read_manifest(Path("m.yaml"))
+
+    return read
+
+
+@pytest.fixture
+def planned(manifest, facts):
+    """planned(body, frozen, draw) is the plan of such a manifest on the fake bundle."""
+
+    def plan(body, frozen=None, draw=lambda: 7):
+        return build_plan(manifest(body), facts, frozen or {}, draw)
+
+    return plan
