@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from latentpress.runtime.guidance.losses import loss_values
+from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.request import RenderRequest
 
 
@@ -34,7 +34,7 @@ def guided_picture(pipe: Any, request: RenderRequest) -> NDArray[np.uint8]:
             latents = latents.detach().requires_grad_()
             x0 = (latents - sigma * noise_pred) / alpha
             image = vae.decode((x0 / factor).to(dtype)).sample.float() / 2 + 0.5
-            value = loss.scale * loss_values(image, loss.name, loss.params).sum()
+            value = loss.scale * LOSSES[loss.name](image, loss.params).sum()
             # The gradient by x0 is alpha times the one by the latents.
             (gradient,) = torch.autograd.grad(value, latents)
             latents = latents.detach() - nudge * alpha * gradient

@@ -92,7 +92,7 @@ def test_pixels_move_without_strict_and_do_not_with_it(kind, rows, component, bu
 
 
 def test_guided_pixels_do_not_depend_on_the_number_of_torchs_threads(bundle):
-    losses = [LossSpec(name, 50.0, 1, params=loss().model_dump()) for name, loss in LOSSES.items()]
+    losses = [LossSpec(name, 50.0, 1, params=loss.params().model_dump()) for name, loss in LOSSES.items()]
     work = [(loss.name, request(3, 2, losses=(loss,), height=128, width=128)) for loss in losses]
     found, before = [], torch.get_num_threads()
     try:

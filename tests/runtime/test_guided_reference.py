@@ -116,14 +116,14 @@ def test_the_reported_loss_is_the_pictures_own(renderer):
 
 
 def test_canny_sees_edges_and_works_per_image():
-    from latentpress.runtime.guidance.losses import loss_values
+    from latentpress.runtime.guidance.canny import canny
 
     flat = torch.full((1, 3, 32, 32), 0.5)
     square = flat.clone()
     square[..., 8:24, 8:24] = 1.0
-    both = loss_values(torch.cat([flat, square]), "canny", {"low": 100, "high": 200})
+    both = canny(torch.cat([flat, square]), low=100, high=200)
     assert both[0] == pytest.approx(0.25)  # no edge: mean(image^2)
     # The wild bug (a uint8 cast of 0..1) sees no edge here and gives mean(image^2).
     assert both[1] != pytest.approx(float(square.square().mean()), rel=1e-3)
-    alone = loss_values(square, "canny", {"low": 100, "high": 200})
+    alone = canny(square, low=100, high=200)
     assert both[1] == pytest.approx(float(alone[0]))

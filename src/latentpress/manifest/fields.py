@@ -10,6 +10,7 @@ from latentpress.manifest.mode_fields import MODE_FIELDS
 from latentpress.manifest.nodes import MapNode, Node, Problems, Scalar, described
 from latentpress.manifest.values import Field, check_range, is_none, parse_number, parse_range, parse_size, parse_text
 from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.request import LossSpec
 from latentpress.runtime.sampling.samplers import canonical_sampler
 
@@ -43,29 +44,29 @@ def parse_sampler(node: Node, problems: Problems) -> str | None:
         return None
 
 
-def parse_losses(node: Node, problems: Problems) -> tuple[LossSpec, ...] | None:
-    """No loss, one by name, one with parameters, or a list of those."""
+def parse_losses(node: Node, problems: Problems, losses: Mapping[str, Loss] = LOSSES) -> tuple[LossSpec, ...] | None:
+    """No loss, one of `losses` by name, one with parameters, or a list of those."""
     if isinstance(node, Scalar):
         if is_none(node):
             return ()
-        loss = _loss(node, None, problems)
+        loss = _loss(node, None, problems, losses)
         return loss and (loss,)
     if isinstance(node, MapNode):
         name = node.values.get("name")
         if not isinstance(name, Scalar):
             problems.add(node.place, "loss has no name; write {name: canny, scale: 200}")
             return None
-        loss = _loss(name, node, problems)
+        loss = _loss(name, node, problems, losses)
         return loss and (loss,)
-    parsed = [parse_losses(item, problems) for item in node.items]
-    return None if None in parsed else tuple(loss for losses in parsed if losses for loss in losses)
+    parsed = [parse_losses(item, problems, losses) for item in node.items]
+    return None if None in parsed else tuple(loss for some in parsed if some for loss in some)
 
 
-def _loss(name: Scalar, given: MapNode | None, problems: Problems) -> LossSpec | None:
-    model = LOSSES.get(name.text)
-    if model is None:
-        close = get_close_matches(name.text, LOSSES, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known losses: {', '.join(LOSSES)}, none"
+def _loss(name: Scalar, given: MapNode | None, problems: Problems, losses: Mapping[str, Loss]) -> LossSpec | None:
+    loss = losses.get(name.text)
+    if loss is None:
+        close = get_close_matches(name.text, losses, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known losses: {', '.join(losses)}, none"
         problems.add(name.place, f"unknown loss {shown(name.text)}; {hint}")
         return None
     values = given.values if given else {}
@@ -83,7 +84,7 @@ def _loss(name: Scalar, given: MapNode | None, problems: Problems) -> LossSpec |
         place = (values.get("stop") or values.get("start") or name).place
         problems.add(place, f"loss start {start:g} is not below stop {stop:g}; both are fractions of the steps")
         return None
-    params = _loss_params(name.text, model, given, problems)
+    params = _loss_params(name.text, loss.params, given, problems)
     if scale is None or every is None or start is None or stop is None or params is None:
         return None
     return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params)

@@ -14,6 +14,8 @@ from latentpress.engines.choice import EngineChoice
 from latentpress.engines.session import Session
 from latentpress.engines.strict import ANY_ROWS, row_rule, warning
 from latentpress.errors import UsageError
+from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.loop.denoise import denoise
 from latentpress.runtime.loop.finish import Finisher, Rendered
 from latentpress.runtime.loop.model import Model
@@ -32,6 +34,7 @@ class Renderer:
     batch_rows: UNet rows a call takes at most, >= 1; threads: of the engines, None for all cores;
     sessions: given instead of opened for some of the bundle's components, by name; engine: what the others run on,
     by default what each bundle was exported for;
+    losses: those that requests may name, by default the built-in ones;
     decode_beside: whether the VAE decoder runs in a thread beside the UNet, rather than between its calls;
     strict: give each engine the rows a call that its row test asks for, so that a picture depends on its request alone
     (and on `fixed_rows`, where that is a number). Raises EnvironmentFailure for an engine of which that cannot be had.
@@ -48,12 +51,13 @@ class Renderer:
         engine: EngineChoice | None = None,
         decode_beside: bool = False,
         strict: bool = False,
+        losses: Mapping[str, Loss] = LOSSES,
     ) -> None:
         if batch_rows < 1:
             raise UsageError(f"batch rows is {batch_rows}; the UNet needs at least 1")
         self.bundle = bundle
-        self._model = Model(bundle, threads, sessions, engine)
-        self._refiners = {refiner.hash: Model(refiner, threads, engine=engine) for refiner in refiners}
+        self._model = Model(bundle, threads, sessions, engine, losses)
+        self._refiners = {refiner.hash: Model(refiner, threads, engine=engine, losses=losses) for refiner in refiners}
         self.provider = self._model.unet.provider
         self._beside = decode_beside
         self._strict = strict
@@ -137,7 +141,7 @@ class Renderer:
         """Run `work` on the bundle; pictures done are yielded, those for a refiner put into `waiting`."""
         unread: list[Rendered[K]] = []
         guided = any(request.losses for _, request in work)
-        with Finisher[K](self._model.decoder, beside=self._beside) as finisher:
+        with Finisher[K](self._model.decoder, self._model.losses, beside=self._beside) as finisher:
             for finished in self._run(self._model, self._begun(work, unread), guided, on_turn):
                 waiting += [trajectory for trajectory in finished if trajectory.request.refiner]
                 finisher.put([trajectory for trajectory in finished if not trajectory.request.refiner])
@@ -152,7 +156,7 @@ class Renderer:
     ) -> Iterator[Rendered[K]]:
         guided = any(trajectory.request.losses for trajectory in waiting)
         queue = (hand_over(trajectory, model) for trajectory in waiting)
-        with Finisher[K](model.decoder, beside=self._beside) as finisher:
+        with Finisher[K](model.decoder, model.losses, beside=self._beside) as finisher:
             for finished in self._run(model, queue, guided, on_turn):
                 finisher.put(finished)
                 yield from finisher.ready()

@@ -9,9 +9,9 @@ from pathlib import Path
 class LossSpec:
     """One guidance loss of one picture.
 
-    name: a key of `runtime.guidance.LOSSES`; scale: weight of the loss, > 0; every: act on each `every`-th step,
-    counted from step 0; start, stop: the fractions of the steps between which it acts, 0 <= start < stop <= 1;
-    params: the loss's own parameters, complete (defaults filled in).
+    name: a key of the renderer's losses, by default `runtime.guidance.LOSSES`; scale: weight of the loss, > 0;
+    every: act on each `every`-th step, counted from step 0; start, stop: the fractions of the steps between which it
+    acts, 0 <= start < stop <= 1; params: the loss's own parameters, complete (defaults filled in).
     """
 
     name: str

@@ -1,52 +1,13 @@
-"""Loss guidance: what the losses are called and take (no torch), and, in `losses` and `gradient`, what they do."""
+"""Loss guidance. The table of built-in losses, one file each; `gradient` guides by them, and alone imports torch."""
 
-from typing import Literal
+from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from latentpress.runtime.guidance.canny import CANNY
+from latentpress.runtime.guidance.channel import CHANNEL
+from latentpress.runtime.guidance.contrast import CONTRAST
+from latentpress.runtime.guidance.loss import Loss
+from latentpress.runtime.guidance.saturation import SATURATION
+from latentpress.runtime.guidance.symmetry import SYMMETRY
 
-
-class LossParams(BaseModel):
-    """The own parameters of a loss; subclasses are the losses."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Canny(LossParams):
-    """Squared distance to the picture's own Canny edge map; hysteresis thresholds 0..255 of OpenCV."""
-
-    low: float = Field(100, ge=0, le=255)
-    high: float = Field(200, ge=0, le=255)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Canny":
-        if self.low > self.high:
-            raise ValueError(f"low is {self.low:g} and high is {self.high:g}; low must not exceed high")
-        return self
-
-
-class Channel(LossParams):
-    """Mean distance of one colour channel to `target` (0..1)."""
-
-    channel: Literal["red", "green", "blue"] = "blue"
-    target: float = Field(0.9, ge=0, le=1)
-
-
-class Saturation(LossParams):
-    """Raises the colour spread of each pixel."""
-
-
-class Contrast(LossParams):
-    """Raises the standard deviation of the luma."""
-
-
-class Symmetry(LossParams):
-    """Squared distance to the mirror image (left-right)."""
-
-
-LOSSES: dict[str, type[LossParams]] = {
-    "canny": Canny,
-    "channel": Channel,
-    "saturation": Saturation,
-    "contrast": Contrast,
-    "symmetry": Symmetry,
-}
+# In the order in which messages list them.
+LOSSES: Mapping[str, Loss] = {loss.name: loss for loss in (CANNY, CHANNEL, SATURATION, CONTRAST, SYMMETRY)}

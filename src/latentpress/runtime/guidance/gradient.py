@@ -7,7 +7,7 @@
 One image at a time, because torch's results move with the batch size.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from latentpress.bundle.info import Bundle
-from latentpress.runtime.guidance.losses import loss_values
+from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.request import LossSpec
 
 
@@ -46,19 +47,21 @@ class TorchDecoder:
 class LossGuidance:
     """Gradients and values of losses on x0, for one image at a time.
 
-    threads: torch's, because the bits of its gradients depend on their number; None for as many as it has.
+    threads: torch's, because the bits of its gradients depend on their number; None for as many as it has;
+    losses: those that a picture may ask for, by name.
     """
 
-    def __init__(self, decoder: TorchDecoder, threads: int | None = None) -> None:
+    def __init__(self, decoder: TorchDecoder, threads: int | None = None, losses: Mapping[str, Loss] = LOSSES) -> None:
         self._decode = decoder
         self._threads = threads
+        self._losses = losses
 
-    def gradient(self, x0: NDArray[np.float32], losses: Sequence[LossSpec]) -> NDArray[np.float32]:
+    def gradient(self, x0: NDArray[np.float32], asked: Sequence[LossSpec]) -> NDArray[np.float32]:
         """d(sum_k scale_k * loss_k)/dx0 of one image's x0 (4, h, w), in the same shape."""
         with torch_threads(self._threads), torch.enable_grad():
             latents = torch.from_numpy(np.array(x0[np.newaxis])).requires_grad_()
             image = self._decode(latents)
-            values = [loss.scale * loss_values(image, loss.name, loss.params).sum() for loss in losses]
+            values = [spec.scale * self._losses[spec.name](image, spec.params).sum() for spec in asked]
             total = torch.stack(values).sum()
             (gradient,) = torch.autograd.grad(total, latents)
         return gradient[0].numpy()
@@ -77,8 +80,10 @@ def torch_threads(count: int | None) -> Generator[None]:
             torch.set_num_threads(before)
 
 
-def picture_losses(image: NDArray[np.float32], losses: Sequence[LossSpec]) -> dict[str, float]:
+def picture_losses(
+    image: NDArray[np.float32], asked: Sequence[LossSpec], losses: Mapping[str, Loss] = LOSSES
+) -> dict[str, float]:
     """Each loss's unscaled value on one finished picture (3, H, W) in 0..1."""
     with torch.no_grad():
         batch = torch.from_numpy(np.array(image[np.newaxis]))
-        return {loss.name: float(loss_values(batch, loss.name, loss.params)[0]) for loss in losses}
+        return {spec.name: float(losses[spec.name](batch, spec.params)[0]) for spec in asked}

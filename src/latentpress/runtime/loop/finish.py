@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.bundle.inputs import MICRO_BATCH
+from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.loop.trajectory import K, Trajectory
 from latentpress.runtime.pictures.decode import Decoder
 
@@ -40,11 +41,13 @@ class Rendered(Generic[K]):
 class Finisher(Generic[K]):
     """Decodes what the denoising finishes. `put` hands trajectories in, `ready` gives what is done, `rest` the rest.
 
+    losses: by name, those whose values are taken of the pictures.
     beside: in a thread of its own, which takes up to MICRO_BATCH of those that wait by then; else within `put`.
     """
 
-    def __init__(self, decoder: Decoder, *, beside: bool) -> None:
+    def __init__(self, decoder: Decoder, losses: Mapping[str, Loss], *, beside: bool) -> None:
         self._decoder = decoder
+        self._losses = losses
         self._pool = ThreadPoolExecutor(1, "decode") if beside else None
         self._waiting: deque[Trajectory[K]] = deque()
         self._decoding: deque[Future[None]] = deque()
@@ -98,7 +101,7 @@ class Finisher(Generic[K]):
             if picture is None:
                 yield _failed(trajectory, "the VAE decoder gave NaN or infinite pixels; use a float32 VAE")
             else:
-                yield _done(trajectory, picture)
+                yield _done(trajectory, picture, self._losses)
 
 
 def _alike(trajectory: Trajectory[K], batch: Sequence[Trajectory[K]]) -> bool:
@@ -109,11 +112,11 @@ def _failed(trajectory: Trajectory[K], why: str) -> Rendered[K]:
     return Rendered(trajectory.key, None, why, time.perf_counter() - trajectory.started)
 
 
-def _done(trajectory: Trajectory[K], picture: NDArray[np.uint8]) -> Rendered[K]:
-    losses: dict[str, float] = {}
+def _done(trajectory: Trajectory[K], picture: NDArray[np.uint8], losses: Mapping[str, Loss]) -> Rendered[K]:
+    values: dict[str, float] = {}
     if trajectory.request.losses:
         from latentpress.runtime.guidance.gradient import picture_losses
 
         unit = (np.moveaxis(picture, -1, 0) / 255).astype(np.float32)
-        losses = picture_losses(unit, trajectory.request.losses)
-    return Rendered(trajectory.key, picture, None, time.perf_counter() - trajectory.started, losses)
+        values = picture_losses(unit, trajectory.request.losses, losses)
+    return Rendered(trajectory.key, picture, None, time.perf_counter() - trajectory.started, values)

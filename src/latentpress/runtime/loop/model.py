@@ -11,6 +11,8 @@ from latentpress.engines.opening import open_session
 from latentpress.engines.row_test import known_row_test, row_bits_now, row_test_here, row_test_of
 from latentpress.engines.session import Session
 from latentpress.engines.strict import GUIDANCE_THREADS, fixed_rows, require_bits
+from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.pictures.decode import Decoder
 from latentpress.runtime.pictures.images import ImageEncoder
 from latentpress.runtime.prompts.conditioning import Conditioner
@@ -22,7 +24,7 @@ class Model:
     """`bundle` and its engines; the ones that only some requests need are opened by the first of those.
 
     threads: of the engines, None for all cores; sessions: given instead of opened, by component; engine: what opens
-    the others, by default the one the bundle was exported for.
+    the others, by default the one the bundle was exported for; losses: those that requests may name.
     """
 
     def __init__(
@@ -31,8 +33,10 @@ class Model:
         threads: int | None,
         sessions: Mapping[str, Session] | None = None,
         engine: EngineChoice | None = None,
+        losses: Mapping[str, Loss] = LOSSES,
     ) -> None:
         self.bundle = bundle
+        self.losses = losses
         self.info = bundle.info
         self._threads = threads
         self._engine = engine_of(bundle.info, engine)
@@ -55,7 +59,7 @@ class Model:
         """Loss guidance through this bundle's torch decoder."""
         from latentpress.runtime.guidance.gradient import LossGuidance, TorchDecoder
 
-        return LossGuidance(TorchDecoder(self.bundle), self._guidance_threads)
+        return LossGuidance(TorchDecoder(self.bundle), self._guidance_threads, self.losses)
 
     @cached_property
     def row_tests(self) -> list[RowTest | None]:

@@ -1,0 +1,37 @@
+"""What a loss is: a name, parameters and a function. The losses themselves lie beside this file, one in each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:  # whoever reads a manifest needs the losses' names and parameters, and no torch
+    from torch import Tensor
+
+
+class LossParams(BaseModel):
+    """A loss's own parameters, with bounds and defaults; a loss without any takes this class as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss that can guide a picture.
+
+    name: what a manifest calls it; params: the model of its parameters, each a number or text;
+    function: the image (batch, 3, H, W), float32, about 0..1 and not clamped, and the parameters as keywords -> one value
+    per image, (batch,), differentiable by the image. It must not reduce over the batch: the mean of a batch would divide
+    each image's gradient by the batch size. It imports what it needs (torch, cv2) in its body, not with its module.
+    source: where it comes from, one line.
+    """
+
+    name: str
+    params: type[LossParams]
+    function: Callable[..., "Tensor"]
+    source: str
+
+    def __call__(self, image: "Tensor", params: Mapping[str, float | str]) -> "Tensor":
+        """The loss of each image, (batch,); params: complete, as `LossSpec` holds them."""
+        return self.function(image, **params)

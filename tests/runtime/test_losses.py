@@ -1,0 +1,91 @@
+"""The losses as objects: one handed in through a map is read and guides; none needs torch before it is computed."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from latentpress.errors import ManifestError
+from latentpress.manifest.fields import parse_losses
+from latentpress.manifest.nodes import ListNode, Place, Problems, Scalar
+from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.loss import Loss, LossParams
+from latentpress.runtime.render import Renderer
+from latentpress.runtime.request import LossSpec, RenderRequest
+
+
+class Level(LossParams):
+    level: float = 0.5
+
+
+DARKNESS = Loss("darkness", LossParams, lambda image: image.mean(dim=(1, 2, 3)), "this test")
+# What the built-in loss `channel` computes of red.
+REDNESS = Loss("redness", Level, lambda image, level: (image[:, 0] - level).abs().mean(dim=(1, 2)), "this test")
+OWN = {loss.name: loss for loss in (DARKNESS, REDNESS)}
+
+
+def guided(*losses):
+    return RenderRequest("a mouse", 42, 64, 64, "euler", 6, 1.0, losses=losses)
+
+
+def test_a_loss_from_a_map_guides_a_picture(bundle):
+    work = [("guided", guided(LossSpec("darkness", 200.0, every=1))), ("plain", guided())]
+    pictures = {one.key: one for one in Renderer(bundle, losses=OWN).render(work)}
+    means = {key: float(np.mean(one.image / 255)) for key, one in pictures.items()}
+    assert means["guided"] < means["plain"] - 0.05
+    assert dict(pictures["guided"].losses) == {"darkness": pytest.approx(means["guided"], rel=1e-5)}
+    assert not pictures["plain"].losses
+
+
+def test_a_loss_from_a_map_pushes_as_a_built_in_one_does(bundle, renderer):
+    built_in = LossSpec("channel", 50.0, every=2, params={"channel": "red", "target": 0.75})
+    own = LossSpec("redness", 50.0, every=2, params={"level": 0.75})
+    (expected,) = renderer.render([(0, guided(built_in))])
+    (found,) = Renderer(bundle, batch_rows=8, losses=OWN).render([(0, guided(own))])
+    assert (found.image == expected.image).all()
+
+
+def scalar(text):
+    return Scalar(text, True, Place("m.yaml", 1, 1))
+
+
+def test_a_manifests_losses_are_those_of_the_map():
+    problems = Problems()
+    both = ListNode([scalar("darkness"), scalar("redness")], Place("m.yaml", 1, 1))
+    found = parse_losses(both, problems, OWN)
+    assert found == (LossSpec("darkness", 200.0), LossSpec("redness", 200.0, params={"level": 0.5}))
+    problems.raise_if_any()
+    assert parse_losses(scalar("canny"), problems, OWN) is None
+    with pytest.raises(ManifestError, match="unknown loss 'canny'; known losses: darkness, redness, none"):
+        problems.raise_if_any()
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_a_loss_is_taken_of_each_image_for_itself(loss):
+    """A mean over the batch, or statistics across it, would make an image's push depend on its batch mates."""
+    images = torch.rand((3, 3, 32, 48), generator=torch.Generator().manual_seed(0), requires_grad=True)
+    params = loss.params().model_dump()
+    together = loss(images, params)
+    assert together.shape == (3,)
+    (gradients,) = torch.autograd.grad(together.sum(), images)
+    for index in range(3):
+        alone = images[index : index + 1].detach().requires_grad_()
+        value = loss(alone, params)
+        torch.testing.assert_close(value[0], together[index])
+        torch.testing.assert_close(torch.autograd.grad(value.sum(), alone)[0][0], gradients[index])
+
+
+def test_reading_losses_imports_neither_torch_nor_opencv(tmp_path):
+    file = tmp_path / "m.yaml"
+    file.write_text(
+        "version: 1\nname: m\nmodel: demo\ndefaults: {prompt: a}\n"
+        f"matrix: {{loss: [{', '.join(LOSSES)}, [canny, {{name: channel, channel: red}}]]}}\n"
+    )
+    code = (
+        "import sys; from pathlib import Path\nsys.modules['torch'] = sys.modules['cv2'] = None\n"
+        "from latentpress.manifest.manifest import read_manifest\n"
+        "read_manifest(Path(sys.argv[1]))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, file], check=True)
