@@ -1,17 +1,16 @@
-"""Puts bytes under a final name, whole or not at all: temp file, fsync, rename, fsync folder. Also encodes PNGs."""
+"""Puts files and folders under their final names, whole or not at all: written beside, synced, renamed, folder synced.
 
-import hashlib
-import io
+What is not yet whole lies beside its final name under a name of its own, and is removed on the way out; a killed process
+leaves it there. Knows nothing of what is written.
+"""
+
+import contextlib
 import os
 import secrets
+import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 OWN_FOLDER = ".latentpress"
 TEMP_PREFIX = ".latentpress-tmp-"
@@ -19,31 +18,10 @@ TEMP_PREFIX = ".latentpress-tmp-"
 _MAKING = threading.Lock()
 
 
-def png_bytes(image: NDArray[np.uint8], chunks: Mapping[str, str]) -> bytes:
-    """`image` (H, W, 3) as a PNG with the given text chunks."""
-    info = PngInfo()
-    for keyword, text in chunks.items():
-        # iTXt wherever Latin-1 would not do, and wherever tEXt would end early or mangle a line break.
-        if text.isascii():
-            info.add_text(keyword, text)
-        else:
-            info.add_itxt(keyword, text)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
-
-
-def pixel_sha256(image: NDArray[np.uint8]) -> str:
-    """Lowercase hex sha256 of the image's shape and pixels."""
-    digest = hashlib.sha256(f"{image.shape}".encode())
-    digest.update(np.ascontiguousarray(image).tobytes())
-    return digest.hexdigest()
-
-
-def write_durably(path: Path, content: bytes, root: Path) -> None:
-    """Write `content` to `path`, below the existing folder `root`; folders in between are made, and made durable."""
+def write_durably(path: Path, content: bytes, root: Path | None = None) -> None:
+    """Write `content` to `path`; folders in between are made, and made durable: below the existing folder `root` alone."""
     _make_folders(path.parent, root)
-    temporary = path.parent / f"{TEMP_PREFIX}{secrets.token_hex(8)}"
+    temporary = _beside(path)
     # os.open, not tempfile: the file gets the mode the umask asks for.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -55,27 +33,93 @@ def write_durably(path: Path, content: bytes, root: Path) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Generator[Path]:
+    """A name beside `path`, for what writes files itself: the file written there takes the place of `path` at the end.
+
+    The old file's bytes are not touched: they may be linked from elsewhere.
+    """
+    temporary = _beside(path)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def folder_beside(path: Path) -> Generator[Path]:
+    """A new empty folder beside `path`, on the same file system; removed at the end unless it was renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish_folder(work: Path, final: Path, *, replace: bool) -> None:
+    """Rename the folder `work` to `final`, on the same file system, all its bytes on disk first.
+
+    replace: whether a folder already there goes, or stays and `work` is left as it is. Replacing takes two renames: a
+    process killed between them leaves the old folder whole, under the name of `work` with .old.
+    """
+    for path in sorted(work.rglob("*")):
+        _sync(path)
+    _sync(work)
+    try:
+        _rename(work, final, replace)
+    except OSError:
+        if not final.exists():
+            raise
+        if replace:
+            _rename(work, final, replace)  # another process published there between our look and our rename
+    _sync(final.parent)
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
-    """Remove the temp files that a killed render left in `folders`; only for the holder of the lock."""
+    """Remove the temp files that a killed process left in `folders`; only for who alone writes there."""
     for folder in folders:
         for leftover in folder.glob(TEMP_PREFIX + "*"):
             leftover.unlink(missing_ok=True)
 
 
-def _make_folders(folder: Path, root: Path) -> None:
+def _rename(work: Path, final: Path, replace: bool) -> None:
+    old = work.with_suffix(".old")
+    if replace and final.exists():
+        final.rename(old)
+    try:
+        work.rename(final)
+    except OSError:
+        if old.exists() and not final.exists():
+            old.rename(final)
+        raise
+    finally:
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{TEMP_PREFIX}{secrets.token_hex(8)}")
+
+
+def _make_folders(folder: Path, root: Path | None) -> None:
     # One thread at a time: a folder that another thread has made may not be durable yet.
     with _MAKING:
-        for missing in reversed([path for path in (folder, *folder.parents) if path.is_relative_to(root)]):
-            if not missing.is_dir():
-                missing.mkdir()
-                _sync_folder(missing.parent)
+        inside = [path for path in (folder, *folder.parents) if root is None or path.is_relative_to(root)]
+        for missing in reversed([path for path in inside if not path.is_dir()]):
+            missing.mkdir(exist_ok=root is None)  # which other processes may be making too
+            _sync(missing.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

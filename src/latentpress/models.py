@@ -3,13 +3,13 @@
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from latentpress.bundle.info import Bundle, Lora, SeparateVae, open_bundle
 from latentpress.errors import BundleError, ConceptError, ManifestError
+from latentpress.files import folder_beside, publish_folder
 from latentpress.manifest.concepts import ConceptFile
 from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.nodes import Place
@@ -128,17 +128,12 @@ def _derived(bundle: Bundle, missing: Sequence[ConceptFile], cache: Path) -> Bun
         except BundleError:
             # A cache may be thrown away at any time: a damaged copy is made again rather than complained about.
             shutil.rmtree(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
     # Built beside its final name and renamed, so that a killed run leaves no bundle that looks whole.
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=final.parent) as temporary:
-        copy = Path(temporary) / "bundle"
+    with folder_beside(final) as temporary:
+        copy = temporary / "bundle"
         shutil.copytree(bundle.path, copy)
         _add(copy, missing)
-        try:
-            copy.rename(final)
-        except OSError:
-            if not final.exists():  # otherwise another process was faster and built the same
-                raise
+        publish_folder(copy, final, replace=False)  # what another process put there meanwhile is the same
     return open_bundle(final)
 
 

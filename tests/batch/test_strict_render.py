@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentpress.batch.png import pixel_sha256
 from latentpress.bundle.info import open_bundle
 from latentpress.cli import run_cli
 from latentpress.engines import row_test as selftest
@@ -16,7 +17,6 @@ from latentpress.engines.devices import Gpu
 from latentpress.engines.opening import open_session
 from latentpress.engines.records import EngineRecord, read_record, write_record
 from latentpress.engines.shapes import shape_profile
-from latentpress.files import pixel_sha256
 from latentpress.runtime.loop import model as models
 from moving import Clean, Counting, Fickle, Tuned
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from latentpress.batch.png import pixel_sha256
 from latentpress.bundle import samples
 from latentpress.bundle.info import RowTest, open_bundle
 from latentpress.engines import proof, strict
@@ -13,7 +14,6 @@ from latentpress.engines.choice import EngineChoice
 from latentpress.engines.memory import HalvingSession
 from latentpress.engines.opening import open_session
 from latentpress.errors import EnvironmentFailure
-from latentpress.files import pixel_sha256
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.gradient import LossGuidance
 from latentpress.runtime.render import Renderer

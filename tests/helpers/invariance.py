@@ -12,11 +12,11 @@ from PIL import Image
 from latentpress.batch.ledger import Ledger, ledger_path
 from latentpress.batch.lock import locked
 from latentpress.batch.plan import build_plan
+from latentpress.batch.png import pixel_sha256
 from latentpress.batch.progress import Silence
 from latentpress.batch.render import render
 from latentpress.engines.choice import parse_engine
 from latentpress.errors import ManifestError
-from latentpress.files import pixel_sha256
 from latentpress.manifest.manifest import read_manifest
 from latentpress.models import Models, facts_of
 from latentpress.runtime.render import Renderer

@@ -13,7 +13,8 @@ from latentpress.batch.job import Job
 from latentpress.batch.ledger import Ledger, Origin, Row
 from latentpress.batch.metadata import text_chunks
 from latentpress.batch.plan import Plan
-from latentpress.files import pixel_sha256, png_bytes, write_durably
+from latentpress.batch.png import pixel_sha256, png_bytes
+from latentpress.files import write_durably
 
 # Pictures encoded at once. One 512x512 picture takes a core 36 ms (1024x1024: 144 ms), so one thread could not follow a
 # GPU that renders 20 to 100 of them a second.

@@ -8,7 +8,6 @@ this machine and this bundle have now.
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from latentpress.bundle.info import Bundle, Parity, RowTest, file_sha256
 from latentpress.errors import BundleError
+from latentpress.files import write_durably
 
 FOLDER = "engines"
 # What a key's parts are called in a message.
@@ -72,12 +72,8 @@ def read_record(folder: Path, component: str) -> EngineRecord | None:
 
 def write_record(folder: Path, record: EngineRecord) -> None:
     """Write a record, last: an engine without one does not count."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record.component}.json"
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")  # two renders may write the same record at once
     text = json.dumps(record.model_dump(mode="json"), indent=2, sort_keys=True, allow_nan=False)
-    fresh.write_text(text + "\n", encoding="utf-8")
-    fresh.replace(path)
+    write_durably(folder / f"{record.component}.json", (text + "\n").encode())
 
 
 def all_records(bundle: Bundle) -> list[tuple[Path, EngineRecord]]:

@@ -19,6 +19,7 @@ from latentpress.errors import BundleError, ConceptError
 from latentpress.export.graphs.embedding import append_rows
 from latentpress.export.publish import hash_files, publish, workspace, write_info
 from latentpress.export.reading.concept_file import ConceptFile, Vectors, read_concept
+from latentpress.files import replacing, write_durably
 
 VECTORS = "concepts.safetensors"
 
@@ -69,7 +70,8 @@ def bake(
     stored = folder / VECTORS
     vectors: dict[str, Vectors] = dict(load_file(stored)) if stored.exists() else {}
     vectors |= {f"{name}.{file.token}": rows for file in files for name, rows in file.vectors.items()}
-    _replace(stored, lambda path: save_file(vectors, path))
+    with replacing(stored) as fresh:
+        save_file(vectors, fresh)
     for encoder in encoders if files else ():
         graph = folder / f"{encoder.component}.onnx"
         rows = append_rows(graph, np.concatenate([file.vectors[encoder.component] for file in files]))
@@ -148,15 +150,7 @@ def _add_tokens(tokenizer: Path, ids: Mapping[str, int]) -> None:
         }
     added: dict[str, int] = json.loads(added_path.read_bytes()) if added_path.exists() else {}
     for path, value in ((config_path, config), (added_path, added | dict(ids))):
-        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        _replace(path, lambda target, text=text: target.write_text(text, encoding="utf-8"))
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write a new file beside `path` and rename it over: the old bytes may be linked from elsewhere."""
-    fresh = path.with_name(path.name + ".new")
-    write(fresh)
-    fresh.replace(path)
+        write_durably(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _keep_engines(bundle: Path, work: Path) -> None:

@@ -1,16 +1,14 @@
-"""Makes a bundle folder appear whole or not at all. Knows nothing of what is in it but bundle.json."""
+"""Makes a bundle folder appear whole or not at all, and no other folder go. Knows nothing of its files but bundle.json."""
 
 import contextlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
 from latentpress.bundle.info import MANIFEST_NAME, BundleInfo, file_sha256
 from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import EnvironmentFailure, UsageError
+from latentpress.files import folder_beside, publish_folder
 
 
 def check_output(output: Path) -> None:
@@ -27,19 +25,14 @@ def check_output(output: Path) -> None:
 def workspace(output: Path) -> Generator[Path]:
     """A new folder beside `output`, on the same file system; removed on the way out unless it was published."""
     output = output.resolve()
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent))
-        # mkdtemp makes it private; a bundle gets the permissions of any new folder.
-        work.chmod(0o777 & ~_umask())
-    except OSError as error:
-        raise EnvironmentFailure(
-            f"{output.parent}: cannot be written ({error.strerror}); choose another place with -o"
-        ) from None
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            work = stack.enter_context(folder_beside(output))
+        except OSError as error:
+            raise EnvironmentFailure(
+                f"{output.parent}: cannot be written ({error.strerror}); choose another place with -o"
+            ) from None
         yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -62,48 +55,12 @@ def write_info(folder: Path, info: BundleInfo) -> None:
 def publish(work: Path, output: Path) -> None:
     """Rename `work` to `output`, all its bytes on disk first; a bundle already there is replaced.
 
-    Replacing takes two renames: a process killed between them leaves the old bundle whole, under the name .NAME.*.old.
+    A process killed between the two renames that takes leaves the old bundle whole, under the name .NAME.*.old.
     """
     output = output.resolve()  # a link stays, and what it points at is replaced
     check_output(output)
-    for file in sorted(work.rglob("*")):
+    usual = work.stat().st_mode & 0o666  # a new file's permissions; safetensors writes private files
+    for file in work.rglob("*"):
         if file.is_file():
-            file.chmod(0o666 & ~_umask())  # safetensors writes private files
-        _sync(file)
-    _sync(work)
-    try:
-        _swap(work, output)
-    except OSError:
-        if not output.exists():
-            raise
-        _swap(work, output)  # another process published there between our look and our rename
-    _sync(output.parent)
-
-
-def _swap(work: Path, output: Path) -> None:
-    old = work.with_suffix(".old")
-    if output.exists():
-        output.rename(old)
-    try:
-        work.rename(output)
-    except OSError:
-        if old.exists() and not output.exists():
-            old.rename(output)
-        raise
-    finally:
-        if output.exists():
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def _umask() -> int:
-    umask = os.umask(0o077)  # it can only be read by setting it
-    os.umask(umask)
-    return umask
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            file.chmod(usual)
+    publish_folder(work, output, replace=True)

@@ -2,13 +2,13 @@
 
 import contextlib
 import json
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from latentpress.engines.memory import is_out_of_memory
+from latentpress.files import write_durably
 
 BUCKETS = (2, 4, 8, 16, 32, 64)
 # A larger bucket must be faster per row by this share, or the smaller one is taken: it refills sooner, and it leaves
@@ -75,10 +75,7 @@ def remembered(file: Path, key: str, measure: Callable[[], Calibration]) -> Cali
     data = {name: {"rows": c.rows, "milliseconds": c.milliseconds} for name, c in {**_read(file), key: found}.items()}
     # A cache that cannot be written costs the next run a calibration, and nothing else.
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".tmp-", delete=False) as stream:
-            json.dump(data, stream, indent=2, sort_keys=True)
-        Path(stream.name).replace(file)
+        write_durably(file, json.dumps(data, indent=2, sort_keys=True).encode())
     return found
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from latentpress.errors import BundleError
+from latentpress.files import folder_beside, replacing
 
 # What may lie between the input and the Gather without changing which row an id picks (Max: of an id and -1 - id).
 _TRANSPARENT = {"Cast", "Max", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
@@ -30,14 +31,13 @@ def append_rows(path: Path, rows: NDArray[np.float32]) -> int:
     for value in (*model.graph.value_info, *model.graph.input):
         if value.name == initializer.name:
             value.type.tensor_type.shape.dim[0].dim_value = grown.shape[0]
-    fresh = path.with_name(path.name + ".new")
     data = path.with_name(path.name + ".data")
-    if data.exists():
-        data.unlink()  # loaded above; a hard link's other names keep their bytes
-        onnx.save(model, fresh, save_as_external_data=True, location=data.name)
-    else:
-        onnx.save(model, fresh)
-    fresh.replace(path)
+    with folder_beside(path) as folder:  # in which the data file has the name that the graph knows it by
+        external = data.exists()
+        onnx.save(model, folder / path.name, save_as_external_data=external, location=data.name)
+        for written in (data, path) if external else (path,):
+            with replacing(written) as fresh:
+                (folder / written.name).rename(fresh)
     return int(table.shape[0])
 
 
