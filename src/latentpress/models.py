@@ -17,6 +17,7 @@ from latentpress.runtime.prompts.parts import PromptCheck, Reading
 from latentpress.runtime.request import RenderRequest
 
 CACHE_VARIABLE = "LATENTPRESS_CACHE"
+DEMO = "demo"
 
 
 def cache_dir() -> Path:
@@ -56,30 +57,33 @@ class Models:
     refiners: dict[str, Bundle]
 
 
-def models_for(manifest: Manifest, cache: Path) -> Models:
+def models_for(manifest: Manifest, cache: Path, *, verify: bool = True) -> Models:
     """The bundles `manifest` names, or copies of them in `cache` with the missing concepts baked in.
 
-    Raises ManifestError, at the place of the model or of the concept that cannot be used.
+    verify: as in `named_bundle`. Raises ManifestError, at the place of the model or of the concept that cannot be used.
     """
     refiners: dict[str, Bundle] = {}
     for draft in manifest.drafts:
         if (refiner := draft.refiner) is not None and refiner.model not in refiners:
-            refiners[refiner.model] = _opened(refiner.model, refiner.place, manifest.concepts, cache)
-    return Models(_opened(manifest.model, manifest.model_place, manifest.concepts, cache), refiners)
+            refiners[refiner.model] = _opened(refiner.model, refiner.place, manifest.concepts, cache, verify)
+    return Models(_opened(manifest.model, manifest.model_place, manifest.concepts, cache, verify), refiners)
 
 
-def named_bundle(name: str, cache: Path) -> Bundle:
-    """The bundle in the folder `name`, or the built-in one for `demo`, exported to `cache` at first; raises BundleError."""
-    return open_bundle(_demo(cache) if name == "demo" else Path(name))
+def named_bundle(name: str, cache: Path, *, verify: bool = True) -> Bundle:
+    """The bundle in the folder `name`, or the built-in one for `demo`, exported to `cache` at first; raises BundleError.
+
+    verify: hash its files, those excepted that `cache` remembers (see `open_bundle`); not before a bundle is only shown.
+    """
+    return open_bundle(_demo(cache, verify) if name == DEMO else Path(name), verify=verify, cache=cache)
 
 
-def _opened(model: str, place: Place, concepts: Sequence[ConceptFile], cache: Path) -> Bundle:
+def _opened(model: str, place: Place, concepts: Sequence[ConceptFile], cache: Path, verify: bool) -> Bundle:
     try:
-        bundle = named_bundle(model, cache)
+        bundle = named_bundle(model, cache, verify=verify)
+        missing = [concept for concept in concepts if not _has(bundle, concept)]
+        return _derived(bundle, missing, cache, verify) if missing else bundle
     except BundleError as error:
         raise ManifestError([f"{place}: {error}"]) from None
-    missing = [concept for concept in concepts if not _has(bundle, concept)]
-    return _derived(bundle, missing, cache) if missing else bundle
 
 
 def facts_of(models: Models) -> BundleFacts:
@@ -109,32 +113,33 @@ def _facts(bundle: Bundle) -> BundleFacts:
     )
 
 
-def _demo(cache: Path) -> Path:
+def _demo(cache: Path, verify: bool) -> Path:
     from latentpress.export.demo import ensure_demo_bundle
 
-    return ensure_demo_bundle(cache)
+    return ensure_demo_bundle(cache, verify=verify)
 
 
 def _has(bundle: Bundle, concept: ConceptFile) -> bool:
     return any(baked.token == concept.token and baked.sha256 == concept.sha256 for baked in bundle.info.concepts)
 
 
-def _derived(bundle: Bundle, missing: Sequence[ConceptFile], cache: Path) -> Bundle:
+def _derived(bundle: Bundle, missing: Sequence[ConceptFile], cache: Path, verify: bool) -> Bundle:
     text = "\n".join([bundle.hash, *(f"{concept.token} {concept.sha256}" for concept in missing)])
     final = cache / "derived" / hashlib.sha256(text.encode()).hexdigest()[:32]
     if final.exists():
         try:
-            return open_bundle(final)
+            return open_bundle(final, verify=verify, cache=cache)
         except BundleError:
             # A cache may be thrown away at any time: a damaged copy is made again rather than complained about.
             shutil.rmtree(final)
+    open_bundle(bundle.path, cache=cache)  # only what is whole is copied
     # Built beside its final name and renamed, so that a killed run leaves no bundle that looks whole.
     with folder_beside(final) as temporary:
         copy = temporary / "bundle"
         shutil.copytree(bundle.path, copy)
         _add(copy, missing)
         publish_folder(copy, final, replace=False)  # what another process put there meanwhile is the same
-    return open_bundle(final)
+    return open_bundle(final, verify=verify, cache=cache)
 
 
 def _add(bundle: Path, concepts: Sequence[ConceptFile]) -> None:

@@ -19,11 +19,15 @@ engines/                    engines built later and what they were measured at (
 
 import hashlib
 import json
+import os
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from latentpress.bundle.verified import Verified, recalled, remember, stamp
 from latentpress.errors import BundleError
 
 FORMAT_VERSION = 2
@@ -193,10 +197,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
-    """Open the bundle folder at `path`; with `verify`, hash every file it names first.
+def open_bundle(path: Path, *, verify: bool = True, cache: Path | None = None) -> Bundle:
+    """Open the bundle folder at `path`.
 
-    Raises BundleError naming the file that is missing, changed or unreadable.
+    verify: hash every file it names first; without it they must only be there, within the folder, and what they hold is
+    taken on trust. cache: the program's cache folder, where files that were hashed are remembered until they change, so
+    that `verify` need not read them again. Raises BundleError naming the file that is missing, changed or unreadable.
     """
     path = Path(path)
     manifest = path / MANIFEST_NAME
@@ -223,22 +229,49 @@ def open_bundle(path: Path, *, verify: bool = True) -> Bundle:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{manifest}: {where}: {first['msg']}; export the bundle again") from None
+    for name in info.files:
+        _facts(path, name)
     if verify:
-        for name, expected in info.files.items():
-            _verify(path, name, expected)
+        _verify(path, info.files, cache)
     return Bundle(path, info, hashlib.sha256(raw).hexdigest())
 
 
-def _verify(path: Path, name: str, expected: str) -> None:
+def _facts(path: Path, name: str) -> os.stat_result:
     file = path / name
     if not file.resolve().is_relative_to(path.resolve()):
         raise BundleError(f"{path / MANIFEST_NAME}: file {name!r} lies outside the bundle; export the bundle again")
     try:
+        facts = file.stat()
+    except OSError as error:
+        raise _unreadable(file, str(error.strerror)) from None
+    if not stat.S_ISREG(facts.st_mode):
+        raise _unreadable(file, "it is not a file")
+    return facts
+
+
+def _verify(path: Path, files: Mapping[str, str], cache: Path | None) -> None:
+    known = recalled(cache, path) if cache else {}
+    found: Verified = {}
+    for name, expected in files.items():
+        # Taken before the bytes are read: what is written meanwhile makes the file another one.
+        found[name] = stamp(expected, _facts(path, name))
+        if known.get(name) != found[name]:
+            _verify_file(path / name, expected)
+    if cache and found != known:
+        remember(cache, path, found)
+
+
+def _verify_file(file: Path, expected: str) -> None:
+    try:
         found = file_sha256(file)
     except OSError as error:
-        raise BundleError(f"{file}: cannot be read ({error.strerror}); export the bundle again") from None
+        raise _unreadable(file, str(error.strerror)) from None
     if found != expected:
         raise BundleError(
             f"{file}: sha256 is {found[:12]}…, {MANIFEST_NAME} says {expected[:12]}…: the file was changed or damaged; "
             "export the bundle again"
         )
+
+
+def _unreadable(file: Path, why: str) -> BundleError:
+    return BundleError(f"{file}: cannot be read ({why}); export the bundle again")

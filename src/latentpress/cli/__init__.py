@@ -156,7 +156,7 @@ def render_command(
     from latentpress.models import cache_dir
 
     choice = parse_engine(engine) if engine else None
-    read, plan, folder, models = _planned(manifest, output)
+    read, plan, folder, models = _planned(manifest, output, verify=True)
     for bundle in (models.bundle, *models.refiners.values()):
         check_prompt_length(
             engine_of(bundle.info, choice), plan.chunks
@@ -235,7 +235,7 @@ app.command("engines")(engines_command)
 app.command("doctor")(doctor_command)
 
 
-def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Models]":
+def _planned(path: Path, output: Path | None, *, verify: bool = False) -> "tuple[Manifest, Plan, Path, Models]":
     """Read and plan a manifest on its bundles, with the seeds an earlier run froze. Leaves nothing behind."""
     from latentpress.batch.ledger import Ledger, ledger_path
     from latentpress.batch.plan import build_plan
@@ -246,7 +246,7 @@ def _planned(path: Path, output: Path | None) -> "tuple[Manifest, Plan, Path, Mo
     folder = output or path.parent / "out" / manifest.name
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file, and the output must be a folder; choose another with -o")
-    models = models_for(manifest, cache_dir())
+    models = models_for(manifest, cache_dir(), verify=verify)
     frozen: dict[str, int] = {}
     if ledger_path(folder).exists():
         with Ledger(ledger_path(folder)) as ledger:

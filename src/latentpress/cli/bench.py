@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from latentpress.cli.options import BundleArgument
 from latentpress.errors import UsageError
 
 SAMPLER = "euler"  # the cheapest there is: what surrounds the UNet's call is the same for all
@@ -14,7 +15,7 @@ STDOUT = "-"
 
 
 def bench_command(
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle folder, or `demo`.")],
+    bundle: BundleArgument,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels; default the bundle's own size.")] = None,
     buckets: Annotated[str, typer.Option(metavar="N,N,...", help="UNet rows a call.")] = "1,2,4,8",
     repeats: Annotated[int, typer.Option(min=1, help="Timed calls of each component and bucket.")] = 20,

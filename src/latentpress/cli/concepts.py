@@ -5,33 +5,38 @@ from typing import Annotated
 
 import typer
 
-from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.options import BundleArgument, JsonOption, print_json
+from latentpress.errors import UsageError
 
 concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
 
 
 @concepts_app.command("add")
 def concepts_add(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")],
+    bundle: BundleArgument,
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Textual-inversion files of any usual format.")
     ],
 ) -> None:
     """Bake more concepts into a bundle, without tracing it again."""
     from latentpress.export.concepts import add_concepts
+    from latentpress.models import DEMO
 
-    info = add_concepts(bundle, files)
+    if bundle == DEMO:  # every manifest on it would change
+        raise UsageError(
+            "demo: the built-in bundle keeps its own concepts; name yours under `concepts` in the manifest, or make a "
+            "bundle to add them to: `latentpress export demo -o BUNDLE` (a folder of that name is ./demo)"
+        )
+    info = add_concepts(Path(bundle), files)
     typer.echo(f"{bundle}: {len(info.concepts)} concepts: {', '.join(concept.token for concept in info.concepts)}")
 
 
 @concepts_app.command("list")
-def concepts_list(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")], as_json: JsonOption = False
-) -> None:
+def concepts_list(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     """List the concepts of a bundle."""
-    from latentpress.bundle.info import open_bundle
+    from latentpress.models import cache_dir, named_bundle
 
-    concepts = open_bundle(bundle).info.concepts
+    concepts = named_bundle(bundle, cache_dir(), verify=False).info.concepts
     if as_json:
         print_json([concept.model_dump() for concept in concepts])
         return

@@ -1,15 +1,14 @@
 """`latentpress engines`: builds and proves engines of a bundle, or lists those it has."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from latentpress.cli.options import JsonOption, parse_sizes, print_json
+from latentpress.cli.options import BundleArgument, JsonOption, parse_sizes, print_json
 
 
 def engines_command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")],
+    bundle: BundleArgument,
     engine: Annotated[
         str | None,
         typer.Option(help="cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx; none lists what is there."),
@@ -27,9 +26,9 @@ def engines_command(
     as_json: JsonOption = False,
 ) -> None:
     """Build the engines of a bundle and hold them to torch; without --engine, list them."""
-    from latentpress.bundle.info import open_bundle
+    from latentpress.models import cache_dir, named_bundle
 
-    opened = open_bundle(bundle)
+    opened = named_bundle(bundle, cache_dir(), verify=engine is not None)
     say = (lambda line: None) if as_json else typer.echo
     if engine is None:
         from latentpress.engines.records import all_records

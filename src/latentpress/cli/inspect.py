@@ -1,23 +1,31 @@
 """`latentpress inspect`: what a bundle is, and what was measured of it."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.options import BundleArgument, JsonOption, print_json
 
 
 def inspect_command(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder.")], as_json: JsonOption = False
+    bundle: BundleArgument,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash every file, and refuse a bundle that changed.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a bundle: family, precision, engine, LoRAs, concepts, and how far each engine is from torch."""
-    from latentpress.bundle.info import INPAINTING_CHANNELS, open_bundle
+    from latentpress.bundle.info import INPAINTING_CHANNELS
+    from latentpress.bundle.verified import forget
     from latentpress.engines.choice import ENGINES, EngineChoice, runs
     from latentpress.engines.proof import parity_line, row_test_line
     from latentpress.engines.records import all_records
+    from latentpress.models import cache_dir, named_bundle
 
-    opened = open_bundle(bundle)
+    opened = named_bundle(bundle, cache_dir(), verify=False)
+    if verify:
+        forget(cache_dir(), opened.path)
+        opened = named_bundle(bundle, cache_dir())
     info = opened.info
     kept = all_records(opened)
     parity = [*info.parity, *(row for _, record in kept for row in record.parity)]
@@ -34,6 +42,7 @@ def inspect_command(
         "runs_on": possible,
         "default_size": f"{info.default_size[1]}x{info.default_size[0]}",
         "bytes": size,
+        "verified": verify,
         "prediction_type": info.prediction_type,
         "inpainting": info.unet_in_channels == INPAINTING_CHANNELS,
         "source_sha256": info.source_sha256,
@@ -51,6 +60,8 @@ def inspect_command(
         f"{info.name}: {info.family}{' inpainting' if facts['inpainting'] else ''}, predicts {info.prediction_type}, "
         f"{info.precision}, {facts['default_size']}, {size / 1e6:.1f} MB, {opened.hash[:12]}"
     )
+    if verify:
+        typer.echo(f"verified: {len(info.files)} files have the sha256 that bundle.json names")
     typer.echo(f"graphs: {info.flavour}, for {', '.join(possible)}; rendered on {info.engine} unless told otherwise")
     loras = [f"{lora.source} at {lora.scale:g}" for lora in info.loras]
     typer.echo(f"LoRAs: {', '.join(loras) or 'none'}; VAE: {info.vae.source if info.vae else 'its own'}")

@@ -21,13 +21,16 @@ def demo_concepts() -> list[Path]:
     return sorted((_DATA / "concepts").glob("*.bin"))
 
 
-def ensure_demo_bundle(cache: Path) -> Path:
-    """The demo bundle in folder `cache`, exported there first unless this version has done so before."""
+def ensure_demo_bundle(cache: Path, *, verify: bool = True) -> Path:
+    """The demo bundle in folder `cache`, exported there first unless this version has done so before.
+
+    verify: hash its files first, as `open_bundle` does with this `cache`; a damaged one is exported again.
+    """
     # The name carries what is exported and the code that does it, so that a change of either makes a new bundle.
-    files = [*sorted(Path(__file__).parent.glob("*.py")), *sorted(_DATA.rglob("*"))]
+    files = [*sorted(Path(__file__).parent.rglob("*.py")), *sorted(_DATA.rglob("*"))]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file()))
     path = Path(cache) / f"demo-{digest.hexdigest()[:12]}"
-    if not _usable(path):
+    if not _usable(path, cache, verify):
         export_demo(path)
     return path
 
@@ -37,13 +40,13 @@ def export_demo(output: Path) -> None:
     export_bundle(demo_checkpoint(), output, demo_concepts(), name="demo")
 
 
-def _usable(path: Path) -> bool:
+def _usable(path: Path, cache: Path, verify: bool) -> bool:
     from importlib.metadata import version
 
     if not path.exists():
         return False
     try:
-        found = open_bundle(path).info.versions
+        found = open_bundle(path, verify=verify, cache=cache).info.versions
     except BundleError:
         return False
     return all(found[package] == version(package) for package in found if package != "latentpress")
