@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from latentpress.batch.ledger import Ledger, Origin, ledger_path
+from latentpress.batch.ledger import Ledger, ledger_path
 from latentpress.batch.lock import locked
 from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
 from latentpress.batch.progress import Silence
@@ -14,6 +14,7 @@ from latentpress.engines.choice import EngineChoice, engine_called
 from latentpress.engines.opening import open_session
 from latentpress.errors import UsageError
 from latentpress.runtime.loop import model
+from latentpress.runtime.request import Origin
 
 MANIFEST = """\
 version: 1

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.runtime.loop.rows import ConditioningRows
 from latentpress.runtime.prompts.conditioning import Conditioning
 from latentpress.runtime.render import Renderer
-from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.request import ImageFile, Origin, RenderRequest
 
 
 def request(seed, steps=4, guidance_scale=5.0, prompt="a mouse", size=64, **more):
@@ -164,3 +165,22 @@ def test_memory_that_runs_out_halves_the_bucket_and_changes_no_pixel(bundle):
     assert renderer.batch_rows == 2, "what the ledger records"
     assert [len(call["sample"]) for call in unet.calls][:3] == [8, 4, 2]
     assert {len(call["sample"]) for call in unet.calls[2:]} == {2}
+
+
+@pytest.mark.parametrize("decode_beside", [False, True])
+def test_a_picture_says_the_rows_it_was_made_with_whatever_comes_after(bundle, decode_beside):
+    """Four pictures fill the calls until they are done; then memory for more than three rows is gone."""
+
+    def scarce(inputs):
+        if len(unet.calls) > 2 and len(inputs["sample"]) > 3:
+            raise RuntimeError("bad allocation")
+
+    unet = Watched(bundle, "unet", scarce)
+    renderer = Renderer(bundle, batch_rows=8, sessions={"unet": unet}, decode_beside=decode_beside)
+    pictures = list(renderer.render([(seed, request(seed, steps=2)) for seed in range(8)]))
+    early, late = Origin("watched", 8, "untested"), Origin("watched", 2, "untested")
+    assert {one.key: one.origin for one in pictures} == {seed: early if seed < 4 else late for seed in range(8)}
+    missing = request(0, init_image=ImageFile("0" * 64, Path("missing.png")), strength=0.5)
+    (unread,) = renderer.render([(0, missing)])
+    assert unread.error
+    assert unread.origin == late

@@ -112,7 +112,7 @@ def test_the_reported_loss_is_the_pictures_own(renderer):
     spec, loss = LOSSES["channel"]
     (rendered,) = renderer.render([("guided", guided("lms", spec))])
     image = torch.from_numpy(rendered.image.astype(np.float32) / 255).permute(2, 0, 1)[None]
-    assert rendered.losses == {"channel": pytest.approx(float(loss(image)), rel=1e-5)}
+    assert rendered.losses == (("channel", pytest.approx(float(loss(image)), rel=1e-5)),)
 
 
 def test_canny_sees_edges_and_works_per_image():

@@ -35,7 +35,7 @@ def test_a_loss_from_a_map_guides_a_picture(bundle):
     pictures = {one.key: one for one in Renderer(bundle, losses=OWN).render(work)}
     means = {key: float(np.mean(one.image / 255)) for key, one in pictures.items()}
     assert means["guided"] < means["plain"] - 0.05
-    assert dict(pictures["guided"].losses) == {"darkness": pytest.approx(means["guided"], rel=1e-5)}
+    assert pictures["guided"].losses == (("darkness", pytest.approx(means["guided"], rel=1e-5)),)
     assert not pictures["plain"].losses
 
 
@@ -45,6 +45,13 @@ def test_a_loss_from_a_map_pushes_as_a_built_in_one_does(bundle, renderer):
     (expected,) = renderer.render([(0, guided(built_in))])
     (found,) = Renderer(bundle, batch_rows=8, losses=OWN).render([(0, guided(own))])
     assert (found.image == expected.image).all()
+
+
+def test_two_losses_of_one_name_both_have_their_values(renderer):
+    asked = [LossSpec("channel", 20.0, params={"channel": name, "target": 1.0}) for name in ("red", "blue")]
+    (rendered,) = renderer.render([(0, guided(*asked))])
+    red, _, blue = (1 - rendered.image / 255).mean(axis=(0, 1))
+    assert rendered.losses == (("channel", pytest.approx(red, rel=1e-5)), ("channel", pytest.approx(blue, rel=1e-5)))
 
 
 def scalar(text):

@@ -15,6 +15,7 @@ from latentpress.batch.job import Job
 from latentpress.batch.plan import Plan
 from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.files import OWN_FOLDER
+from latentpress.runtime.request import Origin
 
 SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -28,17 +29,6 @@ CREATE TABLE images (
 """
 # From the version before each one to it.
 _UPGRADES = {2: "ALTER TABLE images ADD COLUMN row_rule TEXT;"}
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What a picture was made on. provider: the engine as its session calls itself; batch_rows: the UNet's a call, at most;
-    row_rule: what the pixels depend on beside the job (engines/strict.py).
-    """
-
-    provider: str
-    batch_rows: int
-    row_rule: str
 
 
 @dataclass(frozen=True)

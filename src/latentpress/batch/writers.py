@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.batch.job import Job
-from latentpress.batch.ledger import Ledger, Origin, Row
+from latentpress.batch.ledger import Ledger, Row
 from latentpress.batch.metadata import text_chunks
 from latentpress.batch.plan import Plan
 from latentpress.batch.png import pixel_sha256, png_bytes
 from latentpress.files import write_durably
+from latentpress.runtime.request import Origin
 
 # Pictures encoded at once. One 512x512 picture takes a core 36 ms (1024x1024: 144 ms), so one thread could not follow a
 # GPU that renders 20 to 100 of them a second.

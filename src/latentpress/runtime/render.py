@@ -17,11 +17,11 @@ from latentpress.errors import UsageError
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.loop.denoise import denoise
-from latentpress.runtime.loop.finish import Finisher, Rendered
+from latentpress.runtime.loop.finish import Finisher
 from latentpress.runtime.loop.model import Model
 from latentpress.runtime.loop.modes import begin, hand_over
-from latentpress.runtime.loop.trajectory import K, Trajectory
-from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.loop.trajectory import Trajectory
+from latentpress.runtime.request import K, Origin, Rendered, RenderRequest
 
 # Pictures the base runs before the refiner takes them over: the latents of so many wait in memory (67 MB of 1024x1024),
 # and the rows of the last few of a block run in smaller batches.
@@ -89,6 +89,11 @@ class Renderer:
         return row_rule(self._row_tests)
 
     @property
+    def origin(self) -> Origin:
+        """What a picture finished by now was made on; `batch_rows` falls where memory runs out."""
+        return Origin(self.provider, self.batch_rows, self.row_rule)
+
+    @property
     def warning(self) -> str | None:
         """One sentence where pixels may move with what is rendered beside them; never with `strict`."""
         return None if self._strict else warning(self._row_tests)
@@ -144,7 +149,8 @@ class Renderer:
         with Finisher[K](self._model.decoder, self._model.losses, beside=self._beside) as finisher:
             for finished in self._run(self._model, self._begun(work, unread), guided, on_turn):
                 waiting += [trajectory for trajectory in finished if trajectory.request.refiner]
-                finisher.put([trajectory for trajectory in finished if not trajectory.request.refiner])
+                if done := [trajectory for trajectory in finished if not trajectory.request.refiner]:
+                    finisher.put(done, self.origin)
                 yield from finisher.ready()
                 while unread:
                     yield unread.pop()
@@ -158,7 +164,8 @@ class Renderer:
         queue = (hand_over(trajectory, model) for trajectory in waiting)
         with Finisher[K](model.decoder, model.losses, beside=self._beside) as finisher:
             for finished in self._run(model, queue, guided, on_turn):
-                finisher.put(finished)
+                if finished:
+                    finisher.put(finished, self.origin)
                 yield from finisher.ready()
             yield from finisher.rest()
 
@@ -176,7 +183,7 @@ class Renderer:
             try:
                 yield begin(self._model, key, request)
             except UsageError as error:
-                unread.append(Rendered(key, None, str(error), time.perf_counter() - started))
+                unread.append(Rendered(key, None, str(error), time.perf_counter() - started, self.origin))
 
 
 def by_size(

@@ -1,8 +1,18 @@
-"""What one picture is asked to be: plain frozen data, checked where it is read (the manifest), trusted here."""
+"""What one picture is asked to be, and what comes back: plain frozen data.
 
-from collections.abc import Mapping
+A request is checked where it is read (the manifest) and trusted here.
+"""
+
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What the caller knows a picture by.
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,37 @@ class RenderRequest:
     def guided_steps(self, steps: int) -> int:
         """How many of a picture's `steps`, the first ones, have classifier-free guidance: diffusers' guiders' `stop`."""
         return int(self.guidance_stop * steps) if self.guidance_scale > 1 else 0
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a picture was made on.
+
+    provider: the engine as its session calls itself; batch_rows: the most UNet rows a call; row_rule: what the pixels
+    depend on beside the job (engines/strict.py).
+    """
+
+    provider: str
+    batch_rows: int
+    row_rule: str
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered(Generic[K]):
+    """A finished picture, or why there is none.
+
+    image: (H, W, 3) uint8, None where `error` says why; seconds: from its first step to its pixels, shared with its
+    batch mates; origin: as of its last UNet call (batch_rows falls where memory runs out), or, where the picture it was
+    to start from could not be read, as of then; losses: each loss of the request in its order, by name, with its
+    unscaled value on the picture.
+    """
+
+    key: K
+    image: NDArray[np.uint8] | None
+    error: str | None
+    seconds: float
+    origin: Origin
+    losses: tuple[tuple[str, float], ...] = ()
 
 
 def first_step(request: RenderRequest) -> int:

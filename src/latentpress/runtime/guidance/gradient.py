@@ -82,8 +82,8 @@ def torch_threads(count: int | None) -> Generator[None]:
 
 def picture_losses(
     image: NDArray[np.float32], asked: Sequence[LossSpec], losses: Mapping[str, Loss] = LOSSES
-) -> dict[str, float]:
-    """Each loss's unscaled value on one finished picture (3, H, W) in 0..1."""
+) -> tuple[tuple[str, float], ...]:
+    """Each loss's name and unscaled value on one finished picture (3, H, W) in 0..1."""
     with torch.no_grad():
         batch = torch.from_numpy(np.array(image[np.newaxis]))
-        return {spec.name: float(losses[spec.name](batch, spec.params)[0]) for spec in asked}
+        return tuple((spec.name, float(losses[spec.name](batch, spec.params)[0])) for spec in asked)

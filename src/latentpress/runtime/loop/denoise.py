@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from latentpress.engines.session import Session
 from latentpress.runtime.guidance.gradient import LossGuidance
 from latentpress.runtime.loop.rows import ConditioningRows
-from latentpress.runtime.loop.trajectory import K, Latents, Trajectory
+from latentpress.runtime.loop.trajectory import Latents, Trajectory
+from latentpress.runtime.request import K
 from latentpress.runtime.sampling.solvers import DEPTH, INDEX
 
 Columns = Mapping[str, Latents]

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Generic
 
 import numpy as np
@@ -16,26 +15,15 @@ from numpy.typing import NDArray
 
 from latentpress.bundle.inputs import MICRO_BATCH
 from latentpress.runtime.guidance.loss import Loss
-from latentpress.runtime.loop.trajectory import K, Trajectory
+from latentpress.runtime.loop.trajectory import Trajectory
 from latentpress.runtime.pictures.decode import Decoder
+from latentpress.runtime.request import K, Origin, Rendered
 
 # Trajectories that may wait for the decoder before the denoising waits for it: eight calls' worth.
 _WAITING = 8 * MICRO_BATCH
 
-
-@dataclass(frozen=True, eq=False)
-class Rendered(Generic[K]):
-    """A finished picture, or why there is none.
-
-    image: (H, W, 3) uint8, None where `error` says why; seconds: from its first step to its pixels, shared with its
-    batch mates; losses: each loss's unscaled value on the picture.
-    """
-
-    key: K
-    image: NDArray[np.uint8] | None
-    error: str | None
-    seconds: float
-    losses: Mapping[str, float] = field(default_factory=dict[str, float])
+# A finished trajectory, and what its last UNet call was made on.
+_Undecoded = tuple[Trajectory[K], Origin]
 
 
 class Finisher(Generic[K]):
@@ -49,7 +37,7 @@ class Finisher(Generic[K]):
         self._decoder = decoder
         self._losses = losses
         self._pool = ThreadPoolExecutor(1, "decode") if beside else None
-        self._waiting: deque[Trajectory[K]] = deque()
+        self._waiting: deque[_Undecoded[K]] = deque()
         self._decoding: deque[Future[None]] = deque()
         self._done: deque[Rendered[K]] = deque()
 
@@ -60,11 +48,9 @@ class Finisher(Generic[K]):
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def put(self, finished: Sequence[Trajectory[K]]) -> None:
-        """Take `finished`; waits where too many wait for the decoder, and raises what the decoder raised."""
-        if not finished:
-            return
-        self._waiting.extend(finished)
+    def put(self, finished: Sequence[Trajectory[K]], origin: Origin) -> None:
+        """Take `finished`, made on `origin`; waits where too many wait for the decoder, raises what the decoder raised."""
+        self._waiting.extend((trajectory, origin) for trajectory in finished)
         if self._pool is None:
             self._decode()
             return
@@ -85,38 +71,44 @@ class Finisher(Generic[K]):
 
     def _decode(self) -> None:
         while self._waiting:
-            batch: list[Trajectory[K]] = []
+            batch: list[_Undecoded[K]] = []
             # What a turn finishes has one size; what waits longer may not.
             while self._waiting and len(batch) < MICRO_BATCH and _alike(self._waiting[0], batch):
                 batch.append(self._waiting.popleft())
             self._done.extend(self._pictures(batch))
 
-    def _pictures(self, batch: Sequence[Trajectory[K]]) -> Iterator[Rendered[K]]:
-        sound = [trajectory for trajectory in batch if np.isfinite(trajectory.latents).all()]
-        for trajectory in batch:
-            if trajectory not in sound:
-                yield _failed(trajectory, "the latents became NaN or infinite; lower the loss or guidance scale")
-        pictures = self._decoder([trajectory.latents for trajectory in sound])
-        for trajectory, picture in zip(sound, pictures, strict=True):
-            if picture is None:
-                yield _failed(trajectory, "the VAE decoder gave NaN or infinite pixels; use a float32 VAE")
+    def _pictures(self, batch: Sequence[_Undecoded[K]]) -> Iterator[Rendered[K]]:
+        sound: list[_Undecoded[K]] = []
+        for trajectory, origin in batch:
+            if np.isfinite(trajectory.latents).all():
+                sound.append((trajectory, origin))
             else:
-                yield _done(trajectory, picture, self._losses)
+                yield _failed(
+                    trajectory, origin, "the latents became NaN or infinite; lower the loss or guidance scale"
+                )
+        pictures = self._decoder([trajectory.latents for trajectory, _ in sound])
+        for (trajectory, origin), picture in zip(sound, pictures, strict=True):
+            if picture is None:
+                yield _failed(trajectory, origin, "the VAE decoder gave NaN or infinite pixels; use a float32 VAE")
+            else:
+                yield _done(trajectory, origin, picture, self._losses)
 
 
-def _alike(trajectory: Trajectory[K], batch: Sequence[Trajectory[K]]) -> bool:
-    return not batch or trajectory.latents.shape == batch[0].latents.shape
+def _alike(one: _Undecoded[K], batch: Sequence[_Undecoded[K]]) -> bool:
+    return not batch or one[0].latents.shape == batch[0][0].latents.shape
 
 
-def _failed(trajectory: Trajectory[K], why: str) -> Rendered[K]:
-    return Rendered(trajectory.key, None, why, time.perf_counter() - trajectory.started)
+def _failed(trajectory: Trajectory[K], origin: Origin, why: str) -> Rendered[K]:
+    return Rendered(trajectory.key, None, why, time.perf_counter() - trajectory.started, origin)
 
 
-def _done(trajectory: Trajectory[K], picture: NDArray[np.uint8], losses: Mapping[str, Loss]) -> Rendered[K]:
-    values: dict[str, float] = {}
+def _done(
+    trajectory: Trajectory[K], origin: Origin, picture: NDArray[np.uint8], losses: Mapping[str, Loss]
+) -> Rendered[K]:
+    values: tuple[tuple[str, float], ...] = ()
     if trajectory.request.losses:
         from latentpress.runtime.guidance.gradient import picture_losses
 
         unit = (np.moveaxis(picture, -1, 0) / 255).astype(np.float32)
         values = picture_losses(unit, trajectory.request.losses, losses)
-    return Rendered(trajectory.key, picture, None, time.perf_counter() - trajectory.started, values)
+    return Rendered(trajectory.key, picture, None, time.perf_counter() - trajectory.started, origin, values)

@@ -10,8 +10,8 @@ import numpy as np
 
 from latentpress.bundle.info import INPAINTING_CHANNELS
 from latentpress.runtime.loop.model import Model
-from latentpress.runtime.loop.trajectory import Blend, K, Latents, Trajectory, noised
-from latentpress.runtime.request import RenderRequest, first_step
+from latentpress.runtime.loop.trajectory import Blend, Latents, Trajectory, noised
+from latentpress.runtime.request import K, RenderRequest, first_step
 from latentpress.runtime.sampling.noise import NoiseSource
 from latentpress.runtime.sampling.solvers import switch_call
 

@@ -1,22 +1,20 @@
 """One image in flight: its latents, its own step, history and noise. Knows nothing of models or batches."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.runtime.prompts.conditioning import Conditioning
-from latentpress.runtime.request import LossSpec, RenderRequest
+from latentpress.runtime.request import K, LossSpec, RenderRequest
 from latentpress.runtime.sampling.brownian import BrownianPath
 from latentpress.runtime.sampling.noise import NoiseSource
 from latentpress.runtime.sampling.schedule import Float
 from latentpress.runtime.sampling.solvers import DEPTH, INDEX, SolverRows
 
 Latents = NDArray[np.float32]
-K = TypeVar("K", bound=Hashable)
 
 
 def noised(solver: SolverRows, call: int, image_latents: Latents, noise: Latents) -> Latents:
