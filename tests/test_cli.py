@@ -24,6 +24,7 @@ sheet: {{columns: style}}
 @pytest.fixture
 def two(tmp_path, assets, monkeypatch):
     monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)  # where out/NAME comes to be
     path = tmp_path / "two.yaml"
     path.write_text(MANIFEST.format(bundle=assets / "bundle"))
     return path

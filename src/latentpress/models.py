@@ -3,21 +3,19 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from latentpress.bundle.info import Bundle, Lora, SeparateVae, open_bundle
+from latentpress.bundle.info import Bundle, open_bundle
 from latentpress.errors import BundleError, ConceptError, ManifestError
 from latentpress.files import folder_beside, publish_folder
 from latentpress.manifest.concepts import ConceptFile
+from latentpress.manifest.fields import DEMO
 from latentpress.manifest.manifest import Manifest
-from latentpress.manifest.nodes import Place
-from latentpress.runtime.prompts.parts import PromptCheck, Reading
-from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.facts import BundleFacts, Bundles
 
 CACHE_VARIABLE = "LATENTPRESS_CACHE"
-DEMO = "demo"
 
 
 def cache_dir() -> Path:
@@ -27,46 +25,45 @@ def cache_dir() -> Path:
 
 
 @dataclass(frozen=True)
-class BundleFacts:
-    """What planning needs to know of a bundle. default_size: (height, width); concepts: token -> sha256 of its file.
+class Models:
+    """The bundles a manifest renders on and refines with: the name that the manifest gives each -> the bundle.
 
-    loras and vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any;
-    zeros_for_no_negative: no negative prompt is not the empty one; refiners: path as the manifest has it -> its facts;
-    refusal: (field, reason) where the bundle, or a refiner, cannot do what a request asks, else None.
+    known: what planning needs to know of them, by default read from them.
     """
 
-    hash: str
-    name: str
-    source_sha256: str
-    default_size: tuple[int, int]
-    concepts: Mapping[str, str]
-    versions: Mapping[str, str]
-    check: Callable[[str, Reading], PromptCheck]
-    loras: tuple[Lora, ...] = ()
-    vae: SeparateVae | None = None
-    zeros_for_no_negative: bool = False
-    refiners: Mapping[str, "BundleFacts"] = field(default_factory=dict[str, "BundleFacts"])
-    refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
+    bundles: dict[str, Bundle]
+    known: Bundles | None = None
 
+    @property
+    def facts(self) -> Bundles:
+        """What planning needs to know of the bundles."""
+        return facts_of(self.bundles) if self.known is None else self.known
 
-@dataclass(frozen=True)
-class Models:
-    """The bundles a manifest renders on; `refiners`: path as the manifest has it -> bundle."""
-
-    bundle: Bundle
-    refiners: dict[str, Bundle]
+    @property
+    def by_hash(self) -> dict[str, Bundle]:
+        """Hash -> bundle."""
+        return {bundle.hash: bundle for bundle in self.bundles.values()}
 
 
 def models_for(manifest: Manifest, cache: Path, *, verify: bool = True) -> Models:
     """The bundles `manifest` names, or copies of them in `cache` with the missing concepts baked in.
 
-    verify: as in `named_bundle`. Raises ManifestError, at the place of the model or of the concept that cannot be used.
+    verify: as in `named_bundle`. Raises ManifestError, at the place of each model or concept that cannot be used.
     """
-    refiners: dict[str, Bundle] = {}
-    for draft in manifest.drafts:
-        if (refiner := draft.refiner) is not None and refiner.model not in refiners:
-            refiners[refiner.model] = _opened(refiner.model, refiner.place, manifest.concepts, cache, verify)
-    return Models(_opened(manifest.model, manifest.model_place, manifest.concepts, cache, verify), refiners)
+    bundles: dict[str, Bundle] = {}
+    problems: dict[str, None] = {}
+    for name, place in manifest.models.items():
+        try:
+            bundle = named_bundle(name, cache, verify=verify)
+            missing = [concept for concept in manifest.concepts if not _has(bundle, concept)]
+            bundles[name] = _derived(bundle, missing, cache, verify) if missing else bundle
+        except ManifestError as error:
+            problems |= dict.fromkeys(error.problems)
+        except BundleError as error:
+            problems[f"{place}: {error}"] = None
+    if problems:
+        raise ManifestError(list(problems))
+    return Models(bundles)
 
 
 def named_bundle(name: str, cache: Path, *, verify: bool = True) -> Bundle:
@@ -77,40 +74,28 @@ def named_bundle(name: str, cache: Path, *, verify: bool = True) -> Bundle:
     return open_bundle(_demo(cache, verify) if name == DEMO else Path(name), verify=verify, cache=cache)
 
 
-def _opened(model: str, place: Place, concepts: Sequence[ConceptFile], cache: Path, verify: bool) -> Bundle:
-    try:
-        bundle = named_bundle(model, cache, verify=verify)
-        missing = [concept for concept in concepts if not _has(bundle, concept)]
-        return _derived(bundle, missing, cache, verify) if missing else bundle
-    except BundleError as error:
-        raise ManifestError([f"{place}: {error}"]) from None
-
-
-def facts_of(models: Models) -> BundleFacts:
-    """What planning needs to know of the bundles."""
+def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
+    """What planning needs to know of opened bundles, by the same names."""
     from latentpress.runtime.limits import Limits
-
-    limits = Limits(models.bundle.info, {refiner.hash: refiner.info for refiner in models.refiners.values()})
-    refiners = {path: _facts(refiner) for path, refiner in models.refiners.items()}
-    return replace(_facts(models.bundle), refiners=refiners, refusal=limits.refusal)
-
-
-def _facts(bundle: Bundle) -> BundleFacts:
     from latentpress.runtime.prompts.tokens import PromptTokenizer
 
-    info = bundle.info
-    return BundleFacts(
-        hash=bundle.hash,
-        name=info.name,
-        source_sha256=info.source_sha256,
-        default_size=info.default_size,
-        concepts={concept.token: concept.sha256 for concept in info.concepts},
-        versions=info.versions,
-        loras=tuple(info.loras),
-        vae=info.vae,
-        check=PromptTokenizer(bundle).check,
-        zeros_for_no_negative=info.force_zeros_for_empty_prompt,
-    )
+    infos = {bundle.hash: bundle.info for bundle in bundles.values()}
+    return {
+        name: BundleFacts(
+            hash=bundle.hash,
+            name=bundle.info.name,
+            source_sha256=bundle.info.source_sha256,
+            default_size=bundle.info.default_size,
+            concepts={concept.token: concept.sha256 for concept in bundle.info.concepts},
+            versions=bundle.info.versions,
+            loras=tuple(bundle.info.loras),
+            vae=bundle.info.vae,
+            check=PromptTokenizer(bundle).check,
+            zeros_for_no_negative=bundle.info.force_zeros_for_empty_prompt,
+            refusal=Limits(bundle.info, infos).refusal,
+        )
+        for name, bundle in bundles.items()
+    }
 
 
 def _demo(cache: Path, verify: bool) -> Path:

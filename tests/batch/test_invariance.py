@@ -44,11 +44,10 @@ def labs(bundle, exported, tmp_path_factory):
 
     def get(kind, engine):
         if (kind, engine) not in made:
-            refiners = {}
-            if kind == "sdxl":
-                refiners = {str(exported("refiner").path): exported("refiner").bundle}
             own = bundle if kind == "sd1" else exported(kind).bundle
-            made[kind, engine] = Lab(kind, engine, Models(own, refiners), pictures(tmp_path_factory))
+            used = [own, exported("refiner").bundle] if kind == "sdxl" else [own]
+            models = Models({str(one.path): one for one in used})
+            made[kind, engine] = Lab(kind, engine, models, pictures(tmp_path_factory))
         return made[kind, engine]
 
     return get
@@ -75,7 +74,7 @@ def beginnings(lab):
     masked = [IMAGE | MASK | {"strength": strength} for strength in (1, 0.6)]
     if lab.kind == "inpainting":
         return masked
-    refined = [{"refiner": {"model": path, "switch_at": 0.5}} for path in lab.models.refiners]
+    refined = [{"refiner": {"model": path, "switch_at": 0.5}} for path in lab.refiners]
     given = [IMAGE | {"strength": strength} for strength in (1, 0.6)]
     return [{}, *refined, *given, *masked, *(given[0] | refiner for refiner in refined)]
 
@@ -242,7 +241,7 @@ def test_what_breaks_the_property_is_noticed(break_it, bundle, tmp_path_factory,
     def sessions(own):
         return {name: kind(own.file(f"{name}.onnx")) for name, kind in broken.items()}
 
-    lab = Lab("sd1", "cpu", Models(bundle, {}), pictures(tmp_path_factory), sessions)
+    lab = Lab("sd1", "cpu", Models({str(bundle.path): bundle}), pictures(tmp_path_factory), sessions)
     jobs = [
         {"prompt": "a mouse", "seed": seed, "sampler": "euler", "steps": 2 + seed, "size": "64x64"}
         | {"guidance_rescale": 0.7}

@@ -5,10 +5,7 @@ import sqlite3
 import pytest
 
 from latentpress.batch.ledger import Ledger, ledger_path
-from latentpress.batch.lock import locked
 from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
-from latentpress.batch.progress import Silence
-from latentpress.batch.render import render
 from latentpress.cli import run_cli
 from latentpress.engines.choice import EngineChoice, engine_called
 from latentpress.engines.opening import open_session
@@ -102,53 +99,73 @@ def test_engines_by_what_their_sessions_are_called(provider, engine):
     assert engine_called(provider) == engine
 
 
+TWO_SEEDS = 'defaults: {prompt: a}\nmatrix: {seed: 1..2}\noutput: "{seed}.png"\n'
+
+
 @pytest.fixture
-def half(planned, new_renderer, tmp_path):
-    """half(rule): the plan of two pictures rendered on a GPU under that rule, its ledger's rows, and its folder."""
+def half(folder, new_executor):
+    """half(rule): the folder of two pictures rendered on a GPU under that rule."""
 
     def make(rule):
-        plan, folder = planned('defaults: {prompt: a}\nmatrix: {seed: 1..2}\noutput: "{seed}.png"\n'), tmp_path / rule
-        renderer = new_renderer()
-        renderer.provider, renderer.row_rule = "onnxruntime-cuda", rule
-        with locked(folder), Ledger(ledger_path(folder)) as ledger:
-            render(plan, renderer, folder, ledger, Silence())
-            return plan, ledger.rows(), folder
+        executor = new_executor()
+        executor.origin = Origin("onnxruntime-cuda", 8, rule)
+        made = folder(TWO_SEEDS, rule)
+        made.render(executor=executor)
+        return made
 
     return make
+
+
+def refuse_engine(made, engine):
+    state = made.status()
+    refuse_other_engine(state, made.path, state.plan.bundle.hash, engine)
+
+
+def refuse_rows(made, rule):
+    state = made.status()
+    refuse_other_rows(state, made.path, state.plan.bundle.hash, rule)
 
 
 @pytest.mark.parametrize("was", ["any", "untested", "unfixed", "8", "1"])
 @pytest.mark.parametrize("now", ["any", "untested", "unfixed", "8", "1"])
 def test_fixed_rows_are_kept(was, now, half):
-    given = half(was)
-    refuse_other_engine(*given, "cuda")
+    made = half(was)
+    refuse_engine(made, "cuda")
     if was == now or not (was.isdigit() or now.isdigit()):
-        refuse_other_rows(*given, now)
+        refuse_rows(made, now)
         return
     with pytest.raises(UsageError, match="2 pictures were rendered with") as caught:
-        refuse_other_rows(*given, now)
+        refuse_rows(made, now)
     wanted = f"go on with --strict --batch-rows {was}" if was.isdigit() else "go on without --strict"
     assert wanted in str(caught.value)
 
 
 def test_pictures_that_are_gone_do_not_count(half):
-    plan, rows, folder = half("8")
-    for file in folder.glob("*.png"):
+    made = half("8")
+    for file in made.path.glob("*.png"):
         file.unlink()
-    refuse_other_engine(plan, rows, folder, "cpu")
-    refuse_other_rows(plan, rows, folder, "any")
+    refuse_engine(made, "cpu")
+    refuse_rows(made, "any")
 
 
-def test_a_ledger_of_before_is_read_and_gone_on_with(half, planned, new_renderer):
-    plan, _, folder = half("any")
-    with sqlite3.connect(ledger_path(folder)) as connection:
-        connection.execute("ALTER TABLE images DROP COLUMN row_rule")
-        connection.execute("PRAGMA user_version=1")
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_ledger_of_before_is_read_and_gone_on_with(version, half, new_executor):
+    made = half("any")
+    later = ["finished", "device", "versions", "losses"]
+    with sqlite3.connect(ledger_path(made.path)) as connection:
+        for column in later if version == 2 else [*later, "row_rule"]:
+            connection.execute(f"ALTER TABLE images DROP COLUMN {column}")
+        connection.execute("DROP TABLE jobs")
+        connection.execute("DROP TABLE drafts")
+        connection.execute(f"PRAGMA user_version={version}")
     connection.close()
-    with Ledger(ledger_path(folder)) as ledger:
-        assert {row.origin for row in ledger.rows().values()} == {Origin("onnxruntime-cuda", 8, "untested")}
-        (folder / "1.png").unlink()
-        render(plan, new_renderer(), folder, ledger, Silence())
-        assert {row.origin.row_rule for row in ledger.rows().values()} == {"any", "untested"}
-    with Ledger(ledger_path(folder)) as ledger:
-        assert ledger.rows()["1.png"].attempts == 2
+    before = ledger_path(made.path).read_bytes()
+    assert made.status().counts["done"] == 2
+    assert ledger_path(made.path).read_bytes() == before, "status writes nothing"
+    (made.path / "1.png").unlink()
+    assert made.render(executor=new_executor()).summary.done == 1
+    with Ledger(ledger_path(made.path)) as ledger:
+        images = ledger.images()
+    kept = "untested" if version == 1 else "any"
+    assert {name: row.origin.row_rule for name, row in images.items()} == {"1.png": "any", "2.png": kept}
+    assert images["1.png"].attempts == 2

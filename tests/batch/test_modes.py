@@ -78,7 +78,9 @@ def test_no_negative_prompt_is_kept_apart_only_where_the_bundle_does(planned, ma
     given, without = P + ', negative_prompt: ""}\n', P + "}\n"
     assert planned(given).jobs[0].job_hash == planned(without).jobs[0].job_hash
     zeros = replace(facts, zeros_for_no_negative=True)
-    (given,), (without,) = (build_plan(manifest(body), zeros, {}, lambda: 7).jobs for body in (given, without))
+    (given,), (without,) = (
+        build_plan(manifest(body), {"demo": zeros}, {}, lambda: 7).jobs for body in (given, without)
+    )
     assert (given.request.negative_prompt, without.request.negative_prompt) == ("", None)
     assert given.job_hash != without.job_hash
 
@@ -99,10 +101,9 @@ def test_pictures_and_refiners_are_axes_of_a_matrix(manifest, facts, pictures):
         '    - {label: late, value: {model: bundles/xl-refiner, switch_at: 0.9}}\noutput: "{init_image}/{refiner}.png"\n'
     )
     read = manifest(body)
-    models = {draft.refiner.model for draft in read.drafts if draft.refiner}
-    assert models == {"bundles/xl-refiner"}
-    refined = replace(facts, refiners={"bundles/xl-refiner": replace(facts, hash="d" * 64)})
-    plan = build_plan(read, refined, {}, lambda: 7)
+    assert set(read.models) == {"demo", "bundles/xl-refiner"}
+    bundles = {"demo": facts, "bundles/xl-refiner": replace(facts, hash="d" * 64)}
+    plan = build_plan(read, bundles, {}, lambda: 7)
     assert [job.request.refiner and job.request.refiner.switch_at for job in plan.jobs] == [None, 0.7, 0.9] * 2
     assert plan.jobs[1].request.refiner.sha256 == "d" * 64
     assert len({str(job.output) for job in plan.jobs}) == 6

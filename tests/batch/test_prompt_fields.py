@@ -58,4 +58,4 @@ def test_a_long_prompt_is_cut_with_a_warning_or_takes_chunks(planned):
     long = f"defaults: {{prompt: {'mouse ' * 80}"
     cut, whole = planned(long + "}\n"), planned(long + ", long_prompts: chunks}\n")
     assert "5 over the limit of 75; this is cut off: 'mouse mouse mouse mouse mouse'" in cut.warnings[0]
-    assert (cut.chunks, whole.chunks, whole.warnings) == (1, 2, ())
+    assert (cut.chunks, whole.chunks, whole.warnings) == ({"c" * 64: 1}, {"c" * 64: 2}, ())

@@ -13,26 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 from latentpress.batch.ledger import Ledger, ledger_path
 from latentpress.batch.lock import locked
 from latentpress.batch.progress import Lines, Silence, duration
-from latentpress.batch.render import Summary, render
+from latentpress.batch.render import Summary
 from latentpress.batch.sheet import make_sheet, wrapped
-from latentpress.batch.status import plan_status
 from latentpress.errors import EnvironmentFailure, OutputLocked, UsageError
 from latentpress.files import TEMP_PREFIX
 from pictures import enlarged, places
 
 SIX = 'defaults: {prompt: a mouse}\nmatrix: {seed: 1..6}\noutput: "s/{seed}.png"\n'
-
-
-@pytest.fixture
-def go(tmp_path):
-    """go(plan, renderer) renders into tmp_path/out as the command line does."""
-
-    def run(plan, renderer, progress=None):
-        folder = tmp_path / "out"
-        with locked(folder), Ledger(ledger_path(folder)) as ledger:
-            return render(plan, renderer, folder, ledger, progress or Silence())
-
-    return run
 
 
 class Finished(Silence):
@@ -51,102 +38,99 @@ def rows(folder, columns="output, job_hash, pixel_sha256, file_sha256, file_size
         return sorted(connection.execute(f"SELECT {columns} FROM images"))
 
 
-def test_an_interrupted_render_resumes_to_the_same_tree_and_ledger(planned, go, new_renderer, tmp_path):
-    plan, out = planned(SIX), tmp_path / "out"
+def test_an_interrupted_render_resumes_to_the_same_tree_and_ledger(go, new_executor, tmp_path):
+    out = tmp_path / "out"
     shown = Finished()
     with pytest.raises(KeyboardInterrupt):
-        go(plan, new_renderer(crash_after=2), shown)
+        go(SIX, new_executor(crash_after=2), shown)
     assert shown.finished, "or a bar would leave the cursor hidden"
     assert len(tree(out)) == 2, "what was finished was written"
     (out / "s" / f"{TEMP_PREFIX}left").write_bytes(b"torn")
-    resumed = new_renderer()
-    assert go(plan, resumed) == Summary(done=4, skipped=2, failed=0)
+    resumed = new_executor()
+    assert go(SIX, resumed) == Summary(done=4, skipped=2, failed=0)
     assert resumed.rendered == [4, 3, 2, 1]
     found, ledger = tree(out), rows(out)
     assert not list(out.rglob(TEMP_PREFIX + "*"))
     out.rename(tmp_path / "resumed")
-    assert go(plan, new_renderer()) == Summary(6, 0, 0)
+    assert go(SIX, new_executor()) == Summary(6, 0, 0)
     assert (tree(out), rows(out)) == (found, ledger)
 
 
-def test_only_what_is_missing_changed_or_edited_is_rendered_again(planned, go, new_renderer, tmp_path):
-    go(planned(SIX), new_renderer())
+def test_only_what_is_missing_changed_or_edited_is_rendered_again(go, new_executor, tmp_path):
+    go(SIX, new_executor())
     before = tree(tmp_path / "out")
     (tmp_path / "out/s/2.png").unlink()
     (tmp_path / "out/s/5.png").write_bytes(b"short")
-    again = new_renderer()
-    assert go(planned(SIX), again) == Summary(2, 4, 0)
+    again = new_executor()
+    assert go(SIX, again) == Summary(2, 4, 0)
     assert again.rendered == [5, 2]
     assert tree(tmp_path / "out") == before
     assert [row[0] for row in rows(tmp_path / "out", "attempts")] == [1, 1, 1, 1, 2, 2]
-    assert go(planned(SIX.replace("a mouse", "a cat")), new_renderer()) == Summary(6, 0, 0)
+    assert go(SIX.replace("a mouse", "a cat"), new_executor()) == Summary(6, 0, 0)
 
 
-def test_twins_render_once_and_are_written_twice(planned, go, new_renderer, tmp_path):
+def test_twins_render_once_and_are_written_twice(go, new_executor, tmp_path):
     body = 'defaults: {prompt: a}\njobs: [{id: a}, {id: b}]\noutput: "{id}.png"\n'
-    renderer = new_renderer()
-    assert go(planned(body), renderer) == Summary(2, 0, 0)
+    renderer = new_executor()
+    assert go(body, renderer) == Summary(2, 0, 0)
     assert renderer.rendered == [0]
     out = tmp_path / "out"
     assert (out / "a.png").read_bytes() == (out / "b.png").read_bytes()
     (out / "b.png").unlink()
-    renderer = new_renderer()
-    assert go(planned(body), renderer) == Summary(1, 1, 0)
+    renderer = new_executor()
+    assert go(body, renderer) == Summary(1, 1, 0)
     assert renderer.rendered == [], "the twin was copied"
     assert (out / "a.png").read_bytes() == (out / "b.png").read_bytes()
 
 
-def test_a_twin_that_was_changed_is_not_copied(planned, go, new_renderer, tmp_path):
+def test_a_twin_that_was_changed_is_not_copied(go, new_executor, tmp_path):
     body = 'defaults: {prompt: a}\njobs: [{id: a}, {id: b}]\noutput: "{id}.png"\n'
-    go(planned(body), new_renderer())
+    go(body, new_executor())
     out = tmp_path / "out"
     good = (out / "b.png").read_bytes()
     (out / "a.png").write_bytes(bytes(len(good)))
     (out / "b.png").unlink()
-    renderer = new_renderer()
-    go(planned(body), renderer)
+    renderer = new_executor()
+    go(body, renderer)
     assert renderer.rendered == [0]
     assert (out / "b.png").read_bytes() == good
 
 
-def test_a_failed_picture_is_recorded_tried_again_and_the_others_go_on(planned, go, new_renderer, tmp_path, capsys):
+def test_a_failed_picture_is_recorded_tried_again_and_the_others_go_on(go, folder, new_executor, tmp_path, capsys):
     body = 'defaults: {prompt: "{p}"}\nmatrix: {p: [nan, fine]}\noutput: "{p}.png"\n'
-    plan, out = planned(body), tmp_path / "out"
-    assert go(plan, new_renderer(), Lines(sys.stderr)) == Summary(1, 0, 1)
+    out = tmp_path / "out"
+    assert go(body, new_executor(), Lines(sys.stderr)) == Summary(1, 0, 1)
     said = capsys.readouterr().err
     assert said.startswith("2 images to render, 0 already done\n")
     assert "failed: job 1 (id m, seed 0): the latents became NaN" in said
-    assert go(plan, new_renderer()) == Summary(0, 1, 1)
+    assert go(body, new_executor()) == Summary(0, 1, 1)
     assert rows(out, "output, status, attempts") == [("fine.png", "done", 1), ("nan.png", "failed", 2)]
-    with Ledger(ledger_path(out)) as ledger:
-        assert plan_status(plan, ledger.rows(), out).counts == {"done": 1, "failed": 1, "missing": 0}
+    assert folder(body).status().counts == {"done": 1, "failed": 1, "missing": 0}
+    assert [job.title for job in folder(body).status().jobs("failed")] == ["job 1 (id m, seed 0)"]
 
 
-def test_drawn_seeds_are_frozen_by_the_first_render(planned, go, new_renderer, tmp_path):
+def test_drawn_seeds_are_frozen_by_the_first_render(go, new_executor):
     body = 'defaults: {prompt: a}\njobs: [{id: a, seed: -1}]\noutput: "{seed}.png"\n'
-    go(planned(body, draw=lambda: 99), new_renderer())
-    with Ledger(ledger_path(tmp_path / "out")) as ledger:
-        frozen = ledger.draws()
-    again = new_renderer()
-    assert go(planned(body, frozen, draw=lambda: 1), again) == Summary(0, 1, 0)
+    go(body, new_executor(), draw=lambda: 99)
+    again = new_executor()
+    assert go(body, again, draw=lambda: 1) == Summary(0, 1, 0)
     assert again.rendered == []
 
 
-def test_a_write_that_fails_ends_the_run(planned, go, new_renderer, tmp_path):
+def test_a_write_that_fails_ends_the_run(go, new_executor, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "s").write_text("a file where a folder must be")
     with pytest.raises(OSError, match=re.escape(f"{tmp_path / 'out' / 's'}")):
-        go(planned(SIX), new_renderer())
+        go(SIX, new_executor())
     assert rows(tmp_path / "out") == []
 
 
-def test_metadata_reads_back(planned, go, new_renderer, tmp_path):
+def test_metadata_reads_back(planned, go, new_executor, tmp_path):
     body = (
         'defaults: {prompt: "a möuse, in {style}", negative_prompt: "fog: grey", sampler: dpmpp_2m_karras, steps: 5}\n'
         'matrix: {style: [<line-art>], loss: [{name: canny, scale: 200}]}\noutput: "x.png"\n'
     )
-    plan = planned(body)
-    go(plan, new_renderer())
+    go(body, new_executor())
     with Image.open(tmp_path / "out/x.png") as image:
         text = image.text
     prompt, negative, params = text["parameters"].split("\n")
@@ -167,7 +151,7 @@ def test_metadata_reads_back(planned, go, new_renderer, tmp_path):
         "Version": pairs["Version"],
     }
     own = json.loads(text["latentpress"])
-    assert own["job_hash"] == plan.jobs[0].job_hash
+    assert own["job_hash"] == planned(body).jobs[0].job_hash
     assert own["concepts"] == {"<line-art>": "a" * 64}
     assert own["engine"] == "fake"
     assert own["request"]["prompt"] == "a möuse, in <line-art>"
@@ -212,9 +196,9 @@ SHEET = (
 )
 
 
-def test_the_sheet_is_labelled_whole_and_always_the_same(planned, go, new_renderer, tmp_path):
+def test_the_sheet_is_labelled_whole_and_always_the_same(planned, go, new_executor, tmp_path):
     plan, out = planned(SHEET), tmp_path / "out"
-    go(plan, new_renderer())
+    go(SHEET, new_executor())
     first = make_sheet(plan, out).read_bytes()
     assert make_sheet(plan, out).read_bytes() == first
     with Image.open(out / "sheet.png") as image:

@@ -1,16 +1,18 @@
 """A bundle and a renderer that cost nothing: the batch stage asks only for small protocols."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from latentpress.batch.folder import OutputFolder
 from latentpress.batch.plan import build_plan
 from latentpress.manifest.manifest import read_manifest
-from latentpress.models import BundleFacts
+from latentpress.models import Models
+from latentpress.runtime.facts import BundleFacts
 from latentpress.runtime.prompts.parts import PromptCheck, Reading
+from latentpress.runtime.request import Origin, Rendered
 
 CONCEPTS = {"<line-art>": "a" * 64, "<moeb-style>": "b" * 64}
 LIMIT = 75
@@ -26,24 +28,17 @@ def check(prompt: str, reading: Reading) -> PromptCheck:
     return PromptCheck(len(words), LIMIT, cut, unknown, chunks, fault)
 
 
-@dataclass(frozen=True)
-class Picture:
-    key: object
-    image: np.ndarray | None
-    error: str | None
-    seconds: float = 0.5
-
-
-class FakeRenderer:
+class FakeExecutor:
     """Paints each request its seed's noise, last request first; prompts with `nan` fail, `crash_after` dies early."""
 
-    provider = "fake"
-    batch_rows = 8
-    row_rule = "any"
+    origin = Origin("fake", 8, "any")
 
     def __init__(self, crash_after=None):
         self.crash_after = crash_after
         self.rendered = []
+
+    def open(self, bundle, requests):
+        return self.origin.row_rule
 
     def render(self, requests):
         for key, request in reversed(list(requests)):
@@ -51,10 +46,11 @@ class FakeRenderer:
                 raise KeyboardInterrupt
             self.rendered.append(request.seed)
             if "nan" in request.prompt:
-                yield Picture(key, None, "the latents became NaN")
+                yield Rendered(key, None, "the latents became NaN", 0.5, self.origin)
             else:
                 noise = np.random.default_rng(request.seed)
-                yield Picture(key, noise.integers(0, 256, (request.height, request.width, 3), np.uint8), None)
+                image = noise.integers(0, 256, (request.height, request.width, 3), np.uint8)
+                yield Rendered(key, image, None, 0.5, self.origin)
 
 
 @pytest.fixture
@@ -71,8 +67,8 @@ def facts():
 
 
 @pytest.fixture
-def new_renderer():
-    return FakeRenderer
+def new_executor():
+    return FakeExecutor
 
 
 @pytest.fixture
@@ -92,6 +88,26 @@ def planned(manifest, facts):
     """planned(body, frozen, draw) is the plan of such a manifest on the fake bundle."""
 
     def plan(body, frozen=None, draw=lambda: 7):
-        return build_plan(manifest(body), facts, frozen or {}, draw)
+        return build_plan(manifest(body), {"demo": facts}, frozen or {}, draw)
 
     return plan
+
+
+@pytest.fixture
+def folder(manifest, facts, tmp_path):
+    """folder(body, name, draw) is the output folder tmp_path/NAME of such a manifest on the fake bundle."""
+
+    def make(body, name="out", draw=lambda: 7):
+        return OutputFolder(manifest(body), tmp_path / name, models=Models({}, {"demo": facts}), draw=draw)
+
+    return make
+
+
+@pytest.fixture
+def go(folder):
+    """go(body, executor) renders into tmp_path/out and says what came of it."""
+
+    def run(body, executor, progress=None, draw=lambda: 7):
+        return folder(body, draw=draw).render(executor=executor, progress=progress).summary
+
+    return run

@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentpress.batch.folder import OutputFolder
 from latentpress.batch.ledger import Ledger, ledger_path
-from latentpress.batch.lock import locked
-from latentpress.batch.plan import build_plan
 from latentpress.batch.png import pixel_sha256
-from latentpress.batch.progress import Silence
-from latentpress.batch.render import render
 from latentpress.engines.choice import parse_engine
 from latentpress.errors import ManifestError
 from latentpress.manifest.manifest import read_manifest
-from latentpress.models import Models, facts_of
+from latentpress.models import Models
 from latentpress.runtime.render import Renderer
 
 
@@ -35,37 +32,44 @@ class Lab:
     renderers: dict[tuple[int, bool], Renderer] = field(default_factory=dict)
     numbers: itertools.count = field(default_factory=itertools.count)
 
-    def __post_init__(self):
-        self.facts = facts_of(self.models)
+    @property
+    def bundle(self):
+        """What jobs are rendered on; the others are refiners."""
+        return next(iter(self.models.bundles.values()))
+
+    @property
+    def refiners(self):
+        """Path -> refiner."""
+        return {name: bundle for name, bundle in self.models.bundles.items() if bundle is not self.bundle}
 
     def renderer(self, rows, threads=1, beside=False):
         key = threads, beside
         if key not in self.renderers:
             self.renderers[key] = Renderer(
-                self.models.bundle,
-                refiners=tuple(self.models.refiners.values()),
+                self.bundle,
+                refiners=tuple(self.refiners.values()),
                 engine=parse_engine(self.engine),
-                sessions=self.sessions and self.sessions(self.models.bundle),
+                sessions=self.sessions and self.sessions(self.bundle),
                 threads=threads,
                 decode_beside=beside,
             )
         self.renderers[key].batch_rows = rows
         return self.renderers[key]
 
-    def plan(self, jobs):
-        """The plan of a manifest of `jobs`, whose outputs are named by what is asked, not by their order."""
+    def output(self, jobs, folder=None):
+        """The output folder of a manifest of `jobs`, whose outputs are named by what is asked, not by their order."""
         path = self.folder / f"{next(self.numbers)}.yaml"
-        model = str(self.models.bundle.path)
+        model = str(self.bundle.path)
         # JSON is YAML too.
         path.write_text(
             json.dumps({"version": 1, "name": "mix", "model": model, "jobs": jobs, "output": "{hash:20}.png"})
         )
-        return build_plan(read_manifest(path), self.facts, {}, lambda: 0)
+        return OutputFolder(read_manifest(path), folder or self.folder / "planned", models=self.models)
 
     def possible(self, job):
         """`job`, without its refiner where that would be left no step, as it may with 2 steps."""
         try:
-            self.plan([job])
+            self.output([job]).plan()
         except ManifestError as error:
             if "leaves the" not in str(error):
                 raise
@@ -87,22 +91,25 @@ def digests(renderer, jobs):
     return found
 
 
-class Stopping:
-    """A renderer interrupted, as by Ctrl-C, after `pictures`."""
+class Opened:
+    """An executor of one renderer that is open already; interrupted, as by Ctrl-C, after `pictures` if that is given."""
 
-    def __init__(self, renderer, pictures):
-        self.inner, self.pictures = renderer, pictures
-        self.provider, self.batch_rows, self.row_rule = renderer.provider, renderer.batch_rows, renderer.row_rule
+    def __init__(self, renderer, pictures=None):
+        self.renderer, self.pictures = renderer, pictures
+
+    def open(self, bundle, requests):
+        return self.renderer.row_rule
 
     def render(self, requests):
-        yield from itertools.islice(self.inner.render(requests), self.pictures)
-        raise KeyboardInterrupt
+        yield from itertools.islice(self.renderer.render(requests), self.pictures)
+        if self.pictures is not None:
+            raise KeyboardInterrupt
 
 
 def kept(folder):
     """Job hash -> pixels: what the files hold, which the ledger's word must equal."""
     with Ledger(ledger_path(folder)) as ledger:
-        rows = ledger.rows()
+        rows = ledger.images()
     found = {row.job_hash: pixel_sha256(np.asarray(Image.open(folder / name))) for name, row in rows.items()}
     assert {row.job_hash: row.pixel_sha256 for row in rows.values()} == found
     return found
@@ -121,14 +128,14 @@ class Mix:
 def check(lab, mix):
     """The property, of one mix."""
     first, second, third = mix.ways
-    plan = lab.plan(mix.jobs)
+    path = lab.folder / f"out-{next(lab.numbers)}"
+    folder = lab.output(mix.jobs, path)
+    plan = folder.plan()
     right = {job.job_hash: lab.right(job) for job in plan.jobs}
-    folder = lab.folder / f"out-{next(lab.numbers)}"
-    with locked(folder), Ledger(ledger_path(folder)) as ledger:
-        if mix.stop < len(plan.groups):
-            with pytest.raises(KeyboardInterrupt):
-                render(plan, Stopping(lab.renderer(*first), mix.stop), folder, ledger, Silence())
-        again = lab.plan([mix.jobs[index] for index in mix.order])
-        render(again, lab.renderer(*second), folder, ledger, Silence())
-    assert kept(folder) == right, "in company, interrupted and resumed"
+    if mix.stop < plan.distinct:
+        with pytest.raises(KeyboardInterrupt):
+            folder.render(executor=Opened(lab.renderer(*first), mix.stop))
+    again = lab.output([mix.jobs[index] for index in mix.order], path)
+    again.render(executor=Opened(lab.renderer(*second)), mixed=True)
+    assert kept(path) == right, "in company, interrupted and resumed"
     assert digests(lab.renderer(*third), reversed(plan.jobs)) == right, "in company, in one go"

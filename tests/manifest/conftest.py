@@ -1,5 +1,5 @@
-"""The fixtures of a bundle and a renderer that cost nothing."""
+"""The fixtures of a bundle and an executor that cost nothing."""
 
-from fakes import facts, manifest, new_renderer, planned
+from fakes import facts, folder, go, manifest, new_executor, planned
 
-__all__ = ["facts", "manifest", "new_renderer", "planned"]
+__all__ = ["facts", "folder", "go", "manifest", "new_executor", "planned"]

@@ -3,16 +3,23 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import PurePosixPath
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from latentpress.errors import short
-from latentpress.runtime.request import RenderRequest
+from latentpress.manifest.fields import FIELDS, attributes_of
+from latentpress.runtime.request import ImageFile, RenderRequest
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to be. `labels` (placeholder -> text) feed names and sheets and stay outside `job_hash`."""
+    """One picture to be. `labels` (placeholder -> text) feed names and sheets and stay outside `job_hash`.
+
+    bundle: the hash of the bundle it is rendered on.
+    """
 
     index: int
     id: str
@@ -20,11 +27,17 @@ class Job:
     labels: Mapping[str, str]
     output: PurePosixPath
     job_hash: str
+    bundle: str
 
     @property
     def title(self) -> str:
         """The job as people find it in their manifest."""
-        return f"job {self.index} (id {short(self.id)}, seed {self.request.seed})"
+        return title_of(self.index, self.id, self.request.seed)
+
+
+def title_of(index: int, job_id: str, seed: int) -> str:
+    """A job as people find it in their manifest."""
+    return f"job {index} (id {short(job_id)}, seed {seed})"
 
 
 def canonical_json(value: object) -> str:
@@ -32,27 +45,84 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-# Fields that later releases added: left out while they change nothing, so that a job keeps the hash it always had.
-_LATER = (
-    *("guidance_rescale", "clip_skip", "eta", "init_image", "mask_image", "strength", "refiner", "micro"),
-    *("prompt_weighting", "long_prompts", "guidance_stop"),
-)
-_ADDED = {field.name: field.default for field in fields(RenderRequest) if field.name in _LATER}
+# Attributes that later releases added: left out while they change nothing, so that a job keeps the hash it always had.
+_LATER = {
+    attribute.name: attribute.default
+    for name, field in FIELDS.items()
+    for attribute in fields(RenderRequest)
+    if field.since > 1 and attribute.name in attributes_of(name) and attribute.default is not MISSING
+}
+_ATTRIBUTES = tuple(attribute.name for attribute in fields(RenderRequest))
 
 
-def request_data(request: RenderRequest) -> dict[str, object]:
+def request_data(request: RenderRequest) -> dict[str, Any]:
     """`request` as plain JSON data: what decides its pixels, so of given pictures their sha256 and not their path."""
-    data = asdict(request)
-    for name, default in _ADDED.items():
-        if getattr(request, name) == default:
-            del data[name]
-    for name in ("init_image", "mask_image"):
-        if name in data:
-            data[name] = data[name]["sha256"]
-    return data
+    data = {name: getattr(request, name) for name in _ATTRIBUTES}
+    return {name: plain(value) for name, value in data.items() if name not in _LATER or value != _LATER[name]}
+
+
+def plain(value: Any, *, paths: bool = False) -> Any:
+    """Nested frozen data as JSON data; `paths`: with where given pictures lie, which is no part of what they are."""
+    if isinstance(value, ImageFile) and not paths:
+        return value.sha256
+    if is_dataclass(value):
+        return {one.name: plain(getattr(value, one.name), paths=paths) for one in fields(value)}
+    if isinstance(value, tuple | list):
+        return [plain(one, paths=paths) for one in value]
+    if isinstance(value, Mapping):
+        return {key: plain(one, paths=paths) for key, one in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def request_from(data: Mapping[str, Any]) -> RenderRequest:
+    """The request whose `plain(request, paths=True)` is `data`."""
+    return _built(RenderRequest, data)
+
+
+def _built(kind: Any, data: Any) -> Any:
+    """`data` as `kind`: numbers stay what they were, for an int and a float are hashed differently."""
+    if data is None:
+        return None
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        kind = next(one for one in get_args(kind) if one is not type(None))
+        return data if isinstance(data, int | float | str) and kind is not Path else _built(kind, data)
+    if is_dataclass(kind):
+        hints = _hints(kind)
+        return kind(**{name: _built(hints[name], value) for name, value in data.items()})  # pyright: ignore[reportCallIssue]
+    if origin is tuple:
+        kinds = get_args(kind)
+        return tuple(_built(kinds[0], one) for one in data)
+    return Path(data) if kind is Path else data
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+class JobHash:
+    """The hashes of one request on one bundle with every seed: what comes before and after the seed is written once.
+
+    A job's hash is the lowercase hex sha256 of the canonical JSON of its bundle's hash and its `request_data`.
+    """
+
+    def __init__(self, request: RenderRequest, bundle_hash: str) -> None:
+        data = request_data(request)
+        # The keys are sorted, so those before and those after "seed" are two runs of the text.
+        before = canonical_json({key: value for key, value in data.items() if key < "seed"})[1:-1]
+        after = canonical_json({key: value for key, value in data.items() if key > "seed"})[1:-1]
+        head = f'{{"bundle":{canonical_json(bundle_hash)},"request":{{{before},"seed":'
+        self._head = hashlib.sha256(head.encode())
+        self._tail = f",{after}}}}}".encode()
+
+    def of(self, seed: int) -> str:
+        """The hash of the job with `seed`."""
+        digest = self._head.copy()
+        digest.update(b"%d" % seed + self._tail)
+        return digest.hexdigest()
 
 
 def hash_job(request: RenderRequest, bundle_hash: str) -> str:
-    """Lowercase hex sha256 of everything that changes the pixels: the request and the bundle."""
-    data = {"bundle": bundle_hash, "request": request_data(request)}
-    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
+    """The hash of one job."""
+    return JobHash(request, bundle_hash).of(request.seed)

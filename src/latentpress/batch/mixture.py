@@ -1,24 +1,24 @@
-"""Whether a folder's pictures and those still to come would be of one make: one engine, one number of rows where it counts.
+"""Whether a folder's pictures and those still to come are all made the same way: one engine, the same rows where it counts.
 
 The same job on another engine, in another precision, or in fixed batches of another size, gives other pixels.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
-from latentpress.batch.ledger import Row
-from latentpress.batch.plan import Plan
-from latentpress.batch.status import is_done
+from latentpress.batch.status import Status
 from latentpress.engines.choice import engine_called
 from latentpress.errors import UsageError
 
 _WAYS_OUT = "render into another folder with -o, or add --mixed to let this one hold both"
 
 
-def refuse_other_engine(plan: Plan, rows: Mapping[str, Row], folder: Path, engine: str) -> None:
-    """Raise UsageError if pictures of `plan` in `folder` were rendered on another engine than `engine` (openvino:bf16)."""
-    made = Counter(engine_called(row.origin.provider) for row in _done(plan, rows, folder))
+def refuse_other_engine(state: Status, folder: Path, bundle: str, engine: str) -> None:
+    """Raise UsageError if pictures of the bundle with this hash were rendered on another engine than `engine`."""
+    made: Counter[str] = Counter()
+    for make, count in state.made.items():
+        if make.bundle == bundle:
+            made[engine_called(make.provider)] += count
     for other, count in made.most_common():
         if other != engine:
             raise UsageError(
@@ -27,13 +27,16 @@ def refuse_other_engine(plan: Plan, rows: Mapping[str, Row], folder: Path, engin
             )
 
 
-def refuse_other_rows(plan: Plan, rows: Mapping[str, Row], folder: Path, row_rule: str) -> None:
-    """Raise UsageError if pictures of `plan` were rendered with a fixed number of rows and this run's is another, or none.
+def refuse_other_rows(state: Status, folder: Path, bundle: str, row_rule: str) -> None:
+    """Raise UsageError if pictures of this bundle were rendered with other fixed rows than this run has, or none.
 
     row_rule: of the run (engines/strict.py).
     """
     now = _fixed(row_rule)
-    made = Counter(_fixed(row.origin.row_rule) for row in _done(plan, rows, folder))
+    made: Counter[str] = Counter()
+    for make, count in state.made.items():
+        if make.bundle == bundle:
+            made[_fixed(make.row_rule)] += count
     for other, count in made.most_common():
         if other == now:
             continue
@@ -43,11 +46,6 @@ def refuse_other_rows(plan: Plan, rows: Mapping[str, Row], folder: Path, row_rul
             f"{folder}: {_pictures(count)} rendered {had}, and this run would have {now or 'any number'}, which gives other "
             f"pixels on this engine; go on {'with ' if other else ''}{again}, {_WAYS_OUT}"
         )
-
-
-def _done(plan: Plan, rows: Mapping[str, Row], folder: Path) -> list[Row]:
-    found = [(job, rows.get(str(job.output))) for job in plan.jobs]
-    return [row for job, row in found if row is not None and is_done(job, row, folder)]
 
 
 def _fixed(row_rule: str) -> str:

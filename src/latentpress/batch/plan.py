@@ -1,202 +1,219 @@
-"""From drafts to a plan: sizes and seeds settled, jobs hashed, names checked. Pure: reads no file, asks no clock."""
+"""From a manifest's drafts to a plan: sizes and seeds settled, jobs hashed, names checked, all of it in a table."""
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
-from latentpress.batch.job import Job, canonical_json, hash_job, request_data
-from latentpress.errors import short, shown
+from latentpress.batch.database import Database
+from latentpress.batch.job import JobHash, canonical_json, plain, request_data, title_of
+from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs
+from latentpress.batch.prompts import PromptChecks
+from latentpress.errors import shown
 from latentpress.manifest import names
 from latentpress.manifest.draft import Draft
-from latentpress.manifest.fields import DRAWN
+from latentpress.manifest.fields import DRAWN, request_of
 from latentpress.manifest.manifest import Manifest, SheetSpec
 from latentpress.manifest.nodes import Problems
-from latentpress.models import BundleFacts
-from latentpress.runtime.prompts import Reading
-from latentpress.runtime.prompts.parts import PromptCheck
-from latentpress.runtime.request import Refiner, RenderRequest
+from latentpress.runtime.facts import BundleFacts, Bundles
+from latentpress.runtime.request import RenderRequest
 
 SHEET_NAME = "sheet.png"
+# Jobs written to the table at once, and drafts kept settled: of a matrix whose seeds are not its fastest axis.
+_ROWS = 5000
+_SETTLED = 16_384
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that will be rendered, in order. `draws` are the seeds behind -1, to be frozen in the ledger.
+    """Everything that will be rendered, in order.
 
-    chunks: the most chunks that any prompt takes, 1 unless one is longer than the text encoders' limit and not cut.
+    jobs: read from the table as they are asked for; draws: the seeds behind -1, to be frozen in the ledger; undrawn:
+    how many of them no earlier run froze; bundles: as the manifest names them, refiners among them;
+    chunks: of each bundle's hash the most chunks that a prompt on it takes, 1 unless one is longer than the text
+    encoders' limit and not cut.
     """
 
     name: str
-    jobs: tuple[Job, ...]
-    bundle: BundleFacts
+    jobs: Jobs
+    bundles: Bundles
     plan_hash: str
     draws: Mapping[str, int]
     undrawn: int
     warnings: tuple[str, ...]
     sheet: SheetSpec | None
-    chunks: int
-    groups: Mapping[str, tuple[Job, ...]] = field(repr=False)
+    chunks: Mapping[str, int]
+    table: Database
+
+    @property
+    def bundle(self) -> BundleFacts:
+        """The bundle of the first job, of most manifests the only one."""
+        return self.facts(self.jobs[0].bundle)
+
+    def facts(self, bundle_hash: str) -> BundleFacts:
+        """What is known of the bundle with this hash."""
+        return next(facts for facts in self.bundles.values() if facts.hash == bundle_hash)
+
+    @property
+    def rendered_on(self) -> list[BundleFacts]:
+        """The bundles that jobs are rendered on, in the order of the first job of each."""
+        query = "SELECT bundle FROM jobs JOIN drafts USING (draft) GROUP BY bundle ORDER BY min(job)"
+        return [self.facts(bundle) for (bundle,) in self.table.rows(query)]
+
+    @property
+    def distinct(self) -> int:
+        """How many different pictures there are; twins under two names are one."""
+        return int(self.table.one("SELECT count(DISTINCT job_hash) FROM jobs")[0])
 
 
-def build_plan(manifest: Manifest, bundle: BundleFacts, frozen: Mapping[str, int], draw: Callable[[], int]) -> Plan:
-    """Plan `manifest` on `bundle`; `frozen` are the seeds drawn before, `draw` gives those still to be drawn.
+def build_plan(
+    manifest: Manifest,
+    bundles: Bundles,
+    frozen: Mapping[str, int],
+    draw: Callable[[], int],
+    table: Database | None = None,
+) -> Plan:
+    """Plan `manifest` on `bundles`; `frozen` are the seeds drawn before, `draw` gives those still to be drawn.
 
+    table: where the jobs go, in place of those of an earlier plan; by default a temporary database.
     Raises ManifestError listing every prompt and name that cannot be rendered.
     """
+    table = table or Database(None)
+    table.script(CLEAR + SCHEMA)
     problems = Problems()
-    warnings, chunks = _check_prompts(manifest.drafts, bundle, problems)
-    requests, draws = _settle(manifest.drafts, bundle, frozen, draw)
-    _check_limits(manifest, requests, bundle, problems)
-    jobs: list[Job] = []
-    for index, (draft, request) in enumerate(zip(manifest.drafts, requests, strict=True), 1):
-        digest = hash_job(request, bundle.hash)
-        labels = {
-            **draft.labels,
-            "size": draft.labels["size"] or f"{request.width}x{request.height}",
-            "seed": draft.labels.get("seed", str(request.seed)),
-        }
-        texts = {key: names.safe(text) for key, text in labels.items()} | {"index": str(index), "hash": digest}
-        output = names.fill(manifest.output, texts)
-        jobs.append(Job(index, draft.id, request, labels, PurePosixPath(output), digest))
-        if trouble := names.path_problem(output):
-            problems.add(manifest.output_place, f"output name {shown(output)} {trouble}")
-    _check_collisions(manifest, jobs, problems)
+    planning = _Planning(manifest, bundles, frozen, draw, table, problems)
+    listing = hashlib.sha256(b"[")
+    rows: list[tuple[Any, ...]] = []
+    for row in planning.rows():
+        rows.append(row)
+        if len(rows) == _ROWS:
+            _write(table, rows, listing)
+    _write(table, rows, listing)
+    listing.update(b"]")
+    _check_collisions(manifest, table, problems)
     problems.raise_if_any()
-    groups: dict[str, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(job.job_hash, []).append(job)
-    listing = canonical_json([[str(job.output), job.job_hash] for job in jobs])
+    table.script(INDEXES)
     return Plan(
         name=manifest.name,
-        jobs=tuple(jobs),
-        bundle=bundle,
-        plan_hash=hashlib.sha256(listing.encode()).hexdigest(),
-        draws=draws,
-        undrawn=len(draws.keys() - frozen.keys()),
-        warnings=tuple(warnings),
+        jobs=Jobs(table),
+        bundles=bundles,
+        plan_hash=listing.hexdigest(),
+        draws=planning.draws,
+        undrawn=len(planning.draws.keys() - frozen.keys()),
+        warnings=tuple(planning.prompts.warnings),
         sheet=manifest.sheet,
-        chunks=chunks,
-        groups={digest: tuple(twins) for digest, twins in groups.items()},
+        chunks=planning.prompts.chunks,
+        table=table,
     )
 
 
-def _settle(
-    drafts: Sequence[Draft], bundle: BundleFacts, frozen: Mapping[str, int], draw: Callable[[], int]
-) -> tuple[list[RenderRequest], dict[str, int]]:
-    """The request of each draft, and the seed behind each -1, under a key that survives edits elsewhere."""
-    seen: Counter[str] = Counter()
-    draws: dict[str, int] = {}
-    requests: list[RenderRequest] = []
-    for draft in drafts:
-        height, width = draft.size or bundle.default_size
-        request = RenderRequest(
-            prompt=draft.prompt,
-            seed=draft.seed,
-            height=height,
-            width=width,
-            sampler=draft.sampler,
-            steps=draft.steps,
-            guidance_scale=draft.guidance_scale,
-            negative_prompt=draft.negative_prompt if bundle.zeros_for_no_negative else draft.negative_prompt or "",
-            losses=draft.losses,
-            guidance_rescale=draft.guidance_rescale,
-            guidance_stop=draft.guidance_stop,
-            eta=draft.eta,
-            clip_skip=draft.clip_skip,
-            init_image=draft.init_image,
-            mask_image=draft.mask_image,
-            strength=draft.strength,
-            refiner=draft.refiner and Refiner(bundle.refiners[draft.refiner.model].hash, draft.refiner.switch_at),
-            micro=draft.micro,
-            prompt_weighting=draft.reading.weighting,
-            long_prompts=draft.reading.long_prompts,
-        )
-        if draft.seed == DRAWN:
-            text = canonical_json([draft.id, request_data(request)])
-            seen[text] += 1
-            key = hashlib.sha256(f"{seen[text]}:{text}".encode()).hexdigest()
-            draws[key] = frozen[key] if key in frozen else draw()
-            request = replace(request, seed=draws[key])
-        requests.append(request)
-    return requests, draws
+def _write(table: Database, rows: list[tuple[Any, ...]], listing: Any) -> None:
+    """Write `rows` and empty the list; `listing` hears of each job's output and hash, as JSON."""
+    table.many("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    text = ",".join([f'[{_quoted(row[4])},"{row[6]}"]' for row in rows])
+    if rows:
+        listing.update((("," if rows[0][0] > 1 else "") + text).encode())
+    rows.clear()
 
 
-def _check_limits(
-    manifest: Manifest, requests: Sequence[RenderRequest], bundle: BundleFacts, problems: Problems
-) -> None:
-    """Report what the bundle cannot do, where the manifest asks for it."""
-    for draft, request in zip(manifest.drafts, requests, strict=True):
-        if (refused := bundle.refusal(request)) is not None:
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """A draft on its bundle: its row in the table, what jobs with any seed share, and the texts of their names."""
+
+    number: int
+    draft: Draft
+    request: RenderRequest
+    hashes: JobHash
+    name: names.Filling
+
+
+class _Planning:
+    """One pass over a manifest's drafts."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        bundles: Bundles,
+        frozen: Mapping[str, int],
+        draw: Callable[[], int],
+        table: Database,
+        problems: Problems,
+    ) -> None:
+        self._manifest, self._bundles, self._table, self._problems = manifest, bundles, table, problems
+        self._frozen, self._draw = frozen, draw
+        self._seen: Counter[str] = Counter()
+        self._drafts = 0
+        self._template = names.Template(manifest.output)
+        self._settled = lru_cache(_SETTLED)(self._settle)
+        self.draws: dict[str, int] = {}
+        self.prompts = PromptChecks(bundles, problems)
+
+    def rows(self) -> Iterator[tuple[int, int, int, str | None, str, str, str]]:
+        """A row of the table of jobs for each picture."""
+        add, place = self._problems.add, self._manifest.output_place
+        for index, (draft, asked, seed_label) in enumerate(self._manifest.drafts(), 1):
+            settled = self._settled(draft)
+            seed = asked if asked != DRAWN else self._drawn(settled)
+            digest = settled.hashes.of(seed)
+            output = settled.name.fill(
+                {"seed": names.safe(seed_label) if seed_label else str(seed), "index": str(index), "hash": digest}
+            )
+            if trouble := names.path_problem(output):
+                add(place, f"output name {shown(output)} {trouble}")
+            yield index, settled.number, seed, seed_label, output, names.collision_key(output), digest
+
+    def _settle(self, draft: Draft) -> _Settled:
+        facts = self._bundles[draft.values["model"]]
+        # The seed is each job's own; 0 stands for any.
+        request = request_of({**draft.values, "seed": 0}, self._bundles)
+        chunks = self.prompts.check(draft, facts)
+        if (refused := facts.refusal(request)) is not None:
             name, why = refused
-            problems.add(manifest.model_place if name == "model" else draft.places.get(name, draft.prompt_place), why)
-
-
-def _check_prompts(drafts: Sequence[Draft], bundle: BundleFacts, problems: Problems) -> tuple[list[str], int]:
-    """Report prompts that cannot be read as asked, and words that look like concepts and are none.
-
-    Returns warnings for what would be cut or misread, and the most chunks that a prompt takes.
-    """
-    warnings: dict[str, None] = {}
-    verdicts: dict[tuple[str, str, Reading], PromptCheck] = {}
-    for draft in drafts:
-        refiner = bundle.refiners[draft.refiner.model] if draft.refiner else None
-        negative_place = draft.places.get("negative_prompt", draft.prompt_place)
-        for text, place in ((draft.prompt, draft.prompt_place), (draft.negative_prompt or "", negative_place)):
-            for facts in (refiner, bundle) if refiner else (bundle,):
-                found = _verdict(facts, text, draft.reading, verdicts)
-                _check_unknown(draft, found, facts, problems)
-                if found.fault:
-                    problems.add(place, found.fault)
-            verdict = _verdict(bundle, text, draft.reading, verdicts)
-            if verdict.cut:
-                over = verdict.tokens - verdict.limit
-                warnings.setdefault(
-                    f"{draft.prompt_place}: warning: the prompt is {verdict.tokens} tokens long, {over} over the "
-                    f"limit of {verdict.limit}; this is cut off: {shown(verdict.cut)}"
-                )
-            for marker in ("\nNegative prompt:", "\nSteps:"):
-                if marker in text:
-                    warnings.setdefault(
-                        f"{draft.prompt_place}: warning: the prompt holds a line beginning {marker.strip()!r}, which "
-                        "readers of the `parameters` text take for their own; the `latentpress` text stays exact"
-                    )
-    return list(warnings), max((verdict.chunks for verdict in verdicts.values()), default=1)
-
-
-def _verdict(
-    bundle: BundleFacts, text: str, reading: Reading, known: dict[tuple[str, str, Reading], PromptCheck]
-) -> PromptCheck:
-    key = bundle.hash, text, reading
-    if key not in known:
-        known[key] = bundle.check(text, reading)
-    return known[key]
-
-
-def _check_unknown(draft: Draft, verdict: PromptCheck, bundle: BundleFacts, problems: Problems) -> None:
-    for token in verdict.unknown:
-        known = ", ".join(bundle.concepts) or "none"
-        problems.add(
-            draft.prompt_place,
-            f"{short(token)} in the prompt looks like a concept, but the bundle has none of that name; "
-            f"name its file under `concepts`, or use one of: {known}",
+            self._problems.add(draft.places.get(name, draft.prompt_place), why)
+        labels = draft.all_labels()
+        labels["size"] = labels["size"] or f"{request.width}x{request.height}"
+        self._drafts += 1
+        row = (
+            *(self._drafts, draft.id, facts.hash, request.width, request.height, chunks),
+            json.dumps(labels, ensure_ascii=False),
+            json.dumps(plain(request, paths=True), ensure_ascii=False),
         )
+        self._table.run("INSERT INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        name = self._template.filling({key: names.safe(text) for key, text in labels.items()})
+        return _Settled(self._drafts, draft, request, JobHash(request, facts.hash), name)
+
+    def _drawn(self, settled: _Settled) -> int:
+        """The seed behind a -1, under a key that survives edits elsewhere."""
+        text = canonical_json([settled.draft.id, request_data(replace(settled.request, seed=DRAWN))])
+        self._seen[text] += 1
+        key = hashlib.sha256(f"{self._seen[text]}:{text}".encode()).hexdigest()
+        self.draws[key] = self._frozen[key] if key in self._frozen else self._draw()
+        return self.draws[key]
 
 
-def _check_collisions(manifest: Manifest, jobs: Sequence[Job], problems: Problems) -> None:
-    place = manifest.output_place
-    way_out = "add a placeholder such as {seed}, {index} or {hash:12}, or a label"
+def _check_collisions(manifest: Manifest, table: Database, problems: Problems) -> None:
     # Placeholders fill in no `/` and no part may be empty, so every name has the template's number of parts: no file
     # can lie where another job needs a folder. The sheet's name is not of the template, so it is looked for in both.
-    first: dict[str, Job] = {}
+    place = manifest.output_place
+    columns = "SELECT job, id, seed, output FROM jobs JOIN drafts USING (draft)"
     if manifest.sheet:
-        for job in jobs:
-            if names.collision_key(job.output.parts[0]) == SHEET_NAME:
-                what = "needs a folder named as" if len(job.output.parts) > 1 else "would be written over"
-                problems.add(place, f"{job.title} {what} the contact sheet {SHEET_NAME}; rename it")
-    for job in jobs:
-        output = str(job.output)
-        other = first.setdefault(names.collision_key(output), job)
-        if other is not job:
-            problems.add(place, f"{other.title} and {job.title} both have the output name {shown(output)}; {way_out}")
+        query = f"{columns} WHERE collision=? OR collision LIKE ? ORDER BY job"
+        for job, job_id, seed, output in table.rows(query, (SHEET_NAME, SHEET_NAME + "/%")):
+            what = "needs a folder named as" if "/" in output else "would be written over"
+            message = f"{title_of(job, job_id, seed)} {what} the contact sheet {SHEET_NAME}; rename it"
+            problems.add(place, message)
+    twice = "SELECT collision FROM jobs GROUP BY collision HAVING count(*) > 1"
+    first: dict[str, str] = {}
+    query = f"SELECT job, id, seed, output, collision FROM jobs JOIN drafts USING (draft) WHERE collision IN ({twice})"
+    for job, job_id, seed, output, key in table.rows(query + " ORDER BY job"):
+        title = title_of(job, job_id, seed)
+        other = first.setdefault(key, title)
+        if other != title:
+            way_out = "add a placeholder such as {seed}, {index} or {hash:12}, or a label"
+            problems.add(place, f"{other} and {title} both have the output name {shown(output)}; {way_out}")

@@ -1,48 +1,36 @@
-"""Renders a plan: the program's table of contents. What a picture needs is the renderer's business."""
+"""Renders a plan: the program's table of contents. How pictures come about is the executor's business."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from latentpress.batch.ledger import Ledger, Row
+from latentpress.batch.job import Job
+from latentpress.batch.ledger import Ledger
 from latentpress.batch.plan import Plan
 from latentpress.batch.progress import Progress, showing
-from latentpress.batch.status import is_done
+from latentpress.batch.status import DONE, Status
 from latentpress.batch.writers import Writers
 from latentpress.files import remove_leftovers
-from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.request import Rendered, RenderRequest
 
-K_co = TypeVar("K_co", covariant=True)
 K = TypeVar("K")
 
-
-class RenderedLike(Protocol[K_co]):
-    """A finished picture, or the error that stands in its place."""
-
-    @property
-    def key(self) -> K_co: ...
-    @property
-    def image(self) -> NDArray[np.uint8] | None: ...
-    @property
-    def error(self) -> str | None: ...
-    @property
-    def seconds(self) -> float: ...
+# Jobs handed to an executor at once: it holds their requests, and fills its last calls of each block less well.
+BLOCK = 4096
 
 
-class RendererLike(Protocol):
-    """Renders requests in any order; `runtime.render.Renderer` is one."""
+class Executor(Protocol):
+    """Renders requests in any order: in this process (executors/local.py), or wherever there is one."""
 
-    @property
-    def provider(self) -> str: ...
-    @property
-    def batch_rows(self) -> int: ...
-    @property
-    def row_rule(self) -> str: ...
-    def render(self, requests: Iterable[tuple[K, RenderRequest]]) -> Iterator[RenderedLike[K]]: ...
+    def open(self, bundle: str, requests: Iterable[RenderRequest]) -> str:
+        """Make ready for such requests on the bundle with this hash; returns the row rule of what will be rendered."""
+        ...
+
+    def render(self, requests: Iterable[tuple[K, RenderRequest]]) -> Iterator[Rendered[K]]:
+        """Each picture of `requests`, on the bundle opened last, under its key, with what it was made on."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,37 +42,109 @@ class Summary:
     failed: int
 
 
-def render(plan: Plan, renderer: RendererLike, folder: Path, ledger: Ledger, progress: Progress) -> Summary:
-    """Render what `plan` lacks into `folder`, whose lock the caller holds. Safe to kill and start again."""
-    ledger.begin(plan)
-    remove_leftovers({folder, *(folder / job.output.parent for job in plan.jobs)})
-    rows = ledger.rows()
-    pending = {job.index for job in plan.jobs if not is_done(job, rows.get(str(job.output)), folder)}
+def render(
+    plan: Plan,
+    state: Status,
+    executor: Executor,
+    folder: Path,
+    ledger: Ledger,
+    progress: Progress,
+    accept: Callable[[str, str], None] = lambda bundle, row_rule: None,
+) -> Summary:
+    """Render what `plan` lacks into `folder`, whose lock the caller holds. Safe to kill and start again.
+
+    accept: raises if pictures of a bundle must not be made under the row rule that the executor has for it.
+    """
+    remove_leftovers(_folders(plan, folder))
+    pending = _Pending(plan, state)
     done = failed = 0
+    opened: str | None = None
+
+    def make_ready(bundle: str) -> str:
+        if bundle != opened:
+            accept(bundle, executor.open(bundle, pending.requests(bundle)))
+        return bundle
+
+    if pending.bundles:
+        opened = make_ready(pending.bundles[0])
     with (
-        showing(progress, len(pending), skipped=len(plan.jobs) - len(pending)),
-        Writers(plan, renderer, folder, ledger) as writers,
+        showing(progress, state.left, skipped=len(plan.jobs) - state.left),
+        Writers(plan, folder, ledger) as writers,
     ):
-        copied = _copy_twins(plan, pending, rows, writers, progress)
-        requests = [
-            (key, twins[0].request) for key, twins in plan.groups.items() if any(t.index in pending for t in twins)
-        ]
-        for rendered in renderer.render(requests) if requests else ():
-            twins = [job for job in plan.groups[rendered.key] if job.index in pending]
-            writers.put(twins, rendered.image, rendered.error, rendered.seconds)
-            progress.advance(twins, rendered.error)
-            done, failed = (done, failed + len(twins)) if rendered.image is None else (done + len(twins), failed)
+        copied = _copy_twins(pending, plan, ledger, writers, progress)
+        for bundle, jobs in pending.blocks():
+            opened = make_ready(bundle)
+            for rendered in executor.render((job.index, job.request) for job in jobs):
+                twins = pending.twins(rendered.key)
+                writers.put(twins, rendered)
+                progress.advance(twins, rendered.error)
+                done, failed = (done, failed + len(twins)) if rendered.image is None else (done + len(twins), failed)
     return Summary(done + copied, len(plan.jobs) - done - copied - failed, failed)
 
 
-def _copy_twins(plan: Plan, pending: set[int], rows: Mapping[str, Row], writers: Writers, progress: Progress) -> int:
+class _Pending:
+    """The jobs that are not done, and which of them are twins, one picture under several names."""
+
+    def __init__(self, plan: Plan, state: Status) -> None:
+        self._jobs, self._table, self._state = plan.jobs, plan.table, state
+        shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1"
+        query = f"SELECT job_hash, job FROM jobs WHERE job_hash IN ({shared}) ORDER BY job_hash, job"
+        # The indices of the jobs of each picture that has several names; of most plans none.
+        self.groups = [[job for _, job in group] for _, group in groupby(self._table.rows(query), lambda row: row[0])]
+        self._first = {waiting[0]: waiting for group in self.groups if (waiting := self.waiting(group))}
+        self._others = {index for waiting in self._first.values() for index in waiting[1:]}
+
+    def waiting(self, group: list[int]) -> list[int]:
+        """Those of a group that are not done."""
+        return [index for index in group if self._state.state(index) != DONE]
+
+    @property
+    def bundles(self) -> list[str]:
+        """The bundles that something is still to be rendered on, in the order of `blocks`."""
+        return list(dict.fromkeys(bundle for _, bundle in self._rows()))
+
+    def requests(self, bundle: str) -> Iterator[RenderRequest]:
+        """What is still to be rendered on one bundle."""
+        return (self._jobs[job - 1].request for job, found in self._rows() if found == bundle)
+
+    def drop(self, waiting: list[int]) -> None:
+        """Leave out jobs whose picture was copied."""
+        self._others |= set(waiting)
+
+    def twins(self, index: int) -> list[Job]:
+        """The jobs that the picture of job `index` is written for."""
+        return [self._jobs[one - 1] for one in self._first.get(index, [index])]
+
+    def blocks(self) -> Iterator[tuple[str, list[Job]]]:
+        """(bundle, jobs) to render, pictures of one bundle, size and number of chunks together: they can share a call."""
+        for bundle, rows in groupby(self._rows(), lambda row: row[1]):
+            while block := list(islice(rows, BLOCK)):
+                yield bundle, [self._jobs[job - 1] for job, _ in block]
+
+    def _rows(self) -> Iterator[tuple[int, str]]:
+        """(index, bundle) of each picture to render."""
+        query = "SELECT job, bundle FROM jobs JOIN drafts USING (draft) ORDER BY bundle, width, height, chunks, job"
+        for job, bundle in self._table.rows(query):
+            if job not in self._others and self._state.state(job) != DONE:
+                yield job, bundle
+
+
+def _copy_twins(pending: _Pending, plan: Plan, ledger: Ledger, writers: Writers, progress: Progress) -> int:
     """Copy, rather than render again, each pending job whose identical twin is done; take them out of `pending`."""
     copied = 0
-    for twins in plan.groups.values():
-        waiting = [job for job in twins if job.index in pending]
-        source = next((job for job in twins if job.index not in pending), None)
-        if waiting and source and writers.copy(waiting, rows[str(source.output)]):
-            pending.difference_update(job.index for job in waiting)
-            progress.advance(waiting, None)
-            copied += len(waiting)
+    for group in pending.groups:
+        waiting = pending.waiting(group)
+        source = next((plan.jobs[index - 1] for index in group if index not in waiting), None)
+        row = ledger.row(str(source.output)) if waiting and source else None
+        jobs = [plan.jobs[index - 1] for index in waiting]
+        if row is not None and writers.copy(jobs, row):
+            pending.drop(waiting)
+            progress.advance(jobs, None)
+            copied += len(jobs)
     return copied
+
+
+def _folders(plan: Plan, folder: Path) -> set[Path]:
+    """Every folder that a killed render may have left a temp file in."""
+    outputs = (output for (output,) in plan.table.rows("SELECT output FROM jobs"))
+    return {folder, *(folder / parent for parent in {output.rpartition("/")[0] for output in outputs})}

@@ -1,80 +1,75 @@
 """What `plan` and `status` print: lines for people, plain data for programs. Also refuses a disk that is too full."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from latentpress.batch.job import Job, request_data
-from latentpress.batch.plan import Plan
+from latentpress.batch.job import request_data
 from latentpress.batch.status import Status
 from latentpress.errors import EnvironmentFailure
 
 
-def plan_lines(plan: Plan, state: Status) -> Iterator[str]:
-    """A line for each job, then one for the plan."""
-    states = state.by_index
+def plan_lines(state: Status) -> Iterator[str]:
+    """A line for each job, then one for each bundle of the plan."""
+    plan = state.plan
     for job in plan.jobs:
         request = job.request
         yield (
-            f"{job.index:>4}  {states[job.index]:<7}  {job.output}  {request.width}x{request.height}  "
+            f"{job.index:>4}  {state.state(job.index):<7}  {job.output}  {request.width}x{request.height}  "
             f"{request.sampler} {request.steps}  scale {request.guidance_scale:g}  seed {request.seed}  "
             f"loss {job.labels['loss']}  {request.prompt!r}"
         )
     if plan.undrawn:
         yield f"{plan.undrawn} seeds are still to be drawn; the ones shown, and names made of them, will differ"
-    yield f"plan {plan.plan_hash[:12]}, bundle {plan.bundle.name} {plan.bundle.hash[:12]}"
+    for bundle in plan.rendered_on:
+        yield f"plan {plan.plan_hash[:12]}, bundle {bundle.name} {bundle.hash[:12]}"
 
 
-def counts_line(plan: Plan, state: Status, folder: Path) -> str:
+def counts_line(state: Status, folder: Path) -> str:
     """How far the plan has come, in one line."""
-    left = (*state.missing, *state.failed)
-    disk = f", at most {_mebibytes(disk_bytes(left))} to write" if left else ""
+    counts = state.counts
+    disk = f", at most {_mebibytes(state.bytes_left)} to write" if state.left else ""
     return (
-        f"{folder}: {len(state.done)} of {len(plan.jobs)} images done, {len(state.missing)} missing, "
-        f"{len(state.failed)} failed{disk}"
+        f"{folder}: {counts['done']} of {len(state.plan.jobs)} images done, {counts['missing']} missing, "
+        f"{counts['failed']} failed{disk}"
     )
 
 
-def plan_data(plan: Plan, state: Status, folder: Path) -> dict[str, object]:
-    """The plan and its state as JSON data."""
+def plan_data(state: Status, folder: Path) -> dict[str, object]:
+    """The plan and its state as JSON data; `bundle` is the first job's, `bundles` are all that jobs are rendered on."""
+    plan = state.plan
+    bundles = [{"name": bundle.name, "sha256": bundle.hash} for bundle in plan.rendered_on]
     return {
         "name": plan.name,
         "plan_hash": plan.plan_hash,
-        "bundle": {"name": plan.bundle.name, "sha256": plan.bundle.hash},
+        "bundle": bundles[0],
+        "bundles": bundles,
         "folder": str(folder),
         "total": len(plan.jobs),
-        "distinct": len(plan.groups),
+        "distinct": plan.distinct,
         "counts": state.counts,
         "undrawn_seeds": plan.undrawn,
         "warnings": list(plan.warnings),
     }
 
 
-def job_data(plan: Plan, state: Status) -> list[dict[str, object]]:
+def job_data(state: Status) -> Iterator[dict[str, object]]:
     """Each job as JSON data."""
-    states = state.by_index
-    return [
-        {
+    for job in state.plan.jobs:
+        yield {
             "index": job.index,
             "id": job.id,
             "output": str(job.output),
-            "state": states[job.index],
+            "state": state.state(job.index),
             "job_hash": job.job_hash,
             "labels": dict(job.labels),
             "request": request_data(job.request),
         }
-        for job in plan.jobs
-    ]
 
 
-def disk_bytes(jobs: Sequence[Job]) -> int:
-    """An upper bound of what the images of `jobs` take on disk: raw RGB, which noise compresses to, and 8 KiB each."""
-    return sum(job.request.width * job.request.height * 3 + 8192 for job in jobs)
-
-
-def check_space(jobs: Sequence[Job], folder: Path) -> None:
-    """Raise EnvironmentFailure where the disk of `folder` cannot take the images of `jobs`."""
-    needed, free = disk_bytes(jobs), shutil.disk_usage(folder).free
+def check_space(state: Status, folder: Path) -> None:
+    """Raise EnvironmentFailure where the disk of `folder` cannot take the images that are left."""
+    needed, free = state.bytes_left, shutil.disk_usage(folder).free
     if needed > free:
         raise EnvironmentFailure(
             f"{folder}: the images take up to {_mebibytes(needed)} and {_mebibytes(free)} are free; "

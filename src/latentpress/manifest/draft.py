@@ -1,107 +1,186 @@
-"""One picture as the manifest asks for it: checked values, and what names and sheets call them."""
+"""Crosses a manifest's jobs with its matrix: what each picture asks for, one at a time. Mistakes go to the reader."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from latentpress.manifest.fields import loss_text
-from latentpress.manifest.mode_fields import INPAINTING_STRENGTH, STRENGTH, RefinerChoice
-from latentpress.manifest.nodes import Place
-from latentpress.runtime.prompts import PLAIN, Reading
-from latentpress.runtime.request import ImageFile, LossSpec, MicroConditioning
+from latentpress.manifest import names
+from latentpress.manifest.axes import Choice, Matrix, SeedRange
+from latentpress.manifest.field import Reader, Values
+from latentpress.manifest.fields import DRAWN, FIELDS, MAX_SEED, label
+from latentpress.manifest.nodes import Node, Place
+from latentpress.manifest.values import MAX_JOBS, parse_number
 
 
 @dataclass(frozen=True)
-class Draft:
-    """One picture to be; `seed` may still be -1, `size` (height, width) the bundle's own.
+class JobNode:
+    """One entry of `jobs`, or the manifest as a whole where it has none."""
 
+    id: str
+    fields: Mapping[str, Node]
+    place: Place
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """What the pictures of one job and one combination have in common: all but their seeds.
+
+    values: every field, prompts filled in, `seed` aside; labels: what the matrix calls some of them;
     places: field -> where the manifest sets it; a field that no one sets is not among them.
     """
 
     id: str
-    prompt: str
-    negative_prompt: str | None
-    seed: int
-    size: tuple[int, int] | None
-    sampler: str
-    steps: int
-    guidance_scale: float
-    losses: tuple[LossSpec, ...]
+    values: Values
     labels: Mapping[str, str]
     places: Mapping[str, Place]
-    guidance_rescale: float = 0.0
-    guidance_stop: float = 1.0
-    eta: float = 0.0
-    clip_skip: int = 0
-    init_image: ImageFile | None = None
-    mask_image: ImageFile | None = None
-    strength: float = 1.0
-    refiner: RefinerChoice | None = None
-    micro: MicroConditioning = field(default_factory=MicroConditioning)
-    reading: Reading = PLAIN
 
     @property
     def prompt_place(self) -> Place:
         """Where the prompt stands; every draft has one."""
         return self.places["prompt"]
 
+    def all_labels(self) -> dict[str, str]:
+        """Placeholder -> what names and sheets show, for every field but the seed; the matrix' labels win."""
+        texts = {name: label(name, self.values) for name in FIELDS if name != "seed"}
+        return {"id": self.id} | texts | dict(self.labels)
 
-def draft_from(
-    job_id: str, seed: int, values: Mapping[str, Any], labels: Mapping[str, str], places: Mapping[str, Place]
-) -> Draft:
-    """The draft of one `seed`, from the parsed value of every key of `fields.FIELDS`; `labels` win over texts.
 
-    A given picture brings its own size, where no other is asked for.
+class Expansion:
+    """`defaults`, a job's own fields and one choice of every axis come to drafts; each shared node is parsed once.
+
+    start: where the manifest begins, for what is missing from all of it.
     """
-    image = values["init_image"][0] if values["init_image"] else None
-    mask = values["mask_image"][0] if values["mask_image"] else None
-    refiner: RefinerChoice | None = values["refiner"][0] if values["refiner"] else None
-    size = values["size"] or (image.size if image else None)
-    # Without a picture to start from there is nothing to be strong about: the same picture gets the same hash.
-    usual = 1.0 if image is None else INPAINTING_STRENGTH if mask else STRENGTH
-    strength = usual if image is None or values["strength"] is None else float(values["strength"])
-    texts = {
-        "id": job_id,
-        "prompt": values["prompt"],
-        "negative_prompt": values["negative_prompt"] or "",
-        "size": "" if size is None else f"{size[1]}x{size[0]}",
-        "sampler": values["sampler"],
-        "steps": str(values["steps"]),
-        "guidance_scale": f"{values['guidance_scale']:g}",
-        "loss": loss_text(values["loss"]),
-        "guidance_rescale": f"{values['guidance_rescale']:g}",
-        "guidance_stop": f"{values['guidance_stop']:g}",
-        "eta": f"{values['eta']:g}",
-        "clip_skip": str(values["clip_skip"]),
-        "init_image": image.file.path.stem if image else "none",
-        "mask_image": mask.file.path.stem if mask else "none",
-        "strength": f"{strength:g}",
-        "refiner": Path(refiner.model).name if refiner else "none",
-        "micro_conditioning": "",
-        "prompt_weighting": values["prompt_weighting"],
-        "long_prompts": values["long_prompts"],
-    }
-    return Draft(
-        id=job_id,
-        prompt=values["prompt"],
-        negative_prompt=values["negative_prompt"],
-        seed=seed,
-        size=size,
-        sampler=values["sampler"],
-        steps=int(values["steps"]),
-        guidance_scale=float(values["guidance_scale"]),
-        losses=values["loss"],
-        labels=texts | dict(labels),
-        places=places,
-        guidance_rescale=float(values["guidance_rescale"]),
-        guidance_stop=float(values["guidance_stop"]),
-        eta=float(values["eta"]),
-        clip_skip=int(values["clip_skip"]),
-        init_image=image.file if image else None,
-        mask_image=mask.file if mask else None,
-        strength=strength,
-        refiner=refiner,
-        micro=values["micro_conditioning"],
-        reading=Reading(values["prompt_weighting"], values["long_prompts"]),
-    )
+
+    def __init__(self, defaults: Mapping[str, Node], matrix: Matrix, reader: Reader, start: Place) -> None:
+        self._defaults, self._matrix, self._reader, self._start = defaults, matrix, reader, start
+        # Nodes of defaults and of the matrix, which live as long as this does; a job's own are read with it.
+        self._shared: dict[tuple[str, Node], Any] = {}
+        # Reading every default at once reports its mistakes even where each job overrides it.
+        for name in defaults.keys() & FIELDS.keys():
+            self._parse_shared(name, defaults[name])
+        # Jobs that differ in such an axis alone share a draft, which is what makes planning many seeds cheap.
+        self._seed_axis = next((index for index, axis in enumerate(matrix.axes) if axis.seeds_alone), None)
+
+    def drafts(self, jobs: Sequence[JobNode]) -> Iterator[tuple[Draft, int, str | None]]:
+        """Every picture of every job in order: its draft, its seed, and the seed's label if it has one."""
+        count = 0
+        for job in jobs:
+            for found in self._job(job):
+                count += 1
+                if count > MAX_JOBS:
+                    message = f"the manifest asks for more than {MAX_JOBS:,} pictures; split it"
+                    self._reader.problems.add(job.place, message)
+                    return
+                yield found
+
+    def _job(self, job: JobNode) -> Iterator[tuple[Draft, int, str | None]]:
+        own = {name: FIELDS[name].parse(node, self._reader) for name, node in job.fields.items() if name in FIELDS}
+        axis = self._seed_axis
+        shared: dict[tuple[int | None, ...], _Seeded | None] = {}
+        for indices in self._matrix.combinations():
+            if axis is None:
+                if (seeded := self._seeded(job, own, indices)) is not None:
+                    yield from ((seeded.draft, seed, seeded.label) for seed in seeded.seeds)
+                continue
+            others = (*indices[:axis], None, *indices[axis + 1 :])
+            if others not in shared:
+                shared[others] = self._seeded(job, own, others)
+            seeded = shared[others]
+            if seeded is None:
+                continue
+            if seeded.names_seed:  # a prompt that says its seed is shared by none
+                seeded = self._seeded(job, own, indices)
+                if seeded is not None:
+                    yield from ((seeded.draft, seed, seeded.label) for seed in seeded.seeds)
+                continue
+            seeds, text = self._axis_seeds(axis, indices[axis])
+            if seeded.count is not None:
+                seeds = self._counted(seeded.count, seeds)
+            for seed in seeds:
+                yield seeded.draft, seed, text
+
+    def _axis_seeds(self, position: int, index: int) -> tuple[Sequence[int], str | None]:
+        axis = self._matrix.axes[position]
+        if isinstance(axis, SeedRange):
+            return (axis.numbers[index],), None
+        choice = axis.choice(index)
+        return self._parse_shared("seed", choice.fields["seed"]) or (), choice.labels.get("seed")
+
+    def _parse_shared(self, name: str, node: Node) -> Any:
+        if (name, node) not in self._shared:
+            self._shared[name, node] = FIELDS[name].parse(node, self._reader)
+        return self._shared[name, node]
+
+    def _seeded(self, job: JobNode, own: Values, indices: Sequence[int | None]) -> "_Seeded | None":
+        """The draft of `job` with these choices, and its seeds; None once a mistake in it is reported."""
+        problems = self._reader.problems
+        choice = self._matrix.choice(indices)
+        apart = None in indices
+        for name in job.fields.keys() & (choice.fields.keys() | ({"seed"} if apart else set())):
+            problems.add(
+                job.fields[name].place, f"{name} is set by this job and by the matrix; leave it to one of them"
+            )
+        nodes = {**self._defaults, **job.fields, **choice.fields}
+        values: dict[str, Any] = {}
+        for name, field in FIELDS.items():
+            if name in own and name not in choice.fields:
+                values[name] = own[name]
+            else:
+                values[name] = self._parse_shared(name, nodes[name]) if name in nodes else field.default
+        missing = [name for name in ("prompt", "model") if name not in nodes]
+        if "prompt" in missing:
+            problems.add(job.place, "prompt is missing; give it in defaults, in the job or in the matrix")
+        if "model" in missing:
+            problems.add(self._start, "model is missing; write `model: demo`, or the path of a bundle")
+        if missing or any(values[name] is None and name in nodes for name in FIELDS):
+            return None
+        templates = {name: values[name] for name in ("prompt", "negative_prompt") if values[name] is not None}
+        if apart and any("{seed" in template for template in templates.values()):
+            return _Seeded(Draft(job.id, values, choice.labels, {}), (), None, None, names_seed=True)
+        filled = {name: self._filled(name, text, nodes[name].place, choice) for name, text in templates.items()}
+        if None in filled.values():
+            return None
+        places = {name: node.place for name, node in nodes.items()}
+        draft = Draft(job.id, values | filled, choice.labels, places)
+        count = nodes.get("n")
+        seeds = values["seed"] if apart or count is None else self._counted(count, values["seed"])
+        return _Seeded(draft, seeds, choice.labels.get("seed"), count)
+
+    def _filled(self, name: str, template: str, place: Place, choice: Choice) -> str | None:
+        texts = {key: text for key, text in choice.texts.items() if key not in ("prompt", "negative_prompt")}
+        try:
+            return names.fill(template, texts)
+        except names.TemplateError as error:
+            self._reader.problems.add(place, f"{name} {error}")
+            return None
+
+    def _counted(self, node: Node, seeds: Sequence[int]) -> Sequence[int]:
+        """`n` seeds from the one given; none once a mistake is reported."""
+        problems = self._reader.problems
+        rule = f"a whole number from 1 to {MAX_JOBS:,}"
+        count = parse_number("n", node, problems, 1, MAX_JOBS, whole=True, rule=rule)
+        if count is None or not seeds:
+            return ()
+        if len(seeds) > 1:
+            problems.add(node.place, "n and a range of seeds are both given; leave it to one of them")
+            return ()
+        if seeds[0] == DRAWN:
+            return (DRAWN,) * int(count)
+        if seeds[0] + int(count) - 1 > MAX_SEED:
+            problems.add(node.place, "the seeds would pass 2^63-1; start from a smaller one")
+            return ()
+        return range(seeds[0], seeds[0] + int(count))
+
+
+@dataclass(frozen=True)
+class _Seeded:
+    """A draft, its seeds and what they are called. count: the node of `n`, if there is one.
+
+    names_seed: a prompt holds {seed}, so that each seed of the axis needs a draft of its own; this one is not whole.
+    """
+
+    draft: Draft
+    seeds: Sequence[int]
+    label: str | None
+    count: Node | None
+    names_seed: bool = False

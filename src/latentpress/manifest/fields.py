@@ -1,143 +1,252 @@
-"""The fields of a job: from a manifest's node to a checked value. Each parser reports its mistakes and returns None."""
+"""The table of a job's fields. To add one: an attribute of RenderRequest, an entry here, and what it does.
+
+Messages list the fields in this order.
+"""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from latentpress.errors import UsageError, shown
-from latentpress.manifest.mode_fields import MODE_FIELDS
-from latentpress.manifest.nodes import MapNode, Node, Problems, Scalar, described
-from latentpress.manifest.values import Field, check_range, is_none, parse_number, parse_range, parse_size, parse_text
-from latentpress.runtime.guidance import LOSSES
-from latentpress.runtime.guidance.loss import Loss
-from latentpress.runtime.request import LossSpec
-from latentpress.runtime.sampling.samplers import canonical_sampler
+from latentpress.errors import UsageError
+from latentpress.manifest.field import Field, Reader, Values
+from latentpress.manifest.given import picture_of, strength
+from latentpress.manifest.kinds import choice_field, number_field, pair, picture_field, text_field, whole_field
+from latentpress.manifest.losses import loss_text, parse_losses
+from latentpress.manifest.nodes import Node, Scalar
+from latentpress.manifest.sdxl import parse_micro, parse_refiner
+from latentpress.manifest.values import MAX_STEPS, check_range, parse_number, parse_range, parse_size, parse_text
+from latentpress.runtime.facts import BundleFacts, Bundles
+from latentpress.runtime.prompts import LONG_PROMPTS, PLAIN, WEIGHTINGS
+from latentpress.runtime.request import MicroConditioning, Refiner, RenderRequest
+from latentpress.runtime.sampling.samplers import canonical_sampler, parse_sampler
 
 MAX_SEED = 2**63 - 1
-MAX_STEPS = 1000
-# The weight the published notebooks use for their colour and edge losses.
-DEFAULT_LOSS_SCALE = 200.0
 DRAWN = -1
+DEMO = "demo"
 
-_LOSS_KEYS = ("name", "scale", "every", "start", "stop")
 
-
-def parse_seeds(node: Node, problems: Problems) -> Sequence[int] | None:
+def _parse_seeds(node: Node, reader: Reader) -> Sequence[int] | None:
     """One seed, or the seeds of an inclusive range; -1 stands for one still to be drawn."""
     if isinstance(node, Scalar) and (values := parse_range(node)) is not None:
-        return values if check_range(values, node, problems) else None
+        return values if check_range(values, node, reader.problems) and check_seeds(values, node, reader) else None
     rule = "a whole number from 0 to 2^63-1, a range such as 1000..1007, or -1 to have one drawn"
-    seed = parse_number("seed", node, problems, DRAWN, MAX_SEED, whole=True, rule=rule)
+    seed = parse_number("seed", node, reader.problems, DRAWN, MAX_SEED, whole=True, rule=rule)
     return None if seed is None else (int(seed),)
 
 
-def parse_sampler(node: Node, problems: Problems) -> str | None:
+def check_seeds(values: range, node: Scalar, reader: Reader) -> bool:
+    """Whether a range of seeds ends at 2^63-1, the largest one, or before; reports it otherwise."""
+    if values[-1] > MAX_SEED:
+        reader.problems.add(node.place, f"range {node.text} passes 2^63-1, the largest seed; start from a smaller one")
+    return values[-1] <= MAX_SEED
+
+
+def _parse_sampler(node: Node, reader: Reader) -> str | None:
     """A sampler's canonical name."""
-    text = parse_text("sampler", node, problems)
+    text = parse_text("sampler", node, reader.problems)
     if text is None:
         return None
     try:
         return canonical_sampler(text)
     except UsageError as error:
-        problems.add(node.place, str(error))
+        reader.problems.add(node.place, str(error))
         return None
 
 
-def parse_losses(node: Node, problems: Problems, losses: Mapping[str, Loss] = LOSSES) -> tuple[LossSpec, ...] | None:
-    """No loss, one of `losses` by name, one with parameters, or a list of those."""
-    if isinstance(node, Scalar):
-        if is_none(node):
-            return ()
-        loss = _loss(node, None, problems, losses)
-        return loss and (loss,)
-    if isinstance(node, MapNode):
-        name = node.values.get("name")
-        if not isinstance(name, Scalar):
-            problems.add(node.place, "loss has no name; write {name: canny, scale: 200}")
-            return None
-        loss = _loss(name, node, problems, losses)
-        return loss and (loss,)
-    parsed = [parse_losses(item, problems, losses) for item in node.items]
-    return None if None in parsed else tuple(loss for some in parsed if some for loss in some)
+def parse_model(node: Node, reader: Reader) -> str | None:
+    """`demo`, or the path of a bundle, relative to the manifest's folder."""
+    model = parse_text("model", node, reader.problems)
+    if model == "":
+        reader.problems.add(node.place, "model is empty; write `demo`, or the path of a bundle")
+    return None if not model else model if model == DEMO else str(Path(node.place.file).parent / model)
 
 
-def _loss(name: Scalar, given: MapNode | None, problems: Problems, losses: Mapping[str, Loss]) -> LossSpec | None:
-    loss = losses.get(name.text)
-    if loss is None:
-        close = get_close_matches(name.text, losses, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known losses: {', '.join(losses)}, none"
-        problems.add(name.place, f"unknown loss {shown(name.text)}; {hint}")
-        return None
-    values = given.values if given else {}
-
-    def number(key: str, default: float, low: float, high: float, rule: str, whole: bool = False) -> float | None:
-        if key not in values:
-            return default
-        return parse_number(f"loss {key}", values[key], problems, low, high, whole=whole, rule=rule)
-
-    scale = number("scale", DEFAULT_LOSS_SCALE, 1e-12, 1e9, "a number greater than 0")
-    every = number("every", 5, 1, MAX_STEPS, f"a whole number of steps from 1 to {MAX_STEPS}", whole=True)
-    start = number("start", 0.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
-    stop = number("stop", 1.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
-    if start is not None and stop is not None and start >= stop:
-        place = (values.get("stop") or values.get("start") or name).place
-        problems.add(place, f"loss start {start:g} is not below stop {stop:g}; both are fractions of the steps")
-        return None
-    params = _loss_params(name.text, loss.params, given, problems)
-    if scale is None or every is None or start is None or stop is None or params is None:
-        return None
-    return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params)
+def _settle_negative(values: Values, bundles: Bundles) -> tuple[str | None]:
+    negative = values["negative_prompt"]
+    return (negative if bundles[values["model"]].zeros_for_no_negative else negative or "",)
 
 
-def _loss_params(
-    name: str, model: type[BaseModel], given: MapNode | None, problems: Problems
-) -> Mapping[str, float | str] | None:
-    values: dict[str, object] = {}
-    for key, node in given.values.items() if given else ():
-        if key in _LOSS_KEYS:
-            continue
-        if key not in model.model_fields and given:
-            problems.unknown_key(given.keys[key], [*_LOSS_KEYS, *model.model_fields], f"loss {name}")
-        elif not isinstance(node, Scalar):
-            problems.add(node.place, f"{key} of loss {name} is {described(node)}; it must be a number or text")
-        else:
-            values[key] = node.value
-            continue
-        return None
-    try:
-        return model.model_validate(values).model_dump()
-    except ValidationError as error:
-        for detail in error.errors():
-            key = str(detail["loc"][0]) if detail["loc"] else ""
-            node = given.values.get(key, given) if given else None
-            if node:
-                said = f"{key} of loss {name} is {described(node)}" if key in values else f"loss {name}"
-                problems.add(node.place, f"{said}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
-        return None
+def _size(values: Values) -> tuple[int, int] | None:
+    """(height, width) as asked for, or a given picture's own; None for the bundle's."""
+    picture = picture_of(values, "init_image")
+    return values["size"] or (picture.size if picture else None)
 
+
+def _size_text(values: Values) -> str:
+    size = _size(values)
+    return "" if size is None else f"{size[1]}x{size[0]}"
+
+
+def _settle_size(values: Values, bundles: Bundles) -> tuple[int, int]:
+    return _size(values) or bundles[values["model"]].default_size
+
+
+def _settle_refiner(values: Values, bundles: Bundles) -> tuple[Refiner | None]:
+    choice = values["refiner"][0] if values["refiner"] else None
+    return (choice and Refiner(bundles[choice.model].hash, choice.switch_at),)
+
+
+def _refiner_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
+    if request.refiner is None:
+        return {}
+    sha256 = request.refiner.sha256
+    refiner = next(other for other in bundles.values() if other.hash == sha256)
+    return {
+        "Refiner": f"{refiner.name} [{refiner.source_sha256[:10]}]",
+        "Refiner switch at": f"{request.refiner.switch_at:g}",
+    }
+
+
+def _sampler_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
+    sampler = parse_sampler(request.sampler)
+    pairs = {"Sampler": sampler.base.label}
+    if sampler.sigmas:
+        pairs["Schedule type"] = sampler.sigmas.capitalize()
+    if sampler.spacing:  # a key of our own
+        pairs["Timestep spacing"] = sampler.spacing
+    return pairs
+
+
+def _model_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
+    pairs = {"Model hash": facts.source_sha256[:10], "Model": facts.name}
+    if facts.vae:
+        pairs |= {"VAE": facts.vae.source, "VAE hash": facts.vae.sha256[:10]}
+    if facts.loras:
+        # Fused, so not in the prompt, where A1111 has them: FILE SCALE [HASH] each.
+        pairs["LoRA"] = " + ".join(f"{lora.source} {lora.scale:g} [{lora.sha256[:10]}]" for lora in facts.loras)
+    return pairs
+
+
+def _loss_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
+    if not request.losses:
+        return {}
+    return {
+        "Loss guidance": "+".join(loss.name for loss in request.losses),
+        "Loss scale": "+".join(f"{loss.scale:g}" for loss in request.losses),
+    }
+
+
+def _weighting_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
+    # A1111's name, and its name for what its dialect does with the weights.
+    if request.prompt_weighting == "a1111":
+        return {"Emphasis": "Original"}
+    return {} if request.prompt_weighting == "none" else {"Prompt weighting": request.prompt_weighting}
+
+
+_UNIT = "a number from 0 to 1"
 
 FIELDS: dict[str, Field] = {
-    "prompt": Field(lambda node, problems: parse_text("prompt", node, problems)),
-    "negative_prompt": Field(lambda node, problems: parse_text("negative_prompt", node, problems)),
-    "seed": Field(parse_seeds, (0,)),
-    "size": Field(parse_size),
-    "sampler": Field(parse_sampler, "euler"),
-    "steps": Field(
-        lambda node, problems: parse_number(
-            "steps", node, problems, 1, MAX_STEPS, whole=True, rule=f"a whole number from 1 to {MAX_STEPS}"
+    "prompt": text_field("prompt", since=1),
+    "negative_prompt": text_field(
+        "negative_prompt", text=lambda values: values["negative_prompt"] or "", settle=_settle_negative, since=1
+    ),
+    "seed": Field(_parse_seeds, (0,), parameters=pair("Seed", lambda request: str(request.seed)), since=1),
+    "size": Field(
+        lambda node, reader: parse_size(node, reader.problems),
+        text=_size_text,
+        attributes=("height", "width"),
+        settle=_settle_size,
+        parameters=pair("Size", lambda request: f"{request.width}x{request.height}"),
+        since=1,
+    ),
+    "sampler": Field(_parse_sampler, "euler", parameters=_sampler_parameters, since=1),
+    "steps": whole_field(
+        *("steps", 1, MAX_STEPS, f"a whole number from 1 to {MAX_STEPS}", 30),
+        parameters=pair("Steps", lambda request: str(request.steps)),
+        since=1,
+    ),
+    "guidance_scale": number_field(
+        *("guidance_scale", 0, 1000, "a number from 0 to 1000", 7.5),
+        parameters=pair("CFG scale", lambda request: f"{request.guidance_scale:g}"),
+        since=1,
+    ),
+    "loss": Field(
+        parse_losses,
+        (),
+        text=lambda values: loss_text(values["loss"]),
+        attributes=("losses",),
+        parameters=_loss_parameters,
+        since=1,
+    ),
+    "guidance_rescale": number_field(
+        *("guidance_rescale", 0, 1, _UNIT, 0.0),
+        parameters=pair("CFG rescale", lambda r: f"{r.guidance_rescale:g}" if r.guidance_rescale else None),
+    ),
+    "guidance_stop": number_field(
+        *("guidance_stop", 0, 1, "a fraction of the steps from 0 to 1", 1.0),
+        parameters=pair("CFG stop", lambda r: f"{r.guidance_stop:g}" if r.guidance_stop < 1 else None),
+    ),
+    "clip_skip": whole_field(
+        *("clip_skip", 0, 100, "a whole number of layers to leave out, 0 for none", 0),
+        # A1111 counts the layer it stops at, from 1; the others are keys of its own and of its extensions.
+        parameters=pair("Clip skip", lambda r: str(r.clip_skip + 1) if r.clip_skip else None),
+    ),
+    "eta": number_field(
+        *("eta", 0, 1, _UNIT, 0.0), parameters=pair("Eta DDIM", lambda r: f"{r.eta:g}" if r.eta else None)
+    ),
+    "init_image": picture_field("init_image", "Init image hash"),
+    "mask_image": picture_field("mask_image", "Mask image hash"),
+    "strength": Field(
+        lambda node, reader: parse_number(
+            "strength", node, reader.problems, 1e-6, 1, rule="a number greater than 0, and at most 1"
         ),
-        30,
+        text=lambda values: f"{strength(values):g}",
+        settle=lambda values, bundles: (strength(values),),
+        parameters=pair("Denoising strength", lambda r: f"{r.strength:g}" if r.init_image else None),
     ),
-    "guidance_scale": Field(
-        lambda node, problems: parse_number("guidance_scale", node, problems, 0, 1000, rule="a number from 0 to 1000"),
-        7.5,
+    "refiner": Field(
+        parse_refiner,
+        (),
+        text=lambda values: Path(values["refiner"][0].model).name if values["refiner"] else "none",
+        settle=_settle_refiner,
+        parameters=_refiner_parameters,
     ),
-    "loss": Field(parse_losses, ()),
-    **MODE_FIELDS,
+    "micro_conditioning": Field(
+        parse_micro,
+        MicroConditioning(),
+        text=lambda values: "",
+        attributes=("micro",),
+    ),
+    "prompt_weighting": choice_field("prompt_weighting", WEIGHTINGS, PLAIN.weighting, parameters=_weighting_parameters),
+    "long_prompts": choice_field(
+        *("long_prompts", LONG_PROMPTS, PLAIN.long_prompts),
+        # A1111 has no key for what it always does.
+        parameters=pair("Long prompts", lambda r: r.long_prompts if r.long_prompts != "truncate" else None),
+    ),
+    "model": Field(
+        parse_model,
+        text=lambda values: Path(values["model"]).name,
+        attributes=(),  # the bundle is hashed as a whole
+        parameters=_model_parameters,
+    ),
 }
 
 
-def loss_text(losses: tuple[LossSpec, ...], *, scales: bool = False) -> str:
-    """What a loss is called in names and labels: `none`, `canny`, `canny+blue`, with scales `canny-200`."""
-    return "+".join(f"{loss.name}-{loss.scale:g}" if scales else loss.name for loss in losses) or "none"
+def label(name: str, values: Values) -> str:
+    """How labels, file names and placeholders show the field `name` of a job's `values`."""
+    text = FIELDS[name].text
+    return text(values) if text else str(values[name])
+
+
+def request_of(values: Values, bundles: Bundles) -> RenderRequest:
+    """The request that a job's `values`, one of each field, come to on `bundles`."""
+    attributes: dict[str, Any] = {}
+    for name, field in FIELDS.items():
+        settled = field.settle(values, bundles) if field.settle else (values[name],)
+        attributes |= zip(attributes_of(name), settled, strict=False)
+    return RenderRequest(**attributes)
+
+
+def attributes_of(name: str) -> tuple[str, ...]:
+    """The attributes of RenderRequest that the field `name` decides."""
+    given = FIELDS[name].attributes
+    return (name,) if given is None else given
+
+
+def parameters_of(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> dict[str, str]:
+    """The `Key: value` pairs of a request on the bundle of `facts`, as A1111 calls them, in the order of the table."""
+    pairs: dict[str, str] = {}
+    for field in FIELDS.values():
+        if field.parameters:
+            pairs |= field.parameters(request, facts, bundles)
+    return pairs

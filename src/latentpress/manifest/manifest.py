@@ -1,19 +1,19 @@
 """Reads a manifest: a YAML file to the pictures it asks for. Knows nothing of bundles, output folders or ledgers."""
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from latentpress.errors import ManifestError, shown
 from latentpress.manifest import names
+from latentpress.manifest.axes import Matrix
 from latentpress.manifest.concepts import ConceptFile, parse_concepts
-from latentpress.manifest.draft import Draft, draft_from
-from latentpress.manifest.fields import DRAWN, FIELDS, MAX_SEED
-from latentpress.manifest.matrix import Choice, Matrix, parse_matrix
+from latentpress.manifest.draft import Draft, Expansion, JobNode
+from latentpress.manifest.field import Reader
+from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.matrix import parse_matrix
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, described, read_yaml
-from latentpress.manifest.values import MAX_JOBS, parse_number, parse_text
+from latentpress.manifest.values import parse_number, parse_text
 
 KEYS = ("version", "name", "model", "concepts", "defaults", "matrix", "jobs", "output", "sheet")
 VERSION = 1
@@ -31,17 +31,28 @@ class SheetSpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest that has been read and checked; `model` is `demo` or a path."""
+    """A manifest that has been read and checked.
+
+    models: the bundles that some picture is rendered on or refined by, each as the manifest names it (`demo`, or a path)
+    -> the first place that names it.
+    """
 
     path: Path
     name: str
-    model: str
-    model_place: Place
+    models: Mapping[str, Place]
     concepts: tuple[ConceptFile, ...]
-    drafts: tuple[Draft, ...]
     output: str
     output_place: Place
     sheet: SheetSpec | None
+    expansion: Expansion
+    jobs: Sequence[JobNode]
+
+    def drafts(self) -> Iterator[tuple[Draft, int, str | None]]:
+        """Every picture, in order: what it shares with others, its seed (-1 to have one drawn), the seed's label if any.
+
+        Made as they are asked for, each time they are.
+        """
+        return self.expansion.drafts(self.jobs)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -58,26 +69,42 @@ def read_manifest(path: Path) -> Manifest:
         raise ManifestError([f"{start}: the manifest is not a map; begin with `version: {VERSION}`"])
     _check_keys(root, KEYS, "the manifest", problems)
     _check_version(root, problems)
-    values = root.values
-    matrix = parse_matrix(values["matrix"], problems) if "matrix" in values else Matrix()
+    values, reader = root.values, Reader(problems)
+    matrix = parse_matrix(values["matrix"], reader) if "matrix" in values else Matrix()
     defaults = _job_map(values.get("defaults"), "defaults", (*FIELDS, "n"), problems)
+    if "model" in values:
+        defaults = {"model": values["model"], **defaults}
     name = _name(root, path, problems)
     jobs = _jobs(root, name, problems)
-    drafts = _Expansion(defaults, matrix, problems).drafts(jobs)
+    expansion = Expansion(defaults, matrix, reader, root.place)
+    models = _models(expansion, jobs)
     output, output_place = _output(root, matrix, problems)
     manifest = Manifest(
         path=path,
         name=name,
-        model=_model(root, path, problems),
-        model_place=values["model"].place if "model" in values else start,
+        models=models,
         concepts=parse_concepts(values["concepts"], path, problems) if "concepts" in values else (),
-        drafts=tuple(drafts),
         output=output,
         output_place=output_place,
         sheet=_sheet(values.get("sheet"), matrix, problems),
+        expansion=expansion,
+        jobs=jobs,
     )
     problems.raise_if_any()
     return manifest
+
+
+def _models(expansion: Expansion, jobs: Sequence[JobNode]) -> dict[str, Place]:
+    """Expand everything once, for its mistakes, and say which bundles it names, and where first."""
+    models: dict[str, Place] = {}
+    last: Draft | None = None
+    for draft, _, _ in expansion.drafts(jobs):
+        if draft is not last:
+            last = draft
+            for choice in draft.values["refiner"]:
+                models.setdefault(choice.model, choice.place)
+            models.setdefault(draft.values["model"], draft.places["model"])
+    return models
 
 
 def _check_keys(node: MapNode, known: Sequence[str], where: str, problems: Problems) -> None:
@@ -101,17 +128,6 @@ def _name(root: MapNode, path: Path, problems: Problems) -> str:
     if name is not None and (trouble := names.component_problem(name) if "/" not in name else "holds a /"):
         problems.add(node.place, f"name {shown(name)} {trouble}; it names the output folder, so use a plain word")
     return name or path.stem
-
-
-def _model(root: MapNode, path: Path, problems: Problems) -> str:
-    if "model" not in root.values:
-        problems.add(root.place, "model is missing; write `model: demo`, or the path of a bundle")
-        return ""
-    model = parse_text("model", root.values["model"], problems)
-    if not model:
-        problems.add(root.values["model"].place, "model is empty; write `demo`, or the path of a bundle")
-        return ""
-    return model if model == "demo" else str(path.parent / model)
 
 
 def _output(root: MapNode, matrix: Matrix, problems: Problems) -> tuple[str, Place]:
@@ -155,25 +171,16 @@ def _job_map(node: Node | None, where: str, known: Sequence[str], problems: Prob
     return {key: value for key, value in node.values.items() if key in known}
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One entry of `jobs`, or the manifest as a whole where it has none."""
-
-    id: str
-    fields: Mapping[str, Node]
-    place: Place
-
-
-def _jobs(root: MapNode, name: str, problems: Problems) -> list[_Job]:
+def _jobs(root: MapNode, name: str, problems: Problems) -> list[JobNode]:
     node = root.values.get("jobs")
     if node is None:
-        return [_Job(name, {}, root.place)]
+        return [JobNode(name, {}, root.place)]
     if not isinstance(node, ListNode):
         problems.add(node.place, f"jobs is {described(node)}; it must be a list of maps such as - {{prompt: ...}}")
         return []
     if not node.items:
         problems.add(node.place, EMPTY)
-    jobs: list[_Job] = []
+    jobs: list[JobNode] = []
     first: dict[str, Place] = {}
     for number, item in enumerate(node.items, 1):
         fields = _job_map(item, f"job {number}", ("id", *FIELDS, "n"), problems)
@@ -183,86 +190,5 @@ def _jobs(root: MapNode, name: str, problems: Problems) -> list[_Job]:
             place = fields["id"].place if "id" in fields else item.place
             problems.add(place, f"job id {shown(job_id)} is given twice; the first is on line {first[job_id].line}")
         first.setdefault(job_id, item.place)
-        jobs.append(_Job(job_id, fields, item.place))
+        jobs.append(JobNode(job_id, fields, item.place))
     return jobs
-
-
-class _Expansion:
-    """Crosses jobs with the matrix; parses each node once however many pictures it reaches."""
-
-    def __init__(self, defaults: Mapping[str, Node], matrix: Matrix, problems: Problems) -> None:
-        self.defaults = defaults
-        self.matrix = matrix
-        self.problems = problems
-        self.parsed: dict[tuple[str, int], Any] = {}
-        # Reading every default at once reports its mistakes even where each job overrides it.
-        for key in defaults.keys() & FIELDS.keys():
-            self._parse(key, defaults[key])
-
-    def drafts(self, jobs: Sequence[_Job]) -> list[Draft]:
-        """Every picture of every job, in order."""
-        drafts: list[Draft] = []
-        for job, choice in itertools.product(jobs, self.matrix.combinations):
-            drafts.extend(itertools.islice(self._drafts(job, choice), MAX_JOBS + 1 - len(drafts)))
-            if len(drafts) > MAX_JOBS:
-                self.problems.add(job.place, f"the manifest asks for more than {MAX_JOBS:,} pictures; split it")
-                break
-        return drafts
-
-    def _parse(self, key: str, node: Node) -> Any:
-        if (key, id(node)) not in self.parsed:
-            parse = FIELDS[key].parse
-            self.parsed[key, id(node)] = parse(node, self.problems)
-        return self.parsed[key, id(node)]
-
-    def _drafts(self, job: _Job, choice: Choice) -> Iterator[Draft]:
-        for key in job.fields.keys() & choice.fields.keys():
-            message = f"{key} is set by this job and by the matrix; leave it to one of them"
-            self.problems.add(job.fields[key].place, message)
-        nodes = {**self.defaults, **job.fields, **choice.fields}
-        values: dict[str, Any] = {
-            key: self._parse(key, nodes[key]) if key in nodes else field.default for key, field in FIELDS.items()
-        }
-        if "prompt" not in nodes:
-            self.problems.add(job.place, "prompt is missing; give it in defaults, in the job or in the matrix")
-            return
-        if any(values[key] is None and key in nodes for key in FIELDS):
-            return
-        place = nodes["prompt"].place
-        prompt = self._filled("prompt", values["prompt"], place, choice)
-        negative: str | None = None
-        if values["negative_prompt"] is not None:
-            negative = self._filled(
-                "negative_prompt", values["negative_prompt"], nodes["negative_prompt"].place, choice
-            )
-        if prompt is None or (negative is None and values["negative_prompt"] is not None):
-            return
-        values |= {"prompt": prompt, "negative_prompt": negative}
-        places = {key: node.place for key, node in nodes.items()}
-        for seed in self._seeds(nodes, values["seed"]):
-            yield draft_from(job.id, seed, values, choice.labels, places)
-
-    def _filled(self, name: str, template: str, place: Place, choice: Choice) -> str | None:
-        texts = {key: text for key, text in choice.texts.items() if key not in ("prompt", "negative_prompt")}
-        try:
-            return names.fill(template, texts)
-        except names.TemplateError as error:
-            self.problems.add(place, f"{name} {error}")
-            return None
-
-    def _seeds(self, nodes: Mapping[str, Node], seeds: Sequence[int]) -> Sequence[int]:
-        if "n" not in nodes:
-            return seeds
-        rule = f"a whole number from 1 to {MAX_JOBS:,}"
-        count = parse_number("n", nodes["n"], self.problems, 1, MAX_JOBS, whole=True, rule=rule)
-        if count is None:
-            return ()
-        if len(seeds) > 1:
-            self.problems.add(nodes["n"].place, "n and a range of seeds are both given; leave it to one of them")
-            return ()
-        if seeds[0] == DRAWN:
-            return (DRAWN,) * int(count)
-        if seeds[0] + int(count) - 1 > MAX_SEED:
-            self.problems.add(nodes["n"].place, "the seeds would pass 2^63-1; start from a smaller one")
-            return ()
-        return range(seeds[0], seeds[0] + int(count))

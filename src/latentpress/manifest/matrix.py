@@ -1,116 +1,71 @@
-"""The manifest's `matrix`: axes of choices to combinations. Knows which fields exist, not what they come to."""
+"""Reads the manifest's `matrix`: what its axes set and what it excludes. Knows which fields exist, not what they come to."""
 
-import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from latentpress.errors import short, shown
-from latentpress.manifest.fields import FIELDS, loss_text, parse_losses
+from latentpress.manifest.axes import Axis, Choice, Exclusion, ListedAxis, Matrix, SeedRange
+from latentpress.manifest.field import Reader
+from latentpress.manifest.fields import check_seeds
+from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
 from latentpress.manifest.values import MAX_JOBS, check_range, parse_range, parse_text
 
 
-@dataclass
-class Choice:
-    """One value of one axis, or several combined: what it sets, and what it is called.
-
-    fields: job field -> node; texts: placeholder -> its own text, for prompts; labels: placeholder -> what names and
-    sheets show; aliases: placeholder -> every text by which `exclude` may mean it.
-    """
-
-    fields: dict[str, Node] = field(default_factory=dict[str, Node])
-    texts: dict[str, str] = field(default_factory=dict[str, str])
-    labels: dict[str, str] = field(default_factory=dict[str, str])
-    aliases: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
-
-    def merged(self, other: "Choice") -> "Choice":
-        """Both choices at once."""
-        return Choice(
-            self.fields | other.fields,
-            self.texts | other.texts,
-            self.labels | other.labels,
-            self.aliases | other.aliases,
-        )
-
-    def put(self, key: str, node: Node, text: str, label: str | None) -> None:
-        """Set `key` to what `node` says; `text` is how it reads in a prompt, `label` (if any) in names."""
-        if key in FIELDS:
-            self.fields[key] = node
-        self.texts[key] = text
-        self.aliases[key] = {text} | ({label} if label else set())
-        # What a seed comes to is only known when ranges are spread and seeds drawn, so only a label replaces it.
-        if label or key != "seed":
-            self.labels[key] = label or text
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The combinations of the axes, in the order written, the last axis moving fastest."""
-
-    combinations: tuple[Choice, ...] = (Choice(),)
-
-    @property
-    def variables(self) -> list[str]:
-        """Every placeholder some combination fills."""
-        return list(dict.fromkeys(key for choice in self.combinations for key in choice.texts))
-
-
-def parse_matrix(node: Node, problems: Problems) -> Matrix:
-    """Expand the matrix at `node`; mistakes go to `problems`."""
+def parse_matrix(node: Node, reader: Reader) -> Matrix:
+    """The axes of the matrix at `node` and what it excludes; mistakes go to the reader's problems."""
+    problems = reader.problems
     if not isinstance(node, MapNode):
         problems.add(node.place, f"matrix is {described(node)}; it must be a map from each axis to a list of values")
         return Matrix()
-    axes: list[list[Choice]] = []
+    axes: list[Axis] = []
     owner: dict[str, str] = {}
-    for axis, values in node.values.items():
-        if axis == "exclude":
+    for name, values in node.values.items():
+        if name == "exclude":
             continue
-        choices = _axis(axis, node.keys[axis], values, problems)
-        axes.append(choices)
-        for key in dict.fromkeys(key for choice in choices for key in choice.texts):
+        axis = _axis(name, node.keys[name], values, reader)
+        axes.append(axis)
+        for key in axis.variables:
             if key in owner:
                 message = (
-                    f"{shown(key)} is set by the axes {shown(owner[key])} and {shown(axis)}; leave it to one of them"
+                    f"{shown(key)} is set by the axes {shown(owner[key])} and {shown(name)}; leave it to one of them"
                 )
-                problems.add(node.keys[axis].place, message)
-            owner[key] = axis
+                problems.add(node.keys[name].place, message)
+            owner[key] = name
     if math.prod(len(axis) for axis in axes) > MAX_JOBS:
         problems.add(node.place, f"the matrix has more than {MAX_JOBS:,} combinations; split the manifest")
         return Matrix()
-    combined: list[Choice] = []
-    for choices in itertools.product(*axes):
-        whole = Choice()
-        for choice in choices:
-            whole = whole.merged(choice)
-        combined.append(whole)
-    if "exclude" in node.values:
-        combined = _without_excluded(combined, node.values["exclude"], list(owner), problems)
-        if not combined:
-            problems.add(node.keys["exclude"].place, "exclude leaves no combination; remove some of it")
-    return Matrix(tuple(combined))
+    matrix = Matrix(tuple(axes))
+    if "exclude" not in node.values:
+        return matrix
+    return _without_excluded(matrix, node.values["exclude"], node.keys["exclude"], list(owner), problems)
 
 
-def _axis(axis: str, key: Scalar, values: Node, problems: Problems) -> list[Choice]:
+def _axis(axis: str, key: Scalar, values: Node, reader: Reader) -> Axis:
+    problems = reader.problems
+    if axis == "seed" and isinstance(values, Scalar) and (numbers := parse_range(values)) is not None:
+        good = check_range(numbers, values, problems) and check_seeds(numbers, values, reader)
+        return SeedRange(values, numbers if good else range(0))
     items = list(_items(values, problems))
     if isinstance(values, ListNode) and not values.items:
         problems.add(values.place, f"axis {shown(axis)} is empty; give it at least one value or remove it")
     if not axis.isidentifier() or axis in ("id", "index", "hash", "n"):
         problems.add(key.place, f"axis name {shown(axis)} cannot be a placeholder; use letters, digits and _")
-    loss_texts = _loss_texts(items, axis, problems)
+    loss_texts = _loss_texts(items, axis, reader)
     choices: list[Choice] = []
     for number, item in enumerate(items, 1):
         choice = Choice()
         for name, node, label in _settings(axis, item, problems):
-            text = loss_texts.get(id(node)) or _text(name, node, problems)
+            text = loss_texts.get(node) or _text(name, node, problems)
             choice.put(name, node, text, label)
         if isinstance(item, MapNode) and axis not in choice.texts and "value" not in item.values:
             label = _label(item, problems) or "-".join(choice.labels.values()) or str(number)
             choice.texts[axis] = choice.labels[axis] = label
             choice.aliases[axis] = {label}
         choices.append(choice)
-    return choices
+    return ListedAxis(axis, choices)
 
 
 def _items(values: Node, problems: Problems) -> Iterator[Node]:
@@ -162,12 +117,12 @@ def _unlabelled(item: Node, axis: str) -> Node | None:
     return item.values.get("value") if axis == "loss" and "value" in item.values else item.values.get("loss")
 
 
-def _loss_texts(items: list[Node], axis: str, problems: Problems) -> Mapping[int, str]:
-    """id of a loss's node -> what it is called: its name, with its scale where two of the axis share a name."""
+def _loss_texts(items: list[Node], axis: str, reader: Reader) -> Mapping[Node, str]:
+    """A loss's node -> what it is called: its name, with its scale where two of the axis share a name."""
     nodes = [node for item in items if (node := _unlabelled(item, axis)) is not None]
-    parsed = [(node, losses) for node in nodes if (losses := parse_losses(node, problems)) is not None]
+    parsed = [(node, losses) for node in nodes if (losses := parse_losses(node, reader)) is not None]
     counts = Counter(loss_text(losses) for _, losses in parsed)
-    return {id(node): loss_text(losses, scales=counts[loss_text(losses)] > 1) for node, losses in parsed}
+    return {node: loss_text(losses, scales=counts[loss_text(losses)] > 1) for node, losses in parsed}
 
 
 def _text(name: str, node: Node, problems: Problems) -> str:
@@ -183,33 +138,57 @@ def _text(name: str, node: Node, problems: Problems) -> str:
     return ""
 
 
-def _without_excluded(choices: list[Choice], node: Node, known: list[str], problems: Problems) -> list[Choice]:
+def _without_excluded(matrix: Matrix, node: Node, key: Scalar, known: list[str], problems: Problems) -> Matrix:
     if not isinstance(node, ListNode):
         problems.add(node.place, f"exclude is {described(node)}; it must be a list of maps such as {{style: Birb}}")
-        return choices
+        return matrix
+    entries: list[tuple[Node, Exclusion]] = []
     for entry in node.items:
         if not isinstance(entry, MapNode) or not entry.values:
             problems.add(
                 entry.place, f"exclude holds {described(entry)}; each entry must be a map such as {{seed: 45}}"
             )
             continue
-        wanted: dict[str, set[str]] = {}
-        for key, value in entry.values.items():
-            if key not in known:
-                problems.unknown_key(entry.keys[key], known, "exclude, which names axes")
+        wanted: dict[str, Container[str]] = {}
+        for name, value in entry.values.items():
+            if name not in known:
+                problems.unknown_key(entry.keys[name], known, "exclude, which names axes")
             elif not isinstance(value, Scalar):
-                problems.add(value.place, f"{short(key)} in exclude is {described(value)}; write its label or its text")
+                problems.add(
+                    value.place, f"{short(name)} in exclude is {described(value)}; write its label or its text"
+                )
             else:
                 numbers = parse_range(value)
-                wanted[key] = {value.text} if numbers is None else {str(number) for number in numbers}
-        if len(wanted) < len(entry.values):
-            continue
-        kept = [
-            choice
-            for choice in choices
-            if not all(choice.aliases.get(key, set()) & texts for key, texts in wanted.items())
-        ]
-        if len(kept) == len(choices):
+                wanted[name] = {value.text} if numbers is None else _Texts(numbers)
+        if len(wanted) == len(entry.values):
+            entries.append((entry, tuple(_meant(axis, wanted) for axis in matrix.axes)))
+    excluded = replace(matrix, exclusions=tuple(exclusion for _, exclusion in entries))
+    used: set[int | None] = {excluded.excluding(indices) for indices in matrix.combinations()}
+    for number, (entry, _) in enumerate(entries):
+        if number not in used:
             problems.add(entry.place, "this exclude matches no combination; use the labels or values of the axes")
-        choices = kept
-    return choices
+    if None not in used:
+        problems.add(key.place, "exclude leaves no combination; remove some of it")
+    return excluded
+
+
+def _meant(axis: Axis, wanted: Mapping[str, Container[str]]) -> frozenset[int] | None:
+    """The indices of the choices that agree with all that is `wanted` of this axis; None where nothing is."""
+    own = wanted.keys() & set(axis.variables)
+    if not own:
+        return None
+    return frozenset(
+        index
+        for index in range(len(axis))
+        if all(any(text in wanted[key] for text in axis.choice(index).aliases.get(key, ())) for key in own)
+    )
+
+
+@dataclass(frozen=True)
+class _Texts(Container[str]):
+    """The decimal texts of a range's numbers, which may be more than memory should hold."""
+
+    numbers: range
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and text.isdecimal() and str(int(text)) == text and int(text) in self.numbers

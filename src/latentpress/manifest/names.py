@@ -13,6 +13,9 @@ BUILT_IN = ("id", "index", "hash")
 MAX_COMPONENT = 255
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+# Names that break no rule and need no second look: words of ASCII letters, digits, - and _, none of them reserved.
+_PLAIN_PART = r"(?!(?i:con|prn|aux|nul|com|lpt))[A-Za-z0-9_-]+"
+_PLAIN = re.compile(rf"({_PLAIN_PART}/)*{_PLAIN_PART}\.png")
 _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
 
 
@@ -46,6 +49,33 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
             raise TemplateError(f"has {what}; after the colon goes how many characters to keep, at most 999")
         filled.append(texts[name][: int(width)] if width else texts[name])
     return "".join(filled)
+
+
+class Template:
+    """An output template, taken apart once for the many names it gives."""
+
+    def __init__(self, template: str) -> None:
+        self._pieces = [(text, name, int(spec) if spec else None) for text, name, spec in _pieces(template)]
+
+    def filling(self, texts: Mapping[str, str]) -> "Filling":
+        """The template with what `texts` holds filled in; the rest is left to `Filling.fill`."""
+        parts: list[str | tuple[str, int | None]] = []
+        for text, name, width in self._pieces:
+            parts.append(text)
+            if name is not None:
+                parts.append(texts[name][:width] if name in texts else (name, width))
+        return Filling(parts)
+
+
+class Filling:
+    """A template filled in part. parts: text, or a placeholder and how many characters of it are kept."""
+
+    def __init__(self, parts: Sequence[str | tuple[str, int | None]]) -> None:
+        self._parts = parts
+
+    def fill(self, texts: Mapping[str, str]) -> str:
+        """The name with the placeholders left, all of which are in `texts`."""
+        return "".join([part if isinstance(part, str) else texts[part[0]][: part[1]] for part in self._parts])
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
@@ -102,6 +132,8 @@ def component_problem(name: str) -> str | None:
 
 def path_problem(output: str) -> str | None:
     """Why `output`, a path below the output folder with / between its parts, cannot be written; None when it can."""
+    if len(output) < MAX_COMPONENT and _PLAIN.fullmatch(output):
+        return None
     if output.startswith("/"):
         return "is absolute; it must lie inside the output folder"
     if len(output.encode()) > 1024:
@@ -114,4 +146,6 @@ def path_problem(output: str) -> str | None:
 
 def collision_key(output: str) -> str:
     """Equal for two names that some file system takes for one: letter case and Unicode form aside."""
+    if output.isascii():
+        return output.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", output).casefold())

@@ -2,25 +2,17 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from latentpress.manifest.nodes import ListNode, Node, Problems, Scalar, described
 
 MAX_SIDE = 8192
 MAX_JOBS = 1_000_000
+MAX_STEPS = 1000
 
 _RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 _SIZE = re.compile(r"([0-9]+)\s*[xX×]\s*([0-9]+)")
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a job: how it is read, and what it is when no one gives it."""
-
-    parse: Callable[[Node, Problems], object]
-    default: object = None
 
 
 def parse_range(node: Scalar) -> range | None:

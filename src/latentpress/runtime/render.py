@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 
+from latentpress import __version__
 from latentpress.bundle.info import Bundle, RowTest
 from latentpress.bundle.inputs import example_inputs
-from latentpress.engines.choice import EngineChoice
+from latentpress.engines.choice import EngineChoice, engine_of
+from latentpress.engines.devices import device_name
+from latentpress.engines.keys import provider_version
 from latentpress.engines.session import Session
 from latentpress.engines.strict import ANY_ROWS, row_rule, warning
 from latentpress.errors import UsageError
@@ -59,6 +62,8 @@ class Renderer:
         self._model = Model(bundle, threads, sessions, engine, losses)
         self._refiners = {refiner.hash: Model(refiner, threads, engine=engine, losses=losses) for refiner in refiners}
         self.provider = self._model.unet.provider
+        self._device = device_name(self.provider)
+        self._versions = f"latentpress {__version__}, {provider_version(engine_of(bundle.info, engine))}"
         self._beside = decode_beside
         self._strict = strict
         self.batch_rows = batch_rows
@@ -91,7 +96,7 @@ class Renderer:
     @property
     def origin(self) -> Origin:
         """What a picture finished by now was made on; `batch_rows` falls where memory runs out."""
-        return Origin(self.provider, self.batch_rows, self.row_rule)
+        return Origin(self.provider, self.batch_rows, self.row_rule, self._device, self._versions)
 
     @property
     def warning(self) -> str | None:

@@ -112,12 +112,15 @@ class Origin:
     """What a picture was made on.
 
     provider: the engine as its session calls itself; batch_rows: the most UNet rows a call; row_rule: what the pixels
-    depend on beside the job (engines/strict.py).
+    depend on beside the job (engines/strict.py); device: the processor or GPU, as it names itself; versions: of the
+    packages that computed it. The last two decide no pixels that the others do not, and are for the ledger alone.
     """
 
     provider: str
     batch_rows: int
     row_rule: str
+    device: str = ""
+    versions: str = ""
 
 
 @dataclass(frozen=True, eq=False)

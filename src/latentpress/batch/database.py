@@ -1,0 +1,103 @@
+"""A SQLite connection that threads share by turns, whose failures are sentences. Knows nothing of jobs or pictures."""
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from latentpress.errors import EnvironmentFailure, UsageError
+
+# Seconds to wait for another process' transaction.
+_TIMEOUT = 30
+# KiB of pages kept in memory, negative as SQLite has it: the plan of 100,000 jobs takes some 30 MB.
+_CACHE = -65_536
+
+
+class Database:
+    """The database at `path`, or without one a temporary database that leaves nothing behind.
+
+    Raises EnvironmentFailure where the disk or a permission is in the way, UsageError where the file is damaged.
+    """
+
+    def __init__(self, path: Path | None, *, shown: Path | None = None) -> None:
+        """shown: the path that messages name, if another one."""
+        self.path = path
+        self._shown = shown or path or "temporary database"
+        self._turn = threading.RLock()
+        with self._guard():
+            self._connection = sqlite3.connect(
+                # A URI for what is attached to it; a path is one too unless it begins with file:.
+                path.absolute() if path else "",
+                timeout=_TIMEOUT,
+                isolation_level=None,
+                check_same_thread=False,
+                uri=True,
+            )
+            self._connection.execute(f"PRAGMA cache_size={_CACHE}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; what was not committed is undone."""
+        self._connection.close()
+
+    def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        """Every row of a query's answer."""
+        with self._guard():
+            return self._connection.execute(query, values).fetchall()
+
+    def one(self, query: str, values: Sequence[object] = ()) -> Any:
+        """The first row of a query's answer, None where it has none."""
+        with self._guard():
+            return self._connection.execute(query, values).fetchone()
+
+    def run(self, query: str, values: Sequence[object] = ()) -> None:
+        """Run one statement."""
+        with self._guard():
+            self._connection.execute(query, values)
+
+    def script(self, statements: str) -> None:
+        """Run several statements; an open transaction goes on."""
+        with self._guard():
+            for statement in filter(str.strip, statements.split(";")):
+                self._connection.execute(statement)
+
+    def many(self, query: str, values: Iterable[Sequence[object]]) -> None:
+        """Run one statement with each of `values`."""
+        with self._guard():
+            self._connection.executemany(query, values)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Generator[None]:
+        """All that is run within, or, when it raises, nothing of it."""
+        self.run("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            raise
+        self.run("COMMIT")
+
+    @contextlib.contextmanager
+    def _guard(self) -> Generator[None]:
+        try:
+            with self._turn:
+                yield
+        except sqlite3.OperationalError as error:
+            raise EnvironmentFailure(
+                f"{self._shown}: the ledger cannot be used ({error}); free the disk or fix its permissions, then resume"
+            ) from None
+        except sqlite3.DatabaseError as error:
+            raise UsageError(
+                f"{self._shown}: the ledger is damaged ({error}); render into another folder with -o"
+            ) from None

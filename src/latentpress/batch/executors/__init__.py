@@ -1,0 +1,1 @@
+"""Where pictures are rendered: each executor takes requests and gives pictures with what they were made on."""

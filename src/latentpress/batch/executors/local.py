@@ -1,0 +1,82 @@
+"""Renders in this process, one bundle after the other, on the engines of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from latentpress.bundle.info import Bundle
+from latentpress.engines.choice import EngineChoice
+from latentpress.runtime.request import Rendered, RenderRequest
+
+if TYPE_CHECKING:
+    from latentpress.runtime.render import Renderer
+
+K = TypeVar("K")
+# Requests that a choice of the batch looks at: what it asks is the most common size, and whether there is much to do.
+_LOOKED_AT = 10_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this machine renders.
+
+    engine: what the graphs run on, None for what each bundle was exported for; batch_rows: UNet rows a call takes at
+    most, >= 1, None for what is fastest here; threads: of the engines, None for all cores; decode_beside: run the VAE
+    decoder in parallel with the UNet; strict: pin what must be pinned for a picture to depend on its job alone.
+    """
+
+    engine: EngineChoice | None = None
+    batch_rows: int | None = None
+    threads: int | None = None
+    decode_beside: bool = False
+    strict: bool = False
+
+
+class LocalExecutor:
+    """An executor of `bundles` (hash -> bundle). It holds the engines of one bundle, and of its refiners, at a time.
+
+    cache: where it remembers how many rows a call should take; say: hears, in a sentence each, what people should know.
+    """
+
+    def __init__(
+        self, bundles: Mapping[str, Bundle], settings: Settings, cache: Path, say: Callable[[str], None]
+    ) -> None:
+        self._bundles, self._settings, self._cache, self._say = bundles, settings, cache, say
+        self._renderer: Renderer | None = None
+
+    def open(self, bundle: str, requests: Iterable[RenderRequest]) -> str:
+        """Open the engines of the bundle with this hash for such requests; returns the row rule of what they render.
+
+        Raises EnvironmentFailure, UsageError or BundleError for engines that cannot be had.
+        """
+        from latentpress.runtime.bucket import DEFAULT_ROWS, choose_rows
+        from latentpress.runtime.render import Renderer
+
+        self._renderer = None  # before the next one takes its memory
+        settings = self._settings
+        work = list(islice(requests, _LOOKED_AT))
+        refiners = {request.refiner.sha256 for request in work if request.refiner}
+        renderer = Renderer(
+            self._bundles[bundle],
+            batch_rows=settings.batch_rows or DEFAULT_ROWS,
+            threads=settings.threads,
+            refiners=tuple(one for digest, one in self._bundles.items() if digest in refiners),
+            engine=settings.engine,
+            decode_beside=settings.decode_beside,
+            strict=settings.strict,
+        )
+        self._renderer = renderer
+        if renderer.warning:
+            self._say(renderer.warning)
+        if settings.batch_rows is None or renderer.fixed_rows:
+            self._say(choose_rows(renderer, work, self._cache, settings.threads))
+        return renderer.row_rule
+
+    def render(self, requests: Iterable[tuple[K, RenderRequest]]) -> Iterator[Rendered[K]]:
+        """Each picture of `requests`, on the bundle that was opened last."""
+        assert self._renderer is not None, "render was called before open"
+        return self._renderer.render(requests)

@@ -1,0 +1,77 @@
+"""The plan as a table: jobs and drafts in SQLite, so that twins, collisions, status and resume are queries.
+
+A draft is what jobs have in common that differ in their seed alone; a job is a draft, a seed and an output name.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any, overload
+
+from latentpress.batch.database import Database
+from latentpress.batch.job import Job, request_from
+from latentpress.runtime.request import RenderRequest
+
+SCHEMA = """
+CREATE TABLE drafts (
+    draft INTEGER PRIMARY KEY, id TEXT NOT NULL, bundle TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    chunks INTEGER NOT NULL, labels TEXT NOT NULL, request TEXT NOT NULL
+);
+CREATE TABLE jobs (
+    job INTEGER PRIMARY KEY, draft INTEGER NOT NULL, seed INTEGER NOT NULL, seed_label TEXT, output TEXT NOT NULL,
+    collision TEXT NOT NULL, job_hash TEXT NOT NULL
+);
+"""
+INDEXES = """
+CREATE UNIQUE INDEX jobs_collision ON jobs (collision);
+CREATE INDEX jobs_hash ON jobs (job_hash);
+"""
+# main: a ledger beside the database may have tables of these names too.
+CLEAR = "DROP TABLE IF EXISTS main.jobs; DROP TABLE IF EXISTS main.drafts;"
+
+_BLOCK = 2000
+_DRAFTS_KEPT = 4096
+_COLUMNS = "job, draft, seed, seed_label, output, job_hash"
+
+
+class Jobs(Sequence[Job]):
+    """The jobs of the plan in `database`, in order, read as they are asked for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._length: int = database.one("SELECT count(*) FROM jobs")[0]
+        self._draft = lru_cache(_DRAFTS_KEPT)(self._read_draft)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Job: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Job]: ...
+    def __getitem__(self, index: int | slice) -> Job | list[Job]:
+        numbers = range(1, self._length + 1)[index]
+        if isinstance(numbers, int):
+            return self._job(self._database.one(f"SELECT {_COLUMNS} FROM jobs WHERE job=?", (numbers,)))
+        return [self[number - 1] for number in numbers]
+
+    def __iter__(self) -> Iterator[Job]:
+        after = 0
+        query = f"SELECT {_COLUMNS} FROM jobs WHERE job > ? ORDER BY job LIMIT {_BLOCK}"
+        while found := self._database.rows(query, (after,)):
+            yield from map(self._job, found)
+            after = found[-1][0]
+
+    def _job(self, row: Any) -> Job:
+        job, draft, seed, seed_label, output, job_hash = row
+        job_id, bundle, labels, request = self._draft(draft)
+        labels = labels | {"seed": str(seed) if seed_label is None else seed_label}
+        return Job(job, job_id, replace(request, seed=seed), labels, PurePosixPath(output), job_hash, bundle)
+
+    def _read_draft(self, draft: int) -> tuple[str, str, dict[str, str], RenderRequest]:
+        job_id, bundle, labels, request = self._database.one(
+            "SELECT id, bundle, labels, request FROM drafts WHERE draft=?", (draft,)
+        )
+        return job_id, bundle, json.loads(labels), request_from(json.loads(request))

@@ -1,0 +1,126 @@
+"""`latentpress plan`, `render`, `status` and `sheet`: a manifest and its output folder."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latentpress.cli.options import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from latentpress.batch.folder import OutputFolder
+
+ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A YAML manifest.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Output folder; default out/NAME in the current directory."),
+]
+
+
+def plan_command(manifest: ManifestArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
+    """Check a manifest and show what it would render."""
+    from latentpress.batch.report import counts_line, job_data, plan_data, plan_lines
+
+    folder = _folder(manifest, output)
+    state = folder.status()
+    _warn(state.plan.warnings)
+    if as_json:
+        print_json(plan_data(state, folder.path) | {"jobs": list(job_data(state))})
+        return
+    for line in plan_lines(state):
+        typer.echo(line)
+    typer.echo(counts_line(state, folder.path))
+
+
+def status_command(manifest: ManifestArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
+    """Show how much of a manifest is done."""
+    from latentpress.batch.report import counts_line, plan_data
+    from latentpress.batch.status import FAILED
+
+    folder = _folder(manifest, output)
+    state = folder.status()
+    _warn(state.plan.warnings)
+    if as_json:
+        print_json(plan_data(state, folder.path) | {"failed": [str(job.output) for job in state.jobs(FAILED)]})
+        return
+    for job in state.jobs(FAILED):
+        typer.echo(f"failed: {job.title}: {job.output}")
+    typer.echo(counts_line(state, folder.path))
+
+
+def render_command(
+    manifest: ManifestArgument,
+    output: OutputOption = None,
+    batch_rows: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="UNet rows per call; default what is fastest here.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx; default the bundle's."),
+    ] = None,
+    decode_beside: Annotated[
+        bool, typer.Option("--decode-beside", help="Run the VAE decoder in parallel with the UNet (for GPUs).")
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="Make a picture depend on its job alone: "
+            "test the engine and pin its batch size if its results depend on it.",
+        ),
+    ] = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Continue in a folder begun on another engine; keep its pictures.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Render what a manifest lacks; safe to interrupt and start again."""
+    from latentpress.batch.executors.local import Settings
+    from latentpress.batch.progress import progress_for
+    from latentpress.engines.choice import parse_engine
+
+    choice = parse_engine(engine) if engine else None
+    folder = _folder(manifest, output)
+    outcome = folder.render(
+        Settings(choice, batch_rows, threads, decode_beside, strict),
+        mixed=mixed,
+        progress=progress_for(sys.stderr),
+        say=_to_stderr,
+    )
+    counts = {"done": outcome.summary.done, "skipped": outcome.summary.skipped, "failed": outcome.summary.failed}
+    if as_json:
+        print_json(
+            {"name": outcome.plan.name, "plan_hash": outcome.plan.plan_hash, "folder": str(folder.path)}
+            | {"counts": counts, "sheet": str(outcome.sheet) if outcome.sheet else None}
+            | {"warnings": list(outcome.warnings)}
+        )
+    else:
+        rendered = "{done} rendered, {skipped} already done, {failed} failed".format(**counts)
+        typer.echo(f"{folder.path}: {rendered}")
+        if outcome.sheet:
+            typer.echo(f"sheet: {outcome.sheet}")
+    if outcome.summary.failed:
+        raise typer.Exit(1)
+
+
+def sheet_command(manifest: ManifestArgument, output: OutputOption = None) -> None:
+    """Draw the contact sheet of a rendered manifest again."""
+    typer.echo(_folder(manifest, output).sheet())
+
+
+def _folder(manifest: Path, output: Path | None) -> "OutputFolder":
+    from latentpress.batch.folder import OutputFolder
+    from latentpress.manifest.manifest import read_manifest
+
+    return OutputFolder(read_manifest(manifest), output)
+
+
+def _warn(lines: tuple[str, ...]) -> None:
+    for line in lines:
+        _to_stderr(line)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,44 @@
+"""What one field of a job is: everything that follows from it stands in one entry of `fields.FIELDS`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from latentpress.manifest.nodes import Node, Problems
+from latentpress.runtime.facts import BundleFacts, Bundles
+from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.loss import Loss
+from latentpress.runtime.request import RenderRequest
+
+# A job's fields by name, each as its parser gave it; `seed` is one seed here.
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What parsers share: where mistakes go, and the losses that the manifest may name."""
+
+    problems: Problems
+    losses: Mapping[str, Loss] = field(default_factory=lambda: LOSSES)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a job.
+
+    parse: from its node to a checked value, or None once the mistake is reported; default: the value where nobody
+    gives one; text: how labels, file names and `{placeholders}` show it, by default str() of the value;
+    attributes: those of RenderRequest that it decides, by default the one of its name; settle: their values, by default
+    the field's own;
+    parameters: its `Key: value` pairs in A1111's text, none by default;
+    since: 1 for a field that is part of every job's hash. A field that came later (2) is left out of the hash while
+    its attributes have RenderRequest's defaults, so that a job that does not use it keeps the hash it always had.
+    """
+
+    parse: Callable[[Node, Reader], Any]
+    default: Any = None
+    text: Callable[[Values], str] | None = None
+    attributes: tuple[str, ...] | None = None
+    settle: Callable[[Values, Bundles], tuple[Any, ...]] | None = None
+    parameters: Callable[[RenderRequest, BundleFacts, Bundles], Mapping[str, str]] | None = None
+    since: int = 2

@@ -1,0 +1,96 @@
+"""The field `loss`: no loss, one by name, one with parameters, or a list of those."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from pydantic import BaseModel, ValidationError
+
+from latentpress.errors import shown
+from latentpress.manifest.field import Reader
+from latentpress.manifest.nodes import MapNode, Node, Scalar, described
+from latentpress.manifest.values import MAX_STEPS, is_none, parse_number
+from latentpress.runtime.request import LossSpec
+
+# The weight the published notebooks use for their colour and edge losses.
+DEFAULT_LOSS_SCALE = 200.0
+
+_LOSS_KEYS = ("name", "scale", "every", "start", "stop")
+
+
+def parse_losses(node: Node, reader: Reader) -> tuple[LossSpec, ...] | None:
+    """No loss, one by name, one with parameters, or a list of those."""
+    if isinstance(node, Scalar):
+        if is_none(node):
+            return ()
+        loss = _loss(node, None, reader)
+        return loss and (loss,)
+    if isinstance(node, MapNode):
+        name = node.values.get("name")
+        if not isinstance(name, Scalar):
+            reader.problems.add(node.place, "loss has no name; write {name: canny, scale: 200}")
+            return None
+        loss = _loss(name, node, reader)
+        return loss and (loss,)
+    parsed = [parse_losses(item, reader) for item in node.items]
+    return None if None in parsed else tuple(loss for losses in parsed if losses for loss in losses)
+
+
+def _loss(name: Scalar, given: MapNode | None, reader: Reader) -> LossSpec | None:
+    problems, known = reader.problems, reader.losses
+    loss = known.get(name.text)
+    if loss is None:
+        close = get_close_matches(name.text, known, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known losses: {', '.join(known)}, none"
+        problems.add(name.place, f"unknown loss {shown(name.text)}; {hint}")
+        return None
+    values = given.values if given else {}
+
+    def number(key: str, default: float, low: float, high: float, rule: str, whole: bool = False) -> float | None:
+        if key not in values:
+            return default
+        return parse_number(f"loss {key}", values[key], problems, low, high, whole=whole, rule=rule)
+
+    scale = number("scale", DEFAULT_LOSS_SCALE, 1e-12, 1e9, "a number greater than 0")
+    every = number("every", 5, 1, MAX_STEPS, f"a whole number of steps from 1 to {MAX_STEPS}", whole=True)
+    start = number("start", 0.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
+    stop = number("stop", 1.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
+    if start is not None and stop is not None and start >= stop:
+        place = (values.get("stop") or values.get("start") or name).place
+        problems.add(place, f"loss start {start:g} is not below stop {stop:g}; both are fractions of the steps")
+        return None
+    params = _loss_params(name.text, loss.params, given, reader)
+    if scale is None or every is None or start is None or stop is None or params is None:
+        return None
+    return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params)
+
+
+def _loss_params(
+    name: str, model: type[BaseModel], given: MapNode | None, reader: Reader
+) -> Mapping[str, float | str] | None:
+    problems = reader.problems
+    values: dict[str, object] = {}
+    for key, node in given.values.items() if given else ():
+        if key in _LOSS_KEYS:
+            continue
+        if key not in model.model_fields and given:
+            problems.unknown_key(given.keys[key], [*_LOSS_KEYS, *model.model_fields], f"loss {name}")
+            return None
+        if not isinstance(node, Scalar):
+            problems.add(node.place, f"{key} of loss {name} is {described(node)}; it must be a number or text")
+            return None
+        values[key] = node.value
+    try:
+        return model.model_validate(values).model_dump()
+    except ValidationError as error:
+        for detail in error.errors():
+            key = str(detail["loc"][0]) if detail["loc"] else ""
+            node = given.values.get(key, given) if given else None
+            if node:
+                said = f"{key} of loss {name} is {described(node)}" if key in values else f"loss {name}"
+                problems.add(node.place, f"{said}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
+        return None
+
+
+def loss_text(losses: tuple[LossSpec, ...], *, scales: bool = False) -> str:
+    """What a loss is called in names and labels: `none`, `canny`, `canny+blue`, with scales `canny-200`."""
+    return "+".join(f"{loss.name}-{loss.scale:g}" if scales else loss.name for loss in losses) or "none"

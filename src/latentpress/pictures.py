@@ -1,0 +1,143 @@
+"""Pictures without a manifest: the fields of a job as keywords, PIL images back."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from latentpress.batch.executors.local import LocalExecutor, Settings
+from latentpress.batch.job import Job, hash_job
+from latentpress.batch.metadata import text_chunks
+from latentpress.batch.prompts import PromptChecks
+from latentpress.bundle.info import Bundle
+from latentpress.errors import LatentpressError, ManifestError, UsageError
+from latentpress.manifest.axes import Matrix
+from latentpress.manifest.draft import Draft, Expansion, JobNode
+from latentpress.manifest.field import Reader
+from latentpress.manifest.fields import FIELDS, request_of
+from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.models import Models, cache_dir, facts_of, named_bundle
+from latentpress.runtime.facts import Bundles
+from latentpress.runtime.request import RenderRequest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Where every value stands, as far as messages are concerned; paths start at the current directory.
+_HERE = Place("keywords", 1, 1)
+
+
+def open_bundle(name: str | Path) -> Bundle:
+    """The bundle in the folder `name`, or the built-in one for "demo", exported at first; its files are verified.
+
+    Raises BundleError where the folder is not a whole bundle.
+
+    >>> import latentpress
+    >>> latentpress.open_bundle("demo").info.family
+    'sd1'
+    """
+    return named_bundle(str(name), cache_dir())
+
+
+def render_picture(bundle: Bundle | str | Path, prompt: str, **fields: Any) -> "Image":
+    """Render one picture; `fields` are those of a manifest's job (docs/manifest.md), e.g. seed, steps, sampler, loss.
+
+    bundle: an opened one, the path of one, or "demo". The image is RGB, 8 bits a channel; its `info` holds the texts
+    that `latentpress render` writes into a PNG. Raises UsageError for a field that cannot be, EnvironmentFailure for
+    what this machine lacks.
+
+    >>> import latentpress
+    >>> owl = latentpress.render_picture("demo", "an owl in the style of <line-art>", seed=41, steps=4)
+    >>> owl.size
+    (64, 64)
+    """
+    return next(iter(render_pictures(bundle, [{"prompt": prompt, **fields}])))
+
+
+def render_pictures(
+    bundle: Bundle | str | Path, jobs: Iterable[Mapping[str, Any]], settings: Settings | None = None
+) -> Iterator["Image"]:
+    """Render many pictures, in the order of `jobs`, together: they share the engines and their batches.
+
+    jobs: the fields of each; every one is checked before the first is rendered. Raises as `render_picture` does, and
+    LatentpressError where a picture fails.
+
+    >>> import latentpress
+    >>> jobs = [{"prompt": "a red heart", "seed": seed, "steps": 2} for seed in (1, 2, 3)]
+    >>> [picture.size for picture in latentpress.render_pictures("demo", jobs)]
+    [(64, 64), (64, 64), (64, 64)]
+    """
+    from PIL import Image
+
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    models = {str(opened.path): opened}
+    asked = [_draft(fields, str(opened.path)) for fields in jobs]
+    for draft, _ in asked:
+        for choice in draft.values["refiner"]:
+            models.setdefault(choice.model, named_bundle(choice.model, cache_dir()))
+    facts = facts_of(models)
+    requests = [_request(draft, seed, facts) for draft, seed in asked]
+    executor = LocalExecutor(Models(models).by_hash, settings or Settings(), cache_dir(), lambda line: None)
+    executor.open(opened.hash, requests)
+    finished: dict[int, Image.Image] = {}
+    shown = 0
+    for rendered in executor.render(enumerate(requests)):
+        if rendered.image is None:
+            raise LatentpressError(f"picture {rendered.key + 1}: {rendered.error}")
+        request = requests[rendered.key]
+        name, digest = PurePosixPath("picture.png"), hash_job(request, opened.hash)
+        job = Job(rendered.key + 1, str(rendered.key + 1), request, {}, name, digest, opened.hash)
+        image = finished[rendered.key] = Image.fromarray(rendered.image)
+        image.info |= text_chunks(job, facts, rendered.origin)
+        while shown in finished:
+            yield finished.pop(shown)
+            shown += 1
+
+
+def _draft(fields: Mapping[str, Any], model: str) -> tuple[Draft, int]:
+    """The draft and the seed of one job's keywords."""
+    problems = Problems()
+    nodes = {name: _node(value, name) for name, value in fields.items()}
+    known = [name for name in FIELDS if name != "model"]
+    for name in nodes.keys() - set(known):
+        problems.unknown_key(Scalar(name, True, _HERE), known, "the keywords")
+    _raise(problems)
+    nodes["model"] = Scalar(model, False, _HERE)
+    found = list(Expansion({}, Matrix(), Reader(problems), _HERE).drafts([JobNode("1", nodes, _HERE)]))
+    _raise(problems)
+    if len(found) != 1 or found[0][1] < 0:
+        raise UsageError(f"seed is {described(nodes['seed'])}; a picture has one seed, from 0 to 2^63-1")
+    return found[0][0], found[0][1]
+
+
+def _node(value: Any, name: str) -> Node:
+    """A Python value as the node that a manifest would have in its place."""
+    if isinstance(value, Mapping):
+        values = {str(key): _node(one, name) for key, one in value.items()}
+        return MapNode(values, {key: Scalar(key, True, _HERE) for key in values}, _HERE)
+    if isinstance(value, list | tuple):
+        return ListNode([_node(one, name) for one in value], _HERE)
+    if value is None or isinstance(value, bool):
+        return Scalar("null" if value is None else str(value).lower(), True, _HERE)
+    if isinstance(value, str | int | float | Path):
+        return Scalar(str(value), not isinstance(value, Path), _HERE)
+    raise UsageError(f"{name} is a {type(value).__name__}; give text, a number, a path, a list or a dict")
+
+
+def _request(draft: Draft, seed: int, bundles: Bundles) -> RenderRequest:
+    """The request of a draft, if its bundle can do what it asks and knows the concepts of its prompts."""
+    facts = bundles[draft.values["model"]]
+    problems = Problems()
+    PromptChecks(bundles, problems).check(draft, facts)
+    request = request_of({**draft.values, "seed": seed}, bundles)
+    if (refused := facts.refusal(request)) is not None:
+        problems.add(_HERE, refused[1])
+    _raise(problems)
+    return request
+
+
+def _raise(problems: Problems) -> None:
+    """Raise UsageError with the mistakes found, without the place that they do not have."""
+    try:
+        problems.raise_if_any()
+    except ManifestError as error:
+        raise UsageError("\n".join(one.removeprefix(f"{_HERE}: ") for one in error.problems)) from None

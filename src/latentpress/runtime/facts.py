@@ -1,0 +1,35 @@
+"""What planning needs to know of an opened bundle, and nothing that opens an engine. A fake one costs a few lines."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from latentpress.bundle.info import Lora, SeparateVae
+from latentpress.runtime.prompts.parts import PromptCheck, Reading
+from latentpress.runtime.request import RenderRequest
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """What planning and metadata need to know of a bundle.
+
+    default_size: (height, width) in pixels; concepts: token -> sha256 of its file; check: what its tokenizer says of a
+    prompt; loras, vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any;
+    zeros_for_no_negative: a negative prompt that is not given differs from an empty one;
+    refusal: (field, reason) where the bundle, or the refiner of a request, cannot do what is asked, else None.
+    """
+
+    hash: str
+    name: str
+    source_sha256: str
+    default_size: tuple[int, int]
+    concepts: Mapping[str, str]
+    versions: Mapping[str, str]
+    check: Callable[[str, Reading], PromptCheck]
+    loras: tuple[Lora, ...] = ()
+    vae: SeparateVae | None = None
+    zeros_for_no_negative: bool = False
+    refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
+
+
+# A bundle as the manifest names it (`demo`, or a path) -> what is known of it; refiners are among them.
+Bundles = Mapping[str, BundleFacts]
