@@ -5,6 +5,8 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from latentpress.runtime.generator import Generator
+
 # Times are resolved to this many decimals (torchsde's tol=1e-6, which diffusers and k-diffusion set).
 _DECIMALS = 6
 
@@ -21,13 +23,9 @@ class BrownianPath:
     def __init__(
         self, seed: int, shape: tuple[int, ...], low: float, high: float, dtype: DTypeLike = np.float32
     ) -> None:
-        import torch
-
         self._seed = seed
         self._shape = shape
         self._dtype = dtype
-        self._torch_dtype = torch.float64 if dtype == np.float64 else torch.float32
-        self._generator = torch.Generator("cpu")
         self._low, self._high = round(low, _DECIMALS), round(high, _DECIMALS)
         self._whole = self._unit(()) * math.sqrt(high - low)
         # (depth, place in it) -> the increment over the left half of that node, for the nodes of the last time asked.
@@ -66,8 +64,5 @@ class BrownianPath:
 
     def _unit(self, node: tuple[int, ...]) -> NDArray[np.float64]:
         """The unit normal draw of a tree's node, by numpy's seed tree and torch's generator, as in torchsde."""
-        import torch
-
         state = np.random.SeedSequence(self._seed, spawn_key=node, pool_size=24).generate_state(1)
-        generator = self._generator.manual_seed(int(state[0]))
-        return torch.randn(self._shape, generator=generator, dtype=self._torch_dtype).numpy().astype(np.float64)
+        return Generator(int(state[0])).normal(self._shape, self._dtype).astype(np.float64)

@@ -1,29 +1,21 @@
-"""One CPU generator per image, for its initial and its ancestral noise, drawn as diffusers draws them."""
-
-from typing import TYPE_CHECKING
+"""One generator per image, for its initial and its ancestral noise, drawn as diffusers draws them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    pass
+from latentpress.runtime.generator import Generator
 
 
 class NoiseSource:
     """Unit normal float32 noise (channels, height, width) from `seed` alone, draw after draw.
 
-    torch's CPU generator, because a seed then means the same picture as in diffusers: CPU draws depend neither on
-    the thread count nor on a GPU's size, and a single image's draw equals `randn_tensor`'s with its own generator.
+    A seed means the same picture as in diffusers: a single image's draw equals that of diffusers' `randn_tensor` with a
+    CPU generator of its own.
     """
 
     def __init__(self, seed: int) -> None:
-        import torch
-
-        self._generator: torch.Generator = torch.Generator("cpu").manual_seed(seed)
+        self._generator = Generator(seed)
 
     def draw(self, channels: int, height: int, width: int) -> NDArray[np.float32]:
         """The next draw; height and width in latent pixels."""
-        import torch
-
-        shape = (1, channels, height, width)
-        return torch.randn(shape, generator=self._generator, dtype=torch.float32)[0].numpy()
+        return self._generator.normal((channels, height, width))
