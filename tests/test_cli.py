@@ -2,13 +2,18 @@
 
 import errno
 import json
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 
 from latentpress import __version__
 from latentpress.cli import app, run_cli
+from latentpress.cli.missing import missing_message
 
 MANIFEST = """\
 version: 1
@@ -83,7 +88,20 @@ def test_help_version_and_usage(capsys):
         (KeyboardInterrupt(), 130, "interrupted; the same command resumes"),
         (OSError(errno.ENOSPC, "No space left on device", "a.png"), 3, "a.png: No space left on device; free some"),
         (PermissionError(errno.EACCES, "Permission denied", "out"), 3, "out: Permission denied"),
-        (ModuleNotFoundError("no", name="onnxruntime"), 3, "package onnxruntime is missing"),
+        (
+            ModuleNotFoundError("no", name="onnxruntime.capi"),
+            3,
+            "onnxruntime is missing; pip install 'latentpress[cpu]'",
+        ),
+        (
+            ModuleNotFoundError("no", name="openvino"),
+            3,
+            "package openvino is missing; pip install 'latentpress[openvino]'",
+        ),
+        (ModuleNotFoundError("no", name="matplotlib"), 3, "is missing; pip install 'latentpress[bench]' adds it"),
+        (ModuleNotFoundError("no", name="torch._C"), 3, "package torch is missing; pip install latentpress adds it"),
+        (ModuleNotFoundError("no", name="their_loss"), 3, "package their_loss is missing; install it\n"),
+        (ModuleNotFoundError("no such module"), 3, "a package is missing (no such module); install it"),
     ],
 )
 def test_what_goes_wrong_around_us_gets_a_sentence_and_a_code(raised, code, said, monkeypatch, capsys):
@@ -95,6 +113,19 @@ def test_what_goes_wrong_around_us_gets_a_sentence_and_a_code(raised, code, said
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
+
+
+def test_every_plain_dependency_is_installed_by_latentpress_alone():
+    root = Path(__file__).resolve().parent.parent
+    plain = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    wanted = {re.match(r"[\w.-]+", requirement).group().lower() for requirement in plain}
+    said = {
+        dist.lower()
+        for module, names in packages_distributions().items()
+        for dist in names
+        if "; pip install latentpress adds it" in missing_message(ModuleNotFoundError("no", name=module))
+    }
+    assert wanted <= said
 
 
 def test_an_output_that_is_a_file_is_refused(two, capsys):

@@ -13,6 +13,7 @@ from latentpress.cli.doctor import doctor_command
 from latentpress.cli.engines import engines_command
 from latentpress.cli.export import export_command
 from latentpress.cli.inspect import inspect_command
+from latentpress.cli.missing import missing_message
 from latentpress.cli.render import plan_command, render_command, sheet_command, status_command
 from latentpress.cli.samplers import samplers_command
 from latentpress.errors import LatentpressError, ManifestError
@@ -44,7 +45,7 @@ def run_cli(arguments: list[str]) -> int:
     except LatentpressError as error:
         return _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        return _fail(f"package {error.name} is missing; install it, e.g. pip install 'latentpress[cpu]'", 3)
+        return _fail(missing_message(error), 3)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         hint = "free some space, then run the same command" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
