@@ -8,17 +8,19 @@ image's pixels do not depend on its batch mates.
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.engines.session import Session
-from latentpress.runtime.guidance.gradient import LossGuidance
 from latentpress.runtime.loop.rows import ConditioningRows
 from latentpress.runtime.loop.trajectory import Latents, Trajectory
 from latentpress.runtime.request import K
 from latentpress.runtime.sampling.solvers import DEPTH, INDEX
+
+if TYPE_CHECKING:  # it imports torch, which no picture without a loss needs
+    from latentpress.runtime.guidance.gradient import LossGuidance
 
 Columns = Mapping[str, Latents]
 
@@ -51,7 +53,7 @@ class Lookahead(Iterator[Trajectory[K]]):
 
 
 def denoise(
-    queue: Iterable[Trajectory[K]], unet: Session, guidance: LossGuidance | None, batch_rows: int
+    queue: Iterable[Trajectory[K]], unet: Session, guidance: "LossGuidance | None", batch_rows: int
 ) -> Iterator[Turn[K]]:
     """Run every trajectory of `queue` to its end, at most `batch_rows` (>= 2) UNet rows a call.
 
@@ -146,7 +148,7 @@ def rescale(combined: Latents, cond: Latents, phi: float) -> Latents:
     return combined * np.float32(phi * spread + 1 - phi)
 
 
-def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: LossGuidance | None) -> None:
+def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: "LossGuidance | None") -> None:
     """Take every trajectory one call on; the equations stand in `solvers`, whose names these are."""
     at = coefficients(active)
     x = np.stack([trajectory.latents for trajectory in active])
@@ -180,7 +182,7 @@ def weighted(at: Columns, target: str, sources: Mapping[str, Latents]) -> Latent
     return total
 
 
-def guide(active: Sequence[Trajectory[K]], x0: Latents, nudge: Latents, guidance: LossGuidance | None) -> Latents:
+def guide(active: Sequence[Trajectory[K]], x0: Latents, nudge: Latents, guidance: "LossGuidance | None") -> Latents:
     """-nudge * dL/dx0 for the trajectories whose losses act on this call, 0 for the others."""
     assert guidance is not None, "a trajectory with losses was queued without guidance"
     move = np.zeros_like(x0)
