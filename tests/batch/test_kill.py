@@ -1,81 +1,106 @@
-"""kill -9 at 20 random moments of a 40-image render, then resume: the tree and the ledger of an uninterrupted run."""
+"""kill -9 at 20 places of a 40-image render, resumed after each: the tree and the ledger of an uninterrupted run."""
 
 import hashlib
-import os
-import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 
-from latentpress.files import TEMP_PREFIX
+import killed_at
+from killed_at import SITES
+from latentpress.batch.names import TEMP_PREFIX
 
-KILLS = 20
+# One run after another into one folder: where each dies, and at which passage. A run finishes at most a few pictures more
+# than its count, so that the sites of the pictures are reached however fast the machine is.
+KILLS = (
+    ("folder locked", 1),
+    ("ledger empty", 1),
+    ("ledger made", 1),
+    ("plan not committed", 1),
+    ("plan committed", 1),
+    ("engine called", 7),
+    ("picture rendered", 2),
+    ("picture handed over", 2),
+    ("folder made", 1),
+    ("file opened", 2),
+    ("file half written", 3),
+    ("leftover removed", 1),
+    ("file synced", 2),
+    ("file not renamed", 3),
+    ("file renamed", 2),
+    ("folder synced", 4),
+    ("row not committed", 2),
+    ("row committed", 3),
+    ("sheet not renamed", 1),
+    ("sheet renamed", 1),
+)
+# Two of a seed's pictures are one job under two names: rendered once, written twice. One picture of all has a loss, for
+# what a loss needs takes each run seconds to load.
 MANIFEST = """\
 version: 1
 name: forty
 model: {bundle}
 defaults: {{sampler: euler_a, guidance_scale: 5, size: 64x64}}
 matrix:
-  seed: 1..10
+  seed: 1..13
   variant:
-    - {{prompt: a mouse in the style of <line-art>, steps: 3}}
-    - {{prompt: a mouse in the style of <moeb-style>, steps: 6}}
-    - {{prompt: a red house, steps: 9}}
-    - {{prompt: a red house, steps: 12, loss: {{name: channel, scale: 50, every: 4}}}}
-output: "{{variant}}/{{seed}}.png"
+    - {{label: mouse, prompt: a mouse in the style of <line-art>, steps: 2}}
+    - {{label: house, prompt: a red house, steps: 3}}
+    - {{label: twin, prompt: a red house, steps: 3}}
+    - {{label: red, prompt: a red house, steps: 4, loss: {{name: channel, scale: 50, every: 2}}}}
+  exclude: [{{variant: red, seed: 2..13}}]
+output: "{{seed}}/{{variant}}.png"
+sheet: {{rows: seed, columns: variant}}
 """
 
 
-def command(manifest, out):
-    return [sys.executable, "-m", "latentpress", "render", str(manifest), "-o", str(out)]
-
-
-def pictures(out):
-    return {str(path.relative_to(out)): path for path in out.rglob("*.png")} if out.exists() else {}
+def run(manifest, out, *place):
+    """Render, killed at `place`, a site and a count, if one is given; the finished process."""
+    program = [killed_at.__file__, *map(str, place)] if place else ["-m", "latentpress"]
+    command = [sys.executable, *program, "render", str(manifest), "-o", str(out), "--batch-rows", "8"]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def tree(out):
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in pictures(out).items()}
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in out.rglob("*.png")}
 
 
-def ledger(out):
-    with sqlite3.connect(out / ".latentpress" / "ledger.sqlite") as connection:
+def ledger(folder):
+    with sqlite3.connect(folder / "ledger.sqlite") as connection:
         columns = "output, job_hash, pixel_sha256, file_sha256, status"
         return sorted(connection.execute(f"SELECT {columns} FROM images"))
 
 
-def kill_after(process, out, fresh):
-    """SIGKILL the render once `fresh` more pictures lie in `out`, at a random moment of the next one."""
-    had = len(pictures(out))
-    while process.poll() is None and len(pictures(out)) < had + fresh:
-        time.sleep(0.005)
-    time.sleep(random.uniform(0, 0.2))
-    if process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+def recorded(out, scratch):
+    """output -> sha256 of its file, as the ledger has it; read from a copy, or our reading would repair the ledger."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(out / ".latentpress", scratch)
+    path = scratch / "ledger.sqlite"
+    return {row[0]: row[3] for row in ledger(scratch)} if path.exists() and path.stat().st_size else {}
 
 
 def test_twenty_kills_lose_nothing(assets, tmp_path):
+    assert len(KILLS) == 20
+    assert {site for site, _ in KILLS} == set(SITES)
     manifest = tmp_path / "forty.yaml"
     manifest.write_text(MANIFEST.format(bundle=assets / "bundle"))
-    subprocess.run(command(manifest, tmp_path / "whole"), check=True, capture_output=True)
-    expected = tree(tmp_path / "whole")
-    assert len(expected) == 40
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    assert run(manifest, whole).returncode == 0
+    expected = tree(whole)
+    assert len(expected) == 41, "and the sheet"
 
-    out = tmp_path / "killed"
-    random.seed(20)
-    killed = 0
-    for _ in range(KILLS):
-        process = subprocess.Popen(command(manifest, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        kill_after(process, out, fresh=random.choice([0, 1, 1, 2]))
-        killed += process.returncode == -signal.SIGKILL
-        # What carries a final name is whole at every moment.
-        assert tree(out).items() <= expected.items()
-    assert killed >= 15, "the render ended before it could be killed often enough"
+    for site, count in KILLS:
+        process = run(manifest, out, site, count)
+        assert process.returncode == -signal.SIGKILL, f"{site}, {count} was not reached: {process.stderr}"
+        # What carries a final name is whole at every moment, and so is what the ledger calls done.
+        assert tree(out).items() <= expected.items(), site
+        assert recorded(out, tmp_path / "copy").items() <= tree(out).items(), site
 
-    last = subprocess.run(command(manifest, out), check=True, capture_output=True, text=True)
-    assert tree(out) == expected, last.stderr
-    assert ledger(out) == ledger(tmp_path / "whole")
+    # A run that makes a picture removes what the killed ones left behind; one that finds every picture done does not.
+    (out / "1" / "mouse.png").unlink()
+    last = run(manifest, out)
+    assert last.returncode == 0, last.stderr
+    assert tree(out) == expected
+    assert ledger(out / ".latentpress") == ledger(whole / ".latentpress")
     assert not list(out.rglob(TEMP_PREFIX + "*"))
