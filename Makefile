@@ -1,4 +1,5 @@
-# demo: from a fresh clone to a contact sheet. test: everything that must hold. All install exact versions.
+# demo: from a fresh clone to a contact sheet. test: everything that must hold. lint: the part of it that takes seconds.
+# format: what lint can correct. All install exact versions.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,11 +8,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Two processes; one that has no tests left takes half of the other's.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=15
 OUT := out/five-styles
+SOURCES := src tests tools benchmarks
 
 # The built-in checkpoint is exported once, into this folder; a second `make demo` finds it there.
 export LATENTPRESS_CACHE := $(CURDIR)/.cache
 
-.PHONY: demo demo-model test check test-full clean
+.PHONY: demo demo-model lint format test check test-full clean
 
 demo: $(VENV)/.installed
 	@echo "== render: examples/five-styles.yaml (exports the built-in checkpoint first if it is not in .cache)"
@@ -22,10 +24,17 @@ demo: $(VENV)/.installed
 demo-model: $(VENV)/.installed-test
 	PYTHONPATH=tools $(BIN)/python -m demo_model all --folder out/demo-model
 
-test: $(VENV)/.installed-test
-	@echo "== ruff"
-	$(BIN)/ruff check src tests tools benchmarks
-	$(BIN)/ruff format --check src tests tools benchmarks
+lint: $(VENV)/.installed-test
+	@echo "== ruff, and every file compiles"
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/python -m compileall -q $(SOURCES)
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+test: lint
 	@echo "== pyright, strict on src"
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	@echo "== pytest, warnings are errors"
