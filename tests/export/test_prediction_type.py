@@ -5,8 +5,29 @@ import torch
 from safetensors.torch import save_file
 
 from latentpress.errors import CheckpointError
+from latentpress.export.reading.prediction import read_original_config
 from latentpress.export.reading.single_file import open_single_file
 from ldm_names import single_file_state
+
+# The relevant lines of Stability AI's v2-inference-v.yaml, comments and all.
+PUBLISHED = """\
+model:
+  base_learning_rate: 1.0e-4
+  target: ldm.models.diffusion.ddpm.LatentDiffusion
+  params:
+    parameterization: "v"
+    linear_start: 0.00085
+    monitor: val/loss_simple_ema
+    use_ema: False # we set this to false because this is an inference only config
+
+    unet_config:
+      target: ldm.modules.diffusionmodules.openaimodel.UNetModel
+      params:
+        use_checkpoint: True
+        attention_resolutions: [ 4, 2, 1 ]
+        num_head_channels: 64 # need to fix for flash-attn
+        use_linear_in_transformer: True
+"""
 
 
 def test_the_prediction_type_is_found_where_files_say_it(small, tmp_path):
@@ -41,3 +62,16 @@ def test_the_prediction_type_is_found_where_files_say_it(small, tmp_path):
     marks = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
     assert opened(tensors=xl | marks) == ("v_prediction", 128)
     assert open_single_file(path).scheduler["rescale_betas_zero_snr"] is True
+
+
+def test_the_published_configuration_beside_a_file_is_read(tmp_path):
+    (tmp_path / "model.yaml").write_text(PUBLISHED)
+    said = read_original_config(tmp_path / "model.ckpt")
+    assert said == {"parameterization": "v", "num_heads": None, "num_head_channels": 64}
+
+
+@pytest.mark.parametrize("text", ["a: [", "a: 2001-99-99", "[" * 5000, "a: !!python/name:os.system ''", "a: \0"])
+def test_a_configuration_that_cannot_be_read_is_refused(tmp_path, text):
+    (tmp_path / "model.yaml").write_text(text)
+    with pytest.raises(CheckpointError, match=r"model\.yaml: cannot be read as the checkpoint's configuration"):
+        read_original_config(tmp_path / "model.safetensors")

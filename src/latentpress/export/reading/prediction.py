@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch import Tensor
 
 from latentpress.bundle.info import Family
@@ -75,19 +76,18 @@ def read_original_config(path: Path) -> dict[str, Any]:
     That is how SD 2's fine-tunes came with their prediction type, for A1111. Another kind of .yaml says nothing; one
     that cannot be read raises CheckpointError.
     """
-    from ruamel.yaml import YAML, YAMLError
-
     beside = path.with_suffix(".yaml")
     try:
         if not beside.is_file() or beside.stat().st_size > _MAX_YAML:
             return {}
-        content: Any = YAML(typ="safe", pure=True).load(beside.read_text(encoding="utf-8"))
+        content: Any = yaml.safe_load(beside.read_text(encoding="utf-8"))
         params = content["model"]["params"]
         unet = params["unet_config"]["params"]
         return {key: unet.get(key) for key in ("num_heads", "num_head_channels")} | {
             "parameterization": params.get("parameterization", "eps")
         }
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    # PyYAML lets Python's own errors out for a date that is none, and for brackets nested some hundreds deep.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise CheckpointError(
             f"{beside}: cannot be read as the checkpoint's configuration ({type(error).__name__}); correct or remove it"
         ) from None
