@@ -1,0 +1,197 @@
+"""What the documentation names is there: paths, links, commands, options, manifests, and the tables of the code."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+
+from latentpress.cli import app, run_cli
+from pages import anchors, commands, fenced, links, paths, section, spans, table
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "latentpress"
+PAGES = {
+    str(file.relative_to(ROOT)): file.read_text()
+    for file in [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *ROOT.glob("docs/**/*.md"),
+    ]
+}
+EXAMPLES = {file.name: file.read_text() for file in sorted((ROOT / "examples").glob("*.yaml"))}
+MANIFESTS = EXAMPLES | {
+    f"{page}, block {number}": block
+    for page, text in PAGES.items()
+    for number, block in enumerate(fenced(text, "yaml"), 1)
+    if block.startswith("version:")
+}
+
+
+# The code's tables, each through one function: what is looked for in the documentation.
+def code_samplers() -> dict[str, tuple[str, str, str, str]]:
+    """Name -> A1111's label, UNet calls, noise, diffusers' class."""
+    from latentpress.runtime.sampling.samplers import BASES
+
+    return {name: (base.label, base.calls, base.noise, base.scheduler.split(",")[0]) for name, base in BASES.items()}
+
+
+def code_engines() -> list[str]:
+    from latentpress.engines.choice import ENGINES
+
+    return list(ENGINES)
+
+
+def code_losses() -> dict[str, dict[str, Any]]:
+    """Name -> its own parameters with their defaults."""
+    from latentpress.runtime.guidance import LOSSES
+
+    return {
+        name: {key: field.default for key, field in loss.params.model_fields.items()} for name, loss in LOSSES.items()
+    }
+
+
+def code_fields() -> dict[str, Any]:
+    """Name -> default, of a job's fields; `model` is a key of the manifest as well, and in that table."""
+    from latentpress.manifest.fields import FIELDS
+
+    return {name: field.default for name, field in FIELDS.items() if name != "model"}
+
+
+def code_keys() -> tuple[str, ...]:
+    from latentpress.manifest.manifest import KEYS
+
+    return KEYS
+
+
+def code_commands() -> dict[str, set[str]]:
+    """`render`, `concepts add` ... -> its options."""
+    found: dict[str, set[str]] = {}
+
+    def visit(name: str, command: Any) -> None:
+        for key, child in getattr(command, "commands", {}).items():
+            visit(f"{name} {key}".strip(), child)
+        if not hasattr(command, "commands") or not name:
+            options = [param for param in command.params if param.param_type_name == "option"]
+            found[name] = {text for param in options for text in (*param.opts, *param.secondary_opts)} - {"--help"}
+
+    visit("", typer.main.get_command(app))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_and_links_lead_somewhere(page):
+    text = PAGES[page]
+    tops = {path.name for path in (*ROOT.iterdir(), *PACKAGE.iterdir())} - {"demo"} | {"latentpress"}
+    bases = (ROOT, ROOT / "src", PACKAGE, ROOT / "docs")
+    named = paths(re.sub(r"\]\([^)]*\)", "]", text), tops)
+    missing = {path for path in named if not any(list(base.glob(path)) for base in bases)}
+    files = {span for span in spans(text) if re.fullmatch(r"[\w-]+\.(py|md|toml|txt)", span)}
+    missing |= {name for name in files if not any(path for path in ROOT.rglob(name) if ".venv" not in path.parts)}
+    for link in links(text):
+        if not link.startswith("http"):
+            name, _, anchor = link.partition("#")
+            file = ((ROOT / page).parent / name).resolve() if name else ROOT / page
+            if not file.exists() or (anchor and anchor not in anchors(file.read_text())):
+                missing.add(link)
+    assert not missing - {"token_identifier.txt"}  # it comes with concepts from elsewhere
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_options_that_are_named_exist(page):
+    known = code_commands()
+    groups = {name.split()[0] for name in known if " " in name}
+    every = set().union(*known.values())
+    wrong: list[str] = []
+    for line in commands(PAGES[page]):
+        found = re.findall(r"(?<![\w./-])latentpress ([a-z-].*)", line)
+        # `render --strict` within a sentence is latentpress' too.
+        found += [line] if re.match(rf"({'|'.join(known.keys() - {''})}) --", line) else []
+        for called in found:
+            words = called.split()
+            name = " ".join(words[:2]) if words[0] in groups and len(words) > 1 else words[0]
+            name = "" if name.startswith("-") else name
+            options = set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", called)) - {"--help"}
+            if not (name in known or name in groups) or options - known.get(name, set()):
+                wrong.append(line)
+    wrong += [span for span in spans(PAGES[page]) if re.match("--[a-z]", span) and span.split()[0] not in every]
+    assert not wrong
+
+
+def test_every_command_and_option_is_documented():
+    page = PAGES["docs/commands.md"]
+    for name, options in code_commands().items():
+        if name:
+            text = section(page, f"latentpress {name}")
+            rows = table(text, "option") if options else []
+            assert {option for row in rows for option in re.findall(r"`(-[^`]*)`", row[0])} == options, name
+    assert "`latentpress --version`" in page
+    listed = {words[1] for row in table(PAGES["README.md"], "command") for words in [row[0].strip("`").split()]}
+    assert listed | {"export", "concepts"} == {name.split()[0] for name in code_commands() if name}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_manifests_can_be_planned(name, assets, tmp_path, monkeypatch):
+    """On the tests' own bundle, and with concepts of its width: the built-in model takes a minute to export."""
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
+    text = MANIFESTS[name]
+    for token, file in re.findall(r"^ +(<[\w-]+>): (concepts/\S+)", text, re.MULTILINE):
+        assert (ROOT / "examples" / file).exists()
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        if (assets / file).exists():  # the bundle has that token already, from this very file
+            shutil.copy(assets / file, tmp_path / file)
+        else:
+            torch.save({token: torch.ones(64)}, tmp_path / file)
+    (tmp_path / "m.yaml").write_text(re.sub(r"^model: demo\b", f"model: {assets / 'bundle'}", text, flags=re.MULTILINE))
+    assert run_cli(["plan", str(tmp_path / "m.yaml")]) == 0
+
+
+def test_the_fragment_of_a_matrix_can_be_planned(assets, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
+    [fragment] = fenced(PAGES["docs/manifest.md"], "yaml")
+    head = f"version: 1\nmodel: {assets / 'bundle'}\ndefaults: {{prompt: a cat}}\n"
+    (tmp_path / "m.yaml").write_text(head + fragment)
+    assert run_cli(["plan", str(tmp_path / "m.yaml")]) == 0
+    # Two styles, two scales and two losses, less the two that `exclude` leaves out.
+    assert "6 missing" in capsys.readouterr().out
+
+
+def test_the_table_of_samplers_is_the_codes():
+    noise = {"none": "none", "draws": "draws", "a Brownian path": "path", "none; draws with `eta`": "none"}
+    rows = {
+        row[0].strip("`"): (row[1], row[2].replace(" ", ""), noise[row[3]], row[4].split(",")[0])
+        for row in table(PAGES["docs/samplers.md"], "name")
+    }
+    assert rows == code_samplers()
+
+
+def test_the_table_of_engines_is_the_codes():
+    rows = table(PAGES["docs/engines.md"], "`--engine`")
+    named = [name.partition(":")[0] for row in rows for name in re.findall(r"`([^`]+)`", row[0])]
+    assert list(dict.fromkeys(named)) == code_engines()
+
+
+def test_the_tables_of_losses_are_the_codes():
+    known = code_losses()
+    [bullet] = re.findall(r"^- losses: (.*?);", PAGES["README.md"], re.MULTILINE | re.DOTALL)
+    assert {name: re.findall(r"\w+", own) for name, own in re.findall(r"`(\w+)`(?: \(([^)]*)\))?", bullet)} == {
+        name: list(own) for name, own in known.items()
+    }
+    rows = {row[0].strip("`"): row[2] for row in table(PAGES["docs/manifest.md"], "loss")}
+    assert rows.keys() == known.keys()
+    for name, own in known.items():
+        written = re.findall(r"`(\w+)` \(`?([\w.]+)", rows[name])
+        assert written == [(key, str(default)) for key, default in own.items()], name
+
+
+def test_the_tables_of_the_manifest_are_the_codes():
+    page = PAGES["docs/manifest.md"]
+    assert {row[0].strip("`") for row in table(page, "key")} == set(code_keys())
+    rows = {row[0].strip("`"): row[2] for row in table(page, "field")}
+    fields = code_fields()
+    assert rows.keys() == fields.keys()
+    for name, default in fields.items():
+        if isinstance(default, int | float | str):
+            assert rows[name] == f"`{default if isinstance(default, str) else format(default, 'g')}`", name
