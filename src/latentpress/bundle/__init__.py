@@ -1,1 +1,1 @@
-"""What a bundle is and what its graphs take. Knows no engine and no way to make one."""
+"""What a bundle is and what its graphs take. Knows neither engines nor how a bundle is made."""

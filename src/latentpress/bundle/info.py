@@ -10,7 +10,7 @@ unet.onnx                   sample (batch, C, h, w), timestep (batch,), encoder_
                             for SDXL text_embeds (batch, P), time_ids (batch, n) -> noise_pred (batch, 4, h, w)
 vae_encoder.onnx            sample (batch, 3, H, W) in -1..1 -> moments (batch, 8, h, w)
 vae_decoder.onnx            latents (batch, 4, h, w), already divided by scaling_factor -> sample (batch, 3, H, W)
-parity.safetensors          what torch gives for a few inputs: every engine on every machine is held to it
+parity.safetensors          what torch gives for a few inputs; every engine on every machine is compared with it
 vae_decoder.safetensors     the torch decoder's weights (post_quant_conv.*, decoder.*), for loss guidance
 concepts.safetensors        ENCODER.TOKEN -> (n, D) float32: the vectors baked in
 engines/                    engines built later and what they were measured at (engines/records.py); each carries
@@ -31,14 +31,14 @@ from latentpress.bundle.verified import Verified, recalled, remember, stamp
 from latentpress.errors import BundleError
 
 FORMAT_VERSION = 2
-INPAINTING_CHANNELS = 9  # of a UNet: latents 4, mask 1, masked picture's latents 4
+INPAINTING_CHANNELS = 9  # of a UNet's input: 4 of latents, 1 of the mask, 4 of the masked picture's latents
 MANIFEST_NAME = "bundle.json"
 
 Family = Literal["sd1", "sd2", "sdxl", "sdxl_refiner"]
 PredictionType = Literal["epsilon", "v_prediction"]
-# Of the weights and arithmetic of the text encoders and the UNet; every input and output is float32, the VAE wholly.
+# Of the text encoders' and the UNet's weights and arithmetic. Inputs and outputs are float32, and so is the whole VAE.
 Precision = Literal["fp32", "fp16", "bf16"]
-# What the graphs are made of; export/graphs/flavours.py says for whom each is.
+# What the graphs are made of; export/graphs/flavours.py says which engine each is for.
 Flavour = Literal["plain", "attention", "mha", "cuda"]
 
 
@@ -89,11 +89,13 @@ class Parity(BaseModel):
 
 
 class RowTest(BaseModel):
-    """Whether a component's rows come out the same bits whatever their batch mates, as one engine was tried.
+    """Whether a component's rows have the same bits whatever else is in their batch, as tested on one engine.
 
-    batches: the sizes tried, each with the row in several slots; equal: the same bits in all of them; max_abs: the largest
-    difference found, 0 where equal; bits: for the sizes that gave the same bits whatever the slot and the mates (of 1: each
-    time it was asked), a digest of them, by which another process can tell whether it gives the same; None: not yet tried.
+    batches: the batch sizes tried, each with the row in several slots. equal: whether the row had the same bits in all of
+    them. max_abs: the largest difference found, 0 where equal.
+    bits: batch size -> a digest of the row's bits, for the sizes in which they depended neither on the slot nor on the
+    other rows (for size 1: in which they were the same each time). Another process compares its own bits with the
+    digest. None in records made before digests were kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

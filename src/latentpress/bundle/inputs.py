@@ -1,6 +1,6 @@
-"""What goes into each graph of a bundle: the inputs' names and shapes, and arrays as large as real ones.
+"""What goes into each graph of a bundle: the inputs' names and shapes, and arrays of realistic values.
 
-Engines are built for these shapes, exports traced and compared with these arrays, calls timed with them.
+Engines are built for these shapes. Exports are traced and compared, and calls are timed, with these arrays.
 """
 
 from typing import Any, Protocol
@@ -12,11 +12,11 @@ from latentpress.bundle.info import AddedConditioning, BundleInfo
 
 Array = NDArray[Any]
 
-MICRO_BATCH = 4  # pictures a decoder call: its activations, not its weights, fill memory
+MICRO_BATCH = 4  # pictures per decoder call; its activations, not its weights, fill memory
 
 
 class Widths(Protocol):
-    """What shapes depend on, beside the batch and the picture's size: a bundle's facts, or a checkpoint's."""
+    """What shapes depend on besides the batch and the picture's size; a bundle has these facts, and so has a checkpoint."""
 
     @property
     def max_tokens(self) -> int: ...
@@ -55,9 +55,9 @@ def input_shapes(widths: Widths, component: str, batch: int, size: tuple[int, in
 def example_inputs(
     widths: Widths, component: str, batch: int, size: tuple[int, int], vocabulary: int = 1, end: int | None = None
 ) -> dict[str, Array]:
-    """Arrays of `input_shapes` in the ranges of real ones, float32 but for int64 ids; alike for the same arguments.
+    """Arrays of `input_shapes` in realistic ranges, float32 except for int64 ids; equal arguments give equal arrays.
 
-    vocabulary: ids are drawn below it; end: the id of the end token, which every row then has once, each elsewhere.
+    vocabulary: ids are drawn below it; end: the id of the end token, which each row then has once, at a place of its own.
     """
     random = np.random.default_rng([batch, *size])
     side = [each * widths.vae_scale_factor for each in size]
@@ -81,7 +81,7 @@ def _ids(random: np.random.Generator, shape: tuple[int, ...], vocabulary: int, e
     ids = random.integers(0, vocabulary, shape, np.int64)
     if end is not None:
         ids[ids == end] = 0
-        # Each row ends somewhere else, after its start: where it ends is what a pooled output depends on.
+        # Each row ends at another place, because a pooled output depends on where its row ends.
         ids[np.arange(shape[0]), 1 + random.permutation(shape[1] - 1)[: shape[0]]] = end
     return ids
 

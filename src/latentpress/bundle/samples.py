@@ -1,4 +1,4 @@
-"""The inputs and torch's outputs that a bundle carries in parity.safetensors, to which every engine is held."""
+"""The inputs and torch's outputs that a bundle carries in parity.safetensors, with which every engine is compared."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ def flatten(samples: list[Sample]) -> dict[str, Array]:
     for sample in samples:
         case = counts[sample.component] = counts.get(sample.component, -1) + 1
         for side, group in (("in", sample.inputs), ("out", sample.outputs)):
-            # safetensors writes an array's memory as it lies, and torch's convolutions give theirs with channels last.
+            # safetensors writes an array's memory as it is, and torch's convolutions return channels last.
             arrays |= {
                 f"{sample.component}/{case}/{side}/{name}": np.ascontiguousarray(array) for name, array in group.items()
             }

@@ -10,14 +10,14 @@ import typer
 from latentpress.cli.options import BundleArgument
 from latentpress.errors import UsageError
 
-SAMPLER = "euler"  # the cheapest there is: what surrounds the UNet's call is the same for all
+SAMPLER = "euler"  # the cheapest; the rest of the loop is the same for all samplers
 STDOUT = "-"
 
 
 def bench_command(
     bundle: BundleArgument,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels; default the bundle's own size.")] = None,
-    buckets: Annotated[str, typer.Option(metavar="N,N,...", help="UNet rows a call.")] = "1,2,4,8",
+    buckets: Annotated[str, typer.Option(metavar="N,N,...", help="UNet rows per call.")] = "1,2,4,8",
     repeats: Annotated[int, typer.Option(min=1, help="Timed calls of each component and bucket.")] = 20,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the whole renders.")] = 20,
     guidance_scale: Annotated[float, typer.Option(min=0, help="Above 1 a picture takes two rows.")] = 7.5,
@@ -26,7 +26,7 @@ def bench_command(
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write JSON; - is stdout.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw images/s and ms per row.")] = None,
 ) -> None:
-    """Measure a bundle on this machine: latency of its parts, images per second, memory."""
+    """Measure a bundle on this machine: latency of its parts, images per second and memory."""
     # Wrong arguments first: none of them should cost the time that opening a bundle takes.
     wanted = parse_buckets(buckets)
     pixels = None if size is None else parse_size(size)

@@ -1,4 +1,4 @@
-"""`latentpress engines`: builds and proves engines of a bundle, or lists those it has."""
+"""`latentpress engines`: builds and checks a bundle's engines, or lists those it has."""
 
 from typing import Annotated
 
@@ -21,11 +21,11 @@ def engines_command(
         list[str] | None,
         typer.Option(help="Built engines: a picture size, e.g. 512x768, the usual one first; may be repeated."),
     ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what is there and good.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild engines that are still valid.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU engine; default all cores.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Build the engines of a bundle and hold them to torch; without --engine, list them."""
+    """Build the engines of a bundle and compare them with torch; without --engine, list them."""
     from latentpress.models import cache_dir, named_bundle
 
     opened = named_bundle(bundle, cache_dir(), verify=engine is not None)

@@ -20,11 +20,11 @@ def export_command(
     concept: Annotated[list[Path] | None, typer.Option(help="A concept file to bake in; may be repeated.")] = None,
     family: Annotated[
         str | None,
-        typer.Option(help="What the checkpoint must be: sd1, sd2, sdxl or sdxl_refiner; default what it is."),
+        typer.Option(help="Require this family: sd1, sd2, sdxl or sdxl_refiner; default whichever it is."),
     ] = None,
     prediction_type: Annotated[
         str | None,
-        typer.Option(help="epsilon or v_prediction; default what the checkpoint says or, for a file, what is guessed."),
+        typer.Option(help="epsilon or v_prediction; default what the checkpoint says, or a guess for a single file."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The bundle's name; default the checkpoint's.")] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")] = "fp32",
@@ -36,7 +36,7 @@ def export_command(
         ),
     ] = None,
 ) -> None:
-    """Export a checkpoint to a bundle of ONNX graphs, proved against torch."""
+    """Export a checkpoint to a bundle of ONNX graphs, each compared with torch."""
     from latentpress.bundle.info import Family, PredictionType
     from latentpress.engines.choice import parse_engine, parse_precision
     from latentpress.export import export_bundle

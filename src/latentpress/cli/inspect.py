@@ -1,4 +1,4 @@
-"""`latentpress inspect`: what a bundle is, and what was measured of it."""
+"""`latentpress inspect`: what a bundle is, and what was measured on it."""
 
 from typing import Annotated, Any
 

@@ -26,14 +26,14 @@ def export_bundle(
     """Export the checkpoint `source`, a diffusers folder or one file, to the bundle folder `output`, `concepts` baked in.
 
     vae: a separate VAE, a folder or a file; loras: files to fuse and their scales, in order; family: what the checkpoint
-    must be; prediction_type: what its UNet predicts, where that is not told or guessed rightly. docs/checkpoints.md has
-    the formats. name: what bundle.json calls it, by default the folder's name or the file's stem. report: gets one line
-    per stage.
+    must be; prediction_type: what its UNet predicts, where the checkpoint does not say or is guessed wrongly; name: what
+    bundle.json calls it, by default the folder's name or the file's stem; report: gets one line per stage.
+    docs/checkpoints.md has the formats.
 
     engine: make the graphs that this engine runs fastest, rather than those that every engine runs, prove them on it
     where it is installed, and render on it by default. precision: of the text encoders and the UNet; the autoencoder
     stays float32.
-    Nothing appears at `output` unless every graph agrees with torch. Raises UsageError and its kinds.
+    Nothing appears at `output` unless every graph agrees with torch. Raises UsageError and its subclasses.
     """
     from latentpress.export.graphs.flavours import flavour_for
     from latentpress.export.pipeline import run_export
@@ -49,6 +49,6 @@ def export_bundle(
         report=report,
         precision=precision,
         flavour=flavour_for(engine.name, precision) if engine else "plain",
-        # What nothing but OpenVINO runs on a CPU is for OpenVINO unless someone says otherwise.
+        # Only OpenVINO runs such graphs on a CPU, so they are for OpenVINO unless someone says otherwise.
         engine=engine or (EngineChoice("openvino") if precision == "bf16" else DEFAULT_ENGINE),
     )

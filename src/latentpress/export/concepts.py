@@ -27,8 +27,8 @@ VECTORS = "concepts.safetensors"
 def add_concepts(bundle_path: Path, files: Sequence[Path], tokens: Mapping[Path, str] | None = None) -> BundleInfo:
     """Bake the concept `files` into the bundle at `bundle_path`, which is replaced as a whole or left as it was.
 
-    tokens: what prompts call the concept of a file (see read_concept), where that was said. Raises ConceptError (a
-    file, a token taken twice) and BundleError (the bundle is damaged).
+    tokens: file -> the token that prompts use for its concept (see read_concept), where one was asked for.
+    Raises ConceptError (a bad file, a token taken twice) and BundleError (the bundle is damaged).
     """
     bundle = open_bundle(Path(bundle_path))
     named = tokens or {}
@@ -154,7 +154,7 @@ def _add_tokens(tokenizer: Path, ids: Mapping[str, int]) -> None:
 
 
 def _keep_engines(bundle: Path, work: Path) -> None:
-    """Engines lie beside the bundle's own files; those of the text encoders go stale with them, and say so."""
+    """Copy the engines, which are not the bundle's own files; those of the text encoders are then stale, and say so."""
     for source in (bundle / ENGINES).rglob("*"):
         if source.is_file():
             target = work / source.relative_to(bundle)

@@ -7,7 +7,7 @@ from latentpress.bundle.info import open_bundle
 from latentpress.errors import BundleError
 from latentpress.export import export_bundle
 
-# Trained by tools/demo_model; MODEL_CARD.md there says on what, how long, and how well it draws.
+# Trained by tools/demo_model; its MODEL_CARD.md says on what, how long, and how well it draws.
 _DATA = Path(__file__).parent / "demo_data"
 
 

@@ -1,6 +1,6 @@
 """Fuses LoRA files into loaded models: W += scale * (alpha / rank) * up @ down, in float32, all layers or none.
 
-Hu et al., arXiv 2106.09685; convolutions as LoCon has them. How files name their layers is `lora_file`'s business.
+Hu et al., arXiv 2106.09685; convolutions as LoCon has them. `lora_file` knows how files name their layers.
 """
 
 from collections.abc import Mapping

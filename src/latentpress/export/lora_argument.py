@@ -1,4 +1,4 @@
-"""Reads FILE[:SCALE]. Apart from `lora`, so that a mistyped scale is told without torch."""
+"""Reads FILE[:SCALE]. Not in `lora`, so that a mistyped scale is refused before torch is loaded."""
 
 import math
 from pathlib import Path
@@ -7,7 +7,10 @@ from latentpress.errors import LoraError
 
 
 def parse_lora(text: str) -> tuple[Path, float]:
-    """FILE[:SCALE], the scale 1 if not given; a file whose name ends like a scale is meant whole. Raises LoraError."""
+    """FILE[:SCALE], the scale 1 if not given; a name that ends like a scale is taken whole if the file is there.
+
+    Raises LoraError.
+    """
     name, colon, tail = text.rpartition(":")
     if not colon or Path(text).exists():
         return Path(text), 1.0

@@ -108,8 +108,8 @@ def _export_graph(
     check_finite(graph, parts, precision, samples)
     report(f"{graph.name}: tracing, {time.perf_counter() - started:.0f} s so far")
     path = trace_flavour(graph, work, flavour)
-    # No later graph needs these weights: on the meta device a module is as large as its configuration. What the exporter
-    # left refers to itself in circles, and the weights are to be gone before ONNX Runtime loads its own.
+    # No later graph needs these weights, and on the meta device a module takes no memory. What the exporter leaves is held
+    # by reference cycles, and the weights must be gone before ONNX Runtime loads its own.
     graph.module.to("meta")
     release_memory()
     report(f"{graph.name}: comparing with torch, {time.perf_counter() - started:.0f} s so far")

@@ -1,4 +1,4 @@
-"""Makes a bundle folder appear whole or not at all, and no other folder go. Knows nothing of its files but bundle.json."""
+"""Makes a bundle folder appear whole or not at all, and replaces no other folder. Of its files it knows bundle.json."""
 
 import contextlib
 import json

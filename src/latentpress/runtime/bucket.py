@@ -1,4 +1,4 @@
-"""The bucket of a run, the number of UNet rows a call takes: fixed, given, remembered, calibrated, or the default."""
+"""Chooses a run's bucket, the number of UNet rows per call: fixed, given, remembered, calibrated, or the default."""
 
 import sys
 from collections import Counter
@@ -11,7 +11,7 @@ from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 
 DEFAULT_ROWS = 8
-# UNet rows of a whole run that are worth a calibration, which takes (1 + REPEATS) calls of each bucket at most.
+# A run of this many UNet rows is worth a calibration, which takes at most (1 + REPEATS) calls of each bucket.
 WORTH_ROWS = 4 * (1 + REPEATS) * sum(BUCKETS)
 
 
@@ -30,7 +30,7 @@ def choose_rows(renderer: Renderer, requests: Iterable[RenderRequest], cache: Pa
     if not work:
         return _say(renderer, "nothing to render")
     if renderer.fixed_rows is not None:
-        return _say(renderer, f"fixed by --strict, for on {renderer.provider} a row has other bits in other batches")
+        return _say(renderer, f"fixed by --strict: on {renderer.provider} a row's bits change with its batch")
     height, width = Counter((request.height, request.width) for request in work).most_common(1)[0][0]
     key = calibration_key(renderer, height, width, threads)
     file = calibration_file(cache)

@@ -15,7 +15,7 @@ BUCKETS = (2, 4, 8, 16, 32, 64)
 # memory to others.
 WORTH = 0.03
 REPEATS = 3
-# Where a call takes so long that this is soon spent, arithmetic fills the machine already, and rows gain little.
+# Where calls are so slow that this is soon spent, one row fills the machine already, and more rows gain little.
 SECONDS = 10.0
 
 
@@ -30,9 +30,9 @@ class Calibration:
 def calibrate(
     run: Callable[[int], object], buckets: Sequence[int] = BUCKETS, repeats: int = REPEATS, seconds: float = SECONDS
 ) -> Calibration:
-    """Try `run(rows)` for rising `buckets` until two in a row are not worth it, memory runs out or `seconds` would.
+    """Time `run(rows)` for rising `buckets` until two in a row gain too little, memory runs out, or `seconds` would.
 
-    The smallest bucket is tried in any case, and must fit: what it raises passes.
+    The smallest bucket is always tried and must fit; what it raises is not caught.
     """
     found: dict[int, float] = {}
     best = buckets[0]
@@ -66,14 +66,14 @@ def recalled(file: Path, key: str) -> Calibration | None:
 def remembered(file: Path, key: str, measure: Callable[[], Calibration]) -> Calibration:
     """The calibration kept in the JSON file under `key`; measured and written there first if it is not.
 
-    key: everything the answer depends on, e.g. bundle, engine, machine and size. An unreadable file is begun anew.
+    key: everything the answer depends on, e.g. bundle, engine, machine and size. An unreadable file is started over.
     """
     if kept := recalled(file, key):
         return kept
     # Measured before the file is read again: another process may have written meanwhile.
     found = measure()
     data = {name: {"rows": c.rows, "milliseconds": c.milliseconds} for name, c in {**_read(file), key: found}.items()}
-    # A cache that cannot be written costs the next run a calibration, and nothing else.
+    # If the cache cannot be written, the next run calibrates again; nothing else is lost.
     with contextlib.suppress(OSError):
         write_durably(file, json.dumps(data, indent=2, sort_keys=True).encode())
     return found

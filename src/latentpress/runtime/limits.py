@@ -1,4 +1,4 @@
-"""What a bundle cannot do for a request, in words, before anything is rendered. Needs neither torch nor an engine."""
+"""What a bundle cannot do for a request, in words, before anything is rendered. Loads neither torch nor an engine."""
 
 from collections.abc import Mapping
 

@@ -26,8 +26,8 @@ from latentpress.runtime.loop.modes import begin, hand_over
 from latentpress.runtime.loop.trajectory import Trajectory
 from latentpress.runtime.request import K, Origin, Rendered, RenderRequest
 
-# Pictures the base runs before the refiner takes them over: the latents of so many wait in memory (67 MB of 1024x1024),
-# and the rows of the last few of a block run in smaller batches.
+# Pictures that the base runs before the refiner takes them over. Their latents wait in memory (67 MB at 1024x1024), and
+# the last few of each block run in smaller batches.
 BLOCK = 256
 
 
@@ -35,12 +35,12 @@ class Renderer:
     """Renders requests through one bundle's engines, and those of the refiners that requests name.
 
     batch_rows: UNet rows a call takes at most, >= 1; threads: of the engines, None for all cores;
-    sessions: given instead of opened for some of the bundle's components, by name; engine: what the others run on,
+    sessions: component -> a session to use instead of opening one; engine: what the other components run on,
     by default what each bundle was exported for;
     losses: those that requests may name, by default the built-in ones;
-    decode_beside: whether the VAE decoder runs in a thread beside the UNet, rather than between its calls;
-    strict: give each engine the rows a call that its row test asks for, so that a picture depends on its request alone
-    (and on `fixed_rows`, where that is a number). Raises EnvironmentFailure for an engine of which that cannot be had.
+    decode_beside: run the VAE decoder in a thread, in parallel with the UNet, rather than between its calls;
+    strict: give each engine the rows per call that its row test asks for, so that a picture depends on its request alone
+    (and on `fixed_rows`, where that is a number). Raises EnvironmentFailure if an engine cannot guarantee that.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Renderer:
 
     @property
     def batch_rows(self) -> int:
-        """UNet rows a call takes at most: as many as were asked for, or fewer once memory ran out."""
+        """The most UNet rows per call: as many as were asked for, or fewer once memory ran out."""
         return min(model.unet.fixed or model.unet.limit or 1 for model in self._models)
 
     @batch_rows.setter
@@ -88,7 +88,7 @@ class Renderer:
 
     @property
     def row_rule(self) -> str:
-        """What the pixels depend on beside the requests: one of the rules in `strict`, or `fixed_rows` as text."""
+        """What the pixels depend on besides the requests: one of the rules in `strict`, or `fixed_rows` as text."""
         if self._strict:
             return str(self.fixed_rows or ANY_ROWS)
         return row_rule(self._row_tests)
@@ -112,9 +112,9 @@ class Renderer:
         return [test for model in self._models for test in model.row_tests]
 
     def trial(self, height: int, width: int) -> Callable[[int], None]:
-        """A function that calls the UNet once with so many rows of some input: to time it, or to see whether it fits.
+        """A function that calls the UNet once with that many rows of some input, to time it or to see whether it fits.
 
-        height, width: of the pictures, pixels. What the engine raises passes.
+        height, width: of the pictures, in pixels. What the engine raises is not caught.
         """
         info = self.bundle.info
         size = height // info.vae_scale_factor, width // info.vae_scale_factor
@@ -130,7 +130,7 @@ class Renderer:
         requests: Iterable[tuple[K, RenderRequest]],
         on_turn: Callable[[int], None] | None = None,
     ) -> Iterator[Rendered[K]]:
-        """Each picture as it finishes, in any order; `on_turn` hears of each UNet call its rows.
+        """Each picture as it finishes, in any order; `on_turn` is called with the rows of each UNet call.
 
         A picture that comes out NaN or infinite, or whose given picture cannot be read, carries an `error`, and the
         others go on.

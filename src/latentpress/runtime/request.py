@@ -66,16 +66,16 @@ class Refiner:
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """Everything that decides a picture's pixels, beside the bundle.
+    """Everything that decides a picture's pixels, apart from the bundle.
 
-    height, width: pixels, multiples of 8; seed: 0 .. 2**63-1; sampler: a canonical name of `runtime.samplers`;
+    height, width: pixels, multiples of 8; seed: 0 .. 2**63-1; sampler: a canonical name of `runtime.sampling.samplers`;
     steps: >= 1; guidance_scale: classifier-free guidance acts iff > 1; negative_prompt: None is zeros where the bundle
     has force_zeros_for_empty_prompt, elsewhere "".
     guidance_rescale: phi of arXiv 2305.08891, section 3.4, 0..1. clip_skip: the last layers of each text encoder left
     out, of the prompt and (unlike diffusers' Stable Diffusion pipelines) of the negative prompt.
-    eta: of the sampler ddim alone, the share of DDPM's noise that it adds, 0..1.
+    eta: for the sampler ddim alone, the share of DDPM's noise that it adds, 0..1.
     init_image: the picture to start from; strength: 0..1, the share of the steps that are run on it; mask_image: white
-    where the picture is to be made anew, needs an init_image.
+    where the picture is to be redrawn, needs an init_image.
     guidance_stop: 0..1, the share of the steps after which classifier-free guidance is off.
     prompt_weighting, long_prompts: how prompt and negative prompt are read, of `runtime.prompts`' WEIGHTINGS and
     LONG_PROMPTS.
@@ -103,7 +103,7 @@ class RenderRequest:
     guidance_stop: float = 1.0
 
     def guided_steps(self, steps: int) -> int:
-        """How many of a picture's `steps`, the first ones, have classifier-free guidance: diffusers' guiders' `stop`."""
+        """How many of a picture's first `steps` have classifier-free guidance, as by the `stop` of diffusers' guiders."""
         return int(self.guidance_stop * steps) if self.guidance_scale > 1 else 0
 
 

@@ -24,8 +24,9 @@ def build_full_size(
 ) -> Path:
     """Write a checkpoint of `family` in the diffusers folder layout, of its published configuration and CLIP's tokenizers.
 
-    The same arguments give the same weights: of the size torch gives new layers, norms of one, biases of zero. In float32
-    Stable Diffusion 1.5 takes 4.3 GB, SDXL's base in float16 7 GB; memory for the largest model is needed, no more.
+    The same arguments give the same weights, as large as torch makes those of new layers; norms are one, biases
+    zero. In float32 Stable Diffusion 1.5 takes 4.3 GB, SDXL's base in float16 7 GB; memory is needed for the largest model
+    only.
     """
     folder = Path(folder)
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Writes small random checkpoints of each family, in the diffusers folder layout, from a seed: for tests and the demo."""
+"""Writes small random checkpoints of each family, in the diffusers folder layout, from a seed, for tests and benchmarks."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ _TRAINING = {
     "num_train_timesteps": 1000,
     "trained_betas": None,
 }
-# As the published checkpoints have them.
+# The values of the published checkpoints.
 _SCHEDULERS: dict[str, dict[str, Any]] = {
     "sd1": {
         "_class_name": "PNDMScheduler",

@@ -1,4 +1,4 @@
-"""Small random torch models whose pictures mean nothing and yet behave; `random_checkpoint` makes folders of them.
+"""Small random torch models that draw noise but behave like trained ones; `random_checkpoint` makes folders of them.
 
 The UNet's prediction is of unit size and mostly the noise it was given, so latents shrink towards the data range as in a
 trained model; the prompt moves it visibly; the decoder has contrast. Each function draws from torch's global generator.
@@ -26,7 +26,7 @@ _TIME_EMBED = 8
 def random_text_encoder(
     vocabulary: int, hidden: int, *, layers: int = 2, activation: str = "quick_gelu", projection: int | None = None
 ) -> Any:
-    """A CLIP text encoder `hidden` wide; with `projection`, one that gives a pooled output that wide."""
+    """A CLIP text encoder `hidden` wide; with `projection`, it has a pooled output of that width."""
     config = CLIPTextConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from latentpress.export.families.clip_files import EOS, write_clip_files
 
-# What the random test checkpoints know as whole words; others still work, spelled in bytes.
+# The words that random checkpoints have as single tokens; others still work, spelled in bytes.
 WORDS = (
     "a an the of in on at with and by to from over under for as is high low one two three old new small big "
     "photo picture painting drawing sketch portrait landscape style art digital oil watercolor ink pencil "

@@ -1,9 +1,9 @@
-"""What a graph is made of, for the engine that is to run it. The choice, measured, stands in docs/engines.md.
+"""What a graph is made of, for the engine that is to run it; docs/engines.md has the measurements behind the choice.
 
 plain      opset 20, every operator standard and old: runs on every engine
 attention  opset 23, whose Attention and GroupNormalization TensorRT and OpenVINO take whole
 mha        opset 20 with com.microsoft's MultiHeadAttention, which ONNX Runtime computes in one kernel
-cuda       mha, and what onnxruntime.transformers fuses of it: GroupNorm, SkipGroupNorm, NhwcConv, SkipLayerNorm
+cuda       mha, and what onnxruntime.transformers fuses in it: GroupNorm, SkipGroupNorm, NhwcConv, SkipLayerNorm
 """
 
 import contextlib
@@ -52,7 +52,7 @@ def component_flavour(component: str, flavour: Flavour) -> Flavour:
 def trace_flavour(graph: Graph, folder: Path, flavour: Flavour) -> Path:
     """Write `graph` to folder/NAME.onnx in `flavour`, except for the fusions of `cuda`, which `fuse_for_cuda` adds.
 
-    They come apart because no CPU can run the fused graph: what is compared with torch is the graph before them.
+    They are a step of their own because no CPU can run the fused graph, so the graph before them is compared with torch.
     """
     flavour = component_flavour(graph.name, flavour)
     if flavour not in _FUSED:
@@ -80,7 +80,7 @@ def fuse_for_cuda(path: Path, component: str) -> None:
 
 @contextlib.contextmanager
 def _typed_initializers() -> Generator[None]:
-    """While it lasts, the fusions write weights in the type they say they write.
+    """Within the block, the fusions write weights in the type they declare.
 
     onnxruntime.transformers 1.31 copies a GroupNorm's bytes from a float16 graph as if they were float32, which is what its
     kernel takes, and onnx refuses them: it is meant for float32 graphs that are cast afterwards.
@@ -175,7 +175,7 @@ def _translations() -> dict[Any, Any]:
 
 @contextlib.contextmanager
 def _fused_attention(graph: Graph) -> Generator[None]:
-    """While it lasts, the attentions of diffusers' models within `graph` are one operator each."""
+    """Within the block, each attention of the diffusers models in `graph` is one operator."""
     from diffusers.models.attention_processor import Attention
 
     found = [module for module in graph.module.modules() if isinstance(module, Attention)]

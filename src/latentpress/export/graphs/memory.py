@@ -1,4 +1,4 @@
-"""Gives memory that nothing needs any more back to the system."""
+"""Gives unused memory back to the system."""
 
 import ctypes
 import gc
@@ -6,9 +6,9 @@ import sys
 
 
 def release_memory() -> None:
-    """Collect what refers to itself in circles, and have the C library return what was freed, where it can be told to.
+    """Collect reference cycles, and have the C library return freed memory, where it can be told to.
 
-    glibc keeps freed blocks for later ones of their size: after a comparison in pieces, 2 GB of them, measured.
+    glibc keeps freed blocks for later ones of the same size: 2 GB after a comparison in pieces, measured.
     """
     gc.collect()
     if sys.platform == "linux":

@@ -56,12 +56,12 @@ def prove_graph(
 ) -> tuple[list[Parity], RowTest | None]:
     """How far ONNX Runtime's CPU provider is from torch with the graph at `path`: a row per output and sample.
 
-    A large graph is run in pieces, and one in bfloat16, which the provider does not have, in float32: that shows the graph
-    and its rounded weights right. with_rows: the row test too, in a session of the whole graph, as a render opens it; not of
-    a large one in half precision, all of which that session would make float32.
+    A large graph is run in pieces. A bfloat16 graph, for which the provider has no kernels, is run in float32, which shows
+    that the graph and its rounded weights are right. with_rows: make the row test too, in a session of the whole graph, as
+    a render opens it; not for a large graph in half precision, because that session would hold all of it in float32.
     """
     own = component_precision(path.stem, precision)
-    large = path.with_name(f"{path.name}.data").exists()  # only such weights lie beside their graph
+    large = path.with_name(f"{path.name}.data").exists()  # only large weights lie beside their graph
     if not large and own != "bf16":
         return prove(OnnxCpuSession(path), path.stem, samples, precision, DEFAULT_ENGINE, with_rows=with_rows)
     outputs = run_in_pieces(path, [sample.inputs for sample in samples])
@@ -79,10 +79,10 @@ def prove_graph(
 def prove_here(
     bundle: Bundle, choice: EngineChoice, report: Callable[[str], None]
 ) -> tuple[list[Parity], list[RowTest]]:
-    """What the engine `choice` shows on this machine with the graphs of `bundle`: parity, and its rows' independence.
+    """The parity and the row tests of the engine `choice` on this machine, with the graphs of `bundle`.
 
-    Nothing of the default engine, on which each graph was proved as it was made. Engines that are built, or are not
-    installed here, are proved later, by `latentpress engines`. Raises ParityError.
+    Empty for the default engine, with which each graph was compared when it was made. Engines that have to be built, or
+    are not installed here, are compared later, by `latentpress engines`. Raises ParityError.
     """
     if choice == DEFAULT_ENGINE or choice.name in ("tensorrt", "tensorrt-rtx") or not runs(bundle.info, choice):
         return [], []

@@ -1,7 +1,7 @@
 """Runs a large graph on ONNX Runtime's CPU provider a piece at a time, for a comparison that fits in memory.
 
-That provider computes in float32: it makes every weight of a float16 graph so when it opens it, 10 GB for SDXL's UNet, and
-bfloat16 it does not have at all. Here so many nodes at a time as have half a gigabyte of weights are a graph of their own.
+That provider computes in float32: it widens every float16 weight to float32 on load, 10 GB for SDXL's UNet, and has no
+bfloat16 at all. Here the graph is cut after every half gigabyte of weights, and each piece is run as a graph of its own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

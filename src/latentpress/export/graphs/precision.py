@@ -33,11 +33,11 @@ def cast(graph: Graph, precision: Precision) -> None:
 def check_finite(graph: Graph, parts: Components, precision: Precision, taken: Sequence[Sample]) -> None:
     """Run `graph`, whose weights were cast to `precision`, in it; raises ParityError at a NaN or Inf.
 
-    Every operator computes in float32 and its result is rounded, as an engine does it that accumulates in float32: torch's
+    Every operator computes in float32 and its result is rounded, as by an engine that accumulates in float32: torch's
     own float16 convolutions run at 0.35 GFLOP/s on a core that does 136 in float32 (torch 2.13, EPYC), and ONNX Runtime's
     CPU provider computes float16 graphs in float32 and would not see the overflow.
 
-    taken: what the text encoders gave; the UNet is run on real hidden states, at the first, middle and last timestep.
+    taken: the text encoders' outputs; the UNet is run on real hidden states, at the first, middle and last timestep.
     """
     if graph.name.startswith("vae_") or precision == "fp32":
         return
@@ -73,7 +73,7 @@ def check_finite(graph: Graph, parts: Components, precision: Precision, taken: S
 
 
 class _Rounded(TorchDispatchMode):
-    """While it lasts, every operator's float32 results are rounded to `dtype`; beyond its range they become infinite."""
+    """Within the block, every operator's float32 results are rounded to `dtype`; beyond its range they become infinite."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()

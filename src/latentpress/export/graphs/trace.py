@@ -19,7 +19,7 @@ EXTERNAL_DATA_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Graph:
-    """A module with the inputs to trace it with, and which of their dimensions stay free: {input: {axis: name}}.
+    """A module, the inputs to trace it with, and which of their dimensions stay free as {input: {axis: name}}.
 
     outputs: their names, in the order the module gives them.
     """
@@ -46,8 +46,8 @@ def trace(
     path = folder / f"{graph.name}.onnx"
     free = torch.export.Dim.DYNAMIC
     with quiet(), torch.no_grad():
-        # torch.onnx.export's own call of torch.export fails on a UNet (torch 2.13: it is to be oblivious to sizes, and then
-        # cannot follow the upsamplers'), and falls back to a tracer that copies every weight and takes twice as long.
+        # torch.onnx.export's own call of torch.export fails on a UNet (torch 2.13: it tries to be oblivious to sizes, and
+        # then cannot follow the upsamplers'), and falls back to a tracer that copies every weight and takes twice as long.
         program = torch.export.export(
             graph.module,
             tuple(graph.inputs.values()),

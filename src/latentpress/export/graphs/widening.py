@@ -14,9 +14,9 @@ _HALVES = (torch.float16, torch.bfloat16)
 
 @contextlib.contextmanager
 def in_float32(module: nn.Module) -> Generator[None]:
-    """While it lasts, each layer of `module` has its half-precision weights as float32 for the length of its own call.
+    """Within the block, each layer of `module` has its half-precision weights as float32 during its own call.
 
-    So float32 inputs give what `module.float()` would give, to the bit, and a model of 5 GB needs 5 GB and a layer, not 10.
+    Float32 inputs give what `module.float()` would give, to the bit, and a model of 5 GB needs 5 GB and a layer, not 10.
     The weights are the same objects afterwards.
     """
     lent: dict[nn.Module, dict[str, nn.Parameter]] = {}

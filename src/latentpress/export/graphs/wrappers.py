@@ -1,6 +1,6 @@
-"""The torch modules that are traced: one forward per bundle graph, with the inputs and outputs bundle.py documents.
+"""The torch modules that are traced: one forward per bundle graph; bundle/info.py documents inputs and outputs.
 
-Inputs and outputs are float32 whatever the weights are: the casts stand here, so that no engine's caller needs any.
+Inputs and outputs are float32 whatever the weights are: the casts are here, so that no caller of an engine needs any.
 """
 
 from typing import Any
@@ -50,7 +50,7 @@ class UNet(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self.computes_in: torch.dtype | None = None  # None: the weights' type, as ever but for `widening.in_float32`
+        self.computes_in: torch.dtype | None = None  # None: the weights' dtype (only widening.in_float32 sets it)
         # The model passes explicit sizes to its upsamplers only for heights and widths not divisible by this power of
         # two. No size is divisible by 2**40, so the one graph serves every multiple of 8 pixels.
         model.num_upsamplers = 40
@@ -64,8 +64,8 @@ class UNet(nn.Module):
 class UNetXL(UNet):
     """As UNet, with SDXL's text_embeds (batch, P) and time_ids (batch, n).
 
-    Both float32 whatever the weights' type: time ids become float32 features that the model joins to text_embeds, and a
-    join of two types is a graph that TensorRT refuses.
+    Both are float32 whatever the weights' type, because the model joins float32 features of the time ids to text_embeds, and
+    TensorRT refuses a join of two types.
     """
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]

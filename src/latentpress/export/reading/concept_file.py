@@ -23,7 +23,7 @@ from latentpress.export.reading.torch_pickle import PickleRefused, floats, read_
 
 Vectors = NDArray[np.float32]
 
-# The seed's files are 4 to 20 KB; 75 vectors (a whole prompt) of SDXL's 2048 floats are 0.6 MB.
+# Published concept files are 4 to 20 KB; 75 vectors (a whole prompt) of SDXL's 2048 floats are 0.6 MB.
 MAX_BYTES = 16 << 20
 MAX_KEYS = 64
 MAX_VECTORS = 75

@@ -66,7 +66,7 @@ def read_weights(path: Path) -> Weights:
     check_safetensors(path)
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, it is no dict
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, it is not a dict
             return Weights(path, tensors, dict(file.metadata() or {}), {})
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file ({_short(error)}); download it again") from None

@@ -1,7 +1,7 @@
-"""Finished trajectories -> pictures, or why there is none: between two UNet calls, or in a thread beside them.
+"""Finished trajectories -> pictures, or why there are none: between two UNet calls, or in parallel in a thread.
 
-Beside them the UNet's next call waits neither for the decoder nor for the conversion to uint8. On a CPU, where one call
-fills every core, two at once only take them from each other (measured: docs/performance.md).
+In parallel, the UNet's next call waits neither for the decoder nor for the conversion to uint8. On a CPU, where one call
+fills every core, two at once only slow each other down (measured in docs/performance.md).
 """
 
 import time
@@ -19,7 +19,7 @@ from latentpress.runtime.loop.trajectory import Trajectory
 from latentpress.runtime.pictures.decode import Decoder
 from latentpress.runtime.request import K, Origin, Rendered
 
-# Trajectories that may wait for the decoder before the denoising waits for it: eight calls' worth.
+# How many trajectories may wait for the decoder before the denoising waits for it: eight calls' worth.
 _WAITING = 8 * MICRO_BATCH
 
 # A finished trajectory, and what its last UNet call was made on.
@@ -29,8 +29,8 @@ _Undecoded = tuple[Trajectory[K], Origin]
 class Finisher(Generic[K]):
     """Decodes what the denoising finishes. `put` hands trajectories in, `ready` gives what is done, `rest` the rest.
 
-    losses: by name, those whose values are taken of the pictures.
-    beside: in a thread of its own, which takes up to MICRO_BATCH of those that wait by then; else within `put`.
+    losses: by name, those whose values are measured on the pictures.
+    beside: decode in a thread, up to MICRO_BATCH of those that are waiting at a time; else decode within `put`.
     """
 
     def __init__(self, decoder: Decoder, losses: Mapping[str, Loss], *, beside: bool) -> None:

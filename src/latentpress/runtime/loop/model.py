@@ -23,8 +23,8 @@ from latentpress.runtime.sampling.solvers import SolverCache
 class Model:
     """`bundle` and its engines; the ones that only some requests need are opened by the first of those.
 
-    threads: of the engines, None for all cores; sessions: given instead of opened, by component; engine: what opens
-    the others, by default the one the bundle was exported for; losses: those that requests may name.
+    threads: of the engines, None for all cores; sessions: component -> a session to use instead of opening one;
+    engine: opens the others, by default the one the bundle was exported for; losses: those that requests may name.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class Model:
 
     @cached_property
     def row_tests(self) -> list[RowTest | None]:
-        """What is known of the two components that are called with several rows; None where nothing is."""
+        """The row tests of the two components that are called with several rows; None for one that was never tested."""
         return [
             None if component in self._given else known_row_test(self.bundle, component, self._engine)
             for component in ("unet", "vae_decoder")
         ]
 
     def make_strict(self, rows: int) -> None:
-        """Give every component the rows a call that its row test asks for, `rows` at most of the UNet.
+        """Give every component the rows per call that its row test asks for, the UNet at most `rows`.
 
-        What was not tested on this machine is tested first. Raises EnvironmentFailure for an engine that cannot repeat
-        itself, or is not as it was tested, ParityError for one that is wrong.
+        A component that was not tested on this machine is tested first. Raises EnvironmentFailure for an engine that
+        cannot repeat itself or differs from its test, and ParityError for one that is wrong.
         """
         self._guidance_threads = GUIDANCE_THREADS
         most = {"unet": rows, "vae_decoder": MICRO_BATCH}

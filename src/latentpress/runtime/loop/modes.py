@@ -64,7 +64,7 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
 def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
     """The refiner's part of a picture whose base part is done: the same latents and generator, no noise added.
 
-    The history of a multistep sampler is not carried over: the refiner predicts anew.
+    The history of a multistep sampler is not carried over, because the refiner's predictions are its own.
     """
     request = trajectory.request
     assert request.refiner is not None, "only a request with a refiner is handed over"

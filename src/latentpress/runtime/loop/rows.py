@@ -11,7 +11,7 @@ from latentpress.runtime.prompts.conditioning import Conditioning
 class ConditioningRows:
     """One array for each conditioning input, filled row by row.
 
-    At 64 rows of SDXL they are 40 MB, and most of a turn's rows are those of the turn before.
+    64 rows of SDXL are 40 MB, and most rows of a turn are those of the turn before.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class ConditioningRows:
     def pack(self, rows: Sequence[Conditioning]) -> dict[str, NDArray[np.float32]]:
         """Each input's rows, (len(rows), ...); valid until the next call. `rows` is not empty, all of one shape."""
         shapes = {name: array.shape for name, array in rows[0].inputs().items()}
-        # Prompts of more chunks than those before are longer.
+        # A prompt of more chunks has longer rows than those before.
         if len(rows) > len(self._held) or any(self._arrays[name].shape[1:] != shape for name, shape in shapes.items()):
             self._held = [None] * len(rows)
             self._arrays = {name: np.empty((len(rows), *shape), np.float32) for name, shape in shapes.items()}

@@ -18,7 +18,7 @@ Latents = NDArray[np.float32]
 
 
 def noised(solver: SolverRows, call: int, image_latents: Latents, noise: Latents) -> Latents:
-    """`image_latents` at the noise level of the solver's `call`: what the sampler would carry there, had it begun so."""
+    """`image_latents` at the noise level of the solver's `call`, as if the sampler had come from them."""
     row = solver.rows[call]
     level_image, level_noise = np.float32(row[INDEX["level_image"]]), np.float32(row[INDEX["level_noise"]])
     return np.add(level_image * image_latents, level_noise * noise, dtype=np.float32)
@@ -26,7 +26,7 @@ def noised(solver: SolverRows, call: int, image_latents: Latents, noise: Latents
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """What is kept of a given picture: mask (1, h, w), 1 where it is made anew; its latents and noise (C, h, w)."""
+    """What is kept of a given picture: mask (1, h, w), 1 where it is redrawn; its latents and noise (C, h, w)."""
 
     mask: Latents
     image_latents: Latents
@@ -37,13 +37,13 @@ class Blend:
 class Trajectory(Generic[K]):
     """An image between two UNet calls.
 
-    latents: (C, h, w) float32; anchor: the same, what the solver keeps of the step's beginning;
+    latents: (C, h, w) float32; anchor: as latents, what the solver keeps of the step's beginning;
     history: (DEPTH, C, h, w), the stored predictions, newest first; step: the next call's row of the solver;
-    cond, uncond: what each row attends to, uncond None where guidance_scale <= 1, and no row is spent on it, nor in the
-    steps after guidance_stop;
+    cond, uncond: what each row attends to. uncond is None where guidance_scale <= 1; there, and in the steps after
+    guidance_stop, no row is spent on it;
     channels: (c, h, w), what an inpainting UNet sees beside the latents; blend: what is put back after each step;
-    first, total: where this trajectory's steps lie among all the picture's steps, 0 and as many as it has by default;
-    a step of a two-call sampler counts once.
+    first: the picture's step that this trajectory begins at (default 0); total: the picture's steps (default: this
+    trajectory's own). A step of a two-call sampler counts once.
     """
 
     key: K
@@ -95,11 +95,11 @@ class Trajectory(Generic[K]):
 
     @property
     def coefficients(self) -> Float:
-        """This call's row of the solver."""
+        """The solver's row for this call."""
         return self.solver.rows[self.step]
 
     def losses_now(self) -> tuple[LossSpec, ...]:
-        """The losses that act on this call: those of the step it begins, none where it is a step's second."""
+        """The losses that act on this call: those of the step it begins, and none on a step's second call."""
         if not self.solver.begins_step(self.step):
             return ()
         step, total = self.picture_step, self.total
@@ -122,7 +122,7 @@ class Trajectory(Generic[K]):
     def draw_noise(self) -> Latents:
         """The unit noise that this call adds; zeros, and no draw, where it adds none.
 
-        Where diffusers draws noise only to weigh it with 0, in the last step of an ancestral sampler, so does this.
+        In the last step of an ancestral sampler noise is drawn and weighed with 0, because diffusers draws it too.
         """
         row = self.coefficients
         start, end = row[INDEX["path_from"]], row[INDEX["path_to"]]

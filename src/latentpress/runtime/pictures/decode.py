@@ -17,7 +17,7 @@ class Decoder:
         self._scaling_factor = np.float32(scaling_factor)
 
     def __call__(self, latents: Sequence[NDArray[np.float32]]) -> list[NDArray[np.uint8] | None]:
-        """One picture per latents, which may differ in size between calls, not within one."""
+        """One picture per latents. Their size may differ from call to call, but not within a call."""
         pictures: list[NDArray[np.uint8] | None] = []
         for start in range(0, len(latents), MICRO_BATCH):
             batch = np.stack(latents[start : start + MICRO_BATCH]) / self._scaling_factor

@@ -24,7 +24,7 @@ _MOMENTS_KEPT = 64
 def read_picture(file: ImageFile, height: int, width: int) -> Image.Image:
     """The picture in `file`, upright, RGB, resized to `height` and `width` pixels (Lanczos, aspect not kept).
 
-    Raises UsageError for a file that is gone, no picture, or no longer the one that was planned.
+    Raises UsageError for a file that is missing, not a picture, or not the one that was planned.
     """
     try:
         content = file.path.read_bytes()
@@ -49,7 +49,7 @@ def image_pixels(file: ImageFile, height: int, width: int) -> Pixels:
 
 
 def mask_pixels(file: ImageFile, height: int, width: int) -> Pixels:
-    """(1, height, width) float32: 1 where the mask is at least half white, where the picture is made anew; else 0."""
+    """(1, height, width) float32: 1 where the mask is at least half white and the picture is redrawn, else 0."""
     grey = np.asarray(read_picture(file, height, width).convert("L"), dtype=np.float32) / np.float32(255)
     return (grey >= 0.5).astype(np.float32)[np.newaxis]
 
@@ -75,7 +75,7 @@ class ImageEncoder:
     ) -> Latents:
         """(C, h, w): one draw from the VAE's posterior of the picture, scaled; takes one draw from `noise`.
 
-        masked: a mask whose white part is made grey (0 in -1..1) before encoding.
+        masked: a mask; the picture is made grey (0 in -1..1) where it is white, before encoding.
         """
         moments = self._moments(file, height, width, masked)
         mean, log_variance = np.split(moments, 2)

@@ -15,7 +15,7 @@ LONG_PROMPTS = ("truncate", "chunks")
 def parse_prompt(prompt: str, weighting: str) -> tuple[Section, ...]:
     """The parts of `prompt` in a dialect of WEIGHTINGS, one section or, where A1111's BREAK divides it, several.
 
-    Raises UsageError for what the dialect writes so and we cannot do.
+    Raises UsageError for syntax of the dialect that is not supported here.
     """
     if weighting == "a1111":
         return a1111.parse(prompt)

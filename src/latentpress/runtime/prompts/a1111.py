@@ -21,7 +21,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
-# What A1111 writes with the same characters and does while it samples: not weights.
+# A1111 uses the same characters for what it does while sampling; these are not weights.
 _ESCAPE = "write the brackets as \\[ and \\] if they are meant as characters"
 _OTHERWISE = (
     (re.compile(r"(?<!\\)\[[^\[\]]*:\s*(?:\d+\.?\d*|\.\d+)\s*\]"), "changes the prompt between steps", _ESCAPE),
@@ -33,7 +33,7 @@ _OTHERWISE = (
 def parse(prompt: str) -> tuple[Section, ...]:
     """The sections of `prompt` between its BREAKs, never none; neighbours of equal weight are one part.
 
-    Raises UsageError for prompt editing ([from:to:when], [a|b]), AND, and a weight that is no number.
+    Raises UsageError for prompt editing ([from:to:when], [a|b]), AND, and a weight that is not a number.
     """
     for pattern, what, way_out in _OTHERWISE:
         if match := pattern.search(prompt):
@@ -93,5 +93,5 @@ def _number(text: str, prompt: str) -> float:
         return float(text)
     except ValueError:
         raise UsageError(
-            f"the weight {shown(text)} in the prompt {shown(prompt)} is no number; write it as (word:1.3)"
+            f"the weight {shown(text)} in the prompt {shown(prompt)} is not a number; write it as (word:1.3)"
         ) from None

@@ -1,9 +1,9 @@
 """CLIP's byte-pair tokenizer from the files of a transformers CLIPTokenizer: the same ids, without importing torch.
 
 Follows transformers 4.57 (tokenization_clip.py, Apache-2.0) where ftfy is not installed: text is cleaned, not repaired.
-Concepts are not its business: `text` takes them out of a prompt first. Byte pairs are merged here: the model of the
-`tokenizers` package would do that, but takes 37 ms to build for CLIP's vocabulary, beside 20 ms to import, where all of
-this class takes 35 ms to load; every `plan` would wait for it.
+It knows nothing of concepts, which `tokens` takes out of a prompt first. The `tokenizers` package could merge the byte
+pairs, but takes 20 ms to import and 37 ms to build for CLIP's vocabulary, where this class takes 35 ms to load; every
+`plan` would wait for it.
 """
 
 import json
@@ -34,7 +34,7 @@ _IDEOGRAPHS = (
 )
 # Words whose byte pairs are remembered: some 10 MB.
 _WORDS_KEPT = 1 << 16
-# Merges used of merges.txt, as transformers counts them.
+# How many lines of merges.txt are used, as transformers counts them.
 _MERGES = 49152 - 256 - 2
 
 
@@ -93,7 +93,7 @@ class ClipTokenizer:
         return data.decode("utf-8", errors="replace").replace("</w>", " ").strip()
 
     def _parts(self, text: str) -> list[str]:
-        """`text` cut at added tokens; one that must stand alone and does not is given to its neighbour."""
+        """`text` cut at added tokens; a token that must stand alone and does not is joined to its neighbour."""
         parts = [part for part in self._splitter.split(text) if part]
         for index, part in enumerate(parts):
             if part in self._alone:
@@ -141,7 +141,7 @@ def _content(token: Any) -> str:
 
 
 def _clean(text: str) -> str:
-    """Small letters, single spaces, no control characters, ideographs apart; each word in Unicode's composed form."""
+    """`text` in small letters, with single spaces, without control characters, ideographs apart, words in Unicode's NFC."""
     kept: list[str] = []
     for char in text:
         if char in "\t\n\r" or unicodedata.category(char) == "Zs":

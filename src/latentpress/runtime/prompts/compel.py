@@ -18,7 +18,7 @@ _SYNTAX = r"()\",.+\-="
 _SPACE = re.compile(r"\s*", re.ASCII)
 _WORD = re.compile(
     rf"(?>\\[{_SYNTAX}]|[+-](?![\s{_SYNTAX}]|\Z)|-?[0-9]+|[^\s{_SYNTAX}])++", re.ASCII
-)  # nothing given back: as compel's parser, which does not backtrack into a word
+)  # possessive, because compel's parser does not backtrack into a word
 _ANYTHING = re.compile(r"\S+", re.ASCII)
 _QUOTED = re.compile(r'"((?:\\"|[^"\n\r])*)"')
 _ESCAPED = re.compile(r"\\+([()\"])")
@@ -35,7 +35,7 @@ _Found = tuple[list[Part], int]
 def parse(prompt: str) -> Section:
     """The parts of `prompt`, at least one; neighbours of equal weight are one part, joined by a space.
 
-    Raises UsageError for .and(), .add(), .blend(), .swap() and LoRA triggers, which are no weights.
+    Raises UsageError for .and(), .add(), .blend(), .swap() and LoRA triggers, which are not weights.
     """
     if match := _OTHERWISE.search(prompt):
         raise UsageError(
@@ -47,14 +47,14 @@ def parse(prompt: str) -> Section:
 
 
 class _Text:
-    """The text of a prompt or of a quotation, with the grammar's rules as methods: each gives what it finds at a place."""
+    """The text of a prompt or of a quotation. Each rule of the grammar is a method that returns what it finds."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._groups: dict[int, _Found | None] = {}
 
     def parts(self) -> Iterator[Part]:
-        """Of a whole prompt, in which what fits no rule is text up to the next space."""
+        """The parts of a whole prompt; what fits no rule is text up to the next space."""
         position = self._past_space(0)
         while position < len(self.text):
             found = self._item(position)
@@ -66,7 +66,7 @@ class _Text:
             position = self._past_space(found[1])
 
     def words(self, position: int) -> _Found:
-        """Of the inside of a bracket or quotation, up to what cannot stand there."""
+        """The parts inside a bracket or quotation, up to what cannot stand there."""
         parts: list[Part] = []
         while True:
             position = self._past_space(position)

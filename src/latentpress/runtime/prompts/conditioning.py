@@ -13,7 +13,7 @@ from latentpress.runtime.prompts import Reading
 from latentpress.runtime.prompts.tokens import PromptTokenizer, TextEncoder
 from latentpress.runtime.request import RenderRequest
 
-# More than any run has in flight; SDXL's rows of this many prompts are 160 MB.
+# More than any run has in flight; for SDXL this many prompts' rows are 160 MB.
 _ROWS_KEPT = 256
 
 
@@ -30,7 +30,7 @@ class Conditioning:
     time_ids: NDArray[np.float32] | None = None
 
     def inputs(self) -> dict[str, NDArray[np.float32]]:
-        """By the names of the UNet's inputs, without those this family lacks."""
+        """The arrays by the names of the UNet's inputs, without those this family lacks."""
         if self.text_embeds is None or self.time_ids is None:
             return {"encoder_hidden_states": self.encoder_hidden_states}
         return {
@@ -43,7 +43,7 @@ class Conditioning:
 class Conditioner:
     """A bundle's text encoders as one: requests -> conditioning, each distinct prompt encoded once.
 
-    Rows alike are one object, so that a negative prompt shared by a whole run is one array.
+    Equal rows are one object, so that a negative prompt shared by a whole run is one array.
     """
 
     def __init__(self, bundle: Bundle, sessions: Mapping[str, Session]) -> None:
@@ -57,11 +57,11 @@ class Conditioner:
         self._alike = lru_cache(_ROWS_KEPT)(self._conditioning)
 
     def cond(self, request: RenderRequest) -> Conditioning:
-        """The conditional row's."""
+        """The conditional row's conditioning."""
         return self._row(request, request.prompt, request.micro.aesthetic_score)
 
     def uncond(self, request: RenderRequest) -> Conditioning | None:
-        """The unconditional row's; None without classifier-free guidance, which acts iff guidance_scale > 1."""
+        """The unconditional row's; None without classifier-free guidance, which acts where guidance_scale > 1."""
         if request.guidance_scale <= 1:
             return None
         zeros = request.negative_prompt is None and self._info.force_zeros_for_empty_prompt
@@ -95,7 +95,7 @@ class Conditioner:
         if missing := chunks - len(states[0]) // self._info.max_tokens:
             empty = [encode("", clip_skip).hidden_states for encode in self._encoders]
             states = [np.concatenate([own, *[none] * missing]) for own, none in zip(states, empty, strict=True)]
-        # One encoder's own array, not a copy of it: a run keeps one for each distinct prompt.
+        # A single encoder's array is not copied, since a run keeps one for each distinct prompt.
         hidden = states[0] if len(states) == 1 else np.concatenate(states, axis=-1)
         if zeros:
             hidden = np.zeros_like(hidden)

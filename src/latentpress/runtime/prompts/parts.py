@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """Text to be taken as it stands, and its weight; 1 is no weight."""
+    """Text to be taken as it stands, and its weight; 1 changes nothing."""
 
     text: str
     weight: float

@@ -9,9 +9,9 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Key, Value]):
-    """What was made for the keys used last, up to `limit` bytes; the newest whatever its size.
+    """Values by key, those used last, up to `limit` bytes in all; the newest is kept whatever its size.
 
-    size: the bytes of one value. A value that goes lives on with whoever holds it.
+    size: gives the bytes of one value. A value that is dropped lives on with whoever holds it.
     """
 
     def __init__(self, limit: int, size: Callable[[Value], int]) -> None:

@@ -22,8 +22,8 @@ from latentpress.runtime.prompts.parts import PromptCheck
 from latentpress.runtime.prompts.recent import Recent
 from latentpress.runtime.prompts.weights import States, a1111_states, compel_states
 
-# Of encoded prompts, for each text encoder: 567 of SD 1's, 340 of SDXL's second. One that comes again after so many others
-# is encoded again: 0.006 TFLOP beside the 32 of a picture of SD 1.5 in 20 steps.
+# Of encoded prompts, for each text encoder: 567 of SD 1's, 340 of SDXL's second. A prompt that comes again after so many
+# others is encoded again: 0.006 TFLOP, where a picture of SD 1.5 in 20 steps takes 32.
 KEPT_BYTES = 128 << 20
 
 _LOOKS_LIKE_CONCEPT = re.compile(r"<[^<>\s]+>")
@@ -33,8 +33,8 @@ _LOOKS_LIKE_CONCEPT = re.compile(r"<[^<>\s]+>")
 class Chunk:
     """One call of a text encoder: start, up to `limit` tokens, end, padding.
 
-    ids (max_tokens,) int64; weights (max_tokens,) float32, 1 where nothing else is said; parts (max_tokens,) int64, the
-    index of the prompt's part each token is of, -1 where it is of none.
+    ids (max_tokens,) int64; weights (max_tokens,) float32, 1 by default; parts (max_tokens,) int64, the index of the part
+    of the prompt that each token belongs to, -1 for none.
     """
 
     ids: NDArray[np.int64]
@@ -53,7 +53,7 @@ class PromptTokenizer:
     """A bundle's CLIPTokenizer with its concepts; knows nothing of the text encoder.
 
     folder: which of the bundle's tokenizers, by default the first. SDXL's two differ in what they pad with, and so in
-    what they make of a "!".
+    how they read a "!".
     """
 
     def __init__(self, bundle: Bundle, folder: str | None = None) -> None:
@@ -82,14 +82,14 @@ class PromptTokenizer:
         return self.chunks(prompt)[0].ids
 
     def chunks(self, prompt: str, reading: Reading = PLAIN) -> list[Chunk]:
-        """What is encoded of `prompt`: one chunk, cut to fit, or as many as it fills. Raises as `parse_prompt` does."""
+        """The chunks in which `prompt` is encoded: one, cut to fit, or as many as it takes. Raises as `parse_prompt`."""
         sections = self._sections(prompt, reading)
         if reading.long_prompts == "truncate":
             return [self._chunk([token for piece in sections[0] for token in piece])]
         return [self._chunk(tokens) for section in sections for tokens in self._divided(section)]
 
     def lowered(self, prompt: str, reading: Reading) -> dict[int, float]:
-        """Part -> weight, of the parts of `prompt` that weigh less than 1."""
+        """Part -> weight, for the parts of `prompt` that weigh less than 1."""
         parts = [part for section in parse_prompt(prompt, reading.weighting) for part in section]
         return {index: part.weight for index, part in enumerate(parts) if part.weight < 1}
 
@@ -130,7 +130,7 @@ class PromptTokenizer:
         return None
 
     def _sections(self, prompt: str, reading: Reading) -> list[list[list[_Token]]]:
-        """Of each section its tokens, in pieces not to be divided between chunks."""
+        """The tokens of each section, in pieces that chunks must not divide."""
         number = itertools.count()
         return [
             [
@@ -143,7 +143,7 @@ class PromptTokenizer:
         ]
 
     def _divided(self, section: list[list[_Token]]) -> list[list[_Token]]:
-        """A section's tokens by chunk. A concept that fits into one is not divided, as in A1111; where there is none,
+        """A section's tokens by chunk. A concept that fits into one chunk is not divided, as in A1111; without concepts,
         each chunk but the last is full."""
         chunks: list[list[_Token]] = [[]]
         for piece in section:
@@ -169,7 +169,7 @@ class PromptTokenizer:
         return Chunk(np.asarray(ids, np.int64), np.asarray(weights, np.float32), np.asarray(parts, np.int64))
 
     def _pieces(self, prompt: str) -> list[list[int]]:
-        """Token ids, each alone, those of a concept together."""
+        """Token ids, each in a piece of its own, those of a concept in one."""
         pieces: list[list[int]] = []
         position = 0
         for match in self._splitter.finditer(prompt) if self._splitter else ():
@@ -204,12 +204,12 @@ class Encoded:
 
     @property
     def nbytes(self) -> int:
-        """What it takes in memory."""
+        """The bytes it takes in memory."""
         return self.hidden_states.nbytes + (0 if self.pooled is None else self.pooled.nbytes)
 
 
 class TextEncoder:
-    """Prompts -> `Encoded`, cached per distinct prompt, reading and clip skip: those used last, up to KEPT_BYTES.
+    """Prompts -> `Encoded`, cached per distinct prompt, reading and clip skip: the last ones, up to KEPT_BYTES.
 
     Each prompt is encoded alone: a batch of one is the one case whose bits no engine can tie to its batch mates.
     """
@@ -225,7 +225,7 @@ class TextEncoder:
 
     def _encoded(self, prompt: str, clip_skip: int, reading: Reading) -> Encoded:
         chunks = self._tokenizer.chunks(prompt, reading)
-        # Of a long prompt the pooled output is the first chunk's, as in A1111 (modules/sd_hijack_clip.py).
+        # A long prompt's pooled output is its first chunk's, as in A1111 (modules/sd_hijack_clip.py).
         first = self._run(chunks[0].ids, clip_skip)
         states = [first.hidden_states, *(self._run(chunk.ids, clip_skip).hidden_states for chunk in chunks[1:])]
         pooled = first.pooled
@@ -248,7 +248,7 @@ class TextEncoder:
 
         def encoder(chunk: Chunk, plain: States) -> Callable[[NDArray[np.bool_]], States]:
             def encode(hidden: NDArray[np.bool_]) -> States:
-                # -1 - id is the token, hidden from the others: bundle.py.
+                # -1 - id is the token, hidden from the others (bundle/info.py).
                 ids = np.where(hidden, -1 - chunk.ids, chunk.ids)
                 return self._run(ids, clip_skip).hidden_states if hidden.any() else plain
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 States = NDArray[np.float32]
 
-# compel's: its lerp weight of a part weighed 0 would be infinite.
+# compel's value; the lerp weight of a part weighed 0 would be infinite.
 _LEAST = 1e-5
 
 

@@ -1,4 +1,4 @@
-"""The samplers by name: what each is called here and elsewhere, where it comes from, what it costs. No arithmetic.
+"""The samplers by name: what each is called here and elsewhere, where it comes from and what it costs. Does no arithmetic.
 
 A full name is `base[_sigmas][_spacing]`, e.g. `dpmpp_2m_sde_karras` or `ddim_trailing`. Sigmas and spacing are as the
 name says; without a spacing the checkpoint's own scheduler configuration decides.

@@ -4,9 +4,9 @@ Follows the diffusers schedulers (0.39), whose defaults per class a checkpoint's
 the spacings and the zero terminal SNR of arXiv 2305.08891, the sigmas of Karras (arXiv 2206.00364, equation 5, rho = 7),
 exponential ones, and those of the beta distribution (arXiv 2407.12173).
 
-Of the configuration are honoured: the betas, prediction_type, timestep_spacing, steps_offset, set_alpha_to_one,
+The configuration's keys that count are the betas, prediction_type, timestep_spacing, steps_offset, set_alpha_to_one,
 rescale_betas_zero_snr, variance_type, original_inference_steps and timestep_scaling. The sampler's name decides the
-rest: sigmas, orders, solver types. clip_sample is passed over, as Stable Diffusion's latents have no range to clip to.
+rest: sigmas, orders, solver types. clip_sample is ignored, because Stable Diffusion's latents have no range to clip to.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from latentpress.runtime.sampling.samplers import SamplerName
 
 Float = NDArray[np.float64]
 
-# What diffusers writes into configurations and nobody renders Stable Diffusion with: key -> the one value followed here.
+# Settings that diffusers supports but Stable Diffusion never uses; only the value given here is accepted.
 _ONLY: Mapping[str, object] = {
     "interpolation_type": "linear",
     "timestep_type": "discrete",
@@ -99,7 +99,7 @@ def schedule_for(noise: NoiseSchedule, sampler: SamplerName) -> NoiseSchedule:
     first, last = root[0], root[-1]
     root = (root - last) * (first / (first - last))
     squared = root**2
-    # Back to betas and forth again, as diffusers goes, for its float32 rounding.
+    # To betas and back again, as diffusers does, for its float32 rounding.
     betas = np.float32(1) - np.append(squared[:1], squared[1:] / squared[:-1])
     abar = _alphas_cumprod(np.float32(1) - betas)
     if clamped:

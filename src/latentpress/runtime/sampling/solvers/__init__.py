@@ -13,7 +13,7 @@ output, a call is
     x'           = next_x * x + next_anchor * s + sum_j next_mj * m_j + next_noise * noise
     s'           = anchor_x * x + anchor_anchor * s + sum_j anchor_mj * m_j
 
-eps, the noise that the model sees in x, stays what it was when a loss moves x: keep_move is what x0 gains by that, and
+When a loss moves x, eps, the noise that the model sees in it, stays as it was. keep_move is what x0 gains by that; it is
 0 for samplers that keep eps. The noise is a fresh draw where `draw` is 1, the increment of a Brownian path between the
 sigmas `path_from` and `path_to` where those differ, else absent. Clean latents times `level_image` plus unit noise times
 `level_noise` are latents as the call expects them (diffusers' `add_noise`).
@@ -71,7 +71,7 @@ class SolverRows:
         return call == 0 or bool(self.step_of[call] != self.step_of[call - 1])
 
     def until_call(self, stop: int) -> "SolverRows":
-        """These calls up to `stop` (of the whole run), left out."""
+        """These calls up to, not including, call `stop` of the whole run."""
         count = max(0, stop - self.start)
         return replace(self, rows=self.rows[:count], step_of=self.step_of[:count], stop=min(stop, self.stop))
 
@@ -81,7 +81,7 @@ def solver_rows(noise: NoiseSchedule, sampler: str, steps: int, *, start: int = 
 
     start: the call that has no history: multistep samplers take it at first order, PNDM counts its calls from it, and
     LMS leaves out the terms that have no prediction yet. Image-to-image's step k is call k * order.
-    eta: of DDIM, the share of DDPM's noise, 0..1.
+    eta: for DDIM, the share of DDPM's noise, 0..1.
     Raises UsageError as `parse_sampler`, `schedule_for` and `discretize` do.
     """
     name = parse_sampler(sampler)

@@ -44,7 +44,7 @@ def pndm(noise: NoiseSchedule, grid: Discretization, start: int) -> Table:
     """arXiv 2202.09778, the pseudo linear multistep method, whose first step is corrected by a second call.
 
     Call `start` predicts the first step, the next repeats that step with the mean of both ends, and the others have two,
-    three and then four predictions to go by; the second call's is none of them.
+    three and then four predictions to go by, which never include the second call's.
     """
     # The second timestep comes twice: to correct the first step, then to leave it.
     timesteps = np.insert(grid.timesteps, 1, grid.timesteps[1:2]).astype(int)
