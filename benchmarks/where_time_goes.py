@@ -121,7 +121,7 @@ def clocked(clock: Clock) -> Iterator[None]:
 
 def time_render(seeds: int, rows: int, mixed: bool) -> None:
     """Render 20 x `seeds` pictures (four times as many when `mixed`) of 64x64, and print the parts."""
-    ensure_demo_bundle(cache_dir())  # exporting it is no part of a render
+    ensure_demo_bundle(cache_dir())  # exporting it does not belong to a render
     with tempfile.TemporaryDirectory() as folder:
         manifest = Path(folder, "where.yaml")
         manifest.write_text(MANIFEST.format(seeds=seeds, variants=MIXED if mixed else EQUAL))

@@ -105,7 +105,7 @@ def test_a_locked_folder_is_left_alone(folder, assets, capsys):
         assert run_cli(["render", "wrong.yaml", "-o", "out"]) == 75
     assert "process 4321 renders into this folder" in capsys.readouterr().err
     assert [path.name for path in (folder / "out").iterdir()] == [".latentpress"]
-    assert run_cli(["render", "wrong.yaml", "-o", "out"]) == 0, "a dead owner's lock is no lock"
+    assert run_cli(["render", "wrong.yaml", "-o", "out"]) == 0, "a dead owner's lock does not count"
     assert (folder / "out" / "one.png").exists()
 
 

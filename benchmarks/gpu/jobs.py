@@ -41,7 +41,7 @@ def jobs_of(stage: str, where: Place) -> list[Job]:
         return [Job(f"export {name}", _work("export", name, where.engine, where), 560, beside=True) for name in CASES]
     if stage == "tests":
         what = ["-rs", "tests/gpu"] if where.full_size else ["--collect-only", "tests/gpu"]
-        # Another machine's versions warn of other things, which are no failures of ours.
+        # Other versions of packages warn of other things, and that is not a failure here.
         quiet = ["-q", "-o", "filterwarnings=default", "-p", "no:cacheprovider"]
         return [Job("tests", (sys.executable, "-m", "pytest", *quiet, *what), 400, alone=False)]
     if stage == "tensorrt":

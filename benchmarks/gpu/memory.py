@@ -26,7 +26,7 @@ class PeakMemory:
         self._thread.join()
 
     def take(self) -> int | None:
-        """The most since the last `take`, and begin anew."""
+        """The most since the last `take`; starts counting again."""
         if self._before is None:
             return None
         most, self._most = max(self._most, used() or 0), 0

@@ -42,7 +42,7 @@ def read(scratch: Path) -> list[Row]:
         rows.pop(key, None)
         rows[key] = row
     done = {row["job"] for row in rows.values() if row["kind"] == "done"}
-    # A job that went through later is no failure any more.
+    # A job that succeeded later is not a failure any more.
     return [row for row in rows.values() if not (row["kind"] == "failure" and row["job"] in done)]
 
 

@@ -133,7 +133,7 @@ def test_a_concept_for_another_family_is_refused(exported, concept, tmp_path):
 
 
 def test_a_dreambooth_fine_tune_is_an_ordinary_checkpoint(exported, tmp_path):
-    """Its UNet and text encoder moved a little from the base's, and saved anew by diffusers."""
+    """Its UNet and text encoder moved a little from the base's, and saved again by diffusers."""
     pipeline = exported("sd2").pipeline(StableDiffusionPipeline, "euler")
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)

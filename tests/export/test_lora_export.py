@@ -56,7 +56,7 @@ def test_two_sdxl_loras_at_their_scales_draw_what_diffusers_draws_with_them(tmp_
 
 
 def text_lora(folder):
-    """A LoRA of the text encoder alone: an export with another scale traces nothing else anew."""
+    """A LoRA of the text encoder alone: an export with another scale traces nothing else again."""
     state = {key: value for key, value in kohya_state("sd1", lora_models("sd1")).items() if key.startswith("lora_te_")}
     save_file(state, folder / "words.safetensors")
     return folder / "words.safetensors"

@@ -1,4 +1,4 @@
-"""Files that are no checkpoint, hostile, damaged or of a model that cannot be exported: one sentence each."""
+"""Files that are not checkpoints, or hostile, damaged or of a model that cannot be exported, get one sentence each."""
 
 import pickle
 from pathlib import Path

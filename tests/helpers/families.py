@@ -107,7 +107,7 @@ def _digest(graph, how) -> str:
 
 
 def graph_of(checkpoint: Path, name: str):
-    """The checkpoint and its graph `name`, loaded anew: an export casts it in place."""
+    """The checkpoint and its graph `name`, loaded again, because an export casts it in place."""
     from latentpress.export.graphs.build import build_graphs
     from latentpress.export.reading.checkpoint import load_components
 
