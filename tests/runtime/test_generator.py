@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from latentpress.runtime import generator
-from latentpress.runtime.generator import Generator
+from latentpress.runtime.sampling import generator
+from latentpress.runtime.sampling.generator import Generator
 
 SEEDS = [0, 1, 42, 2**31, 2**32 - 1, 2**32, 123456789012345678, 2**63 - 1]
 TORCH = {np.float32: torch.float32, np.float64: torch.float64}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from latentpress.runtime.generator import Generator
+from latentpress.runtime.sampling.generator import Generator
 
 # Times are resolved to this many decimals (torchsde's tol=1e-6, which diffusers and k-diffusion set).
 _DECIMALS = 6

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from latentpress.runtime.generator import Generator
+from latentpress.runtime.sampling.generator import Generator
 
 
 class NoiseSource:
