@@ -95,3 +95,14 @@ def exported(tmp_path_factory):
         return made[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def demo_cache(tmp_path_factory):
+    """A cache folder that holds the built-in bundle: the environment's, as under make, or one of this run."""
+    from latentpress.export.demo import ensure_demo_bundle
+
+    given = os.environ.get("LATENTPRESS_CACHE")
+    folder = Path(given) if given else tmp_path_factory.mktemp("demo-cache")
+    ensure_demo_bundle(folder)
+    return folder

@@ -54,10 +54,10 @@ def code_losses() -> dict[str, dict[str, Any]]:
 
 
 def code_fields() -> dict[str, Any]:
-    """Name -> default, of a job's fields; `model` is a key of the manifest as well, and in that table."""
+    """Name -> default, of a job's fields."""
     from latentpress.manifest.fields import FIELDS
 
-    return {name: field.default for name, field in FIELDS.items() if name != "model"}
+    return {name: field.default for name, field in FIELDS.items()}
 
 
 def code_keys() -> tuple[str, ...]:

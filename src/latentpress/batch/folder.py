@@ -48,6 +48,18 @@ class OutputFolder:
     default `cache_dir()`; models: the manifest's bundles, opened; draw: gives the seeds behind -1.
     Raises UsageError where `path` is a file. Every method raises ManifestError for bundles that cannot be used; `render`
     alone hashes their files, once per change.
+
+    >>> import latentpress
+    >>> from pathlib import Path
+    >>> text = "version: 1\\nmodel: demo\\ndefaults: {prompt: a red heart, steps: 2}\\nmatrix: {seed: 1..3}\\n"
+    >>> _ = Path("hearts.yaml").write_text(text)
+    >>> folder = latentpress.OutputFolder(latentpress.read_manifest("hearts.yaml"), "out/hearts")
+    >>> [job.request.seed for job in folder.plan().jobs]
+    [1, 2, 3]
+    >>> folder.render().summary
+    Summary(done=3, skipped=0, failed=0)
+    >>> folder.status().counts
+    {'done': 3, 'failed': 0, 'missing': 0}
     """
 
     def __init__(

@@ -55,8 +55,17 @@ class Manifest:
         return self.expansion.drafts(self.jobs)
 
 
-def read_manifest(path: Path) -> Manifest:
-    """The manifest at `path`. Raises ManifestError listing every mistake found."""
+def read_manifest(path: Path | str) -> Manifest:
+    """The manifest at `path`. Raises ManifestError listing every mistake found.
+
+    >>> from pathlib import Path
+    >>> text = "version: 1\\nmodel: demo\\ndefaults: {prompt: a red heart, steps: 2}\\nmatrix: {seed: 1..3}\\n"
+    >>> _ = Path("hearts.yaml").write_text(text)
+    >>> manifest = read_manifest("hearts.yaml")
+    >>> manifest.name, [seed for _, seed, _ in manifest.drafts()]
+    ('hearts', [1, 2, 3])
+    """
+    path = Path(path)
     problems = Problems()
     root = read_yaml(path, problems)
     start = Place(str(path), 1, 1)

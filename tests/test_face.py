@@ -1,0 +1,105 @@
+"""The public Python face: what it exports, that importing it costs nothing, and that its examples run."""
+
+import doctest
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import latentpress
+from latentpress.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLIC = [
+    *("Bundle", "BundleError", "CheckpointError", "ConceptError", "EngineChoice", "EnvironmentFailure", "Executor"),
+    *("Job", "LatentpressError", "LoraError", "Manifest", "ManifestError", "Origin", "Outcome", "OutputFolder"),
+    *("OutputLocked", "ParityError", "Plan", "RenderRequest", "Rendered", "Settings", "Status", "Summary"),
+    *("UsageError", "__version__", "export_bundle", "open_bundle", "read_manifest", "render_picture"),
+    "render_pictures",
+]
+
+
+def test_what_is_public_is_what_is_said_to_be() -> None:
+    assert latentpress.__all__ == PUBLIC, "a new name is a promise: write it down here, in docs/python.md and CHANGELOG"
+    for name in PUBLIC:
+        value = getattr(latentpress, name)
+        assert name == "__version__" or inspect.getdoc(value), name
+    page = (ROOT / "docs" / "python.md").read_text()
+    functions = [name for name in PUBLIC if inspect.isfunction(getattr(latentpress, name))]
+    assert functions
+    assert not [name for name in functions if f"{name}(" not in page]
+    with pytest.raises(AttributeError, match="no attribute 'rendr'"):
+        _ = latentpress.rendr
+
+
+def test_importing_it_imports_nothing_heavy() -> None:
+    code = "import sys, latentpress; print([n for n in sys.modules if n.startswith('latentpress')], 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['latentpress'] False"
+
+
+def test_the_examples_of_the_docstrings_run(demo_cache, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(demo_cache))
+    monkeypatch.chdir(tmp_path)
+    failed, tried = 0, 0
+    for name in ("pictures", "batch.folder", "manifest.manifest"):
+        found = doctest.testmod(importlib.import_module(f"latentpress.{name}"), optionflags=doctest.ELLIPSIS)
+        failed, tried = failed + found.failed, tried + found.attempted
+    assert (failed, tried > 8) == (0, True)
+
+
+def test_a_picture_is_the_manifests(bundle, assets, tmp_path) -> None:
+    fields = {"seed": 41, "sampler": "DPM++ 2M Karras", "steps": 3, "size": "64x64", "guidance_scale": 4}
+    loss = {"name": "channel", "channel": "red", "scale": 20, "every": 1}
+    jobs = [{"prompt": "a mouse in the style of <line-art>", **fields}, {"prompt": "a house", **fields, "loss": loss}]
+    shown = list(latentpress.render_pictures(bundle, jobs))
+    path = tmp_path / "two.yaml"
+    path.write_text(json.dumps({"version": 1, "model": str(assets / "bundle"), "jobs": jobs, "output": "{index}.png"}))
+    folder = latentpress.OutputFolder(latentpress.read_manifest(path), tmp_path / "out")
+    assert folder.render().summary == latentpress.Summary(2, 0, 0)
+    for index, picture in enumerate(shown, 1):
+        with Image.open(tmp_path / "out" / f"{index}.png") as written:
+            assert (np.asarray(written) == np.asarray(picture)).all()
+            assert written.text == picture.info
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"steps": 0}, "steps is '0'; it must be a whole number from 1 to 1000"),
+        ({"sede": 1}, "unknown key 'sede' in the keywords; did you mean 'seed'?"),
+        ({"seed": "1..3"}, "seed is '1..3'; a picture has one seed, from 0 to 2^63-1"),
+        ({"seed": -1}, "seed is '-1'; a picture has one seed"),
+        ({"size": (64, 60)}, "size is 64x60; both sides must be multiples of 8, e.g. 64x64"),
+        ({"loss": {"name": "cany"}}, "unknown loss 'cany'; did you mean 'canny'?"),
+        ({"eta": 0.5}, "only ddim takes it"),
+        ({"prompt": "a <lime-art>"}, "<lime-art> in the prompt looks like a concept"),
+        ({"loss": object()}, "loss is a object; give text, a number, a path, a list or a dict"),
+    ],
+)
+def test_a_wrong_keyword_gets_its_sentence(fields, message, bundle) -> None:
+    with pytest.raises(UsageError) as caught:
+        list(latentpress.render_pictures(bundle, [{"prompt": "a mouse", **fields}]))
+    assert message in str(caught.value)
+    assert ":1:1:" not in str(caught.value)
+
+
+def test_the_notebook_runs(demo_cache, monkeypatch) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(demo_cache))
+    notebook = nbformat.read(ROOT / "examples" / "five_styles.ipynb", as_version=4)
+    settings = next(cell for cell in notebook.cells if "STEPS = 50" in cell.source)
+    settings.source = settings.source.replace("STEPS = 50", "STEPS = 6")
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == len(set(pictures)) == 3, "plain, Canny and blue, and no two of them alike"
+    assert "\nSteps: 6, Sampler: LMS" in outputs[-1]["text"]
