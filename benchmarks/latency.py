@@ -106,7 +106,7 @@ def report(seconds: dict[str, list[float]], options: argparse.Namespace, size: t
     single = rates["diffusers, batch 1"]
     best = max(rate for name, rate in rates.items() if name.startswith("diffusers"))
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers", "onnxruntime"))
-    print(f"machine: {device_name('cpu')}, torch threads {torch.get_num_threads()}; {libraries}")
+    print(f"machine: {device_name()}, torch threads {torch.get_num_threads()}; {libraries}")
     print(
         f"demo checkpoint, {size[1]}x{size[0]} px, ddim, {options.steps} steps, guidance {GUIDANCE_SCALE:g}, "
         f"{options.images} images, median of {options.repeats}\n"

@@ -153,7 +153,7 @@ def time_workload(name: str, engine: str, scratch: Path) -> None:
 
 def print_parts(clock: Clock, images: int, whole: float, rows: int) -> None:
     """The table."""
-    print(f"\n{device_name('cpu')}; {images} images in {whole:.2f} s, {rows} rows a call\n")
+    print(f"\n{device_name()}; {images} images in {whole:.2f} s, {rows} rows a call\n")
     print("| part | calls | ms a call | ms an image | share |\n|---|--:|--:|--:|--:|")
     named = 0.0
     for part, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1]):
@@ -168,8 +168,6 @@ def print_parts(clock: Clock, images: int, whole: float, rows: int) -> None:
 class Instant:
     """A UNet that answers at once."""
 
-    provider = "none"
-
     def __init__(self, rows: int, shape: tuple[int, ...]) -> None:
         self.answer = np.zeros((rows, *shape), np.float32)
 
@@ -181,7 +179,7 @@ class Instant:
 def time_loop() -> None:
     """Print the milliseconds a turn takes beside the UNet's call, with 96 pictures of 20 to 26 steps."""
     solvers = Model(open_bundle(ensure_demo_bundle(cache_dir())), None).solvers
-    print(f"{device_name('cpu')}\n\n| shapes | sampler | rows | ms a turn |\n|---|---|--:|--:|")
+    print(f"{device_name()}\n\n| shapes | sampler | rows | ms a turn |\n|---|---|--:|--:|")
     for name, shape, width in (("SD 1.5, 512x512", (4, 64, 64), 768), ("SDXL, 1024x1024", (4, 128, 128), 2048)):
         for sampler in ("euler", "euler_a"):
             for rows in (16, 64):
@@ -229,7 +227,7 @@ def time_threads() -> None:
                     unet.run(None, inputs["unet"])
                     call(turn)
                 seconds[what, idle].append(time.perf_counter() - started)
-    print(f"{device_name('cpu')}; 24 UNet calls of 16 rows, median of 3\n")
+    print(f"{device_name()}; 24 UNet calls of 16 rows, median of 3\n")
     print("| between them | spinning, s | stopped, s |\n|---|--:|--:|")
     for what in dict.fromkeys(what for what, _ in seconds):
         print(f"| {what} | {median(seconds[what, 'spin']):.2f} | {median(seconds[what, 'stop']):.2f} |")

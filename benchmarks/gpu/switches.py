@@ -13,9 +13,10 @@ from gpu.sides import bundle_folder
 from latentpress.bench.flops import spread
 from latentpress.bundle.info import Bundle, open_bundle
 from latentpress.bundle.inputs import Array, example_inputs
+from latentpress.engines.choice import parse_engine
 from latentpress.engines.cuda import cuda_options
+from latentpress.engines.engine import EngineChoice, Session, provider_of
 from latentpress.engines.onnxruntime_gpu import BoundSession, open_onnxruntime, torch_stream
-from latentpress.engines.session import Session
 
 # What is switched, and the options it changes in what `latentpress` uses; "plain": inputs and outputs in numpy.
 SWITCHES: dict[str, dict[str, str]] = {
@@ -34,10 +35,12 @@ CALLS, SECONDS = 20, 4.0
 class NumpySession:
     """ONNX Runtime fed from numpy, which copies to the GPU and back itself."""
 
-    def __init__(self, session: Any, provider: str) -> None:
+    note = ""
+
+    def __init__(self, session: Any, engine: EngineChoice) -> None:
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
-        self.provider = provider
+        self.engine = engine
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         found = self._session.run(self._outputs, dict(inputs))
@@ -56,7 +59,7 @@ def switches(case: Case, where: Place, scratch: Path) -> None:
             started = time.perf_counter()
             session = open_switched(bundle, where, name)
             row["open_seconds"] = time.perf_counter() - started
-            row["provider"] = session.provider
+            row["provider"] = provider_of(session)
             for rows in sizes:
                 inputs = example_inputs(bundle.info, "unet", rows, (case.side // 8, case.side // 8))
                 found, timing = timed(session, inputs)
@@ -78,14 +81,14 @@ def open_switched(bundle: Bundle, where: Place, name: str) -> Session:
 
         plain = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
         if name.endswith("IO binding"):
-            return NumpySession(plain, "onnxruntime-cpu")
-        return BoundSession(plain, None, "onnxruntime-cpu", graphs=False, device="cpu")
+            return NumpySession(plain, parse_engine("cpu"))
+        return BoundSession(plain, None, parse_engine("cpu"), graphs=False, device="cpu")
     stream = torch_stream("cuda")
     options = cuda_options(stream.cuda_stream, bundle.info.precision, graphs=True) | SWITCHES[name]
     opened = open_onnxruntime(graph, "cuda", [("CUDAExecutionProvider", options)])
     if name.endswith("IO binding"):
-        return NumpySession(opened, "onnxruntime-cuda")
-    return BoundSession(opened, stream, "onnxruntime-cuda", graphs=options["enable_cuda_graph"] == "1")
+        return NumpySession(opened, parse_engine("cuda"))
+    return BoundSession(opened, stream, parse_engine("cuda"), graphs=options["enable_cuda_graph"] == "1")
 
 
 def timed(session: Session, inputs: Mapping[str, Array]) -> tuple[Array, dict[str, Any]]:

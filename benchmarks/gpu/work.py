@@ -64,12 +64,13 @@ def proof(case: Case, where: Place, scratch: Path, engine: str) -> None:
     from latentpress.bundle.info import open_bundle
     from latentpress.bundle.inputs import components
     from latentpress.bundle.samples import read_samples
+    from latentpress.engines.build import build_component
     from latentpress.engines.choice import parse_engine
+    from latentpress.engines.engine import provider_of
     from latentpress.engines.opening import open_session
     from latentpress.engines.proof import parity_line, prove, row_test_line
     from latentpress.engines.records import engine_folder, write_record
     from latentpress.engines.shapes import shape_profile
-    from latentpress.engines.tensorrt import build_tensorrt
 
     bundle, choice = open_bundle(bundle_folder(scratch, case, engine), verify=False), parse_engine(engine)
     for component in components(bundle.info):
@@ -77,9 +78,10 @@ def proof(case: Case, where: Place, scratch: Path, engine: str) -> None:
         profile = None
         if engine == "tensorrt":
             profile = shape_profile(bundle.info, 2 * max(case.batches))
-            session, record = build_tensorrt(bundle, component, profile)
-            target = record.key["device"].rsplit(" ", 1)[-1]
-            write_record(engine_folder(bundle, engine, target), record)
+            place = choice.engine.place()
+            record, session = build_component(bundle, component, choice, place, profile)
+            assert session is not None, "it is built where it runs"
+            write_record(engine_folder(bundle, choice, place.target), record)
         else:
             session = open_session(bundle, component, choice)
         opened = time.perf_counter() - started
@@ -89,7 +91,7 @@ def proof(case: Case, where: Place, scratch: Path, engine: str) -> None:
         common = {"case": case.name, "side": engine}
         append(
             scratch,
-            {"kind": "opened", **common, "component": component, "seconds": opened, "provider": session.provider},
+            {"kind": "opened", **common, "component": component, "seconds": opened, "provider": provider_of(session)},
         )
         for row in parity:
             print(parity_line(row), flush=True)
@@ -150,7 +152,7 @@ def machine(where: Place, scratch: Path) -> None:
     from latentpress.engines.devices import device_name
     from latentpress.engines.doctor import examine
 
-    name = device_name(where.device)
+    name = device_name(gpu=where.device == "cuda")
     found = gpu_ceiling(name) if where.device == "cuda" else cpu_ceiling(name)
     report = examine()
     row: dict[str, Any] = {

@@ -136,7 +136,7 @@ def machine() -> str:
     for package in ("torch", "diffusers", "onnxruntime", "openvino", "optimum-onnx", "optimum-intel"):
         with contextlib.suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
-    return f"{device_name('cpu')}; {', '.join(found)}"
+    return f"{device_name()}; {', '.join(found)}"
 
 
 def measured_rates(turns: list[Turn]) -> dict[tuple[str, int], list[float]]:

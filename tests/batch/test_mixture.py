@@ -7,7 +7,7 @@ import pytest
 from latentpress.batch.ledger import Ledger, ledger_path
 from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
 from latentpress.cli import run_cli
-from latentpress.engines.choice import EngineChoice, engine_called
+from latentpress.engines.choice import engine_called, parse_engine
 from latentpress.engines.opening import open_session
 from latentpress.errors import UsageError
 from latentpress.runtime.loop import model
@@ -28,8 +28,8 @@ def go(assets, tmp_path, monkeypatch):
     """go(jobs, *options): the exit code of a render; an engine that is not here is the CPU's under its name."""
 
     def opened(bundle, component, choice, threads=None):
-        session = open_session(bundle, component, EngineChoice("cpu"), 1)
-        session.provider = {"cpu": "onnxruntime-cpu", "openvino": "openvino-f32"}[choice.name]
+        session = open_session(bundle, component, parse_engine("cpu"), 1)
+        session.engine = choice
         return session
 
     monkeypatch.setattr(model, "open_session", opened)

@@ -11,8 +11,9 @@ from PIL import Image
 from latentpress.batch.png import pixel_sha256
 from latentpress.bundle.info import open_bundle
 from latentpress.cli import run_cli
+from latentpress.engines import devices
 from latentpress.engines import row_test as selftest
-from latentpress.engines.choice import EngineChoice
+from latentpress.engines.choice import parse_engine
 from latentpress.engines.devices import Gpu
 from latentpress.engines.opening import open_session
 from latentpress.engines.records import EngineRecord, read_record, write_record
@@ -20,7 +21,7 @@ from latentpress.engines.shapes import shape_profile
 from latentpress.runtime.loop import model as models
 from moving import Clean, Counting, Fickle, Tuned
 
-CPU = EngineChoice("cpu")
+CPU = parse_engine("cpu")
 
 
 @pytest.fixture
@@ -138,9 +139,9 @@ def test_only_a_test_of_this_very_engine_on_this_machine_counts(own, monkeypatch
     assert selftest.known_row_test(bundle, "unet", CPU) == bundle.info.row_tests[1], (
         "of the export, where nothing is here"
     )
-    assert selftest.known_row_test(bundle, "unet", EngineChoice("openvino")) is None
+    assert selftest.known_row_test(bundle, "unet", parse_engine("openvino")) is None
     assert [again(), again()] == [True, False]
-    monkeypatch.setattr(selftest, "cpu_name", lambda: "another CPU")
+    monkeypatch.setattr(devices, "cpu_name", lambda: "another CPU")
     assert [again(), again()] == [True, False]
     record = read_record(path / "engines" / "cpu", "unet")
     old = record.row_test.model_copy(update={"bits": None})  # as before they were kept
@@ -155,8 +156,8 @@ def test_only_a_test_of_this_very_engine_on_this_machine_counts(own, monkeypatch
 
 def test_an_engine_built_elsewhere_is_tested_where_it_runs(own, monkeypatch):
     path, tested = own(Clean)
-    bundle, rtx = open_bundle(path), EngineChoice("tensorrt-rtx")
-    monkeypatch.setattr(selftest, "require_gpu", lambda engine: Gpu("NVIDIA GeForce RTX 4090", (8, 9), "580"))
+    bundle, rtx = open_bundle(path), parse_engine("tensorrt-rtx")
+    monkeypatch.setattr(devices, "require_gpu", lambda engine: Gpu("NVIDIA GeForce RTX 4090", (8, 9), "580"))
     profile = shape_profile(bundle.info, 6)
     key = {"shapes": str(profile), "device": "sm89"}
     write_record(

@@ -132,10 +132,8 @@ def test_whole_renders_are_timed_at_every_bucket(found):
 class Slow:
     """The session it is given, each call 30 ms longer."""
 
-    provider = "slow"
-
     def __init__(self, session):
-        self.session = session
+        self.session, self.engine, self.note = session, session.engine, session.note
 
     def run(self, inputs):
         time.sleep(0.03)
@@ -155,10 +153,8 @@ def test_a_bucket_of_one_row_calls_the_unet_with_one(bundle):
     rows = []
 
     class Watched:
-        provider = "watched"
-
         def __init__(self, session):
-            self.session = session
+            self.session, self.engine, self.note = session, session.engine, session.note
 
         def run(self, inputs):
             rows.append(len(inputs["sample"]))
@@ -182,10 +178,9 @@ def test_a_benchmark_as_lines_json_and_a_plot(found, tmp_path):
 class Full:
     """The session it is given, out of memory beyond `fits` rows."""
 
-    provider = "full"
-
     def __init__(self, session, fits):
         self.session, self.fits = session, fits
+        self.engine, self.note = session.engine, session.note
 
     def run(self, inputs):
         if len(inputs["sample"]) > self.fits:

@@ -4,8 +4,12 @@ import json
 
 import pytest
 
-from latentpress.engines import cuda, devices, tensorrt, tensorrt_rtx
-from latentpress.engines.doctor import Machine, findings
+from latentpress.engines import cuda, devices, tensorrt
+from latentpress.engines.choice import parse_engine
+from latentpress.engines.devices import Machine
+from latentpress.engines.doctor import findings
+from latentpress.engines.engine import Place
+from latentpress.engines.keys import engine_key
 from latentpress.engines.shapes import ShapeProfile, Span, shape_profile
 from latentpress.errors import EnvironmentFailure, UsageError
 
@@ -49,17 +53,19 @@ def test_options_of_the_tensorrt_provider(bundle, tmp_path):
 
 
 def test_tensorrt_keys_follow_gpu_driver_precision_and_shapes(bundle):
-    gpu = devices.Gpu("NVIDIA H200", (9, 0), "580.1")
-    profile = shape_profile(bundle.info)
-    key = tensorrt.tensorrt_key(bundle, "unet", gpu, profile)
+    def key(name="NVIDIA H200", driver="580.1", component="unet", rows=16):
+        gpu = devices.Gpu(name, (9, 0), driver)
+        place, profile = Place(gpu.target, gpu), shape_profile(bundle.info, rows)
+        return engine_key(bundle, component, parse_engine("tensorrt"), place, profile)
+
     others = [
-        tensorrt.tensorrt_key(bundle, "unet", devices.Gpu("NVIDIA H100", (9, 0), "580.1"), profile),
-        tensorrt.tensorrt_key(bundle, "unet", devices.Gpu("NVIDIA H200", (9, 0), "581.0"), profile),
-        tensorrt.tensorrt_key(bundle, "unet", gpu, shape_profile(bundle.info, 8)),
-        tensorrt.tensorrt_key(bundle, "vae_decoder", gpu, profile),
+        key(name="NVIDIA H100"),
+        key(driver="581.0"),
+        key(rows=8),
+        key(component="vae_decoder"),
     ]
-    assert all(other != key for other in others)
-    rtx = tensorrt_rtx.tensorrt_rtx_key(bundle, "unet", "sm89", profile)
+    assert all(other != key() for other in others)
+    rtx = engine_key(bundle, "unet", parse_engine("tensorrt-rtx"), Place("sm89"), shape_profile(bundle.info))
     assert (rtx["device"], rtx["driver"]) == ("sm89", "none"), "one engine serves every GPU of an architecture"
     assert json.loads(rtx["options"]) == {"strongly_typed": "1", "tf32": "0"}
 

@@ -7,17 +7,15 @@ import torch
 from latentpress.bundle import samples
 from latentpress.bundle.inputs import components
 from latentpress.engines import proof
-from latentpress.engines.choice import EngineChoice
+from latentpress.engines.choice import parse_engine
 from latentpress.engines.shapes import shape_profile
 from latentpress.errors import ParityError
 
-CPU = EngineChoice("cpu")
+CPU = parse_engine("cpu")
 
 
 class Leaky:
     """y = 2x, and `leak` of what a row's batch mates hold."""
-
-    provider = "leaky"
 
     def __init__(self, leak):
         self.leak = leak
@@ -38,8 +36,6 @@ def test_rows_that_depend_on_their_mates_are_found():
 
 def test_an_engine_is_proved_at_its_smallest_best_and_largest_batch(bundle):
     class Echo:
-        provider = "echo"
-
         def __init__(self):
             self.batches = []
 
@@ -52,7 +48,7 @@ def test_an_engine_is_proved_at_its_smallest_best_and_largest_batch(bundle):
     right = [samples.Sample("vae_decoder", {"latents": x}, {"sample": x}) for x in (latents, small)]
     profile = shape_profile(bundle.info, 16, [(128, 128)])
     echo = Echo()
-    parity, test = proof.prove(echo, "vae_decoder", right, "fp16", EngineChoice("tensorrt"), profile)
+    parity, test = proof.prove(echo, "vae_decoder", right, "fp16", parse_engine("tensorrt"), profile)
     assert {row.shapes for row in parity} == {"latents 1x4x16x16", "latents 4x4x16x16"}, "the small one is out of range"
     assert all((row.relative, row.precision, row.bound) == (0, "fp32", 2e-2) for row in parity), "TF32 on a GPU"
     assert test is not None

@@ -3,6 +3,8 @@
 import pytest
 
 from latentpress.engines.choice import parse_engine
+from latentpress.engines.devices import Gpu
+from latentpress.engines.engine import Place
 from latentpress.engines.keys import engine_key
 from latentpress.engines.records import EngineRecord, engine_folder, read_record, require_engine, write_record
 from latentpress.engines.shapes import shape_profile
@@ -11,7 +13,8 @@ from latentpress.errors import BundleError
 
 def small_key(bundle, **changes):
     profile = shape_profile(bundle.info)
-    return engine_key(bundle, "unet", parse_engine("tensorrt"), device="NVIDIA H200 sm90", profile=profile) | changes
+    place = Place("sm90", Gpu("NVIDIA H200", (9, 0), "580.1"))
+    return engine_key(bundle, "unet", parse_engine("tensorrt"), place, profile) | changes
 
 
 @pytest.mark.parametrize(
@@ -64,5 +67,5 @@ def test_an_engine_that_is_missing_or_damaged_gets_its_sentence(bundle, tmp_path
 
 
 def test_folders_name_engine_and_device(bundle):
-    assert engine_folder(bundle, "openvino:bf16", "cpu").name == "openvino-bf16"
-    assert engine_folder(bundle, "tensorrt-rtx", "sm120").name == "tensorrt-rtx-sm120"
+    assert engine_folder(bundle, parse_engine("openvino:bf16"), "cpu").name == "openvino-bf16"
+    assert engine_folder(bundle, parse_engine("tensorrt-rtx"), "sm120").name == "tensorrt-rtx-sm120"

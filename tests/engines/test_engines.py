@@ -6,18 +6,17 @@ import pytest
 
 from latentpress.bundle.inputs import components
 from latentpress.engines.batching import BucketedSession, buckets_up_to
-from latentpress.engines.choice import EngineChoice, check_choice, engine_of, parse_engine, parse_precision
+from latentpress.engines.choice import check_choice, engine_of, parse_engine, parse_precision
+from latentpress.engines.engine import provider_of
 from latentpress.engines.onnxruntime_gpu import BoundSession
 from latentpress.engines.shapes import Span, parse_profile, shape_profile
 from latentpress.errors import UsageError
 
-CPU = EngineChoice("cpu")
+CPU = parse_engine("cpu")
 
 
 class Doubling:
     """y = 2x, and a note of the batches it was called with."""
-
-    provider = "doubling"
 
     def __init__(self):
         self.batches = []
@@ -127,7 +126,7 @@ def test_batches_come_in_few_sizes_and_out_whole():
 def test_bound_buffers_give_what_a_plain_run_gives(bundle):
     """IO binding on ordinary memory: the same code as on a GPU, where only the device's name differs."""
     session = onnxruntime.InferenceSession(str(bundle.file("unet.onnx")))
-    bound = BoundSession(session, None, "onnxruntime-cuda", graphs=True, device="cpu")
+    bound = BoundSession(session, None, parse_engine("cuda"), graphs=True, device="cpu")
     generator = np.random.default_rng(0)
     for rows in (2, 1, 2, 2):
         inputs = {
@@ -139,4 +138,4 @@ def test_bound_buffers_give_what_a_plain_run_gives(bundle):
         np.testing.assert_array_equal(found, session.run(None, inputs)[0])
     kept = list(bound._bound.values())
     assert [entry.graph_id for entry in kept] == ["1", "2"], "a graph for each shape"
-    assert bound.provider == "onnxruntime-cuda-graphs"
+    assert provider_of(bound) == "onnxruntime-cuda-graphs"

@@ -9,6 +9,8 @@ import pytest
 from latentpress.bundle.inputs import example_inputs
 from latentpress.engines import cuda, devices
 from latentpress.engines import onnxruntime_gpu as gpu
+from latentpress.engines.choice import parse_engine
+from latentpress.engines.engine import provider_of
 from latentpress.engines.memory import is_out_of_memory
 from latentpress.engines.onnxruntime_gpu import BoundSession, open_onnxruntime
 from latentpress.errors import BundleError, EnvironmentFailure
@@ -57,14 +59,14 @@ def opened(monkeypatch, bundle):
     monkeypatch.setattr(
         cuda,
         "BoundSession",
-        lambda session, stream, provider, graphs: BoundSession(session, None, provider, graphs=graphs, device="cpu"),
+        lambda session, stream, engine, graphs: BoundSession(session, None, engine, graphs=graphs, device="cpu"),
     )
     return state
 
 
 def test_a_component_called_again_and_again_is_captured_after_a_trial(opened, bundle):
     session = cuda.open_cuda(bundle.file("unet.onnx"), "fp16", graphs=True)
-    assert session.provider == "onnxruntime-cuda-graphs"
+    assert provider_of(session) == "onnxruntime-cuda-graphs"
     ((_, inner),) = opened.sessions
     assert inner.graph_ids == ["-1", "1"], "once to allocate, once captured"
     inputs = example_inputs(bundle.info, "unet", 3, (16, 16))
@@ -77,7 +79,7 @@ def test_a_component_called_again_and_again_is_captured_after_a_trial(opened, bu
 def test_a_graph_that_cannot_be_captured_runs_without_on_another_stream(opened, bundle):
     opened.refusal = RuntimeError("CUDA failure 900: operation not permitted when stream is capturing")
     session = cuda.open_cuda(bundle.file("unet.onnx"), "fp16", graphs=True)
-    assert session.provider == "onnxruntime-cuda"
+    assert provider_of(session) == "onnxruntime-cuda"
     (first, _), (second, inner) = opened.sessions
     assert (first["enable_cuda_graph"], second["enable_cuda_graph"]) == ("1", "0")
     assert first["user_compute_stream"] != second["user_compute_stream"], "a failed capture spoils its stream"
@@ -95,7 +97,7 @@ def test_memory_that_runs_out_in_the_trial_is_no_refusal_of_capture(opened, bund
 def test_every_component_can_be_tried_out(bundle):
     for component in ("text_encoder", "unet", "vae_decoder"):
         inner = Capturing(bundle.file(f"{component}.onnx"))
-        BoundSession(inner, None, "cuda", graphs=True, device="cpu").try_out()
+        BoundSession(inner, None, parse_engine("cuda"), graphs=True, device="cpu").try_out()
         assert len(inner.graph_ids) == 2
 
 

@@ -10,7 +10,7 @@ from latentpress.batch.png import pixel_sha256
 from latentpress.bundle import samples
 from latentpress.bundle.info import RowTest, open_bundle
 from latentpress.engines import proof, strict
-from latentpress.engines.choice import EngineChoice
+from latentpress.engines.choice import parse_engine
 from latentpress.engines.memory import HalvingSession
 from latentpress.engines.opening import open_session
 from latentpress.errors import EnvironmentFailure
@@ -20,7 +20,7 @@ from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, RenderRequest
 from moving import Clean, Counting, Fickle, Leaky
 
-CPU = EngineChoice("cpu")
+CPU = parse_engine("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,6 @@ def bundle(assets, tmp_path_factory):
 
 
 class Identity:
-    provider = "identity"
-
     def run(self, inputs):
         return {"y": inputs["x"]}
 
@@ -157,8 +155,6 @@ def test_a_row_test_ends_where_memory_does():
 
 def test_fixed_rows_that_do_not_fit_are_not_halved():
     class Small:
-        provider = "small"
-
         def run(self, inputs):
             raise RuntimeError("CUDA out of memory")
 

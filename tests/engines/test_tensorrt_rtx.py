@@ -10,9 +10,11 @@ import pytest
 from latentpress.bundle.info import open_bundle
 from latentpress.bundle.inputs import components
 from latentpress.cli import run_cli
+from latentpress.engines import devices
 from latentpress.engines.build import EngineOrder, make_engines
 from latentpress.engines.choice import parse_engine
 from latentpress.engines.devices import Gpu
+from latentpress.engines.opening import open_session
 from latentpress.engines.records import all_records
 from latentpress.engines.shapes import shape_profile
 from latentpress.errors import BundleError, EnvironmentFailure, UsageError
@@ -90,24 +92,20 @@ def test_the_commands_list_and_show_them(built, copy, capsys):
 
 @installed
 def test_a_stale_or_foreign_engine_is_refused_on_the_gpu_it_is_for(built, copy, monkeypatch):
-    from latentpress.engines import tensorrt_rtx
-
-    monkeypatch.setattr(tensorrt_rtx, "require_gpu", lambda engine: Gpu("RTX 5090", (12, 0), "580"))
+    monkeypatch.setattr(devices, "require_gpu", lambda engine: Gpu("RTX 5090", (12, 0), "580"))
     with pytest.raises(BundleError, match=r"holds no engine of unet for RTX 5090 \(sm120\)"):
-        tensorrt_rtx.open_tensorrt_rtx(copy, "unet")
-    monkeypatch.setattr(tensorrt_rtx, "require_gpu", lambda engine: Gpu("RTX 4090", (8, 9), "580"))
+        open_session(copy, "unet", RTX)
+    monkeypatch.setattr(devices, "require_gpu", lambda engine: Gpu("RTX 4090", (8, 9), "580"))
     changed = copy.info.model_copy(update={"files": {**copy.info.files, "unet.onnx": "0" * 64}})
     with pytest.raises(BundleError, match="the engine is stale: the graph"):
-        tensorrt_rtx.open_tensorrt_rtx(type(copy)(copy.path, changed, ""), "unet")
+        open_session(type(copy)(copy.path, changed, ""), "unet", RTX)
     # Good, and then it is the driver that is missing here.
     with pytest.raises(EnvironmentFailure, match="cannot load the plug-in"):
-        tensorrt_rtx.open_tensorrt_rtx(copy, "unet")
+        open_session(copy, "unet", RTX)
 
 
 def test_a_gpu_must_be_named_or_here(copy, monkeypatch):
-    from latentpress.engines import build as engines
-
-    monkeypatch.setattr(engines, "gpus", list)
+    monkeypatch.setattr(devices, "gpus", list)
     profile = shape_profile(copy.info)
     with pytest.raises(EnvironmentFailure, match="name one"):
         make_engines(copy, EngineOrder(RTX, profile), print)

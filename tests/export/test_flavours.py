@@ -6,7 +6,8 @@ import onnx
 import pytest
 
 from families import graph_of
-from latentpress.export.graphs.flavours import component_flavour, flavour_for, fuse_for_cuda, trace_flavour
+from latentpress.engines.choice import parse_engine
+from latentpress.export.graphs.flavours import component_flavour, fuse_for_cuda, trace_flavour
 from latentpress.export.graphs.parity import prove_graph, take_samples
 from latentpress.testing.random_checkpoint import build_checkpoint
 
@@ -17,11 +18,15 @@ def checkpoint(tmp_path_factory):
 
 
 def test_the_flavour_of_each_engine():
-    assert flavour_for("cuda", "fp16") == "cuda"
-    assert flavour_for("tensorrt", "fp16") == flavour_for("openvino", "fp32") == "attention"
+    def fastest(engine, precision):
+        return parse_engine(engine).engine.fastest(precision)
+
+    assert fastest("cpu", "fp32") == "mha"
+    assert fastest("cuda", "fp16") == "cuda"
+    assert fastest("tensorrt", "fp16") == fastest("openvino", "fp32") == "attention"
     for engine in ("tensorrt", "tensorrt-rtx"):
-        assert flavour_for(engine, "bf16") == "attention"
-        assert flavour_for(engine, "fp32") == "plain", "TensorRT has no float32 kernel for Attention"
+        assert fastest(engine, "bf16") == "attention"
+        assert fastest(engine, "fp32") == "plain", "TensorRT has no float32 kernel for Attention"
     assert component_flavour("unet", "attention") == "attention"
     assert component_flavour("vae_decoder", "attention") == "plain", "the autoencoder is float32 in every bundle"
     assert component_flavour("vae_decoder", "mha") == "mha"

@@ -18,6 +18,7 @@ from latentpress.engines.build import EngineOrder, make_engines
 from latentpress.engines.choice import parse_engine
 from latentpress.engines.cuda import open_cuda
 from latentpress.engines.doctor import examine
+from latentpress.engines.engine import provider_of
 from latentpress.engines.opening import open_session
 from latentpress.engines.shapes import shape_profile
 from latentpress.export import export_bundle
@@ -114,12 +115,12 @@ def test_a_new_process_would_draw_the_same(exported):
 def test_the_unet_is_captured_and_a_replay_is_the_run_it_captured(exported):
     """A UNet that is not captured is one whose nodes left the GPU. Other inputs in between must not show."""
     session = open_session(exported, "unet", parse_engine("cuda"))
-    assert session.provider == "onnxruntime-cuda-graphs"
+    assert provider_of(session) == "onnxruntime-cuda-graphs"
     first, second = (example_inputs(exported.info, "unet", rows, (16, 16)) for rows in (4, 3))
     other = {name: array[::-1].copy() for name, array in first.items()}
     runs = [session.run(inputs)["noise_pred"].copy() for inputs in (first, first, second, other, first, second)]
     plain = open_cuda(exported.file("unet.onnx"), "fp16", graphs=False)
-    assert plain.provider == "onnxruntime-cuda"
+    assert provider_of(plain) == "onnxruntime-cuda"
     for again in (runs[1], runs[4]):
         np.testing.assert_array_equal(again, runs[0])
     np.testing.assert_array_equal(runs[5], runs[2])

@@ -10,7 +10,7 @@ class Moving:
     """`inner`, whose outputs a subclass moves; rows of its calls are noted."""
 
     def __init__(self, inner):
-        self.inner, self.provider, self.rows = inner, inner.provider, []
+        self.inner, self.engine, self.note, self.rows = inner, inner.engine, inner.note, []
 
     def run(self, inputs):
         found = self.inner.run(inputs)

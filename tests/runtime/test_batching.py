@@ -21,8 +21,6 @@ def request(seed, steps=4, guidance_scale=5.0, prompt="a mouse", size=64, **more
 class Watched:
     """A session that keeps its inputs, and calls `before` with them first."""
 
-    provider = "watched"
-
     def __init__(self, bundle, component, before=lambda inputs: None):
         self.session = OnnxCpuSession(bundle.file(f"{component}.onnx"))
         self.before = before

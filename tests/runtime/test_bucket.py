@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from latentpress.engines.choice import DEFAULT_ENGINE
 from latentpress.runtime import bucket
 from latentpress.runtime.bucket import DEFAULT_ROWS, WORTH_ROWS, calibration_file, choose_rows
 from latentpress.runtime.render import Renderer
@@ -20,6 +21,7 @@ class Clocked:
     """A renderer that takes `per_row` milliseconds a row on a clock of its own; out of memory beyond `fits` rows."""
 
     provider = "onnxruntime-cpu"
+    engine = DEFAULT_ENGINE
     fixed_rows = None
 
     def __init__(self, bundle, clock, per_row, fits=10**9):
@@ -70,7 +72,7 @@ def test_what_a_calibration_depends_on_makes_it_anew(clocked, tmp_path, monkeypa
     assert not trials()
     assert trials(size=128)
     assert trials(threads=1)
-    monkeypatch.setattr(bucket, "device_name", lambda provider: "another machine")
+    monkeypatch.setattr(bucket, "device_name", lambda gpu: "another machine")
     assert trials()
     clocked.provider = "openvino-f32"
     assert trials()

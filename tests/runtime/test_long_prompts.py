@@ -13,7 +13,7 @@ from diffusers import StableDiffusionXLPipeline
 from compare import diffusers_scheduler, psnr
 from families import pixels
 from latentpress.bundle.info import Bundle
-from latentpress.engines.choice import EngineChoice, check_prompt_length
+from latentpress.engines.choice import check_prompt_length, parse_engine
 from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.errors import UsageError
 from latentpress.runtime.prompts import Reading
@@ -176,7 +176,7 @@ class Watched:
     """A session that keeps what shapes it was given."""
 
     def __init__(self, session):
-        self.session, self.provider, self.shapes = session, session.provider, []
+        self.session, self.engine, self.note, self.shapes = session, session.engine, session.note, []
 
     def run(self, inputs):
         self.shapes.append(inputs["encoder_hidden_states"].shape)
@@ -212,14 +212,14 @@ def test_bundles_and_engines_of_one_length_are_refused_in_a_sentence(bundle):
     assert tokenizer.check("a red mouse", CHUNKS).fault is None
     assert "the prompt takes 2 chunks, and the UNet of bundle" in tokenizer.check(LONG, CHUNKS).fault
     for name in ("tensorrt", "tensorrt-rtx"):
-        check_prompt_length(EngineChoice(name), 1)
+        check_prompt_length(parse_engine(name), 1)
         with pytest.raises(UsageError, match="engines are built for the tokens of one"):
-            check_prompt_length(EngineChoice(name), 2)
-    check_prompt_length(EngineChoice("cuda"), 2)
+            check_prompt_length(parse_engine(name), 2)
+    check_prompt_length(parse_engine("cuda"), 2)
 
 
 @pytest.mark.parametrize("engine", ["openvino"])
 def test_other_engines_take_long_prompts_too(engine, bundle, renderer):
     asked = request(LONG, "grey")
-    found = rendered(Renderer(bundle, engine=EngineChoice(engine)), asked)
+    found = rendered(Renderer(bundle, engine=parse_engine(engine)), asked)
     assert psnr(found, rendered(renderer, asked)) >= 40

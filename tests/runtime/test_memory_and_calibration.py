@@ -14,8 +14,6 @@ from latentpress.runtime.calibrate import Calibration, calibrate, remembered
 class Small:
     """Doubles its input; takes at most `fits` rows."""
 
-    provider = "small"
-
     def __init__(self, fits, message="Failed to allocate memory for requested buffer of size 123"):
         self.fits, self.message, self.calls = fits, message, []
 

@@ -45,8 +45,6 @@ def test_each_distinct_prompt_is_encoded_once(tokenizer):
     calls = []
 
     class Counting:
-        provider = "fake"
-
         def run(self, inputs):
             calls.append(inputs["input_ids"])
             return {"hidden_states": np.zeros((1, 3, 77, 8), dtype=np.float32)}
@@ -62,8 +60,6 @@ def test_each_distinct_prompt_is_encoded_once(tokenizer):
 
 class Fake:
     """A text encoder whose answer is its prompt's ids."""
-
-    provider = "fake"
 
     def __init__(self):
         self.calls = 0

@@ -10,8 +10,8 @@ from latentpress.bench.ceiling import Ceiling
 from latentpress.bench.flops import Shape, graph_flops, spread
 from latentpress.bundle.info import Bundle
 from latentpress.bundle.inputs import MICRO_BATCH, Array, example_inputs
+from latentpress.engines.engine import EngineChoice, Session, provider_of
 from latentpress.engines.memory import is_out_of_memory
-from latentpress.engines.session import Session
 from latentpress.errors import EnvironmentFailure
 from latentpress.runtime.limits import Limits
 from latentpress.runtime.render import Renderer
@@ -142,7 +142,7 @@ def run_benchmark(
     return Benchmark(
         bundle=bundle.info.name,
         bundle_hash=bundle.hash,
-        provider=sessions["unet"].provider,
+        provider=provider_of(sessions["unet"]),
         device=device,
         threads=threads,
         size=(work.height, work.width),
@@ -252,8 +252,15 @@ class _Metered:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self.provider = session.provider
         self.seconds = 0.0
+
+    @property
+    def engine(self) -> EngineChoice:
+        return self._session.engine
+
+    @property
+    def note(self) -> str:
+        return self._session.note
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         started = time.perf_counter()

@@ -14,6 +14,7 @@ from latentpress.cli.engines import engines_command
 from latentpress.cli.export import export_command
 from latentpress.cli.inspect import inspect_command
 from latentpress.cli.missing import missing_message
+from latentpress.cli.options import EngineCommand
 from latentpress.cli.render import plan_command, render_command, sheet_command, status_command
 from latentpress.cli.samplers import samplers_command
 from latentpress.errors import LatentpressError, ManifestError
@@ -76,12 +77,12 @@ def options(
 # Registered here, in the order in which the help lists them.
 app.command("plan")(plan_command)
 app.command("status")(status_command)
-app.command("render")(render_command)
+app.command("render", cls=EngineCommand)(render_command)
 app.command("sheet")(sheet_command)
-app.command("export")(export_command)
+app.command("export", cls=EngineCommand)(export_command)
 app.add_typer(concepts_app, name="concepts")
 app.command("samplers")(samplers_command)
 app.command("bench")(bench_command)
 app.command("inspect")(inspect_command)
-app.command("engines")(engines_command)
+app.command("engines", cls=EngineCommand)(engines_command)
 app.command("doctor")(doctor_command)

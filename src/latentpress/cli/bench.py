@@ -40,9 +40,9 @@ def bench_command(
     from latentpress.bench.ceiling import cpu_ceiling, gpu_ceiling
     from latentpress.bench.measure import Workload, run_benchmark
     from latentpress.engines.choice import engine_of, parse_engine
-    from latentpress.engines.devices import device_name, on_gpu
+    from latentpress.engines.devices import device_name
+    from latentpress.engines.engine import Session
     from latentpress.engines.opening import open_session
-    from latentpress.engines.session import Session
     from latentpress.models import cache_dir, named_bundle
 
     chosen = parse_engine(engine) if engine else None
@@ -51,8 +51,7 @@ def bench_command(
     names = [*(encoder.component for encoder in opened.info.text_encoders), "unet", "vae_decoder"]
     choice = engine_of(opened.info, chosen)
     sessions: dict[str, Session] = {name: open_session(opened, name, choice, threads) for name in names}
-    provider = sessions["unet"].provider
-    device = device_name(provider)
+    device = device_name(gpu=choice.engine.on_gpu)
     found = run_benchmark(
         opened,
         Workload(height, width, SAMPLER, steps, guidance_scale, repeats),
@@ -60,7 +59,9 @@ def bench_command(
         sessions=sessions,
         device=device,
         ceiling=lambda: (
-            gpu_ceiling(device) if on_gpu(provider) else cpu_ceiling(device, threads, bf16=provider.endswith("bf16"))
+            gpu_ceiling(device)
+            if choice.engine.on_gpu
+            else cpu_ceiling(device, threads, bf16=choice.precision == "bf16")
         ),
         threads=threads,
         report=lambda line: typer.echo(f"measuring {line}", err=True),

@@ -11,10 +11,10 @@ def engines_command(
     bundle: BundleArgument,
     engine: Annotated[
         str | None,
-        typer.Option(help="cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx; none lists what is there."),
+        typer.Option(help="{ENGINES}; none lists what is there."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="tensorrt-rtx: the GPU to build for, e.g. sm89; it need not be here.")
+        str | None, typer.Option(help="{ELSEWHERE}: the GPU to build for, e.g. sm89; it need not be here.")
     ] = None,
     batch_rows: Annotated[int, typer.Option(min=2, max=1024, help="Built engines: the most UNet rows of a call.")] = 16,
     size: Annotated[

@@ -30,10 +30,7 @@ def export_command(
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")] = "fp32",
     engine: Annotated[
         str | None,
-        typer.Option(
-            help="Make the graphs this engine runs fastest: cpu, openvino, cuda, tensorrt or tensorrt-rtx; "
-            "default graphs that every engine runs."
-        ),
+        typer.Option(help="Make the graphs this engine runs fastest: {NAMES}; default graphs that every engine runs."),
     ] = None,
 ) -> None:
     """Export a checkpoint to a bundle of ONNX graphs, each compared with torch."""

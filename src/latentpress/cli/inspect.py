@@ -17,7 +17,7 @@ def inspect_command(
     """Show a bundle: family, precision, engine, LoRAs, concepts, and how far each engine is from torch."""
     from latentpress.bundle.info import INPAINTING_CHANNELS
     from latentpress.bundle.verified import forget
-    from latentpress.engines.choice import ENGINES, EngineChoice, runs
+    from latentpress.engines.choice import running
     from latentpress.engines.proof import parity_line, row_test_line
     from latentpress.engines.records import all_records
     from latentpress.models import cache_dir, named_bundle
@@ -30,7 +30,7 @@ def inspect_command(
     kept = all_records(opened)
     parity = [*info.parity, *(row for _, record in kept for row in record.parity)]
     tests = [*info.row_tests, *(record.row_test for _, record in kept if record.row_test is not None)]
-    possible = [name for name in ENGINES if runs(info, EngineChoice(name))]
+    possible = [engine.name for engine in running(info)]
     size = sum((opened.path / name).stat().st_size for name in info.files)
     facts: dict[str, Any] = {
         "name": info.name,

@@ -1,12 +1,36 @@
 """Options and output that several commands share."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle folder, or `demo`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+
+
+class EngineCommand(TyperCommand):
+    """A command whose options' help names engines: {ENGINES} with their precisions, {NAMES} without, {ELSEWHERE}.
+
+    The words are put in when help is asked for: no other use of the command line needs the table of engines.
+    """
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, the engines' names in it."""
+        from latentpress.engines import table
+        from latentpress.engines.choice import choices, listed
+
+        words = {
+            "ENGINES": listed(choices()),
+            "NAMES": listed(engine.name for engine in table.ENGINES),
+            "ELSEWHERE": listed(engine.name for engine in table.ENGINES if engine.elsewhere),
+        }
+        for option in self.params:
+            if isinstance(option, TyperOption) and option.help:
+                for word, names in words.items():
+                    option.help = option.help.replace(f"{{{word}}}", names)
+        super().format_help(ctx, formatter)
 
 
 def print_json(data: object) -> None:

@@ -58,7 +58,7 @@ def render_command(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
     engine: Annotated[
         str | None,
-        typer.Option(help="cpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx; default the bundle's."),
+        typer.Option(help="{ENGINES}; default the bundle's."),
     ] = None,
     decode_beside: Annotated[
         bool, typer.Option("--decode-beside", help="Run the VAE decoder in parallel with the UNet (for GPUs).")

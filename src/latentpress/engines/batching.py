@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from latentpress.bundle.inputs import Array
-from latentpress.engines.session import Session
+from latentpress.engines.engine import EngineChoice, Session
 
 
 def buckets_up_to(rows: int) -> list[int]:
@@ -25,7 +25,14 @@ class BucketedSession:
     def __init__(self, session: Session, buckets: Sequence[int]) -> None:
         self._session = session
         self._buckets = sorted(buckets)
-        self.provider = session.provider
+
+    @property
+    def engine(self) -> EngineChoice:
+        return self._session.engine
+
+    @property
+    def note(self) -> str:
+        return self._session.note
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         rows = len(next(iter(inputs.values())))

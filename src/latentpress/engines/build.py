@@ -1,14 +1,17 @@
 """Builds the engines of a bundle, proves them where they can run, and records both under its engines/ folder."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from latentpress.bundle.info import Bundle
+from latentpress.bundle.info import Bundle, file_sha256
 from latentpress.bundle.inputs import components
 from latentpress.bundle.samples import read_samples
-from latentpress.engines.choice import EngineChoice, check_choice
-from latentpress.engines.devices import gpus, parse_target, require_gpu
+from latentpress.engines import devices, table
+from latentpress.engines.choice import check_choice, listed
+from latentpress.engines.devices import parse_target
+from latentpress.engines.engine import Built, BuiltComponent, EngineChoice, Place, Session
+from latentpress.engines.keys import engine_key
 from latentpress.engines.opening import open_session
 from latentpress.engines.proof import parity_line, prove, require_parity, row_test_line
 from latentpress.engines.records import (
@@ -18,9 +21,7 @@ from latentpress.engines.records import (
     stale_part,
     write_record,
 )
-from latentpress.engines.row_test import unbuilt_key
 from latentpress.engines.shapes import ShapeProfile
-from latentpress.engines.tensorrt_rtx import tensorrt_rtx_key
 from latentpress.errors import EnvironmentFailure, UsageError
 
 _WAY_OUT = "use another engine, or export the checkpoint again with --precision fp32"
@@ -30,7 +31,7 @@ _WAY_OUT = "use another engine, or export the checkpoint again with --precision 
 class EngineOrder:
     """What is to be built and proved: an engine, for which shapes, for which GPU (None: the one here), how.
 
-    threads: of a CPU engine; rebuild: also what is there and good.
+    threads: of a CPU engine; rebuild: also engines that are still valid.
     """
 
     choice: EngineChoice
@@ -48,22 +49,21 @@ def make_engines(bundle: Bundle, order: EngineOrder, report: Callable[[str], Non
     of which no record is left.
     """
     check_choice(bundle.info, order.choice)
-    if order.device is not None and order.choice.name != "tensorrt-rtx":
-        raise UsageError(
-            f"--device {order.device}: only engines of tensorrt-rtx are built for a GPU that is elsewhere; leave it out"
-        )
-    folder, target = _place(bundle, order)
+    place = _place(order)
+    folder = engine_folder(bundle, order.choice, place.target)
+    built = order.choice.engine.built
     records: list[EngineRecord] = []
     for component in components(bundle.info):
         known = None if order.rebuild else read_record(folder, component)
-        if known is not None and stale_part(known, _key(bundle, component, order, target)) is None:
+        key = engine_key(bundle, component, order.choice, place, order.profile if built else None)
+        if known is not None and stale_part(known, key) is None:
             report(f"{component}: {folder.name} is already there")
             records.append(known)
             continue
-        report(f"{component}: {order.choice} {'on this CPU' if target == 'cpu' else f'for {target}'}")
+        report(f"{component}: {order.choice} {'on this CPU' if place.target == 'cpu' else f'for {place.target}'}")
         (folder / f"{component}.json").unlink(missing_ok=True)
         try:
-            record = _made(bundle, component, order, folder, target)
+            record = _proved(bundle, component, order, place, key)
         except BaseException:
             (folder / f"{component}.json").unlink(missing_ok=True)
             raise
@@ -84,51 +84,55 @@ def record_lines(record: EngineRecord) -> list[str]:
     return lines
 
 
-def _place(bundle: Bundle, order: EngineOrder) -> tuple[Path, str]:
-    """The folder of the engines and what they are for: cpu, or a GPU's architecture."""
-    name = order.choice.name
-    if name in ("cpu", "openvino"):
-        target = "cpu"
-    elif order.device is not None:
-        target = "sm" + "".join(map(str, parse_target(order.device)))
-    elif name == "tensorrt-rtx" and not gpus():
-        raise EnvironmentFailure(
-            "engine tensorrt-rtx: this machine has no NVIDIA GPU to build for; name one, e.g. --device sm89 for RTX 40"
+def build_component(
+    bundle: Bundle, component: str, choice: EngineChoice, place: Place, profile: ShapeProfile
+) -> tuple[EngineRecord, Session | None]:
+    """Build `component`'s engine for `place`: minutes. The record is not yet written; nor is it proved.
+
+    The session is there where building opened one, or where the GPU is here.
+    """
+    how, folder = choice.engine.open, engine_folder(bundle, choice, place.target)
+    assert isinstance(how, Built), "other engines have nothing to build"
+    to_build = BuiltComponent(bundle, component, profile, folder, place)
+    started = time.perf_counter()
+    files, session = how.build(to_build)
+    seconds = time.perf_counter() - started
+    made = {file.relative_to(folder).as_posix(): file_sha256(file) for file in files}
+    key = engine_key(bundle, component, choice, place, profile)
+    if session is None and place.gpu is not None:
+        session = how.open(to_build)
+    return EngineRecord(component=component, key=key, files=made, seconds=seconds), session
+
+
+def _place(order: EngineOrder) -> Place:
+    """What the engines are for. Raises UsageError or EnvironmentFailure where that cannot be."""
+    engine = order.choice.engine
+    if order.device is not None and not engine.elsewhere:
+        able = listed((other.name for other in table.ENGINES if other.elsewhere), "and")
+        raise UsageError(
+            f"--device {order.device}: only engines of {able} are built for a GPU that is elsewhere; leave it out"
         )
-    else:
-        target = require_gpu(name).target
-    return engine_folder(bundle, str(order.choice), target), target
+    if order.device is not None:
+        target = "sm" + "".join(map(str, parse_target(order.device)))
+        return Place(target, next((gpu for gpu in devices.gpus()[:1] if gpu.target == target), None))
+    if engine.elsewhere and not devices.gpus():
+        raise EnvironmentFailure(
+            f"engine {engine.name}: this machine has no NVIDIA GPU to build for; name one, e.g. --device sm89 for RTX 40"
+        )
+    return engine.place()
 
 
-def _key(bundle: Bundle, component: str, order: EngineOrder, target: str) -> dict[str, str]:
-    if order.choice.name == "tensorrt-rtx":
-        return tensorrt_rtx_key(bundle, component, target, order.profile)
-    if order.choice.name == "tensorrt":
-        from latentpress.engines.tensorrt import tensorrt_key
-
-        return tensorrt_key(bundle, component, require_gpu("tensorrt"), order.profile)
-    return unbuilt_key(bundle, component, order.choice)
-
-
-def _made(bundle: Bundle, component: str, order: EngineOrder, folder: Path, target: str) -> EngineRecord:
+def _proved(bundle: Bundle, component: str, order: EngineOrder, place: Place, key: dict[str, str]) -> EngineRecord:
     """Build where there is something to build, then prove where the engine can run."""
-    profile: ShapeProfile | None = order.profile
-    if order.choice.name == "tensorrt-rtx":
-        from latentpress.engines.tensorrt_rtx import open_tensorrt_rtx
-        from latentpress.engines.tensorrt_rtx_builder import build_tensorrt_rtx
-
-        record = build_tensorrt_rtx(bundle, component, order.profile, target)
-        if not any(gpu.target == target for gpu in gpus()[:1]):
+    profile: ShapeProfile | None = None
+    if order.choice.engine.built:
+        profile = order.profile
+        record, session = build_component(bundle, component, order.choice, place, profile)
+        if session is None:
             return record  # built for a GPU that is elsewhere
-        write_record(folder, record)  # opening asks for it
-        session = open_tensorrt_rtx(bundle, component)
-    elif order.choice.name == "tensorrt":
-        from latentpress.engines.tensorrt import build_tensorrt
-
-        session, record = build_tensorrt(bundle, component, order.profile)
     else:
-        record = EngineRecord(component=component, key=_key(bundle, component, order, target))
-        session, profile = open_session(bundle, component, order.choice, order.threads), None
+        record = EngineRecord(component=component, key=key)
+        session = open_session(bundle, component, order.choice, order.threads)
     samples = read_samples(bundle, component)
     parity, test = prove(session, component, samples, bundle.info.precision, order.choice, profile)
     require_parity(parity, _WAY_OUT)

@@ -5,20 +5,24 @@ from pathlib import Path
 
 import numpy as np
 
+from latentpress.bundle.info import Bundle
 from latentpress.bundle.inputs import Array
+from latentpress.engines.devices import Machine
+from latentpress.engines.engine import Engine, EngineChoice, Finding, Refusal, Session
 from latentpress.errors import BundleError, EnvironmentFailure
 
 
 class OnnxCpuSession:
     """An ONNX graph on ONNX Runtime's CPU provider; rows come out bit for bit the same whatever their batch mates."""
 
-    provider = "onnxruntime-cpu"
+    note = ""
 
     def __init__(self, path: Path | bytes, threads: int | None = None, *, arena: bool = True) -> None:
         """path: the graph's file, or a graph without external data as bytes; threads: None for all cores.
 
         arena: keep memory for the next call; without it calls of many shapes need no more than the largest of them does.
         """
+        self.engine = EngineChoice(CPU)
         try:
             import onnxruntime
         except ImportError:
@@ -44,3 +48,31 @@ class OnnxCpuSession:
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         found = self._session.run(self._outputs, dict(inputs))
         return {name: np.asarray(array) for name, array in zip(self._outputs, found, strict=True)}
+
+
+def _open(bundle: Bundle, component: str, choice: EngineChoice, threads: int | None) -> Session:
+    return OnnxCpuSession(bundle.file(f"{component}.onnx"), threads)
+
+
+def _findings(machine: Machine) -> list[Finding]:
+    if machine.providers:
+        return [Finding("cpu", True, "ONNX Runtime's CPU provider")]
+    return [Finding("cpu", False, "ONNX Runtime is not installed", CPU.install)]
+
+
+CPU = Engine(
+    "cpu",
+    stored="onnxruntime-cpu",
+    open=_open,
+    flavours=("mha", "plain", "attention"),
+    refusals=(
+        Refusal(
+            "bf16",
+            "ONNX Runtime's CPU provider has no bfloat16 kernels",
+            "--engine openvino, or --precision fp32",
+        ),
+    ),
+    packages=("onnxruntime", "onnxruntime-gpu"),
+    install="pip install 'latentpress[cpu]'",
+    findings=_findings,
+)

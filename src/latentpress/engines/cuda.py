@@ -5,11 +5,12 @@ The names of the options are those of onnxruntime-gpu 1.31 (onnxruntime.ai/docs/
 
 from pathlib import Path
 
-from latentpress.bundle.info import Precision
+from latentpress.bundle.info import Bundle, Precision
 from latentpress.engines.batching import BucketedSession, buckets_up_to
+from latentpress.engines.devices import Machine
+from latentpress.engines.engine import Engine, EngineChoice, Finding, KeyParts, Place, Refusal, Session
 from latentpress.engines.memory import is_out_of_memory
-from latentpress.engines.onnxruntime_gpu import BoundSession, open_onnxruntime, torch_stream
-from latentpress.engines.session import Session
+from latentpress.engines.onnxruntime_gpu import BoundSession, open_onnxruntime, tf32_bound, torch_stream
 from latentpress.errors import EnvironmentFailure
 
 # The largest batch run at once; rows beyond it go into another call.
@@ -20,7 +21,7 @@ def open_cuda(graph: Path, precision: Precision, *, graphs: bool) -> Session:
     """The session of the graph file. graphs: capture CUDA graphs, for a component called again and again.
 
     precision: of the bundle. Where ONNX Runtime cannot capture the graph (a node of it runs on the CPU, or a kernel of it
-    synchronises) it runs without, and its `provider` says so.
+    synchronises) it runs without, and its `note` is empty.
     """
     if graphs:
         try:
@@ -64,4 +65,52 @@ def _open(graph: Path, precision: Precision, *, graphs: bool) -> BoundSession:
     stream = torch_stream("cuda")  # a new one each time: a capture that failed spoils its stream
     options = cuda_options(int(stream.cuda_stream), precision, graphs=graphs)
     session = open_onnxruntime(graph, "cuda", [("CUDAExecutionProvider", options)])
-    return BoundSession(session, stream, "onnxruntime-cuda", graphs=graphs)
+    return BoundSession(session, stream, EngineChoice(CUDA), graphs=graphs)
+
+
+def cuda_finding(machine: Machine) -> Finding:
+    """What the doctor says of it; TensorRT needs the same and more."""
+    if not machine.gpus:
+        return Finding("cuda", False, "no NVIDIA GPU")
+    if "CUDAExecutionProvider" not in machine.providers:
+        return Finding("cuda", False, "ONNX Runtime has no CUDA provider", CUDA.install)
+    if machine.cuda is None:
+        return Finding("cuda", False, "torch is a build without CUDA, and the buffers are torch's", "pip install torch")
+    return Finding("cuda", True, f"{machine.gpus[0].name}")
+
+
+def _findings(machine: Machine) -> list[Finding]:
+    return [cuda_finding(machine)]
+
+
+def _key_parts(bundle: Bundle, component: str, place: Place) -> KeyParts:
+    assert place.gpu is not None, "it runs where it is tested"
+    options = shaping_options(bundle.info.precision)
+    return KeyParts(f"{place.gpu.name} {place.target}", place.gpu.driver, options)
+
+
+def _open_component(bundle: Bundle, component: str, choice: EngineChoice, threads: int | None) -> Session:
+    return open_cuda(bundle.file(f"{component}.onnx"), bundle.info.precision, graphs=component == "unet")
+
+
+# The provider's kernels are those of onnxruntime-gpu 1.31: MatMul, Conv and attention have bfloat16, the norms and
+# resizing of a UNet do not.
+CUDA = Engine(
+    "cuda",
+    stored="onnxruntime-cuda",
+    open=_open_component,
+    flavours=("cuda", "mha", "plain", "attention"),
+    refusals=(
+        Refusal(
+            "bf16",
+            "ONNX Runtime's CUDA provider has no bfloat16 kernels for GroupNorm and Resize",
+            "--precision fp16, or --engine tensorrt",
+        ),
+    ),
+    bound=tf32_bound,
+    on_gpu=True,
+    packages=("onnxruntime-gpu",),
+    install="pip uninstall onnxruntime; pip install 'latentpress[gpu]'",
+    findings=_findings,
+    key_parts=_key_parts,
+)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,17 @@ class Gpu:
     def target(self) -> str:
         """sm90 and so on: what engines are built for."""
         return "sm" + "".join(map(str, self.compute_capability))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What findings are drawn from. packages: distribution -> version; providers: ONNX Runtime's; cuda: torch's version."""
+
+    packages: Mapping[str, str]
+    providers: Sequence[str]
+    gpus: Sequence[Gpu]
+    cuda: str | None
+    bf16: bool
 
 
 def gpus() -> list[Gpu]:
@@ -106,17 +118,9 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown CPU")
 
 
-_ON_GPU = ("cuda", "tensorrt")
-
-
-def on_gpu(provider: str) -> bool:
-    """Whether the engine that calls itself `provider` runs on a GPU."""
-    return any(name in provider for name in _ON_GPU)
-
-
-def device_name(provider: str) -> str:
+def device_name(*, gpu: bool = False) -> str:
     """The GPU's name as its driver tells it, or the processor's and the number of CPUs this process may use."""
-    if on_gpu(provider):
+    if gpu:
         import torch
 
         return torch.cuda.get_device_name() if torch.cuda.is_available() else "GPU"

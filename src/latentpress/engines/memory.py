@@ -9,7 +9,7 @@ import numpy as np
 
 from latentpress.bundle.inputs import Array
 from latentpress.engines.batching import BucketedSession
-from latentpress.engines.session import Session
+from latentpress.engines.engine import EngineChoice, Session
 from latentpress.errors import EnvironmentFailure
 
 # What ONNX Runtime, CUDA, cuBLAS, cuDNN, torch and the C++ library say; they share no exception class.
@@ -19,16 +19,23 @@ _SIGNS = ("out of memory", "failed to allocate", "bad allocation", "bad_alloc", 
 class HalvingSession:
     """`session`, with at most `limit` rows a call: halved when a call fails for lack of memory, and left there.
 
-    limit: None for no limit. fixed: the rows that every call has instead, filled up with copies; None for any number.
+    limit: None for no limit. fixed: pad every call to exactly this many rows; None to leave calls as they are.
     component: what the error names if even one row does not fit. inner: the session without either.
     """
 
     def __init__(self, session: Session, component: str) -> None:
         self.inner = session
         self.component = component
-        self.provider = session.provider
         self.limit: int | None = None
         self.fixed: int | None = None
+
+    @property
+    def engine(self) -> EngineChoice:
+        return self.inner.engine
+
+    @property
+    def note(self) -> str:
+        return self.inner.note
 
     def unlimited(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The session's outputs in one call, whatever `limit` is; raises what the engine raises."""

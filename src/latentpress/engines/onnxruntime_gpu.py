@@ -1,7 +1,7 @@
 """An ONNX Runtime session on an NVIDIA GPU, its inputs and outputs bound to torch's memory on a stream of torch's.
 
 Buffers are made once for each combination of input shapes and kept, at addresses that do not change: that is what a CUDA
-graph needs, and it spares an allocation a call. Callers keep the shapes few (buckets.py).
+graph needs, and it spares an allocation a call. Callers keep the shapes few (batching.py).
 """
 
 import contextlib
@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from latentpress.bundle.info import Precision
 from latentpress.bundle.inputs import Array
+from latentpress.engines.engine import BOUNDS, EngineChoice
 from latentpress.engines.memory import is_out_of_memory
 from latentpress.errors import BundleError, EnvironmentFailure
 
 # ONNX Runtime's run option that names a CUDA graph; "-1" runs without capturing one.
 GRAPH_ID = "gpu_graph_id"
 NO_GRAPH = "-1"
-# Graphs kept: the one of `try_out`, and one for each of twelve buckets (buckets.py). Shapes beyond these run without.
+# Graphs kept: the one of `try_out`, and one for each of twelve buckets (batching.py). Shapes beyond these run without.
 MAX_GRAPHS = 13
 # Latents a side of `try_out`: what three halvings leave is one.
 _TRIED_SIDE = 8
@@ -38,11 +40,13 @@ class Bound:
 class BoundSession:
     """`session` of ONNX Runtime, run with IO binding on `stream` (a torch.cuda.Stream); `graphs`: capture CUDA graphs.
 
-    device: where torch's buffers are; "cpu", with no stream, binds to ordinary memory, which is how this is tested.
+    engine: whose session it is; device: where torch's buffers are; "cpu", with no stream, binds to ordinary memory, which
+    is how this is tested.
     """
 
-    def __init__(self, session: Any, stream: Any, provider: str, *, graphs: bool, device: str = "cuda") -> None:
-        self.provider = f"{provider}-graphs" if graphs else provider
+    def __init__(self, session: Any, stream: Any, engine: EngineChoice, *, graphs: bool, device: str = "cuda") -> None:
+        self.engine = engine
+        self.note = "graphs" if graphs else ""
         self._session = session
         self._stream = stream
         self._device = device
@@ -121,6 +125,14 @@ class BoundSession:
 def numpy_type(onnx_type: str) -> Any:
     """The NumPy type of ONNX Runtime's `tensor(...)`: a bundle's graphs take int64 and float32 alone."""
     return {"tensor(int64)": np.int64, "tensor(float)": np.float32}[onnx_type]
+
+
+def tf32_bound(own: Precision, bundle: Precision, asked: str | None) -> float:
+    """The bound of an engine that computes float32 graphs in TF32, but for those of bundles that are float32 altogether.
+
+    TF32's 10 bits of mantissa are float16's.
+    """
+    return BOUNDS["fp16" if own == "fp32" and bundle != "fp32" else own]
 
 
 def torch_stream(engine: str) -> Any:

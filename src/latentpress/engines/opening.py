@@ -1,33 +1,35 @@
-"""Opens one component of a bundle on the chosen engine. Imports an engine's package when it is asked for, not before."""
+"""Opens one component of a bundle on the chosen engine, which imports its package then and not before."""
 
 from latentpress.bundle.info import Bundle
-from latentpress.engines.choice import EngineChoice, check_choice
-from latentpress.engines.cpu import OnnxCpuSession
-from latentpress.engines.session import Session
+from latentpress.engines.choice import check_choice
+from latentpress.engines.engine import Built, BuiltComponent, EngineChoice, Session
+from latentpress.engines.keys import engine_key
+from latentpress.engines.records import engine_folder, read_record, require_engine
+from latentpress.engines.shapes import parse_profile
 
 
 def open_session(bundle: Bundle, component: str, choice: EngineChoice, threads: int | None = None) -> Session:
     """The session of `component` (text_encoder, unet, ...) of `bundle` on the engine `choice`.
 
     threads: of a CPU engine, None for all cores. Raises UsageError for a bundle made for other engines, BundleError for
-    a built engine that is stale or foreign, EnvironmentFailure for what this machine lacks.
+    a built engine that is missing, stale or foreign, EnvironmentFailure for what this machine lacks.
     """
     check_choice(bundle.info, choice)
-    graph = bundle.file(f"{component}.onnx")
-    if choice.name == "cpu":
-        return OnnxCpuSession(graph, threads)
-    if choice.name == "openvino":
-        from latentpress.engines.openvino import OpenVinoSession
+    how = choice.engine.open
+    assert how is not None, "every engine of the table opens sessions"
+    if isinstance(how, Built):
+        return how.open(_built_here(bundle, component, choice))
+    return how(bundle, component, choice, threads)
 
-        return OpenVinoSession(graph, precision=choice.precision or "f32", threads=threads)
-    if choice.name == "cuda":
-        from latentpress.engines.cuda import open_cuda
 
-        return open_cuda(graph, bundle.info.precision, graphs=component == "unet")
-    if choice.name == "tensorrt":
-        from latentpress.engines.tensorrt import open_tensorrt
-
-        return open_tensorrt(bundle, component)
-    from latentpress.engines.tensorrt_rtx import open_tensorrt_rtx
-
-    return open_tensorrt_rtx(bundle, component)
+def _built_here(bundle: Bundle, component: str, choice: EngineChoice) -> BuiltComponent:
+    """The component's built engine for this machine's GPU, once it is found whole and not stale."""
+    place = choice.engine.place()
+    assert place.gpu is not None, "engines are built for GPUs"
+    folder = engine_folder(bundle, choice, place.target)
+    record = read_record(folder, component)
+    profile = parse_profile(bundle.info, record.key.get("shapes", "") if record else "")
+    # Where an engine serves a whole architecture, that is named too.
+    here = f"{place.gpu.name} ({place.target})" if choice.engine.elsewhere else place.gpu.name
+    require_engine(folder, component, engine_key(bundle, component, choice, place, profile), built_for=here)
+    return BuiltComponent(bundle, component, profile, folder, place)

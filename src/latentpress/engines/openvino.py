@@ -1,10 +1,13 @@
-"""A session on OpenVINO's CPU device, which reads the bundle's ONNX files as they are."""
+"""OpenVINO's CPU device, which reads the bundle's ONNX files as they are, in float32 or in bfloat16."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from latentpress.bundle.info import Bundle, Precision
 from latentpress.bundle.inputs import Array
+from latentpress.engines.devices import Machine
+from latentpress.engines.engine import BOUNDS, Engine, EngineChoice, Finding, Session
 from latentpress.errors import BundleError, EnvironmentFailure
 
 
@@ -12,18 +15,21 @@ class OpenVinoSession:
     """An ONNX graph on OpenVINO: float32 unless bf16 is asked for, which is faster and differs by 2e-2 or so.
 
     On a CPU with bfloat16 units OpenVINO computes in it unless told otherwise, so the precision is always set. Rows come
-    out the same bits whatever their batch mates in every case tried, in both precisions; `latentpress engines test` asks
-    again on the machine at hand.
+    out the same bits whatever their batch mates in every case tried, in both precisions; `latentpress engines BUNDLE
+    --engine openvino --rebuild` tests it again on the machine at hand.
     """
 
-    def __init__(self, path: Path, *, precision: Literal["f32", "bf16"] = "f32", threads: int | None = None) -> None:
+    note = ""
+
+    def __init__(self, path: Path, *, precision: str = "f32", threads: int | None = None) -> None:
+        """path: the graph's file; precision: f32 or bf16; threads: None for all cores."""
         core = openvino_core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise EnvironmentFailure(
                 "engine openvino:bf16: this CPU has no bfloat16 units, which bf16 needs (avx512_bf16 or amx_bf16); "
                 "use --engine openvino"
             )
-        self.provider = f"openvino-{precision}"
+        self.engine = EngineChoice(OPENVINO, None if precision == "f32" else precision)
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
             # ACCURACY keeps float32 where the hint would let a node go lower.
@@ -53,6 +59,36 @@ def openvino_core() -> Any:
         import openvino
     except ImportError:
         raise EnvironmentFailure(
-            "engine openvino: the package openvino is not installed; `pip install 'latentpress[openvino]'` adds it"
+            f"engine openvino: the package openvino is not installed; `{OPENVINO.install}` adds it"
         ) from None
     return openvino.Core()
+
+
+def _open(bundle: Bundle, component: str, choice: EngineChoice, threads: int | None) -> Session:
+    return OpenVinoSession(bundle.file(f"{component}.onnx"), precision=choice.precision or "f32", threads=threads)
+
+
+def _bound(own: Precision, bundle: Precision, asked: str | None) -> float:
+    return BOUNDS["bf16" if asked == "bf16" else own]
+
+
+def _findings(machine: Machine) -> list[Finding]:
+    version = machine.packages.get("openvino")
+    ready = version is not None
+    missing, install = "OpenVINO is not installed", None if ready else OPENVINO.install
+    plain = Finding("openvino", ready, f"OpenVINO {version} on the CPU, float32" if ready else missing, install)
+    if not machine.bf16:
+        why = "this CPU has no bfloat16 units (avx512_bf16 or amx_bf16)"
+        return [plain, Finding("openvino:bf16", False, why)]
+    return [plain, Finding("openvino:bf16", ready, "bfloat16 units in the CPU" if ready else missing, install)]
+
+
+OPENVINO = Engine(
+    "openvino",
+    open=_open,
+    precisions=("f32", "bf16"),
+    bound=_bound,
+    packages=("openvino",),
+    install="pip install 'latentpress[openvino]'",
+    findings=_findings,
+)

@@ -8,15 +8,11 @@ import numpy as np
 from latentpress.bundle.info import Parity, Precision, RowTest
 from latentpress.bundle.inputs import Array
 from latentpress.bundle.samples import Sample
-from latentpress.engines.choice import GPU_ENGINES, EngineChoice
+from latentpress.engines.engine import EngineChoice, Session
 from latentpress.engines.memory import is_out_of_memory
-from latentpress.engines.session import Session
 from latentpress.engines.shapes import ShapeProfile
 from latentpress.errors import ParityError
 
-# Of the largest value of torch's output. Measured float32 graphs differ by 1e-7 to 1e-5, float16 ones by 1e-3, bfloat16
-# ones by 1e-2; a wrong graph by more than 1e-1.
-BOUNDS: dict[Precision, float] = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 8e-2}
 # Batch sizes of the row test: the odd and the even, below and above the widths of vector units.
 ROW_BATCHES = (1, 2, 3, 4, 8)
 
@@ -28,13 +24,8 @@ def component_precision(component: str, precision: Precision) -> Precision:
 
 def bound_for(component: str, precision: Precision, choice: EngineChoice) -> float:
     """How far `component` of a bundle of `precision` may be from torch on the engine `choice`."""
-    if choice.precision == "bf16":
-        return BOUNDS["bf16"]
     own = component_precision(component, precision)
-    # GPU engines compute float32 graphs in TF32, whose 10 bits of mantissa are float16's, except where the whole bundle
-    # is float32 and the engine can be told to keep to it.
-    tf32 = choice.name in GPU_ENGINES and own == "fp32" and (precision != "fp32" or choice.name == "tensorrt")
-    return BOUNDS["fp16" if tf32 else own]
+    return choice.engine.bound(own, precision, choice.precision)
 
 
 def prove(
@@ -50,9 +41,8 @@ def prove(
 ) -> tuple[list[Parity], RowTest | None]:
     """Run `samples` of `component` through `session`: parity of each output, and the row test, None without samples.
 
-    precision: of the bundle. profile: of an engine built for fixed ranges, within which every call then is: at the
-    smallest, best and largest batch. The rows of a sample are repeated to fill a batch. rows: a batch that the row test
-    is to have among its own.
+    precision: of the bundle. profile: the shape ranges a built engine accepts; calls stay inside them, at the smallest,
+    best and largest batch, which a sample's rows are repeated to fill. rows: an extra batch size for the row test.
     """
     fitting = fitting_samples(samples, component, profile)
     if not fitting:
@@ -77,7 +67,7 @@ def fitting_samples(samples: Sequence[Sample], component: str, profile: ShapePro
 
 def row_sample(samples: Sequence[Sample], choice: EngineChoice) -> Sample:
     """The sample for the row test: the smallest on a CPU, the largest on a GPU, which picks its kernels by size."""
-    pick = max if choice.name in GPU_ENGINES else min
+    pick = max if choice.engine.on_gpu else min
     return pick(samples, key=lambda sample: sum(array[0].size for array in sample.inputs.values()))
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from latentpress.bundle.info import Bundle, Parity, RowTest, file_sha256
+from latentpress.engines.choice import choices
+from latentpress.engines.engine import EngineChoice
 from latentpress.errors import BundleError
 from latentpress.files import write_durably
 
@@ -47,10 +49,10 @@ class EngineRecord(BaseModel):
     row_test: RowTest | None = None
 
 
-def engine_folder(bundle: Bundle, engine: str, device: str) -> Path:
-    """Where the engines of `engine` (as on the command line) for `device` (sm89, cpu) lie."""
-    name = engine.replace(":", "-")
-    return bundle.file(FOLDER) / (name if device == "cpu" else f"{name}-{device}")
+def engine_folder(bundle: Bundle, choice: EngineChoice, target: str) -> Path:
+    """Where the engines of `choice` for `target` (sm89, cpu) lie."""
+    name = _folder_name(choice)
+    return bundle.file(FOLDER) / (name if target == "cpu" else f"{name}-{target}")
 
 
 def graph_hash(bundle: Bundle, component: str) -> str:
@@ -111,9 +113,13 @@ def require_engine(folder: Path, component: str, wanted: Mapping[str, str], *, b
 def rebuild_hint(folder: Path) -> str:
     """The command that makes the engines in `folder` again."""
     name, _, target = folder.name.partition("-sm")
-    engine = name.replace("openvino-bf16", "openvino:bf16")
-    device = f" --device sm{target}" if engine == "tensorrt-rtx" and target else ""
-    return f"rebuild it with `latentpress engines {folder.parent.parent} --engine {engine}{device} --rebuild`"
+    choice = next((choice for choice in choices() if _folder_name(choice) == name), None)
+    device = f" --device sm{target}" if choice is not None and choice.engine.elsewhere and target else ""
+    return f"rebuild it with `latentpress engines {folder.parent.parent} --engine {choice or name}{device} --rebuild`"
+
+
+def _folder_name(choice: EngineChoice) -> str:
+    return str(choice).replace(":", "-")
 
 
 def _short(value: str | None) -> str:

@@ -5,9 +5,7 @@ from pathlib import Path
 
 from latentpress.bundle.info import Bundle, RowTest
 from latentpress.bundle.samples import Sample, read_samples
-from latentpress.engines.choice import EngineChoice
-from latentpress.engines.cuda import shaping_options
-from latentpress.engines.devices import cpu_name, require_gpu
+from latentpress.engines.engine import EngineChoice, Session
 from latentpress.engines.keys import engine_key
 from latentpress.engines.proof import (
     fitting_samples,
@@ -26,20 +24,8 @@ from latentpress.engines.records import (
     stale_part,
     write_record,
 )
-from latentpress.engines.session import Session
 from latentpress.engines.shapes import ShapeProfile, parse_profile
 from latentpress.errors import BundleError, EnvironmentFailure
-
-_BUILT = ("tensorrt", "tensorrt-rtx")
-
-
-def unbuilt_key(bundle: Bundle, component: str, choice: EngineChoice) -> dict[str, str]:
-    """The key of an engine that is opened from the graph itself (cpu, openvino, cuda), as this machine would have it."""
-    if choice.name != "cuda":
-        return engine_key(bundle, component, choice, device=cpu_name())
-    gpu = require_gpu("cuda")
-    options = shaping_options(bundle.info.precision)
-    return engine_key(bundle, component, choice, device=f"{gpu.name} {gpu.target}", driver=gpu.driver, options=options)
 
 
 def known_row_test(bundle: Bundle, component: str, choice: EngineChoice) -> RowTest | None:
@@ -69,7 +55,7 @@ def row_test_here(bundle: Bundle, component: str, choice: EngineChoice, session:
     if test is None:
         # A built engine may take none of the samples' sizes; `latentpress engines` builds them so that it takes one.
         raise _nothing(bundle, component)
-    record = record or EngineRecord(component=component, key=unbuilt_key(bundle, component, choice))
+    record = record or EngineRecord(component=component, key=_key(bundle, component, choice))
     # A bundle that cannot be written to costs the next run the same test, and nothing else.
     with contextlib.suppress(OSError):
         write_record(_folder(bundle, choice), record.model_copy(update={"parity": parity, "row_test": test}))
@@ -95,15 +81,20 @@ def _record(bundle: Bundle, component: str, choice: EngineChoice) -> EngineRecor
         return None  # without asking the GPU's driver which GPU that is, which takes it a while
     try:
         record = read_record(_folder(bundle, choice), component)
-        if record is None or choice.name in _BUILT:
+        if record is None or choice.engine.built:
             return record
-        return record if stale_part(record, unbuilt_key(bundle, component, choice)) is None else None
+        return record if stale_part(record, _key(bundle, component, choice)) is None else None
     except (BundleError, EnvironmentFailure):
         return None
 
 
 def _profile(bundle: Bundle, choice: EngineChoice, record: EngineRecord | None) -> ShapeProfile | None:
-    return parse_profile(bundle.info, record.key["shapes"]) if record and choice.name in _BUILT else None
+    return parse_profile(bundle.info, record.key["shapes"]) if record and choice.engine.built else None
+
+
+def _key(bundle: Bundle, component: str, choice: EngineChoice) -> dict[str, str]:
+    """The key of an engine that is opened from the graph itself, as this machine would have it."""
+    return engine_key(bundle, component, choice, choice.engine.place())
 
 
 def _samples(bundle: Bundle, component: str) -> list[Sample]:
@@ -117,5 +108,4 @@ def _nothing(bundle: Bundle, component: str) -> BundleError:
 
 
 def _folder(bundle: Bundle, choice: EngineChoice) -> Path:
-    target = "cpu" if choice.name in ("cpu", "openvino") else require_gpu(choice.name).target
-    return engine_folder(bundle, str(choice), target)
+    return engine_folder(bundle, choice, choice.engine.place().target)

@@ -1,27 +1,23 @@
-"""The Session protocol, what every engine opens, and torch behind it as the reference."""
+"""torch as a session: what the engines are held to."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from latentpress.bundle.inputs import Array
+from latentpress.engines.engine import Engine, EngineChoice, Session
 
+__all__ = ["TORCH", "Session", "TorchSession"]
 
-class Session(Protocol):
-    """One component: named arrays in, its named outputs out. The first axis of every array is the batch."""
-
-    provider: str
-
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The component's outputs for `inputs`, by the names `bundle.info` gives them."""
-        ...
+TORCH = Engine("torch", stored="torch-cpu")
 
 
 class TorchSession:
     """A torch callable (tensors by name in, a map of tensors out) as a Session: what the engines are held to."""
 
-    provider = "torch-cpu"
+    engine = EngineChoice(TORCH)
+    note = ""
 
     def __init__(self, module: Callable[..., Mapping[str, Any]]) -> None:
         self._module = module

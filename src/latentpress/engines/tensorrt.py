@@ -4,65 +4,29 @@ For data-centre GPUs (A100, H100, H200, B200). The names of the options are thos
 (onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider), whose provider links TensorRT 10.
 """
 
-import time
 from pathlib import Path
 
-from latentpress.bundle.info import Bundle, Precision, file_sha256
+from latentpress.bundle.info import Bundle, Precision
 from latentpress.engines.batching import BucketedSession, buckets_up_to
-from latentpress.engines.choice import EngineChoice
-from latentpress.engines.cuda import cuda_options
-from latentpress.engines.devices import Gpu, require_gpu
-from latentpress.engines.keys import engine_key
+from latentpress.engines.cuda import cuda_finding, cuda_options
+from latentpress.engines.devices import Machine
+from latentpress.engines.engine import (
+    BOUNDS,
+    Built,
+    BuiltComponent,
+    Engine,
+    EngineChoice,
+    Finding,
+    KeyParts,
+    Place,
+    Session,
+)
 from latentpress.engines.onnxruntime_gpu import BoundSession, open_onnxruntime, torch_stream
 from latentpress.engines.proof import component_precision
-from latentpress.engines.records import EngineRecord, engine_folder, read_record, require_engine
-from latentpress.engines.session import Session
-from latentpress.engines.shapes import ShapeProfile, parse_profile
+from latentpress.engines.shapes import ShapeProfile
 
-CHOICE = EngineChoice("tensorrt")
 # Workspace for tactics; TensorRT takes less where it needs less.
 _WORKSPACE = 8 << 30
-
-
-def open_tensorrt(bundle: Bundle, component: str) -> Session:
-    """The built engine of `component`; raises BundleError for one that is missing, stale or of another GPU."""
-    gpu = require_gpu("tensorrt")
-    folder = engine_folder(bundle, "tensorrt", gpu.target)
-    built = read_record(folder, component)
-    profile = parse_profile(bundle.info, built.key.get("shapes", "") if built else "")
-    require_engine(folder, component, tensorrt_key(bundle, component, gpu, profile), built_for=gpu.name)
-    return _session(bundle, component, profile, folder)
-
-
-def build_tensorrt(bundle: Bundle, component: str, profile: ShapeProfile) -> tuple[Session, EngineRecord]:
-    """Build `component`'s engine for the GPU at hand: minutes. The record is not yet written; nor is it proved."""
-    gpu = require_gpu("tensorrt")
-    folder = engine_folder(bundle, "tensorrt", gpu.target)
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob(f"{component}.engine/*"):
-        old.unlink()
-    started = time.perf_counter()
-    session = _session(bundle, component, profile, folder)
-    seconds = time.perf_counter() - started
-    # The engine cache of a component has a folder of its own, so that all of its files are known.
-    made = {
-        f"{component}.engine/{file.name}": file_sha256(file) for file in sorted(folder.glob(f"{component}.engine/*"))
-    }
-    key = tensorrt_key(bundle, component, gpu, profile)
-    return session, EngineRecord(component=component, key=key, files=made, seconds=seconds)
-
-
-def tensorrt_key(bundle: Bundle, component: str, gpu: Gpu, profile: ShapeProfile) -> dict[str, str]:
-    """The key of an engine tuned on `gpu`: the model as well as the architecture, and the driver."""
-    return engine_key(
-        bundle,
-        component,
-        CHOICE,
-        device=f"{gpu.name} {gpu.target}",
-        driver=gpu.driver,
-        profile=profile,
-        options=build_options(component, component_precision(component, bundle.info.precision)),
-    )
 
 
 def build_options(component: str, precision: Precision) -> dict[str, str]:
@@ -109,16 +73,66 @@ def profile_texts(component: str, profile: ShapeProfile) -> tuple[str, str, str]
     return low, best, high
 
 
-def _session(bundle: Bundle, component: str, profile: ShapeProfile, folder: Path) -> Session:
+def _open(built: BuiltComponent) -> Session:
+    """The session of the engine in `built`'s folder; ONNX Runtime builds it there, in minutes, where it is not."""
+    component, info = built.component, built.bundle.info
     stream = torch_stream("tensorrt")
-    precision = component_precision(component, bundle.info.precision)
-    options = tensorrt_options(component, precision, profile, folder, int(stream.cuda_stream))
-    fallback = cuda_options(int(stream.cuda_stream), bundle.info.precision, graphs=False)
+    own = component_precision(component, info.precision)
+    options = tensorrt_options(component, own, built.profile, built.folder, int(stream.cuda_stream))
+    fallback = cuda_options(int(stream.cuda_stream), info.precision, graphs=False)
     session = open_onnxruntime(
-        bundle.file(f"{component}.onnx"),
+        built.graph,
         "tensorrt",
         # What TensorRT leaves, CUDA takes.
         [("TensorrtExecutionProvider", options), ("CUDAExecutionProvider", fallback)],
     )
-    bound = BoundSession(session, stream, "onnxruntime-tensorrt", graphs=False)
-    return BucketedSession(bound, buckets_up_to(profile.batch_of(component).high))
+    bound = BoundSession(session, stream, EngineChoice(TENSORRT), graphs=False)
+    return BucketedSession(bound, buckets_up_to(built.profile.batch_of(component).high))
+
+
+def _build(built: BuiltComponent) -> tuple[list[Path], Session]:
+    built.folder.mkdir(parents=True, exist_ok=True)
+    # The engine cache of a component has a folder of its own, so that all of its files are known.
+    cache = f"{built.component}.engine/*"
+    for old in built.folder.glob(cache):
+        old.unlink()
+    session = _open(built)
+    return sorted(built.folder.glob(cache)), session
+
+
+def _key_parts(bundle: Bundle, component: str, place: Place) -> KeyParts:
+    """An engine is tuned on the GPU: its model counts as well as its architecture, and the driver."""
+    assert place.gpu is not None, "it is built on the GPU it runs on"
+    options = build_options(component, component_precision(component, bundle.info.precision))
+    return KeyParts(f"{place.gpu.name} {place.target}", place.gpu.driver, options)
+
+
+def _bound(own: Precision, bundle: Precision, asked: str | None) -> float:
+    """The provider cannot be told to keep float32 graphs out of TF32, whose 10 bits of mantissa are float16's."""
+    return BOUNDS["fp16" if own == "fp32" else own]
+
+
+def _findings(machine: Machine) -> list[Finding]:
+    below = cuda_finding(machine)
+    if not below.ready:
+        return [Finding("tensorrt", False, below.why, below.install)]
+    if not any(name in machine.packages for name in ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")):
+        return [Finding("tensorrt", False, "TensorRT is not installed", TENSORRT.install)]
+    return [Finding("tensorrt", True, f"{machine.gpus[0].name}; engines are built here, once")]
+
+
+TENSORRT = Engine(
+    "tensorrt",
+    stored="onnxruntime-tensorrt",
+    open=Built(_build, _open),
+    # TensorRT has no float32 kernel for opset 23's Attention; the older operators it takes in every precision.
+    fastest_in=(("fp32", "plain"),),
+    bound=_bound,
+    on_gpu=True,
+    one_length=True,
+    packages=("onnxruntime-gpu", "tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+    looked_for=("tensorrt-cu13", "tensorrt-cu12", "tensorrt"),
+    install="pip install 'latentpress[tensorrt]'",
+    findings=_findings,
+    key_parts=_key_parts,
+)

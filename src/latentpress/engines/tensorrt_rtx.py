@@ -13,20 +13,16 @@ import numpy as np
 from latentpress.bundle.info import Bundle
 from latentpress.bundle.inputs import Array
 from latentpress.engines.batching import BucketedSession, buckets_up_to
-from latentpress.engines.choice import EngineChoice
-from latentpress.engines.devices import require_gpu
-from latentpress.engines.keys import engine_key
-from latentpress.engines.records import engine_folder, read_record, require_engine
-from latentpress.engines.session import Session
-from latentpress.engines.shapes import ShapeProfile, parse_profile
-from latentpress.errors import BundleError, EnvironmentFailure
+from latentpress.engines.devices import Machine
+from latentpress.engines.engine import Built, BuiltComponent, Engine, EngineChoice, Finding, KeyParts, Place, Session
+from latentpress.engines.onnxruntime_gpu import tf32_bound
+from latentpress.engines.tensorrt_rtx_builder import build_engine, plugin_module, write_context
+from latentpress.errors import BundleError, EnvironmentFailure, UsageError
 
-CHOICE = EngineChoice("tensorrt-rtx")
 # The graph with the one EPContext node that names the engine file.
 CONTEXT_SUFFIX = ".context.onnx"
 # Architectures that the plug-in 0.5 runs; the builder knows sm75 and sm80 too.
 TARGETS = ("sm86", "sm89", "sm120", "sm121")
-INSTALL = "`pip install 'latentpress[tensorrt-rtx]'` adds it"
 
 
 class PluginSession:
@@ -36,32 +32,16 @@ class PluginSession:
     the plug-in's own allocator is not worth its price in code.
     """
 
-    provider = "tensorrt-rtx"
+    note = ""
 
     def __init__(self, session: Any) -> None:
+        self.engine = EngineChoice(TENSORRT_RTX)
         self._session = session
         self._outputs = [output.name for output in session.get_outputs()]
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         found = self._session.run(self._outputs, dict(inputs))
         return {name: np.asarray(array) for name, array in zip(self._outputs, found, strict=True)}
-
-
-def open_tensorrt_rtx(bundle: Bundle, component: str) -> Session:
-    """The built engine of `component`; raises BundleError for one that is missing, stale or of another architecture."""
-    gpu = require_gpu("tensorrt-rtx")
-    folder = engine_folder(bundle, "tensorrt-rtx", gpu.target)
-    built = read_record(folder, component)
-    profile = parse_profile(bundle.info, built.key.get("shapes", "") if built else "")
-    key = tensorrt_rtx_key(bundle, component, gpu.target, profile)
-    require_engine(folder, component, key, built_for=f"{gpu.name} ({gpu.target})")
-    session = open_plugin(folder / f"{component}{CONTEXT_SUFFIX}", folder)
-    return BucketedSession(PluginSession(session), buckets_up_to(profile.batch_of(component).high))
-
-
-def tensorrt_rtx_key(bundle: Bundle, component: str, target: str, profile: ShapeProfile) -> dict[str, str]:
-    """The key of an engine for every GPU of the architecture `target` (sm89)."""
-    return engine_key(bundle, component, CHOICE, device=target, profile=profile, options=build_options(bundle))
 
 
 def build_options(bundle: Bundle) -> dict[str, str]:
@@ -73,7 +53,7 @@ def plugin_options(folder: Path) -> dict[str, str]:
     """Options of the plug-in provider. folder: of the engines, where what it tunes on the GPU is kept."""
     return {
         "nv_runtime_cache_path": str(folder / "runtime-cache"),
-        # Shapes are few (buckets.py), and each is captured when it first comes.
+        # Shapes are few (batching.py), and each is captured when it first comes.
         "enable_cuda_graph": "1",
         # Nothing is allocated in a call, which capture asks for.
         "nv_persistent_context_memory": "1",
@@ -109,12 +89,63 @@ def open_plugin(context: Path, folder: Path) -> Any:
         raise BundleError(f"{context}: TensorRT for RTX cannot load it ({reason}); build the engine again") from error
 
 
-def plugin_module() -> Any:
-    """The package of the plug-in provider; raises EnvironmentFailure where it is missing."""
-    try:
-        import onnxruntime_ep_nv_tensorrt_rtx  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise EnvironmentFailure(
-            f"engine tensorrt-rtx: the package onnxruntime-ep-nv-tensorrt-rtx-cu13 is not installed; {INSTALL}"
-        ) from None
-    return onnxruntime_ep_nv_tensorrt_rtx
+def _open(built: BuiltComponent) -> Session:
+    session = open_plugin(built.folder / f"{built.component}{CONTEXT_SUFFIX}", built.folder)
+    return BucketedSession(PluginSession(session), buckets_up_to(built.profile.batch_of(built.component).high))
+
+
+def _build(built: BuiltComponent) -> tuple[list[Path], None]:
+    """Raises EnvironmentFailure without the packages, UsageError for an architecture TensorRT for RTX does not serve."""
+    component, target = built.component, built.place.target
+    if target not in TARGETS:
+        raise UsageError(
+            f"--device {target}: TensorRT for RTX serves {', '.join(TARGETS)}; on other GPUs use --engine tensorrt or cuda"
+        )
+    built.folder.mkdir(parents=True, exist_ok=True)
+    engine, context = built.folder / f"{component}.engine", built.folder / f"{component}{CONTEXT_SUFFIX}"
+    tf32 = build_options(built.bundle)["tf32"] == "1"
+    engine.write_bytes(build_engine(built.graph, built.profile.inputs(component), target, tf32=tf32))
+    write_context(built.graph, engine, context, target)
+    return [engine, context], None
+
+
+def _key_parts(bundle: Bundle, component: str, place: Place) -> KeyParts:
+    return KeyParts(place.target, options=build_options(bundle))
+
+
+def _findings(machine: Machine) -> list[Finding]:
+    """Of running engines, and of building them, which needs no GPU."""
+    name = "tensorrt-rtx (build only)"
+    if {"onnxruntime-ep-nv-tensorrt-rtx-cu13", "tensorrt-rtx-cu13-bindings"} <= machine.packages.keys():
+        build = Finding(name, True, "engines can be built here for any RTX card: --device sm86, sm89, sm120")
+    else:
+        build = Finding(name, False, "the builder is not installed", TENSORRT_RTX.install)
+    return [_run_finding(machine), build]
+
+
+def _run_finding(machine: Machine) -> Finding:
+    if not machine.gpus:
+        return Finding("tensorrt-rtx", False, "no NVIDIA GPU")
+    gpu = machine.gpus[0]
+    if gpu.target not in TARGETS:
+        return Finding("tensorrt-rtx", False, f"{gpu.name} is {gpu.target}; served are {', '.join(TARGETS)}")
+    if not any(name.startswith("onnxruntime-ep-nv-tensorrt-rtx") for name in machine.packages):
+        return Finding("tensorrt-rtx", False, "the plug-in is not installed", TENSORRT_RTX.install)
+    return Finding("tensorrt-rtx", True, gpu.name)
+
+
+TENSORRT_RTX = Engine(
+    "tensorrt-rtx",
+    open=Built(_build, _open, elsewhere=True),
+    # As TensorRT: no float32 kernel for opset 23's Attention.
+    fastest_in=(("fp32", "plain"),),
+    bound=tf32_bound,
+    on_gpu=True,
+    one_length=True,
+    # Not ONNX Runtime: it only carries the plug-in, which carries TensorRT for RTX, and an engine outlives it.
+    packages=("onnxruntime-ep-nv-tensorrt-rtx-cu13", "onnxruntime-ep-nv-tensorrt-rtx-cu12"),
+    looked_for=("onnxruntime-ep-nv-tensorrt-rtx-cu13", "tensorrt-rtx-cu13-bindings"),
+    install="pip install 'latentpress[tensorrt-rtx]'",
+    findings=_findings,
+    key_parts=_key_parts,
+)

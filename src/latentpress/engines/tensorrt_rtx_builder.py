@@ -4,55 +4,16 @@ The builder and its ONNX parser lie in the package of ONNX Runtime's plug-in; `t
 Python. Importing the plug-in's package loads its libraries, which the bindings then find.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
-from onnx import helper
-
-from latentpress.bundle.info import Bundle, file_sha256
 from latentpress.engines.devices import parse_target
-from latentpress.engines.records import EngineRecord, engine_folder
-from latentpress.engines.shapes import ShapeProfile
-from latentpress.engines.tensorrt_rtx import (
-    CONTEXT_SUFFIX,
-    INSTALL,
-    TARGETS,
-    build_options,
-    plugin_module,
-    tensorrt_rtx_key,
-)
-from latentpress.errors import EnvironmentFailure, LatentpressError, UsageError
+from latentpress.errors import EnvironmentFailure, LatentpressError
+
+_INSTALL = "`pip install 'latentpress[tensorrt-rtx]'` adds it"
 
 Shapes = Mapping[str, tuple[Sequence[int], Sequence[int], Sequence[int]]]
-
-
-def build_tensorrt_rtx(bundle: Bundle, component: str, profile: ShapeProfile, target: str) -> EngineRecord:
-    """Build `component`'s engine for the architecture `target` (sm89); the record is not yet written.
-
-    Raises EnvironmentFailure without the packages, UsageError for an architecture that TensorRT for RTX does not serve.
-    """
-    if target not in TARGETS:
-        raise UsageError(
-            f"--device {target}: TensorRT for RTX serves {', '.join(TARGETS)}; on other GPUs use --engine tensorrt or cuda"
-        )
-    folder = engine_folder(bundle, "tensorrt-rtx", target)
-    folder.mkdir(parents=True, exist_ok=True)
-    engine, context = folder / f"{component}.engine", folder / f"{component}{CONTEXT_SUFFIX}"
-    graph = bundle.file(f"{component}.onnx")
-    started = time.perf_counter()
-    plan = build_engine(graph, profile.inputs(component), target, tf32=build_options(bundle)["tf32"] == "1")
-    seconds = time.perf_counter() - started
-    engine.write_bytes(plan)
-    write_context(graph, engine, context, target)
-    return EngineRecord(
-        component=component,
-        key=tensorrt_rtx_key(bundle, component, target, profile),
-        files={file.name: file_sha256(file) for file in (engine, context)},
-        seconds=seconds,
-    )
 
 
 def build_engine(graph: Path, shapes: Shapes, target: str, *, tf32: bool) -> memoryview:
@@ -102,6 +63,9 @@ def write_context(graph: Path, engine: Path, context: Path, target: str) -> None
 
     onnxruntime.ai/docs/execution-providers/EP-Context-Design; the engine is named relative to the file.
     """
+    import onnx
+    from onnx import helper
+
     model = onnx.load(graph, load_external_data=False)
     node = helper.make_node(
         "EPContext",
@@ -123,6 +87,17 @@ def write_context(graph: Path, engine: Path, context: Path, target: str) -> None
     onnx.save(helper.make_model(made, opset_imports=opsets, ir_version=10), context)
 
 
+def plugin_module() -> Any:
+    """The package of the plug-in provider; raises EnvironmentFailure where it is missing."""
+    try:
+        import onnxruntime_ep_nv_tensorrt_rtx  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise EnvironmentFailure(
+            f"engine tensorrt-rtx: the package onnxruntime-ep-nv-tensorrt-rtx-cu13 is not installed; {_INSTALL}"
+        ) from None
+    return onnxruntime_ep_nv_tensorrt_rtx
+
+
 def bindings() -> Any:
     """The builder's Python module; raises EnvironmentFailure where a package is missing."""
     plugin_module()
@@ -130,7 +105,7 @@ def bindings() -> Any:
         import tensorrt_rtx_bindings  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise EnvironmentFailure(
-            f"engine tensorrt-rtx: the package tensorrt-rtx-cu13-bindings is not installed; {INSTALL}"
+            f"engine tensorrt-rtx: the package tensorrt-rtx-cu13-bindings is not installed; {_INSTALL}"
         ) from None
     return tensorrt_rtx_bindings
 

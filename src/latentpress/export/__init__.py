@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from latentpress.bundle.info import BundleInfo, Family, Precision, PredictionType
-from latentpress.engines.choice import DEFAULT_ENGINE, EngineChoice
+from latentpress.engines.choice import engine_for
+from latentpress.engines.engine import EngineChoice
 
 __all__ = ["export_bundle"]
 
@@ -35,7 +36,6 @@ def export_bundle(
     stays float32.
     Nothing appears at `output` unless every graph agrees with torch. Raises UsageError and its subclasses.
     """
-    from latentpress.export.graphs.flavours import flavour_for
     from latentpress.export.pipeline import run_export
     from latentpress.export.source import Source
 
@@ -48,7 +48,6 @@ def export_bundle(
         name=name,
         report=report,
         precision=precision,
-        flavour=flavour_for(engine.name, precision) if engine else "plain",
-        # Only OpenVINO runs such graphs on a CPU, so they are for OpenVINO unless someone says otherwise.
-        engine=engine or (EngineChoice("openvino") if precision == "bf16" else DEFAULT_ENGINE),
+        flavour=engine.engine.fastest(precision) if engine else "plain",
+        engine=engine or engine_for(precision),
     )

@@ -22,7 +22,8 @@ from latentpress.bundle.info import (
 )
 from latentpress.bundle.samples import FILE as SAMPLES
 from latentpress.bundle.samples import Sample, flatten
-from latentpress.engines.choice import DEFAULT_ENGINE, EngineChoice
+from latentpress.engines.choice import DEFAULT_ENGINE
+from latentpress.engines.engine import EngineChoice
 from latentpress.engines.proof import parity_line, require_parity, row_test_line
 from latentpress.export.concepts import bake
 from latentpress.export.graphs.build import build_graphs
@@ -113,8 +114,8 @@ def _export_graph(
     graph.module.to("meta")
     release_memory()
     report(f"{graph.name}: comparing with torch, {time.perf_counter() - started:.0f} s so far")
-    # The default engine runs what is compared here, save for bf16, which it lacks, and cuda's graph, not fused yet.
-    default = engine == DEFAULT_ENGINE and precision != "bf16" and flavour != "cuda"
+    # The default engine runs what is compared here, save for precisions it lacks, and cuda's graph, not fused yet.
+    default = engine == DEFAULT_ENGINE and engine.engine.refusal(precision) is None and flavour != "cuda"
     rows, test = prove_graph(path, taken, precision, with_rows=default)
     release_memory()
     for row in rows:

@@ -11,10 +11,9 @@ from itertools import groupby
 from latentpress import __version__
 from latentpress.bundle.info import Bundle, RowTest
 from latentpress.bundle.inputs import example_inputs
-from latentpress.engines.choice import EngineChoice, engine_of
 from latentpress.engines.devices import device_name
-from latentpress.engines.keys import provider_version
-from latentpress.engines.session import Session
+from latentpress.engines.engine import EngineChoice, Session, provider_of
+from latentpress.engines.keys import package_versions
 from latentpress.engines.strict import ANY_ROWS, row_rule, warning
 from latentpress.errors import UsageError
 from latentpress.runtime.guidance import LOSSES
@@ -61,12 +60,21 @@ class Renderer:
         self.bundle = bundle
         self._model = Model(bundle, threads, sessions, engine, losses)
         self._refiners = {refiner.hash: Model(refiner, threads, engine=engine, losses=losses) for refiner in refiners}
-        self.provider = self._model.unet.provider
-        self._device = device_name(self.provider)
-        self._versions = f"latentpress {__version__}, {provider_version(engine_of(bundle.info, engine))}"
+        self._device = device_name(gpu=self.engine.engine.on_gpu)
+        self._versions = f"latentpress {__version__}, {package_versions(self.engine)}"
         self._beside = decode_beside
         self._strict = strict
         self.batch_rows = batch_rows
+
+    @property
+    def engine(self) -> EngineChoice:
+        """What the UNet runs on."""
+        return self._model.unet.engine
+
+    @property
+    def provider(self) -> str:
+        """The same as the ledger has it, e.g. onnxruntime-cuda-graphs."""
+        return provider_of(self._model.unet)
 
     @property
     def batch_rows(self) -> int:

@@ -1,4 +1,6 @@
-"""What a graph is made of, for the engine that is to run it; docs/engines.md has the measurements behind the choice.
+"""What a graph is made of, for the engine that is to run it, which says what it runs fastest (engines/engine.py).
+
+docs/engines.md has the measurements behind the choice.
 
 plain      opset 20, every operator standard and old: runs on every engine
 attention  opset 23, whose Attention and GroupNormalization TensorRT and OpenVINO take whole
@@ -20,24 +22,11 @@ from onnx.defs import OpSchema
 from torch import Tensor
 from torch.nn import functional
 
-from latentpress.bundle.info import Flavour, Precision
-from latentpress.engines.choice import EngineName
+from latentpress.bundle.info import Flavour
 from latentpress.export.graphs.trace import Graph, quiet, trace
 
 OPSETS: dict[Flavour, int] = {"plain": 20, "attention": 23, "mha": 20, "cuda": 20}
 _FUSED: tuple[Flavour, ...] = ("mha", "cuda")
-
-
-def flavour_for(engine: EngineName, precision: Precision) -> Flavour:
-    """The flavour that `engine` runs fastest."""
-    if engine == "cpu":
-        return "mha"
-    if engine == "cuda":
-        return "cuda"
-    # TensorRT has no float32 kernel for opset 23's Attention; the older operators it takes in every precision.
-    if engine in ("tensorrt", "tensorrt-rtx") and precision == "fp32":
-        return "plain"
-    return "attention"
 
 
 def component_flavour(component: str, flavour: Flavour) -> Flavour:

@@ -9,11 +9,11 @@ import torch
 from latentpress.bundle.info import Bundle, Parity, Precision, RowTest
 from latentpress.bundle.inputs import components
 from latentpress.bundle.samples import Sample, read_samples
-from latentpress.engines.choice import DEFAULT_ENGINE, EngineChoice, runs
+from latentpress.engines.choice import DEFAULT_ENGINE, runs
 from latentpress.engines.cpu import OnnxCpuSession
+from latentpress.engines.engine import BOUNDS, EngineChoice
 from latentpress.engines.opening import open_session
 from latentpress.engines.proof import (
-    BOUNDS,
     ROW_BATCHES,
     compare,
     component_precision,
@@ -84,7 +84,7 @@ def prove_here(
     Empty for the default engine, with which each graph was compared when it was made. Engines that have to be built, or
     are not installed here, are compared later, by `latentpress engines`. Raises ParityError.
     """
-    if choice == DEFAULT_ENGINE or choice.name in ("tensorrt", "tensorrt-rtx") or not runs(bundle.info, choice):
+    if choice == DEFAULT_ENGINE or choice.engine.built or not runs(bundle.info, choice):
         return [], []
     parity: list[Parity] = []
     tests: list[RowTest] = []

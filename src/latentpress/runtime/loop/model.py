@@ -5,11 +5,11 @@ from functools import cached_property
 
 from latentpress.bundle.info import Bundle, RowTest
 from latentpress.bundle.inputs import MICRO_BATCH, components
-from latentpress.engines.choice import EngineChoice, engine_of
+from latentpress.engines.choice import engine_of
+from latentpress.engines.engine import EngineChoice, Session
 from latentpress.engines.memory import HalvingSession
 from latentpress.engines.opening import open_session
 from latentpress.engines.row_test import known_row_test, row_bits_now, row_test_here, row_test_of
-from latentpress.engines.session import Session
 from latentpress.engines.strict import GUIDANCE_THREADS, fixed_rows, require_bits
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.loss import Loss
