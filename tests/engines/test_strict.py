@@ -30,6 +30,9 @@ def bundle(assets, tmp_path_factory):
 
 
 class Identity:
+    engine = CPU
+    note = ""
+
     def run(self, inputs):
         return {"y": inputs["x"]}
 
