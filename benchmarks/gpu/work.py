@@ -78,7 +78,7 @@ def proof(case: Case, where: Place, scratch: Path, engine: str) -> None:
         profile = None
         if engine == "tensorrt":
             profile = shape_profile(bundle.info, 2 * max(case.batches))
-            place = choice.engine.place()
+            place = choice.kind.place()
             record, session = build_component(bundle, component, choice, place, profile)
             assert session is not None, "it is built where it runs"
             write_record(engine_folder(bundle, choice, place.target), record)

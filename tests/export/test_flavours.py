@@ -19,7 +19,7 @@ def checkpoint(tmp_path_factory):
 
 def test_the_flavour_of_each_engine():
     def fastest(engine, precision):
-        return parse_engine(engine).engine.fastest(precision)
+        return parse_engine(engine).kind.fastest(precision)
 
     assert fastest("cpu", "fp32") == "mha"
     assert fastest("cuda", "fp16") == "cuda"

@@ -51,7 +51,7 @@ def bench_command(
     names = [*(encoder.component for encoder in opened.info.text_encoders), "unet", "vae_decoder"]
     choice = engine_of(opened.info, chosen)
     sessions: dict[str, Session] = {name: open_session(opened, name, choice, threads) for name in names}
-    device = device_name(gpu=choice.engine.on_gpu)
+    device = device_name(gpu=choice.kind.on_gpu)
     found = run_benchmark(
         opened,
         Workload(height, width, SAMPLER, steps, guidance_scale, repeats),
@@ -59,9 +59,7 @@ def bench_command(
         sessions=sessions,
         device=device,
         ceiling=lambda: (
-            gpu_ceiling(device)
-            if choice.engine.on_gpu
-            else cpu_ceiling(device, threads, bf16=choice.precision == "bf16")
+            gpu_ceiling(device) if choice.kind.on_gpu else cpu_ceiling(device, threads, bf16=choice.precision == "bf16")
         ),
         threads=threads,
         report=lambda line: typer.echo(f"measuring {line}", err=True),

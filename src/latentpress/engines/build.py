@@ -51,7 +51,7 @@ def make_engines(bundle: Bundle, order: EngineOrder, report: Callable[[str], Non
     check_choice(bundle.info, order.choice)
     place = _place(order)
     folder = engine_folder(bundle, order.choice, place.target)
-    built = order.choice.engine.built
+    built = order.choice.kind.built
     records: list[EngineRecord] = []
     for component in components(bundle.info):
         known = None if order.rebuild else read_record(folder, component)
@@ -91,7 +91,7 @@ def build_component(
 
     The session is there where building opened one, or where the GPU is here.
     """
-    how, folder = choice.engine.open, engine_folder(bundle, choice, place.target)
+    how, folder = choice.kind.open, engine_folder(bundle, choice, place.target)
     assert isinstance(how, Built), "other engines have nothing to build"
     to_build = BuiltComponent(bundle, component, profile, folder, place)
     started = time.perf_counter()
@@ -106,7 +106,7 @@ def build_component(
 
 def _place(order: EngineOrder) -> Place:
     """What the engines are for. Raises UsageError or EnvironmentFailure where that cannot be."""
-    engine = order.choice.engine
+    engine = order.choice.kind
     if order.device is not None and not engine.elsewhere:
         able = listed((other.name for other in table.ENGINES if other.elsewhere), "and")
         raise UsageError(
@@ -125,7 +125,7 @@ def _place(order: EngineOrder) -> Place:
 def _proved(bundle: Bundle, component: str, order: EngineOrder, place: Place, key: dict[str, str]) -> EngineRecord:
     """Build where there is something to build, then prove where the engine can run."""
     profile: ShapeProfile | None = None
-    if order.choice.engine.built:
+    if order.choice.kind.built:
         profile = order.profile
         record, session = build_component(bundle, component, order.choice, place, profile)
         if session is None:

@@ -54,7 +54,7 @@ def parse_precision(text: str, choice: EngineChoice | None = None) -> Precision:
     """A bundle's precision, for the engine `choice` if one was named; raises UsageError, without a place."""
     for known in get_args(Precision):
         if text == known:
-            if choice is not None and (refusal := choice.engine.refusal(known)) is not None:
+            if choice is not None and (refusal := choice.kind.refusal(known)) is not None:
                 raise UsageError(
                     f"precision {known} cannot be had with --engine {choice.name}: {refusal.why}; use {refusal.way_out}"
                 )
@@ -77,7 +77,7 @@ def engine_of(info: BundleInfo, choice: EngineChoice | None = None) -> EngineCho
 
 def check_prompt_length(choice: EngineChoice, chunks: int) -> None:
     """Raise UsageError if the engine, built for the tokens of one chunk, cannot run prompts of so many."""
-    if chunks > 1 and choice.engine.one_length:
+    if chunks > 1 and choice.kind.one_length:
         other = next(engine for engine in table.ENGINES if engine.on_gpu and not engine.one_length)
         raise UsageError(
             f"a prompt takes {chunks} chunks (long_prompts: chunks), and {choice.name} engines are built for the tokens of "
@@ -101,13 +101,13 @@ def runs(info: BundleInfo, choice: EngineChoice) -> bool:
 
 def check_choice(info: BundleInfo, choice: EngineChoice) -> None:
     """Raise UsageError if the bundle's graphs are of a flavour or precision that the engine cannot run."""
-    if info.flavour not in choice.engine.flavours:
+    if info.flavour not in choice.kind.flavours:
         readers = [engine.name for engine in table.ENGINES if info.flavour in engine.flavours]
         raise UsageError(
             f"bundle {info.name} was exported in the {info.flavour!r} flavour, which runs on {' and '.join(readers)}, "
             f"not on {choice.name}; export the checkpoint again with --engine {choice.name}"
         )
-    if (refusal := choice.engine.refusal(info.precision)) is not None:
+    if (refusal := choice.kind.refusal(info.precision)) is not None:
         raise UsageError(
             f"bundle {info.name} was exported in {info.precision}, and {refusal.why}; render with another engine, or "
             f"export it again with {refusal.way_out}"

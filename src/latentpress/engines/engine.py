@@ -191,21 +191,21 @@ class Engine:
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """An engine and the precision that was asked of it, one of its `precisions`; None for what it has of itself."""
+    """An engine as it was chosen. precision: one of `kind.precisions`; None for the first of them, or where it has none."""
 
-    engine: Engine
+    kind: Engine
     precision: str | None = None
 
     @property
     def name(self) -> str:
         """The engine's."""
-        return self.engine.name
+        return self.kind.name
 
     @property
     def stored(self) -> str:
         """What ledgers and pictures call it, without the note of a session."""
-        own = self.engine.stored or self.name
-        return f"{own}-{self.precision or self.engine.precisions[0]}" if self.engine.precisions else own
+        own = self.kind.stored or self.name
+        return f"{own}-{self.precision or self.kind.precisions[0]}" if self.kind.precisions else own
 
     def __str__(self) -> str:
         return f"{self.name}:{self.precision}" if self.precision else self.name

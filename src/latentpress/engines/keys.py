@@ -14,7 +14,7 @@ def engine_key(
     bundle: Bundle, component: str, choice: EngineChoice, place: Place, profile: ShapeProfile | None = None
 ) -> dict[str, str]:
     """The key that `component`'s engine has at `place` now. profile: of an engine that is built for ranges of shapes."""
-    parts = choice.engine.key_parts(bundle, component, place)
+    parts = choice.kind.key_parts(bundle, component, place)
     return {
         "graph": graph_hash(bundle, component),
         "engine": str(choice),
@@ -30,7 +30,7 @@ def engine_key(
 def package_versions(choice: EngineChoice) -> str:
     """The versions of the packages that build and run the engine, e.g. `onnxruntime-gpu 1.31.1, tensorrt 10.13.0`."""
     found: list[str] = []
-    for package in choice.engine.packages:
+    for package in choice.kind.packages:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:

@@ -15,7 +15,7 @@ def open_session(bundle: Bundle, component: str, choice: EngineChoice, threads: 
     a built engine that is missing, stale or foreign, EnvironmentFailure for what this machine lacks.
     """
     check_choice(bundle.info, choice)
-    how = choice.engine.open
+    how = choice.kind.open
     assert how is not None, "every engine of the table opens sessions"
     if isinstance(how, Built):
         return how.open(_built_here(bundle, component, choice))
@@ -24,12 +24,12 @@ def open_session(bundle: Bundle, component: str, choice: EngineChoice, threads: 
 
 def _built_here(bundle: Bundle, component: str, choice: EngineChoice) -> BuiltComponent:
     """The component's built engine for this machine's GPU, once it is found whole and not stale."""
-    place = choice.engine.place()
+    place = choice.kind.place()
     assert place.gpu is not None, "engines are built for GPUs"
     folder = engine_folder(bundle, choice, place.target)
     record = read_record(folder, component)
     profile = parse_profile(bundle.info, record.key.get("shapes", "") if record else "")
     # Where an engine serves a whole architecture, that is named too.
-    here = f"{place.gpu.name} ({place.target})" if choice.engine.elsewhere else place.gpu.name
+    here = f"{place.gpu.name} ({place.target})" if choice.kind.elsewhere else place.gpu.name
     require_engine(folder, component, engine_key(bundle, component, choice, place, profile), built_for=here)
     return BuiltComponent(bundle, component, profile, folder, place)

@@ -25,7 +25,7 @@ def component_precision(component: str, precision: Precision) -> Precision:
 def bound_for(component: str, precision: Precision, choice: EngineChoice) -> float:
     """How far `component` of a bundle of `precision` may be from torch on the engine `choice`."""
     own = component_precision(component, precision)
-    return choice.engine.bound(own, precision, choice.precision)
+    return choice.kind.bound(own, precision, choice.precision)
 
 
 def prove(
@@ -67,7 +67,7 @@ def fitting_samples(samples: Sequence[Sample], component: str, profile: ShapePro
 
 def row_sample(samples: Sequence[Sample], choice: EngineChoice) -> Sample:
     """The sample for the row test: the smallest on a CPU, the largest on a GPU, which picks its kernels by size."""
-    pick = max if choice.engine.on_gpu else min
+    pick = max if choice.kind.on_gpu else min
     return pick(samples, key=lambda sample: sum(array[0].size for array in sample.inputs.values()))
 
 

@@ -114,7 +114,7 @@ def rebuild_hint(folder: Path) -> str:
     """The command that makes the engines in `folder` again."""
     name, _, target = folder.name.partition("-sm")
     choice = next((choice for choice in choices() if _folder_name(choice) == name), None)
-    device = f" --device sm{target}" if choice is not None and choice.engine.elsewhere and target else ""
+    device = f" --device sm{target}" if choice is not None and choice.kind.elsewhere and target else ""
     return f"rebuild it with `latentpress engines {folder.parent.parent} --engine {choice or name}{device} --rebuild`"
 
 

@@ -81,7 +81,7 @@ def _record(bundle: Bundle, component: str, choice: EngineChoice) -> EngineRecor
         return None  # without asking the GPU's driver which GPU that is, which takes it a while
     try:
         record = read_record(_folder(bundle, choice), component)
-        if record is None or choice.engine.built:
+        if record is None or choice.kind.built:
             return record
         return record if stale_part(record, _key(bundle, component, choice)) is None else None
     except (BundleError, EnvironmentFailure):
@@ -89,12 +89,12 @@ def _record(bundle: Bundle, component: str, choice: EngineChoice) -> EngineRecor
 
 
 def _profile(bundle: Bundle, choice: EngineChoice, record: EngineRecord | None) -> ShapeProfile | None:
-    return parse_profile(bundle.info, record.key["shapes"]) if record and choice.engine.built else None
+    return parse_profile(bundle.info, record.key["shapes"]) if record and choice.kind.built else None
 
 
 def _key(bundle: Bundle, component: str, choice: EngineChoice) -> dict[str, str]:
     """The key of an engine that is opened from the graph itself, as this machine would have it."""
-    return engine_key(bundle, component, choice, choice.engine.place())
+    return engine_key(bundle, component, choice, choice.kind.place())
 
 
 def _samples(bundle: Bundle, component: str) -> list[Sample]:
@@ -108,4 +108,4 @@ def _nothing(bundle: Bundle, component: str) -> BundleError:
 
 
 def _folder(bundle: Bundle, choice: EngineChoice) -> Path:
-    return engine_folder(bundle, choice, choice.engine.place().target)
+    return engine_folder(bundle, choice, choice.kind.place().target)

@@ -11,10 +11,12 @@ from typing import Literal
 from latentpress.bundle.info import RowTest
 from latentpress.errors import EnvironmentFailure
 
-# Of a run's pixels, as the ledger has it: they depend on the job alone; nobody asked; they may depend on the UNet's batch.
-# --strict has the first, or the number of rows that every UNet call has, as text.
+# What the ledger says of a run's pixels; a --strict run has the first, or the number of rows of every UNet call, as text.
+# They depend on the job alone.
 ANY_ROWS: Literal["any"] = "any"
+# No row test is known.
 UNTESTED: Literal["untested"] = "untested"
+# They may depend on the UNet's batch.
 UNFIXED: Literal["unfixed"] = "unfixed"
 
 # torch's, where a loss guides: as many as a small machine can bear and a large one can use.

@@ -48,6 +48,6 @@ def export_bundle(
         name=name,
         report=report,
         precision=precision,
-        flavour=engine.engine.fastest(precision) if engine else "plain",
+        flavour=engine.kind.fastest(precision) if engine else "plain",
         engine=engine or engine_for(precision),
     )

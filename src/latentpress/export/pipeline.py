@@ -115,7 +115,7 @@ def _export_graph(
     release_memory()
     report(f"{graph.name}: comparing with torch, {time.perf_counter() - started:.0f} s so far")
     # The default engine runs what is compared here, save for precisions it lacks, and cuda's graph, not fused yet.
-    default = engine == DEFAULT_ENGINE and engine.engine.refusal(precision) is None and flavour != "cuda"
+    default = engine == DEFAULT_ENGINE and engine.kind.refusal(precision) is None and flavour != "cuda"
     rows, test = prove_graph(path, taken, precision, with_rows=default)
     release_memory()
     for row in rows:

@@ -46,14 +46,14 @@ def choose_rows(renderer: Renderer, requests: Iterable[RenderRequest], cache: Pa
     when = "calibrated before" if known else "calibrated now"
     return _say(
         renderer,
-        f"{when} at {width}x{height} on {device_name(gpu=renderer.engine.engine.on_gpu)} ({renderer.provider}): "
+        f"{when} at {width}x{height} on {device_name(gpu=renderer.engine.kind.on_gpu)} ({renderer.provider}): "
         f"{found.milliseconds[found.rows]:.3g} ms a row, the best of {tried}; --batch-rows overrides",
     )
 
 
 def calibration_key(renderer: Renderer, height: int, width: int, threads: int | None) -> str:
     """Everything a calibration depends on."""
-    device = device_name(gpu=renderer.engine.engine.on_gpu)
+    device = device_name(gpu=renderer.engine.kind.on_gpu)
     count = threads or cpu_count()
     return f"{renderer.bundle.hash} {renderer.provider} {width}x{height} threads={count} {sys.platform} {device}"
 

@@ -84,7 +84,7 @@ def prove_here(
     Empty for the default engine, with which each graph was compared when it was made. Engines that have to be built, or
     are not installed here, are compared later, by `latentpress engines`. Raises ParityError.
     """
-    if choice == DEFAULT_ENGINE or choice.engine.built or not runs(bundle.info, choice):
+    if choice == DEFAULT_ENGINE or choice.kind.built or not runs(bundle.info, choice):
         return [], []
     parity: list[Parity] = []
     tests: list[RowTest] = []
