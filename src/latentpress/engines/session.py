@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 
 from latentpress.bundle.inputs import Array
-from latentpress.engines.engine import Engine, EngineChoice, Session
-
-__all__ = ["TORCH", "Session", "TorchSession"]
+from latentpress.engines.engine import Engine, EngineChoice
 
 TORCH = Engine("torch", stored="torch-cpu")
 

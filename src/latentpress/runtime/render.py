@@ -60,7 +60,7 @@ class Renderer:
         self.bundle = bundle
         self._model = Model(bundle, threads, sessions, engine, losses)
         self._refiners = {refiner.hash: Model(refiner, threads, engine=engine, losses=losses) for refiner in refiners}
-        self._device = device_name(gpu=self.engine.engine.on_gpu)
+        self._device = device_name(gpu=self.engine.kind.on_gpu)
         self._versions = f"latentpress {__version__}, {package_versions(self.engine)}"
         self._beside = decode_beside
         self._strict = strict

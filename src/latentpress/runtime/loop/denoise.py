@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from latentpress.engines.session import Session
+from latentpress.engines.engine import Session
 from latentpress.runtime.loop.rows import ConditioningRows
 from latentpress.runtime.loop.trajectory import Latents, Trajectory
 from latentpress.runtime.request import K

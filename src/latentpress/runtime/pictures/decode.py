@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.bundle.inputs import MICRO_BATCH
-from latentpress.engines.session import Session
+from latentpress.engines.engine import Session
 
 
 class Decoder:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from latentpress.engines.session import Session
+from latentpress.engines.engine import Session
 from latentpress.errors import UsageError
 from latentpress.runtime.request import ImageFile
 from latentpress.runtime.sampling.noise import NoiseSource

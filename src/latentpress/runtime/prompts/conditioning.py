@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.bundle.info import Bundle
-from latentpress.engines.session import Session
+from latentpress.engines.engine import Session
 from latentpress.runtime.prompts import Reading
 from latentpress.runtime.prompts.tokens import PromptTokenizer, TextEncoder
 from latentpress.runtime.request import RenderRequest

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.bundle.info import Bundle
-from latentpress.engines.session import Session
+from latentpress.engines.engine import Session
 from latentpress.errors import UsageError
 from latentpress.runtime.prompts import PLAIN, Reading, parse_prompt
 from latentpress.runtime.prompts.clip_tokenizer import ClipTokenizer
