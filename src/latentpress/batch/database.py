@@ -37,6 +37,9 @@ class Database:
                 uri=True,
             )
             self._connection.execute(f"PRAGMA cache_size={_CACHE}")
+            if path is None:  # nothing of it outlives a crash, so nothing need be undone after one
+                self._connection.execute("PRAGMA main.journal_mode=OFF")
+                self._connection.execute("PRAGMA main.synchronous=OFF")
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +81,10 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Generator[None]:
-        """All that is run within, or, when it raises, nothing of it."""
+        """All that is run within, or, when it raises, nothing of it; part of the transaction around it if there is one."""
+        if self._connection.in_transaction:
+            yield
+            return
         self.run("BEGIN IMMEDIATE")
         try:
             yield

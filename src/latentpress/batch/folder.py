@@ -20,6 +20,7 @@ from latentpress.batch.sheet import make_sheet
 from latentpress.batch.status import Status, plan_status
 from latentpress.engines.choice import check_prompt_length, engine_of
 from latentpress.errors import UsageError
+from latentpress.files import remove_leftovers
 from latentpress.manifest.manifest import Manifest
 from latentpress.models import Models, cache_dir, models_for
 
@@ -120,6 +121,7 @@ class OutputFolder:
                 check_space(state, self.path)
                 ledger.record(plan)
             lock.keep()
+            remove_leftovers(self._folders(plan))
             warnings = list(plan.warnings)
 
             def told(line: str) -> None:
@@ -151,3 +153,8 @@ class OutputFolder:
 
     def _opened(self, *, verify: bool) -> Models:
         return self._models or models_for(self.manifest, self._cache, verify=verify)
+
+    def _folders(self, plan: Plan) -> set[Path]:
+        """Every folder that a killed render may have left a temp file in."""
+        parents = {output.rpartition("/")[0] for (output,) in plan.table.rows("SELECT output FROM jobs")}
+        return {self.path, *(self.path / parent for parent in parents)}

@@ -82,20 +82,21 @@ def build_plan(
     Raises ManifestError listing every prompt and name that cannot be rendered.
     """
     table = table or Database(None)
-    table.script(CLEAR + SCHEMA)
     problems = Problems()
     planning = _Planning(manifest, bundles, frozen, draw, table, problems)
     listing = hashlib.sha256(b"[")
     rows: list[tuple[Any, ...]] = []
-    for row in planning.rows():
-        rows.append(row)
-        if len(rows) == _ROWS:
-            _write(table, rows, listing)
-    _write(table, rows, listing)
-    listing.update(b"]")
-    _check_collisions(manifest, table, problems)
-    problems.raise_if_any()
-    table.script(INDEXES)
+    with table.transaction():
+        table.script(CLEAR + SCHEMA)
+        for row in planning.rows():
+            rows.append(row)
+            if len(rows) == _ROWS:
+                _write(table, rows, listing)
+        _write(table, rows, listing)
+        listing.update(b"]")
+        _check_collisions(manifest, table, problems)
+        problems.raise_if_any()
+        table.script(INDEXES)
     return Plan(
         name=manifest.name,
         jobs=Jobs(table),

@@ -12,7 +12,6 @@ from latentpress.batch.plan import Plan
 from latentpress.batch.progress import Progress, showing
 from latentpress.batch.status import DONE, Status
 from latentpress.batch.writers import Writers
-from latentpress.files import remove_leftovers
 from latentpress.runtime.request import Rendered, RenderRequest
 
 K = TypeVar("K")
@@ -55,7 +54,6 @@ def render(
 
     accept: raises if pictures of a bundle must not be made under the row rule that the executor has for it.
     """
-    remove_leftovers(_folders(plan, folder))
     pending = _Pending(plan, state)
     done = failed = 0
     opened: str | None = None
@@ -142,9 +140,3 @@ def _copy_twins(pending: _Pending, plan: Plan, ledger: Ledger, writers: Writers,
             progress.advance(jobs, None)
             copied += len(jobs)
     return copied
-
-
-def _folders(plan: Plan, folder: Path) -> set[Path]:
-    """Every folder that a killed render may have left a temp file in."""
-    outputs = (output for (output,) in plan.table.rows("SELECT output FROM jobs"))
-    return {folder, *(folder / parent for parent in {output.rpartition("/")[0] for output in outputs})}

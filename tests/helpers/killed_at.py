@@ -15,10 +15,10 @@ from pathlib import Path
 
 import onnxruntime
 
-from latentpress.batch.names import TEMP_PREFIX
 from latentpress.batch.plan import SHEET_NAME
 from latentpress.batch.writers import Writers
 from latentpress.cli import run_cli
+from latentpress.files import TEMP_PREFIX
 
 # Hands a rendered picture to the threads that write it.
 HAND_OVER = (Writers, "put")
@@ -26,11 +26,11 @@ HAND_OVER = (Writers, "put")
 # Every site, in the order in which a render passes them.
 SITES = (
     "folder locked",
-    "leftover removed",
-    "ledger empty",
+    "ledger not made",
     "ledger made",
     "plan not committed",
     "plan committed",
+    "leftover removed",
     "engine called",
     "picture rendered",
     "picture handed over",
@@ -46,6 +46,9 @@ SITES = (
     "sheet not renamed",
     "sheet renamed",
 )
+
+
+LEDGER, PLAN = ("ledger not made", "ledger made"), ("plan not committed", "plan committed")
 
 
 class Countdown:
@@ -97,11 +100,17 @@ def ledger_connection(passing):
     """A sqlite3.Connection that passes the ledger's sites; each row it writes is a transaction of its own."""
 
     class Connection(sqlite3.Connection):
+        making = False
+
         def execute(self, statement, *parameters):
+            if statement.startswith("PRAGMA user_version="):
+                self.making = True  # the transaction that makes the ledger, or brings an older one up to date
             if statement == "COMMIT":
-                passing("plan not committed")
+                before, after = LEDGER if self.making else PLAN
+                passing(before)
                 result = super().execute(statement)
-                passing("plan committed")
+                self.making = False
+                passing(after)
                 return result
             if not statement.startswith("INSERT INTO images"):
                 return super().execute(statement, *parameters)
@@ -110,12 +119,6 @@ def ledger_connection(passing):
             passing("row not committed")
             super().execute("COMMIT")
             passing("row committed")
-            return result
-
-        def executescript(self, script):
-            passing("ledger empty")
-            result = super().executescript(script)
-            passing("ledger made")
             return result
 
     return Connection
