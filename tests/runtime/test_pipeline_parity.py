@@ -117,13 +117,12 @@ def test_no_unconditional_row_at_scale_one(bundle, renderer):
 
 
 def test_torch_sessions_render_the_same(bundle, renderer, reference_pipeline):
-    from latentpress.engines.engine import provider_of
     from latentpress.engines.session import TorchSession
 
     unet = TorchSession(lambda **inputs: {"noise_pred": reference_pipeline.unet(**inputs).sample})
     decoder = TorchSession(lambda latents: {"sample": reference_pipeline.vae.decode(latents).sample})
     in_torch = Renderer(bundle, sessions={"unet": unet, "vae_decoder": decoder})
-    assert provider_of(in_torch) == "torch-cpu"
+    assert in_torch.provider == "torch-cpu"
     asked = [("only", request("a mouse in the style of <moeb-style>", 6, "lms_karras"))]
     (expected,), (found,) = in_torch.render(asked), renderer.render(asked)
     assert psnr(found.image, expected.image) >= 40
