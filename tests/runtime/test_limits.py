@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from latentpress.bundle.info import BundleInfo, TextEncoderInfo
+from latentpress.bundle.info import AddedConditioning, BundleInfo, TextEncoderInfo
 from latentpress.runtime.limits import Limits
 from latentpress.runtime.request import ImageFile, Refiner, RenderRequest
 
@@ -18,8 +18,16 @@ def info(family="sdxl", channels=4, layers=12):
     encoder = TextEncoderInfo(
         component="text_encoder", tokenizer="tokenizer", hidden_size=8, layers=layers, pooled_size=None
     )
+    refiner = family == "sdxl_refiner"
+    added = AddedConditioning(pooled_size=8, time_ids=5 if refiner else 6) if family.startswith("sdxl") else None
     return BundleInfo.model_construct(
-        name=family, family=family, scheduler=TRAINING, unet_in_channels=channels, text_encoders=[encoder]
+        name=family,
+        family=family,
+        scheduler=TRAINING,
+        unet_in_channels=channels,
+        text_encoders=[encoder],
+        added_conditioning=added,
+        requires_aesthetics_score=refiner,
     )
 
 

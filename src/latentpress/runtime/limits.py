@@ -50,7 +50,7 @@ class Limits:
                 f"bundle {self._info.name} is an inpainting model and needs init_image and mask_image; "
                 "give both (a white mask makes the whole picture anew), or use a bundle of the plain model"
             )
-        if self._info.family == "sdxl_refiner" and image is None:
+        if self._info.requires_aesthetics_score and image is None:
             return "model", (
                 f"bundle {self._info.name} is an SDXL refiner, which continues pictures; give an init_image, "
                 "or make it the `refiner` of an SDXL bundle"
@@ -79,12 +79,13 @@ class Limits:
         if request.refiner is None:
             return None
         other, solvers = self._refiners[request.refiner.sha256]
-        if self._info.family != "sdxl":
+        # SDXL's refiners are the models with time ids and a score among them.
+        if self._info.added_conditioning is None or self._info.requires_aesthetics_score:
             return "refiner", (
                 f"bundle {self._info.name} is of family {self._info.family}, and a refiner continues SDXL's pictures; "
                 "leave refiner out, or use an SDXL bundle"
             )
-        if other.family not in ("sdxl", "sdxl_refiner") or other.unet_in_channels == INPAINTING_CHANNELS:
+        if other.added_conditioning is None or other.unet_in_channels == INPAINTING_CHANNELS:
             return "refiner", (
                 f"bundle {other.name} is of family {other.family} with {other.unet_in_channels} channels; "
                 "a refiner must be SDXL's, with 4"
