@@ -9,14 +9,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from gpu.settings import Case
-from latentpress.export.reading.components import component_classes
+from latentpress.export.families import family_named
+from latentpress.export.reading.components import weightless
 
 
 def picture_flops(case: Case, checkpoint: Path) -> dict[str, float]:
     """Of one UNet row, of one decoding, and of a whole picture; a multiply and an add are two. Text is left out."""
     configs = {name: json.loads((checkpoint / name / "config.json").read_bytes()) for name in ("unet", "vae")}
     with torch.device("meta"):
-        unet, vae = (component_classes()[name].from_config(config).eval() for name, config in configs.items())
+        family = family_named(case.family)
+        unet, vae = (weightless(family.component(name), config).eval() for name, config in configs.items())
         side = case.side // 2 ** (len(vae.config.block_out_channels) - 1)
         sample = torch.zeros(1, unet.config.in_channels, side, side)
         states = torch.zeros(1, 77, unet.config.cross_attention_dim)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from latentpress.bundle.info import Family, Precision
+from latentpress.bundle.info import Precision
 from latentpress.runtime.request import RenderRequest
 
 GUIDANCE_SCALE = 7.5
@@ -18,7 +18,7 @@ class Case:
     """
 
     name: str
-    family: Family
+    family: str
     side: int
     steps: int
     batches: tuple[int, ...]

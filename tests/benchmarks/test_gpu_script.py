@@ -68,12 +68,12 @@ def test_the_operations_of_a_picture_are_those_of_the_full_models(tmp_path):
 
     from gpu.flops import picture_flops
 
-    from latentpress.export.families import family_config
+    from latentpress.export.families import family_config, family_named
 
     for name, row, decoding in (("sd15", 0.803e12, 2.52e12), ("sdxl", 6.76e12, 10.47e12)):
         for part in ("unet", "vae"):
             (tmp_path / name / part).mkdir(parents=True)
-            config = family_config(CASES[name].family, part)
+            config = family_config(family_named(CASES[name].family), part)
             (tmp_path / name / part / "config.json").write_text(json.dumps(config))
         found = picture_flops(CASES[name], tmp_path / name)
         assert found["unet_row"] == pytest.approx(row, rel=0.01)

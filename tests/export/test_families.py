@@ -15,6 +15,7 @@ from latentpress.bundle.info import open_bundle
 from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.errors import CheckpointError, ConceptError
 from latentpress.export.concepts import add_concepts
+from latentpress.export.families import family_named
 from latentpress.export.graphs.wrappers import TextEncoder
 from latentpress.export.reading.checkpoint import load_components
 from latentpress.export.reading.components import model_from
@@ -189,20 +190,23 @@ def test_a_shape_that_cannot_be_exported_is_refused(file, values, says, exported
 def test_a_model_is_built_from_a_config_and_a_state_dict(tmp_path):
     """What a single-file loader calls, against the same weights read by the libraries."""
     parts = load_components(build_checkpoint(tmp_path, family="sdxl", width=16, hidden=32))
+    family = family_named("sdxl")
     models = {part.component: part.model for part in parts.texts} | {"unet": parts.unet, "vae": parts.vae}
     for component, model in models.items():
         config = model.config.to_dict() if component.startswith("text") else dict(model.config)
         state = {**model.state_dict()}
         if component.startswith("text"):
             state["text_model.embeddings.position_ids"] = torch.arange(77)[None]
-        built = model_from(component, config, state)
+        built = model_from(family.component(component), config, state)
         for name, tensor in built.state_dict().items():
             assert torch.equal(tensor, model.state_dict()[name]), name
     ids = torch.arange(77)[None]
-    text = model_from("text_encoder", parts.texts[0].model.config.to_dict(), parts.texts[0].model.state_dict())
+    text = model_from(
+        family.component("text_encoder"), parts.texts[0].model.config.to_dict(), parts.texts[0].model.state_dict()
+    )
     with torch.no_grad():
         assert torch.equal(text.eval()(ids).last_hidden_state, parts.texts[0].model(ids).last_hidden_state)
     with pytest.raises(
         CheckpointError, match=r"unet: the weights do not fit its configuration: conv_in\.weight is miss"
     ):
-        model_from("unet", dict(parts.unet.config), {})
+        model_from(family.component("unet"), dict(parts.unet.config), {})

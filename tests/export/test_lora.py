@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from latentpress.bundle.info import file_sha256
 from latentpress.errors import LoraError
+from latentpress.export.families import family_named
 from latentpress.export.lora import fuse_lora
 from latentpress.export.lora_argument import parse_lora
 from latentpress.export.reading.lora_file import read_lora
@@ -33,7 +34,7 @@ def loaded_by_diffusers(family: str, models: dict, file, scale: float) -> dict:
 
 def assert_fused_alike(family: str, file, expected_layers: int | None = None) -> None:
     ours, before = lora_models(family), lora_models(family)
-    fused = fuse_lora(file, SCALE, ours, family)
+    fused = fuse_lora(file, SCALE, ours, family_named(family))
     theirs = loaded_by_diffusers(family, lora_models(family), file, SCALE)
     changed = 0
     for name, model in ours.items():
@@ -94,8 +95,8 @@ def test_diffusers_older_names_fuse_as_diffusers_fuses_them(tmp_path):
     bare = {key.removeprefix("unet."): value for key, value in state.items() if key.startswith("unet.")}
     torch.save(bare, tmp_path / "pytorch_lora_weights.bin")
     first, second = lora_models("sd1"), lora_models("sd1")
-    fuse_lora(tmp_path / "old.safetensors", 1.0, first, "sd1")
-    fuse_lora(tmp_path / "pytorch_lora_weights.bin", 1.0, second, "sd1")
+    fuse_lora(tmp_path / "old.safetensors", 1.0, first, family_named("sd1"))
+    fuse_lora(tmp_path / "pytorch_lora_weights.bin", 1.0, second, family_named("sd1"))
     assert all(
         torch.equal(value, second["unet"].state_dict()[key]) for key, value in first["unet"].state_dict().items()
     )
@@ -117,7 +118,7 @@ def test_a_convolution_in_three_parts_is_the_three_in_a_row(tmp_path):
     with torch.no_grad():
         through = conv2d(conv2d(conv2d(picture, down), mid, padding=1), up)
         expected = convolution(picture) + SCALE * ALPHA / RANK * through
-        fuse_lora(tmp_path / "locon.safetensors", SCALE, models, "sd1")
+        fuse_lora(tmp_path / "locon.safetensors", SCALE, models, family_named("sd1"))
         # Sums of some hundred float32 numbers of size 10 to 100, in another order.
         torch.testing.assert_close(convolution(picture), expected, atol=1e-3, rtol=1e-5)
 
@@ -133,7 +134,7 @@ def test_into_a_half_precision_checkpoint_it_is_fused_in_float32(tmp_path, dtype
     ours, wide = ({name: model.to(dtype) for name, model in lora_models("sd1").items()} for _ in range(2))
     wide = {name: model.float() for name, model in wide.items()}
     before = {name: {key: value.clone() for key, value in model.state_dict().items()} for name, model in wide.items()}
-    fuse_lora(tmp_path / "kohya.safetensors", SCALE, ours, "sd1")
+    fuse_lora(tmp_path / "kohya.safetensors", SCALE, ours, family_named("sd1"))
     theirs = loaded_by_diffusers("sd1", wide, tmp_path / "kohya.safetensors", SCALE)
     lost = changed = 0
     for name, model in ours.items():
@@ -151,7 +152,7 @@ def test_several_add_up_and_a_negative_scale_takes_one_away(tmp_path):
     save_file(kohya_state("sd1", lora_models("sd1")), tmp_path / "kohya.safetensors")
     models, before = lora_models("sd1"), lora_models("sd1")
     for scale in (1.0, 0.5, -1.5):
-        fuse_lora(tmp_path / "kohya.safetensors", scale, models, "sd1")
+        fuse_lora(tmp_path / "kohya.safetensors", scale, models, family_named("sd1"))
     for name, model in models.items():
         for key, value in model.state_dict().items():
             torch.testing.assert_close(value, before[name].state_dict()[key], atol=1e-6, rtol=0)
@@ -200,7 +201,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_changed(tmp_path, state, me
     models = lora_models("sd1")
     before = {name: {key: value.clone() for key, value in model.state_dict().items()} for name, model in models.items()}
     with pytest.raises(LoraError) as caught:
-        fuse_lora(path, 1.0, models, "sd1")
+        fuse_lora(path, 1.0, models, family_named("sd1"))
     assert str(caught.value).startswith(f"{path}: ")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -212,7 +213,7 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
     for name in ("cut.safetensors", "missing.safetensors"):
         with pytest.raises(LoraError, match=name):
-            fuse_lora(tmp_path / name, 1.0, {}, "sd1")
+            fuse_lora(tmp_path / name, 1.0, {}, family_named("sd1"))
 
 
 def test_the_scale_follows_the_file(tmp_path, monkeypatch):

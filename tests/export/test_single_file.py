@@ -9,7 +9,7 @@ from diffusers.loaders.single_file_utils import infer_diffusers_model_type
 from safetensors.torch import save_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from latentpress.export.families import TEXT_ENCODERS, family_config, write_clip_tokenizer
+from latentpress.export.families import family_config, family_named, write_clip_tokenizer
 from latentpress.export.reading.ldm_config import text_config, unet_config, vae_config
 from latentpress.export.reading.single_file import load_single_file, open_single_file
 from ldm_names import (
@@ -72,7 +72,7 @@ def settings(component: str, config) -> dict:
 def test_each_family_opens_bit_for_bit_with_its_configuration(small, files, family):
     models = small[family]
     found = open_single_file(files[family])
-    assert found.family == family
+    assert found.family.name == family
     assert found.states.keys() == found.configs.keys() == models.keys()
     for name, model in models.items():
         assert_same_weights(found.states[name], model)
@@ -84,7 +84,7 @@ def test_each_family_opens_bit_for_bit_with_its_configuration(small, files, fami
 def test_the_loaded_models_compute_what_the_originals_do(small, files, family):
     models = small[family]
     parts = load_single_file(files[family])
-    assert parts.family == family
+    assert parts.family.name == family
     generator = torch.Generator().manual_seed(3)
     sample = torch.randn(1, 4, 8, 8, generator=generator)
     states = torch.randn(1, 77, LEVELS[family]["cross_attention_dim"], generator=generator)
@@ -191,18 +191,19 @@ def test_stable_diffusion_2_leaves_the_last_of_open_clips_24_layers_out(small, t
     for name, state in files.items():
         save_file(state, tmp_path / f"{name}.safetensors")
         found = open_single_file(tmp_path / f"{name}.safetensors")
-        assert (found.family, found.configs["text_encoder"]["num_hidden_layers"]) == ("sd2", 23)
+        assert (found.family.name, found.configs["text_encoder"]["num_hidden_layers"]) == ("sd2", 23)
         assert_same_weights(found.states["text_encoder"], models["text_encoder"])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_at_full_size_the_published_configurations_come_back(family):
+    described = family_named(family)
     with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(family_config(family, "unet"))
-        vae = AutoencoderKL.from_config(family_config(family, "vae"))
+        unet = UNet2DConditionModel.from_config(family_config(described, "unet"))
+        vae = AutoencoderKL.from_config(family_config(described, "vae"))
         texts = {
-            name: CLASSES[name](CLASSES[name].config_class.from_dict(family_config(family, name)))
-            for name in TEXT_ENCODERS[family]
+            name: CLASSES[name](CLASSES[name].config_class.from_dict(family_config(described, name)))
+            for name in (encoder.name for encoder in described.text_encoders)
         }
         state = single_file_state(family, {"unet": unet, **texts})
     kind, weights = FAMILIES[family]
@@ -210,16 +211,16 @@ def test_at_full_size_the_published_configurations_come_back(family):
     assert sum(parameter.numel() for parameter in unet.parameters()) == weights
     assert sum(parameter.numel() for parameter in vae.parameters()) == 83_653_863
     pooled = texts["text_encoder_2"].config.projection_dim if "text_encoder_2" in texts else None
-    published = {"transformer_layers_per_block": 1, "use_linear_projection": False} | family_config(family, "unet")
-    assert unet_config(ldm_unet(unet), family, pooled) == published
+    published = {"transformer_layers_per_block": 1, "use_linear_projection": False} | family_config(described, "unet")
+    assert unet_config(ldm_unet(unet), described, pooled) == published
     filled = {"use_quant_conv": True, "use_post_quant_conv": True}
-    assert vae_config(vae.state_dict(), family) == family_config(family, "vae") | filled
+    assert vae_config(vae.state_dict(), described) == family_config(described, "vae") | filled
     for name, model in texts.items():
-        assert text_config(model.state_dict(), family, name) == family_config(family, name)
+        assert text_config(model.state_dict(), described, name) == family_config(described, name)
 
 
 def test_the_shipped_vocabulary_is_clips(tmp_path):
-    assert write_clip_tokenizer(tmp_path, "sd1", "text_encoder") == 49408
+    assert write_clip_tokenizer(tmp_path, family_named("sd1").text_encoder("text_encoder")) == 49408
     tokenizer = CLIPTokenizer.from_pretrained(tmp_path)
     # The ids of transformers' and OpenAI's own examples.
     assert tokenizer("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]

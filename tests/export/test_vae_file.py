@@ -7,6 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from latentpress.errors import CheckpointError
+from latentpress.export.families.sd1 import SD1
+from latentpress.export.families.sd2 import SD2
+from latentpress.export.families.sdxl import SDXL
 from latentpress.export.reading.vae_file import load_vae
 from ldm_names import ldm_vae, prefixed, small_models, stored, without
 
@@ -48,21 +51,21 @@ def test_files_in_every_naming(tmp_path, vae):
     }
     for name, state in files.items():
         save_file(stored(state), tmp_path / name)
-        assert_same(load_vae(tmp_path / name, "sd1"), vae)
+        assert_same(load_vae(tmp_path / name, SD1), vae)
     # Stability's own files come from training: with a discriminator and averages beside the weights.
     beside = {"loss.discriminator.main.0.weight": torch.ones(2), "model_ema.decoderconv_inweight": torch.ones(2)}
     torch.save({"state_dict": {**ldm_vae(vae), **beside}, "global_step": 840000}, tmp_path / "trained.pt")
-    assert_same(load_vae(tmp_path / "trained.pt", "sd1"), vae)
+    assert_same(load_vae(tmp_path / "trained.pt", SD1), vae)
 
 
 def test_a_file_takes_the_familys_scaling_and_a_folder_must_have_it(tmp_path, vae):
     save_file(stored(ldm_vae(vae)), tmp_path / "vae.safetensors")
-    assert load_vae(tmp_path / "vae.safetensors", "sd1").config.scaling_factor == 0.18215
-    assert load_vae(tmp_path / "vae.safetensors", "sdxl").config.scaling_factor == 0.13025
+    assert load_vae(tmp_path / "vae.safetensors", SD1).config.scaling_factor == 0.18215
+    assert load_vae(tmp_path / "vae.safetensors", SDXL).config.scaling_factor == 0.13025
     vae.save_pretrained(tmp_path / "vae")
-    assert_same(load_vae(tmp_path / "vae", "sd2"), vae)
+    assert_same(load_vae(tmp_path / "vae", SD2), vae)
     with pytest.raises(CheckpointError, match=r"vae: scales its latents by 0\.18215, SDXL by 0\.13025"):
-        load_vae(tmp_path / "vae", "sdxl")
+        load_vae(tmp_path / "vae", SDXL)
 
 
 def test_a_folder_of_an_old_diffusers(tmp_path, vae):
@@ -73,7 +76,7 @@ def test_a_folder_of_an_old_diffusers(tmp_path, vae):
     (tmp_path / "vae/config.json").write_text(json.dumps(kept))
     (tmp_path / "vae/diffusion_pytorch_model.safetensors").unlink()
     torch.save(old_names(vae.state_dict()), tmp_path / "vae/diffusion_pytorch_model.bin")
-    assert_same(load_vae(tmp_path / "vae", "sd1"), vae)
+    assert_same(load_vae(tmp_path / "vae", SD1), vae)
 
 
 def test_what_is_no_vae_is_refused_in_one_sentence(tmp_path, vae):
@@ -90,16 +93,16 @@ def test_what_is_no_vae_is_refused_in_one_sentence(tmp_path, vae):
     for name, (content, says) in cases.items():
         save_file(stored(content), tmp_path / name)
         with pytest.raises(CheckpointError) as caught:
-            load_vae(tmp_path / name, "sd1")
+            load_vae(tmp_path / name, SD1)
         assert str(caught.value).startswith(f"{tmp_path / name}: ")
         assert says in str(caught.value)
         assert "\n" not in str(caught.value)
     (tmp_path / "folder").mkdir()
     with pytest.raises(CheckpointError, match=r"config\.json: cannot be read"):
-        load_vae(tmp_path / "folder", "sd1")
+        load_vae(tmp_path / "folder", SD1)
     (tmp_path / "folder/config.json").write_text(json.dumps({"_class_name": "AutoencoderTiny"}))
     with pytest.raises(CheckpointError, match="AutoencoderTiny"):
-        load_vae(tmp_path / "folder", "sd1")
+        load_vae(tmp_path / "folder", SD1)
     (tmp_path / "folder/config.json").write_text(json.dumps({"_class_name": "AutoencoderKL"}))
     with pytest.raises(CheckpointError, match="download the whole folder"):
-        load_vae(tmp_path / "folder", "sd1")
+        load_vae(tmp_path / "folder", SD1)

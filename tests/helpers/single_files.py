@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 from compare import diffusers_scheduler
 from families import shared_traces
 from latentpress.cli import run_cli
-from latentpress.export.families import family_config, write_clip_tokenizer
+from latentpress.export.families import FAMILIES, family_config, write_clip_tokenizer
 from ldm_names import single_file_state, small_models
 
 STEPS, SIZE = 6, 64
@@ -103,9 +103,9 @@ def reference(family, models, folder, sampler="euler"):
         parts |= {"text_encoder": None, "tokenizer": None}
     for name in [name for name in models if name.startswith("text_encoder")]:
         tokenizer = name.replace("text_encoder", "tokenizer")
-        write_clip_tokenizer(folder / tokenizer, family, name)
+        write_clip_tokenizer(folder / tokenizer, FAMILIES[family].text_encoder(name))
         parts[tokenizer] = CLIPTokenizer.from_pretrained(folder / tokenizer)
-    config = json.loads(json.dumps(family_config(family, "scheduler")))
+    config = json.loads(json.dumps(family_config(FAMILIES[family], "scheduler")))
     if family == "sd2":
         config["prediction_type"] = "v_prediction"
     parts["scheduler"] = diffusers_scheduler(sampler, {k: v for k, v in config.items() if not k.startswith("_")})

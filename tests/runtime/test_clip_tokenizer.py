@@ -9,7 +9,7 @@ from transformers import CLIPTokenizer
 
 from latentpress.errors import BundleError
 from latentpress.export.concepts import _add_tokens
-from latentpress.export.families import write_clip_tokenizer
+from latentpress.export.families import family_named, write_clip_tokenizer
 from latentpress.runtime.prompts.clip_tokenizer import ClipTokenizer
 
 SAMPLES = (
@@ -35,7 +35,7 @@ TEXT = st.lists(
 def pair(request, tmp_path_factory):
     """transformers' tokenizer and ours, of the same files, with concepts; padded with the end token, or with "!"."""
     folder = tmp_path_factory.mktemp("tokenizer")
-    size = write_clip_tokenizer(folder, *request.param)
+    size = write_clip_tokenizer(folder, family_named(request.param[0]).text_encoder(request.param[1]))
     CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)  # as an export saves it
     concepts = ("<line-art>", "<line-art>_1", "birb", "birb_1")
     _add_tokens(folder, {token: size + index for index, token in enumerate(concepts)})
@@ -72,7 +72,7 @@ def test_any_text(pair, text):
 
 
 def test_a_tokenizer_that_cannot_be_read_is_named(tmp_path):
-    write_clip_tokenizer(tmp_path, "sd1", "text_encoder")
+    write_clip_tokenizer(tmp_path, family_named("sd1").text_encoder("text_encoder"))
     (tmp_path / "vocab.json").write_text("{}")
     with pytest.raises(BundleError, match="not a tokenizer that can be read"):
         ClipTokenizer(tmp_path)

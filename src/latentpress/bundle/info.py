@@ -34,7 +34,6 @@ FORMAT_VERSION = 2
 INPAINTING_CHANNELS = 9  # of a UNet's input: 4 of latents, 1 of the mask, 4 of the masked picture's latents
 MANIFEST_NAME = "bundle.json"
 
-Family = Literal["sd1", "sd2", "sdxl", "sdxl_refiner"]
 PredictionType = Literal["epsilon", "v_prediction"]
 # Of the text encoders' and the UNet's weights and arithmetic. Inputs and outputs are float32, and so is the whole VAE.
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -135,10 +134,11 @@ class AddedConditioning(BaseModel):
 class BundleInfo(BaseModel):
     """The contents of `bundle.json`.
 
-    cross_attention_dim: width of encoder_hidden_states, the text encoders' widths added up; unet_in_channels: 4, or 9
-    for an inpainting model; force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not "" encoded;
-    requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
-    order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
+    family: a name in export's table of families, for people and messages; what it means for rendering stands in the other
+    entries. cross_attention_dim: width of encoder_hidden_states, the text encoders' widths added up; unet_in_channels: 4,
+    or 9 for an inpainting model; force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not ""
+    encoded; requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in
+    the order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
     in older bundles; vae: None where the checkpoint's own was kept; engine: what the graphs were made for and a
     render uses unless told otherwise; parity, row_tests: measured at export.
     """
@@ -146,7 +146,7 @@ class BundleInfo(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     format_version: int
     name: str
-    family: Family
+    family: str
     source_sha256: str
     files: dict[str, str]
     scheduler: dict[str, Any]

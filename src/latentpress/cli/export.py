@@ -1,5 +1,6 @@
 """`latentpress export`: a checkpoint to a bundle."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -34,16 +35,17 @@ def export_command(
     ] = None,
 ) -> None:
     """Export a checkpoint to a bundle of ONNX graphs, each compared with torch."""
-    from latentpress.bundle.info import Family, PredictionType
+    from latentpress.bundle.info import PredictionType
     from latentpress.engines.choice import parse_engine, parse_precision
     from latentpress.export import export_bundle
     from latentpress.export.demo import demo_checkpoint, demo_concepts
+    from latentpress.export.families import FAMILIES
     from latentpress.export.lora_argument import parse_lora
 
     demo = source == "demo"
     # Told apart before torch is imported.
-    asked_family = _one_of("--family", family, Family)
-    asked_prediction = _one_of("--prediction-type", prediction_type, PredictionType)
+    asked_family = _one_of("--family", family, FAMILIES)
+    asked_prediction = _one_of("--prediction-type", prediction_type, get_args(PredictionType))
     chosen = parse_engine(engine) if engine else None
     export_bundle(
         demo_checkpoint() if demo else Path(source),
@@ -60,8 +62,8 @@ def export_command(
     )
 
 
-def _one_of(option: str, text: str | None, kind: Any) -> Any:
-    """`text` if it is None or one of the values of the Literal `kind`; raises UsageError."""
-    if text is not None and text not in get_args(kind):
-        raise UsageError(f"{option} {shown(text)} is unknown; it must be one of {', '.join(get_args(kind))}")
+def _one_of(option: str, text: str | None, values: Collection[str]) -> Any:
+    """`text` if it is None or one of `values`; raises UsageError."""
+    if text is not None and text not in values:
+        raise UsageError(f"{option} {shown(text)} is unknown; it must be one of {', '.join(values)}")
     return text

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from latentpress.bundle.info import BundleInfo, Family, Precision, PredictionType
+from latentpress.bundle.info import BundleInfo, Precision, PredictionType
 from latentpress.engines.choice import engine_for
 from latentpress.engines.engine import EngineChoice
 
@@ -17,7 +17,7 @@ def export_bundle(
     *,
     vae: Path | None = None,
     loras: Sequence[tuple[Path, float]] = (),
-    family: Family | None = None,
+    family: str | None = None,
     prediction_type: PredictionType | None = None,
     name: str | None = None,
     report: Callable[[str], None] = lambda line: None,
@@ -27,8 +27,8 @@ def export_bundle(
     """Export the checkpoint `source`, a diffusers folder or one file, to the bundle folder `output`, `concepts` baked in.
 
     vae: a separate VAE, a folder or a file; loras: files to fuse and their scales, in order; family: what the checkpoint
-    must be; prediction_type: what its UNet predicts, where the checkpoint does not say or is guessed wrongly; name: what
-    bundle.json calls it, by default the folder's name or the file's stem; report: gets one line per stage.
+    must be, e.g. sdxl; prediction_type: what its UNet predicts, where the checkpoint does not say or is guessed wrongly;
+    name: what bundle.json calls it, by default the folder's name or the file's stem; report: gets one line per stage.
     docs/checkpoints.md has the formats.
 
     engine: make the graphs that this engine runs fastest, rather than those that every engine runs, prove them on it

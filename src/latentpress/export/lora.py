@@ -9,25 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from latentpress.bundle.info import Family, Lora, file_sha256
+from latentpress.bundle.info import Lora, file_sha256
 from latentpress.errors import LoraError
-from latentpress.export.families import TITLES
+from latentpress.export.families import FAMILIES, denoiser_config
+from latentpress.export.families.family import Family
 from latentpress.export.reading.lora_file import LoraFile, LoraLayer, read_lora
 
-# The width of the text that a UNet attends to, which every LoRA of its attention shows.
-_WIDTHS: dict[int, Family] = {768: "sd1", 1024: "sd2", 2048: "sdxl", 1280: "sdxl_refiner"}
-# The beginning of what trainers write into the header (ss_base_model_version, modelspec.architecture) -> family.
-_NAMED = {
-    "sdxl": "SDXL",
-    "stable-diffusion-xl": "SDXL",
-    "sd_v1": "Stable Diffusion 1",
-    "stable-diffusion-v1": "Stable Diffusion 1",
-    "sd_v2": "Stable Diffusion 2",
-    "stable-diffusion-v2": "Stable Diffusion 2",
-    "sd3": "Stable Diffusion 3",
-    "stable-diffusion-3": "Stable Diffusion 3",
-    "flux": "Flux",
-}
+# The beginning of what trainers write into the header (ss_base_model_version, modelspec.architecture) -> what that is, for
+# models of no family in the table.
+_FOREIGN = {"sd3": "Stable Diffusion 3", "stable-diffusion-3": "Stable Diffusion 3", "flux": "Flux"}
 
 
 def fuse_lora(path: Path, scale: float, models: Mapping[str, nn.Module], family: Family) -> Lora:
@@ -82,17 +72,17 @@ def _misfit(lora: LoraFile, models: Mapping[str, nn.Module], family: Family, wha
     width = _text_width(lora)
     own = int(getattr(models.get("unet"), "config", {}).get("cross_attention_dim", 0)) if "unet" in models else 0
     apparent = _apparent(lora, width)
-    if apparent is not None and apparent != TITLES[family]:
+    if apparent is not None and apparent != family.title:
         return (
-            f"a LoRA for {apparent}, the checkpoint is {TITLES[family]} ({what}); "
+            f"a LoRA for {apparent}, the checkpoint is {family.title} ({what}); "
             "use the version of it made for this family, or leave it out"
         )
     if width is not None and own and width != own:
         return (
-            f"a LoRA for text {width} wide, the checkpoint's is {own} wide, {TITLES[family]} ({what}); "
+            f"a LoRA for text {width} wide, the checkpoint's is {own} wide, {family.title} ({what}); "
             "use one made for this family, or leave it out"
         )
-    return f"{what}; use a LoRA made for {TITLES[family]} with these layers, or leave it out"
+    return f"{what}; use a LoRA made for {family.title} with these layers, or leave it out"
 
 
 def _text_width(lora: LoraFile) -> int | None:
@@ -104,16 +94,22 @@ def _text_width(lora: LoraFile) -> int | None:
 
 def _apparent(lora: LoraFile, width: int | None) -> str | None:
     """The family the LoRA seems to be for, as people call it."""
+    families = tuple(FAMILIES.values())
+    named = {start: family.title for family in families for start in family.lora_names} | _FOREIGN
     for key in ("ss_base_model_version", "modelspec.architecture"):
         said = lora.metadata.get(key, "").lower()
-        for start, title in _NAMED.items():
+        for start, title in named.items():
             if said.startswith(start):
                 return title
-    if width in _WIDTHS:
-        return TITLES[_WIDTHS[width]]
+    # The width of the text that a UNet attends to, which every LoRA of its attention shows.
+    widths = {denoiser_config(family)["cross_attention_dim"]: family.title for family in reversed(families)}
+    if width in widths:
+        return widths[width]
     names = [layer.name for layer in lora.layers]
     if any("double_blocks" in name or "single_transformer_blocks" in name for name in names):
         return "Flux"
     if any("joint_blocks" in name for name in names):
         return "Stable Diffusion 3"
-    return "SDXL" if any(name.startswith(("lora_te2_", "text_encoder_2.")) for name in names) else None
+    return next(
+        (family.title for family in families if any(name.startswith(family.lora_marks) for name in names)), None
+    )

@@ -164,7 +164,7 @@ def _info(
     return BundleInfo(
         format_version=FORMAT_VERSION,
         name=name,
-        family=parts.family,
+        family=parts.family.name,
         source_sha256=loaded.sha256,
         files=files,
         scheduler=parts.scheduler,

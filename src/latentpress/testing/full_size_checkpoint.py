@@ -8,15 +8,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from latentpress.bundle.info import Family
-from latentpress.export.families import TEXT_ENCODERS, family_config, write_clip_tokenizer
-from latentpress.export.reading.components import component_classes
+from latentpress.export.families import family_config, family_named, latents_of, write_clip_tokenizer
+from latentpress.export.families.family import SCHEDULER, Component
+from latentpress.export.reading.components import weightless
 from latentpress.testing.random_checkpoint import pipeline_index
 
 
 def build_full_size(
     folder: Path,
-    family: Family,
+    family: str,
     *,
     dtype: torch.dtype = torch.float32,
     inpainting: bool = False,
@@ -30,30 +30,30 @@ def build_full_size(
     """
     folder = Path(folder)
     generator = torch.Generator().manual_seed(seed)
-    for name in (*TEXT_ENCODERS[family], "unet", "vae"):
-        config = family_config(family, name)
-        if name == "unet" and inpainting:
-            config["in_channels"] = 9
-        _write_model(folder / name, name, config, dtype, generator)
-        if name.startswith("text_encoder"):
-            write_clip_tokenizer(folder / name.replace("text_encoder", "tokenizer"), family, name)
-    (folder / "scheduler").mkdir(exist_ok=True)
-    _write_json(folder / "scheduler" / "scheduler_config.json", family_config(family, "scheduler"))
-    _write_json(folder / "model_index.json", pipeline_index(family, inpainting, TEXT_ENCODERS[family]))
+    made = family_named(family)
+    for component in made.models:
+        config = family_config(made, component.name)
+        if component == made.denoiser.component and inpainting:
+            config["in_channels"] = latents_of(made).unet_channels[1]
+        _write_model(folder / component.name, component, config, dtype, generator)
+    for encoder in made.text_encoders:
+        write_clip_tokenizer(folder / encoder.tokenizer.name, encoder)
+    (folder / SCHEDULER.name).mkdir(exist_ok=True)
+    _write_json(folder / SCHEDULER.name / SCHEDULER.file, family_config(made, "scheduler"))
+    _write_json(folder / "model_index.json", pipeline_index(made, inpainting))
     return folder
 
 
 def _write_model(
-    folder: Path, component: str, config: dict[str, Any], dtype: torch.dtype, generator: torch.Generator
+    folder: Path, component: Component, config: dict[str, Any], dtype: torch.dtype, generator: torch.Generator
 ) -> None:
-    kind = component_classes()[component]
-    text = component.startswith("text_encoder")
     with torch.device("meta"):
-        model: Any = kind(kind.config_class.from_dict(config)) if text else kind.from_config(config)
+        model = weightless(component, config)
     state = {name: _weight(name, given, generator).to(dtype) for name, given in model.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / "config.json", config)
-    save_file(state, folder / f"{'' if text else 'diffusion_pytorch_'}model.safetensors", metadata={"format": "pt"})
+    start = "diffusion_pytorch_" if component.library == "diffusers" else ""
+    save_file(state, folder / f"{start}model.safetensors", metadata={"format": "pt"})
 
 
 def _weight(name: str, like: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,82 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from latentpress.bundle.info import Family
+from latentpress.export.families import denoiser_config, family_config, family_named, latents_of
 from latentpress.export.families.clip_files import EOS
+from latentpress.export.families.family import SCHEDULER, Family, TextEncoder, time_ids
 from latentpress.testing.random_models import MAX_TOKENS, random_text_encoder, random_unet, random_vae
 from latentpress.testing.words import write_tokenizer
 
-_SCALING = {"sd1": 0.18215, "sd2": 0.18215, "sdxl": 0.13025, "sdxl_refiner": 0.13025}
-_TRAINING = {
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "num_train_timesteps": 1000,
-    "trained_betas": None,
-}
-# The values of the published checkpoints.
-_SCHEDULERS: dict[str, dict[str, Any]] = {
-    "sd1": {
-        "_class_name": "PNDMScheduler",
-        "_diffusers_version": "0.6.0",
-        **_TRAINING,
-        "clip_sample": False,
-        "set_alpha_to_one": False,
-        "skip_prk_steps": True,
-        "steps_offset": 1,
-    },
-    "sd2": {
-        "_class_name": "DDIMScheduler",
-        "_diffusers_version": "0.8.0",
-        **_TRAINING,
-        "clip_sample": False,
-        "prediction_type": "v_prediction",
-        "set_alpha_to_one": False,
-        "skip_prk_steps": True,
-        "steps_offset": 1,
-    },
-    "sdxl": {
-        "_class_name": "EulerDiscreteScheduler",
-        "_diffusers_version": "0.19.0.dev0",
-        **_TRAINING,
-        "clip_sample": False,
-        "interpolation_type": "linear",
-        "prediction_type": "epsilon",
-        "sample_max_value": 1.0,
-        "set_alpha_to_one": False,
-        "skip_prk_steps": True,
-        "steps_offset": 1,
-        "timestep_spacing": "leading",
-        "use_karras_sigmas": False,
-    },
-}
-_SCHEDULERS["sdxl_refiner"] = _SCHEDULERS["sdxl"]
-_CLASSES = {
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "tokenizer_2": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-}
-# SDXL's first level has no attention, its second two transformer layers an attention block.
-_XL_LEVELS: dict[str, Any] = {
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-    "transformer_layers_per_block": (1, 2),
-    "attention_head_dim": (2, 4),
-    "use_linear_projection": True,
-}
+# Which diffusers wrote the published schedulers' configurations.
+_WRITTEN_BY = {"PNDMScheduler": "0.6.0", "DDIMScheduler": "0.8.0", "EulerDiscreteScheduler": "0.19.0.dev0"}
 
 
 def build_checkpoint(
     folder: Path,
     *,
-    family: Family = "sd1",
+    family: str = "sd1",
     inpainting: bool = False,
     width: int = 32,
     size: int = 64,
@@ -91,73 +33,86 @@ def build_checkpoint(
     """
     if width % 8 or size % 16 or hidden % 16:
         raise ValueError(f"width {width} must be a multiple of 8, size {size} and hidden {hidden} of 16")
+    made = family_named(family)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    names = {"sdxl": ("text_encoder", "text_encoder_2"), "sdxl_refiner": ("text_encoder_2",)}
-    texts = names.get(family, ("text_encoder",))
     vocabulary = 0
-    for name in texts:
-        tokenizer = folder / name.replace("text_encoder", "tokenizer")
-        vocabulary = write_tokenizer(tokenizer, max_length=MAX_TOKENS, pad="!" if name == "text_encoder_2" else EOS)
+    for encoder in made.text_encoders:
+        # SD 2's too is filled up with the end token: the same arguments go on giving the same checkpoint.
+        pad = encoder.pad if encoder.pooled else EOS
+        vocabulary = write_tokenizer(folder / encoder.tokenizer.name, max_length=MAX_TOKENS, pad=pad)
+    latents = latents_of(made)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        models = {name: _text_encoder(family, name, vocabulary, hidden) for name in texts}
+        models = {encoder.name: _text_encoder(encoder, made, vocabulary, hidden) for encoder in made.text_encoders}
         attended = sum(int(model.config.hidden_size) for model in models.values())
-        models["unet"] = _unet(family, width, size // 8, attended, hidden + 16, 9 if inpainting else 4)
-        models["vae"] = random_vae(size, _SCALING[family])
+        channels = latents.unet_channels[inpainting]
+        models["unet"] = _unet(made, width, size // 8, attended, hidden + 16, channels)
+        models["vae"] = random_vae(size, latents.scaling_factor)
     for name, model in models.items():
         model.save_pretrained(folder / name, safe_serialization=True)
-    (folder / "scheduler").mkdir(exist_ok=True)
-    _write_json(folder / "scheduler" / "scheduler_config.json", _SCHEDULERS[family])
-    _write_json(folder / "model_index.json", pipeline_index(family, inpainting, texts))
+    (folder / SCHEDULER.name).mkdir(exist_ok=True)
+    _write_json(folder / SCHEDULER.name / SCHEDULER.file, _scheduler(made))
+    _write_json(folder / "model_index.json", pipeline_index(made, inpainting))
     return folder
 
 
-def _text_encoder(family: Family, name: str, vocabulary: int, hidden: int) -> Any:
-    if name == "text_encoder_2":
+def _text_encoder(encoder: TextEncoder, family: Family, vocabulary: int, hidden: int) -> Any:
+    activation = family_config(family, encoder.name)["hidden_act"]
+    if encoder.pooled:
         wide = hidden + 16
-        return random_text_encoder(vocabulary, wide, layers=3, activation="gelu", projection=wide)
-    # SD 2's configuration drops the last layer of OpenCLIP's encoder: nothing else is penultimate about it.
-    layers = {"sd1": 2}.get(family, 3)
-    return random_text_encoder(
-        vocabulary, hidden, layers=layers, activation="gelu" if family == "sd2" else "quick_gelu"
-    )
+        return random_text_encoder(vocabulary, wide, layers=3, activation=activation, projection=wide)
+    # One layer more where the last is not used. SD 2's configuration has dropped it already: nothing else is penultimate
+    # about it.
+    layers = 3 if encoder.penultimate or encoder.drops_last_layer else 2
+    return random_text_encoder(vocabulary, hidden, layers=layers, activation=activation)
 
 
 def _unet(family: Family, width: int, latent_size: int, attended: int, pooled: int, channels: int) -> Any:
-    if family == "sd1":
-        return random_unet(width, latent_size, attended, in_channels=channels)
-    if family == "sd2":
-        heads: dict[str, Any] = {"attention_head_dim": (2, 4), "use_linear_projection": True}
-        return random_unet(width, latent_size, attended, in_channels=channels, **heads)
-    time_ids = 5 if family == "sdxl_refiner" else 6
-    return random_unet(
-        width, latent_size, attended, pooled=pooled, time_ids=time_ids, in_channels=channels, **_XL_LEVELS
-    )
+    """Two levels, one with attention and one without, the first as the published UNet has it."""
+    config = denoiser_config(family)
+    levels: dict[str, Any] = {"in_channels": channels}
+    if config["down_block_types"][0] == "DownBlock2D":
+        levels["down_block_types"] = ("DownBlock2D", "CrossAttnDownBlock2D")
+        levels["up_block_types"] = ("CrossAttnUpBlock2D", "UpBlock2D")
+    if family.denoiser.head_channels is not None:
+        levels["attention_head_dim"] = (2, 4)
+    if "transformer_layers_per_block" in config:
+        levels["transformer_layers_per_block"] = (1, 2)
+    if "use_linear_projection" in config:
+        levels["use_linear_projection"] = config["use_linear_projection"]
+    if "addition_embed_type" in config:
+        levels["pooled"] = pooled
+        levels["time_ids"] = time_ids(family_config(family, "model_index").get("requires_aesthetics_score", False))
+    return random_unet(width, latent_size, attended, **levels)
 
 
-def pipeline_index(family: Family, inpainting: bool, texts: tuple[str, ...]) -> dict[str, Any]:
+def _scheduler(family: Family) -> dict[str, Any]:
+    """The configuration as the published checkpoint has it, whoever wrote it included."""
+    config = family_config(family, "scheduler")
+    if config["_class_name"] == "PNDMScheduler":  # older than prediction types
+        del config["prediction_type"]
+    return {"_diffusers_version": _WRITTEN_BY.get(config["_class_name"], "0.30.0"), **config}
+
+
+def pipeline_index(family: Family, inpainting: bool) -> dict[str, Any]:
     """The contents of model_index.json, with the classes and settings the published checkpoints have."""
-    parts = ("unet", "vae", *texts, *(name.replace("text_encoder", "tokenizer") for name in texts))
+    published = family_config(family, "model_index")
+    pipeline = family.inpainting_pipeline if inpainting else published["_class_name"]
     index: dict[str, Any] = {
         "_diffusers_version": "0.30.0",
-        "scheduler": ["diffusers", _SCHEDULERS[family]["_class_name"]],
-        **{name: _CLASSES[name] for name in parts},
+        **{each.name: [each.library, each.class_name] for each in family.components},
+        "scheduler": ["diffusers", family_config(family, "scheduler")["_class_name"]],
         "feature_extractor": [None, None],
         "image_encoder": [None, None],
     }
-    mode: Literal["", "Img2Img", "Inpaint"] = "Inpaint" if inpainting else ""
-    if family in ("sd1", "sd2"):
+    if "force_zeros_for_empty_prompt" not in published:  # Stable Diffusion 1's and 2's pipelines, with a safety checker
         index |= {"requires_safety_checker": False, "safety_checker": [None, None]}
-        return {"_class_name": f"StableDiffusion{mode}Pipeline", **index}
-    refiner = family == "sdxl_refiner"
-    if refiner:
-        mode = "Img2Img"
+    elif pipeline != "StableDiffusionXLPipeline":
+        index["requires_aesthetics_score"] = False
+    if all(encoder.name != "text_encoder" for encoder in family.text_encoders):
         index |= {"text_encoder": [None, None], "tokenizer": [None, None]}
-    if mode:
-        index["requires_aesthetics_score"] = refiner
-    index["force_zeros_for_empty_prompt"] = not refiner
-    return {"_class_name": f"StableDiffusionXL{mode}Pipeline", **index}
+    return {**index, **published, "_class_name": pipeline}
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -21,7 +21,7 @@ def build_graphs(parts: Components) -> Iterator[Graph]:
     # more tokens than max_tokens.
     free = {name: {0: "batch"} for name in _example(parts, "unet")}
     free |= {"sample": _MAP, "encoder_hidden_states": {0: "batch", 1: "tokens"}}
-    module = wrappers.UNet(parts.unet) if parts.added_conditioning is None else wrappers.UNetXL(parts.unet)
+    module = wrappers.UNETS[parts.unet.config.addition_embed_type](parts.unet)
     yield Graph("unet", module, _example(parts, "unet"), ("noise_pred",), free)
     encoder, decoder = wrappers.VaeEncoder(parts.vae), wrappers.VaeDecoder(parts.vae)
     yield Graph("vae_encoder", encoder, _example(parts, "vae_encoder"), ("moments",), {"sample": _MAP})

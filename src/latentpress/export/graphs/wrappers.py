@@ -77,6 +77,10 @@ class UNetXL(UNet):
         return self.model(*given, added_cond_kwargs=added, return_dict=False)[0].float()
 
 
+# addition_embed_type, of what a UNet takes beside the hidden states -> its module.
+UNETS: dict[str | None, type[UNet]] = {None: UNet, "text_time": UNetXL}
+
+
 class VaeEncoder(nn.Module):
     """sample (batch, 3, H, W) in -1..1 -> moments (batch, 8, h, w): the mean, then the log variance, unsampled."""
 

@@ -8,19 +8,11 @@ from typing import Any
 
 from latentpress.bundle.info import file_sha256
 from latentpress.errors import CheckpointError
-from latentpress.export.reading.components import PIPELINES, Components, assemble, component_classes, model_from
+from latentpress.export.families import FAMILIES, family_for, pipelines
+from latentpress.export.families.family import SCHEDULER, Component, Family
+from latentpress.export.reading.components import Components, assemble, model_from
 
 INDEX = "model_index.json"
-# component -> (its class, its config file)
-COMPONENTS = {
-    "text_encoder": ("CLIPTextModel", "config.json"),
-    "text_encoder_2": ("CLIPTextModelWithProjection", "config.json"),
-    "tokenizer": ("CLIPTokenizer", "vocab.json"),
-    "tokenizer_2": ("CLIPTokenizer", "vocab.json"),
-    "unet": ("UNet2DConditionModel", "config.json"),
-    "vae": ("AutoencoderKL", "config.json"),
-    "scheduler": (None, "scheduler_config.json"),
-}
 
 
 def check_checkpoint(folder: Path) -> None:
@@ -32,34 +24,36 @@ def check_checkpoint(folder: Path) -> None:
         )
     index = _read_json(folder / INDEX)
     found = index.get("_class_name")
-    if found not in PIPELINES:
+    if found not in pipelines():
         raise CheckpointError(
             f"{folder / INDEX}: the pipeline is {found!r}, which cannot be exported; "
-            f"it must be one of {', '.join(PIPELINES)}"
+            f"it must be one of {', '.join(pipelines())}"
         )
     needed = needed_components(index)
     for component in needed:
-        kind, config = COMPONENTS[component]
-        if not (folder / component / config).is_file():
+        if not (folder / component.name / component.file).is_file():
             raise CheckpointError(
-                f"{folder / component}: {config} is missing; download the whole checkpoint, {', '.join(needed)} are needed"
+                f"{folder / component.name}: {component.file} is missing; download the whole checkpoint, "
+                f"{', '.join(each.name for each in needed)} are needed"
             )
-        named = _class_named(index, component)
+        named, kind = _class_named(index, component.name), component.class_name
         # The Fast tokenizer of the same name reads the same files.
         if kind is not None and named not in (kind, f"{kind}Fast"):
-            raise CheckpointError(f"{folder / INDEX}: {component} is {named!r}, only {kind} can be exported")
+            raise CheckpointError(f"{folder / INDEX}: {component.name} is {named!r}, only {kind} can be exported")
     for file in sorted(folder.glob("*/*.safetensors")):
         check_safetensors(file)
 
 
-def needed_components(index: dict[str, Any]) -> list[str]:
+def needed_components(index: dict[str, Any]) -> tuple[Component, ...]:
     """The components an export of the pipeline in `index` needs: the SDXL refiner has no first text encoder."""
-    unused: set[str] = set()
-    if not PIPELINES[index["_class_name"]]:
-        unused = {"text_encoder_2", "tokenizer_2"}
-    elif _class_named(index, "text_encoder") is None:
-        unused = {"text_encoder", "tokenizer"}
-    return [component for component in COMPONENTS if component not in unused]
+    return _family(index).components
+
+
+def _family(index: dict[str, Any], unet: Any = None) -> Family:
+    """The family of the pipeline in `index`; without the UNet's configuration any that has its components."""
+    encoders = {encoder.name for family in FAMILIES.values() for encoder in family.text_encoders}
+    named = {name for name in encoders if _class_named(index, name) is not None}
+    return family_for(index["_class_name"], named, unet)
 
 
 def _class_named(index: dict[str, Any], component: str) -> Any:
@@ -87,32 +81,34 @@ def load_components(folder: Path) -> Components:
     """Check and load the checkpoint in `folder`; raises CheckpointError."""
     check_checkpoint(folder)
     index = _read_json(folder / INDEX)
-    classes = component_classes()
-    models = {name: _load(folder / name, classes[name]) for name in needed_components(index) if name in classes}
-    scheduler = _read_json(folder / "scheduler" / "scheduler_config.json")
-    return assemble(str(folder), index["_class_name"], models, scheduler, index)
+    needed = needed_components(index)
+    models = {each.name: _load(folder / each.name, each) for each in needed if each.class_name is not None}
+    scheduler = _read_json(folder / SCHEDULER.name / SCHEDULER.file)
+    family = _family(index, models[_family(index).denoiser.component.name].config)
+    return assemble(str(folder), family, models, scheduler, index)
 
 
-def _load(folder: Path, kind: Any) -> Any:
+def _load(folder: Path, component: Component) -> Any:
     """The model or tokenizer in `folder`. A model's weights stay in their files, mapped, until something is done to them."""
     from safetensors.torch import load_file
 
     try:
-        if not folder.name.startswith("tokenizer") and (files := _weight_files(folder)):
-            config = _read_json(folder / "config.json")
+        # A tokenizer's folder holds no config.json.
+        if component.file == "config.json" and (files := _weight_files(folder)):
+            config = _read_json(folder / component.file)
             return model_from(
-                folder.name, config, {key: value for file in files for key, value in load_file(file).items()}
+                component, config, {key: value for file in files for key, value in load_file(file).items()}
             )
     except CheckpointError:
         pass  # the libraries below know older names of weights, and say what is wrong where that does not help
     # low_cpu_mem_usage needs accelerate, which is no dependency of ours.
-    options = {"low_cpu_mem_usage": False} if folder.name in ("unet", "vae") else {}
+    options = {"low_cpu_mem_usage": False} if component.library == "diffusers" else {}
     try:
-        return kind.from_pretrained(folder, local_files_only=True, **options)
+        return component.load_class().from_pretrained(folder, local_files_only=True, **options)
     except Exception as error:
         # Whatever the libraries raise here (theirs are many) means that the folder does not hold what it should.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise CheckpointError(f"{folder}: cannot be loaded as {kind.__name__}: {reason}") from error
+        raise CheckpointError(f"{folder}: cannot be loaded as {component.class_name}: {reason}") from error
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -128,7 +124,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def source_sha256(folder: Path) -> str:
     """One sha256 over the names and contents of the checkpoint's configs, tokenizer files and weights."""
-    parts = sorted(needed_components(_read_json(folder / INDEX)))
+    parts = sorted(component.name for component in needed_components(_read_json(folder / INDEX)))
     return digest_of(folder, [folder / INDEX, *(file for part in parts for file in sorted((folder / part).iterdir()))])
 
 

@@ -1,26 +1,19 @@
-"""A checkpoint's parts in memory, wherever they came from: which family they make, and whether it can be exported.
+"""A checkpoint's parts in memory, wherever they came from: whether they make a checkpoint that can be exported.
 
-A loader (a folder, a single file) hands `assemble` its torch models by component name and the pipeline's own settings;
-`model_from` builds one model of a component from a config and a state dict.
+A loader (a folder, a single file) hands `assemble` its family, its torch models by component name and the pipeline's own
+settings; `model_from` builds one model of a component from a config and a state dict.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from latentpress.bundle.info import AddedConditioning, Family
+from latentpress.bundle.info import AddedConditioning
 from latentpress.errors import CheckpointError
+from latentpress.export.families import denoiser_config, latents_of
+from latentpress.export.families.family import Component, Family, time_ids
 from latentpress.export.reading.clip_versions import weights_for
 
-# pipeline class -> whether it is SDXL's; img2img and inpainting pipelines hold the same parts as their base.
-PIPELINES = {
-    "StableDiffusionPipeline": False,
-    "StableDiffusionImg2ImgPipeline": False,
-    "StableDiffusionInpaintPipeline": False,
-    "StableDiffusionXLPipeline": True,
-    "StableDiffusionXLImg2ImgPipeline": True,
-    "StableDiffusionXLInpaintPipeline": True,
-}
 # The most hidden states a text encoder's graph gives: clip skip 0 .. 11, the range of A1111's slider.
 MAX_LAYERS = 12
 
@@ -29,18 +22,15 @@ MAX_LAYERS = 12
 class TextPart:
     """A text encoder: `component` (text_encoder or text_encoder_2), its torch model and its tokenizer.
 
-    penultimate: the hidden state in use is the last but one, without the final layer norm (SDXL), not the last with it.
+    tokenizer_folder: tokenizer or tokenizer_2, as in diffusers' folders. penultimate: the hidden state in use is the last
+    but one, without the final layer norm (SDXL), not the last with it.
     """
 
     component: str
     model: Any
     tokenizer: Any
+    tokenizer_folder: str
     penultimate: bool
-
-    @property
-    def tokenizer_folder(self) -> str:
-        """tokenizer or tokenizer_2, as in diffusers' folders."""
-        return self.component.replace("text_encoder", "tokenizer")
 
     @property
     def hidden_size(self) -> int:
@@ -108,44 +98,24 @@ class Components:
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
 
-def component_classes() -> dict[str, Any]:
-    """Component name -> the class of its model or tokenizer. Imports torch."""
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-
-    return {
-        "text_encoder": CLIPTextModel,
-        "text_encoder_2": CLIPTextModelWithProjection,
-        "tokenizer": CLIPTokenizer,
-        "tokenizer_2": CLIPTokenizer,
-        "unet": UNet2DConditionModel,
-        "vae": AutoencoderKL,
-    }
-
-
-def model_from(component: str, config: Mapping[str, Any], state: Mapping[str, Any]) -> Any:
+def model_from(component: Component, config: Mapping[str, Any], state: Mapping[str, Any]) -> Any:
     """The torch model of `component` with the diffusers or transformers `config` and the weights `state`.
 
     Raises CheckpointError where the weights are not those of such a model.
     """
     import torch
 
-    kind = component_classes()[component]
     with torch.device("meta"):
-        if component.startswith("text_encoder"):
-            model: Any = kind(kind.config_class.from_dict(dict(config)))
-        else:
-            model = kind.from_config(dict(config))
+        model = weightless(component, config)
     # Position ids are a buffer that old checkpoints hold and no model needs.
     given = {key: value for key, value in state.items() if not key.endswith("embeddings.position_ids")}
-    if component.startswith("text_encoder"):
+    if component.library == "transformers":
         given = weights_for(model, given)
     missing, unexpected = model.load_state_dict(given, strict=False, assign=True)
     if missing or unexpected:
         wrong = f"{missing[0]} is missing" if missing else f"{unexpected[0]} is not a weight of it"
         raise CheckpointError(
-            f"{component}: the weights do not fit its configuration: {wrong}; use one with the other's"
+            f"{component.name}: the weights do not fit its configuration: {wrong}; use one with the other's"
         )
     for module in model.modules():  # non-persistent buffers are in no state dict: they are still on the meta device
         if "position_ids" in getattr(module, "_buffers", {}):
@@ -153,43 +123,51 @@ def model_from(component: str, config: Mapping[str, Any], state: Mapping[str, An
     return model
 
 
-def assemble(
-    where: str, pipeline: str, models: Mapping[str, Any], scheduler: dict[str, Any], settings: Mapping[str, Any]
-) -> Components:
-    """The checkpoint made of `models` (torch models and tokenizers by component name).
+def weightless(component: Component, config: Mapping[str, Any]) -> Any:
+    """The torch model of `component` with fresh weights on torch's current device."""
+    kind = component.load_class()
+    if component.library == "transformers":
+        return kind(kind.config_class.from_dict(dict(config)))
+    return kind.from_config(dict(config))
 
-    pipeline: a key of PIPELINES; settings: of the pipeline's model index, force_zeros_for_empty_prompt and
-    requires_aesthetics_score; where: what an error calls the checkpoint. Raises CheckpointError for a shape that
-    cannot be exported.
+
+def assemble(
+    where: str, family: Family, models: Mapping[str, Any], scheduler: dict[str, Any], settings: Mapping[str, Any]
+) -> Components:
+    """The checkpoint of `family` made of `models` (torch models and tokenizers by component name).
+
+    settings: of the pipeline's model index, force_zeros_for_empty_prompt and requires_aesthetics_score; where: what an
+    error calls the checkpoint. Raises CheckpointError for a shape that cannot be exported.
     """
-    xl = PIPELINES[pipeline]
     texts = tuple(
-        TextPart(name, models[name].eval(), models[name.replace("text_encoder", "tokenizer")], penultimate=xl)
-        for name in ("text_encoder", "text_encoder_2")
-        if models.get(name) is not None
+        TextPart(
+            each.name, models[each.name].eval(), models[each.tokenizer.name], each.tokenizer.name, each.penultimate
+        )
+        for each in family.text_encoders
     )
-    unet, vae = models["unet"].eval(), models["vae"].eval()
+    unet, vae = models[family.denoiser.component.name].eval(), models[family.vae.name].eval()
     # The defaults are the pipelines' own.
     aesthetics = bool(settings.get("requires_aesthetics_score", False))
-    _check_unet(where, unet.config, xl)
-    _check_vae(where, vae.config)
+    _check_unet(where, unet.config, family)
+    _check_vae(where, vae.config, family)
     _check_scheduler(where, scheduler)
     _check_widths(where, texts, unet.config)
+    adds = unet.config.addition_embed_type is not None
     return Components(
-        family=_family(xl, texts, unet.config),
+        family=family,
         texts=texts,
         unet=unet,
         vae=vae,
         scheduler=scheduler,
-        added_conditioning=_added(where, texts, unet.config, aesthetics) if xl else None,
-        force_zeros_for_empty_prompt=xl and bool(settings.get("force_zeros_for_empty_prompt", True)),
+        added_conditioning=_added(where, texts, unet.config, aesthetics) if adds else None,
+        force_zeros_for_empty_prompt=adds and bool(settings.get("force_zeros_for_empty_prompt", True)),
         requires_aesthetics_score=aesthetics,
     )
 
 
 def with_vae(where: str, parts: Components, vae: Any) -> Components:
     """`parts` with the torch model `vae`, read from `where`, instead of their own. Raises CheckpointError."""
-    _check_vae(where, vae.config)
+    _check_vae(where, vae.config, parts.family)
     return replace(parts, vae=vae.float().eval())
 
 
@@ -200,15 +178,8 @@ def with_prediction(where: str, parts: Components, prediction_type: str) -> Comp
     return replace(parts, scheduler=scheduler)
 
 
-def _family(xl: bool, texts: tuple[TextPart, ...], unet: Any) -> Family:
-    if xl:
-        return "sdxl" if len(texts) == 2 else "sdxl_refiner"
-    # SD 2.x has OpenCLIP's encoder, 1024 wide, and linear projections around its attentions; SD 1.x has neither.
-    return "sd2" if unet.use_linear_projection else "sd1"
-
-
-def _check_unet(where: str, config: Any, xl: bool) -> None:
-    wanted = "text_time" if xl else None
+def _check_unet(where: str, config: Any, family: Family) -> None:
+    wanted = denoiser_config(family).get("addition_embed_type")
     if config.addition_embed_type != wanted:
         found = config.addition_embed_type
         raise CheckpointError(
@@ -221,15 +192,18 @@ def _check_unet(where: str, config: Any, xl: bool) -> None:
                 f"{where}: the UNet has {name} {getattr(config, name)!r}, which cannot be exported; "
                 "use a checkpoint of the plain architecture"
             )
-    if config.in_channels not in (4, 9):
+    plain, inpainting = latents_of(family).unet_channels
+    if config.in_channels not in (plain, inpainting):
         raise CheckpointError(
-            f"{where}: the UNet takes {config.in_channels} channels; only 4 and 9 (inpainting) can be exported"
+            f"{where}: the UNet takes {config.in_channels} channels; "
+            f"only {plain} and {inpainting} (inpainting) can be exported"
         )
 
 
-def _check_vae(where: str, config: Any) -> None:
-    for name in ("latents_mean", "latents_std", "shift_factor"):
-        if getattr(config, name, None) is not None:
+def _check_vae(where: str, config: Any, family: Family) -> None:
+    usual = {"latents_mean": None, "latents_std": None, "shift_factor": latents_of(family).shift_factor}
+    for name, wanted in usual.items():
+        if getattr(config, name, None) != wanted:
             raise CheckpointError(f"{where}: the VAE has {name}, which cannot be exported; use the family's usual VAE")
 
 
@@ -253,7 +227,7 @@ def _check_widths(where: str, texts: tuple[TextPart, ...], unet: Any) -> None:
 def _added(where: str, texts: tuple[TextPart, ...], unet: Any, aesthetics: bool) -> AddedConditioning:
     pooled = next((part.pooled_size for part in texts if part.pooled_size is not None), 0)
     wide, each = int(unet.projection_class_embeddings_input_dim), int(unet.addition_time_embed_dim)
-    expected = 5 if aesthetics else 6
+    expected = time_ids(aesthetics)
     if wide - pooled != expected * each:
         raise CheckpointError(
             f"{where}: the UNet adds {wide} numbers, {pooled} of them pooled text, which leaves {(wide - pooled) / each:g} "

@@ -11,15 +11,13 @@ from typing import Any
 
 from torch import Tensor
 
-from latentpress.bundle.info import Family
-from latentpress.export.families import family_config
+from latentpress.export.families import denoiser_config, family_config, latents_of
+from latentpress.export.families.family import Family, time_ids
 
 State = Mapping[str, Tensor]
 
-# Channels of one attention head in OpenCLIP's and CLIP's text encoders, and in the UNets of SD 2 and SDXL.
+# Channels of one attention head in OpenCLIP's and CLIP's text encoders.
 HEAD_CHANNELS = 64
-# SDXL's base is told size, crop and target size; the refiner size, crop and an aesthetic score.
-_TIME_IDS = {"sdxl": 6, "sdxl_refiner": 5}
 
 
 class Misfit(Exception):
@@ -47,7 +45,7 @@ def unet_config(state: State, family: Family, pooled_size: int | None = None) ->
     attended = next((value for key, value in state.items() if key.endswith("attn2.to_k.weight")), None)
     if attended is None or not middle:
         raise Misfit("the UNet attends to no text")
-    config = family_config(family, "unet") | {
+    config = denoiser_config(family) | {
         "in_channels": state["input_blocks.0.0.weight"].shape[1],
         "out_channels": state["out.2.weight"].shape[0],
         "block_out_channels": channels,
@@ -59,10 +57,11 @@ def unet_config(state: State, family: Family, pooled_size: int | None = None) ->
         "cross_attention_dim": attended.shape[1],
         "use_linear_projection": state["middle_block.1.proj_in.weight"].ndim == 2,
     }
-    if family != "sd1":
-        config["attention_head_dim"] = heads_of(channels, HEAD_CHANNELS)
-    if family in _TIME_IDS:
-        config |= _added(state, pooled_size or 0, _TIME_IDS[family])
+    if (each := family.denoiser.head_channels) is not None:
+        config["attention_head_dim"] = heads_of(channels, each)
+    if config.get("addition_embed_type") is not None:
+        aesthetics = family_config(family, "model_index").get("requires_aesthetics_score", False)
+        config |= _added(state, pooled_size or 0, time_ids(aesthetics))
     return config
 
 
@@ -118,9 +117,9 @@ def vae_config(state: State, family: Family) -> dict[str, Any]:
     """The configuration of the VAE `state`, in diffusers' names. Raises Misfit."""
     levels = _number(state, "encoder.down_blocks.")
     latent_channels = state["decoder.conv_in.weight"].shape[1]
-    if latent_channels != 4:
-        raise Misfit(f"the VAE has {latent_channels} latent channels, Stable Diffusion's and SDXL's have 4")
-    return family_config(family, "vae") | {
+    if latent_channels != (usual := latents_of(family).channels):
+        raise Misfit(f"the VAE has {latent_channels} latent channels, Stable Diffusion's and SDXL's have {usual}")
+    return family_config(family, family.vae.name) | {
         "in_channels": state["encoder.conv_in.weight"].shape[1],
         "out_channels": state["decoder.conv_out.weight"].shape[0],
         "latent_channels": latent_channels,

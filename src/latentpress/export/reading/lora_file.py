@@ -18,16 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from latentpress.errors import CheckpointError, LoraError
+from latentpress.export.families import FAMILIES
 from latentpress.export.reading.clip_versions import module_names
 from latentpress.export.reading.weights import read_weights
 
-# kohya's prefix -> component
-_KOHYA = {
-    "lora_unet_": "unet",
-    "lora_te1_": "text_encoder",
-    "lora_te2_": "text_encoder_2",
-    "lora_te_": "text_encoder",
-}
 # diffusers' function numbers sgm's blocks as its own, and leaves these names to be changed.
 _SGM_LAYERS = {
     "input_blocks": "down_blocks",
@@ -111,13 +105,22 @@ def read_lora(path: Path, models: Mapping[str, nn.Module]) -> LoraFile:
                 f"{path}: uses {method} ({key}), which cannot be fused; plain LoRA and LoCon layers can: "
                 "merge it into the checkpoint with its own tool, or leave it out"
             )
-    kohya = {key: value for key, value in weights.tensors.items() if key.startswith(tuple(_KOHYA))}
+    kohya = {key: value for key, value in weights.tensors.items() if key.startswith(tuple(_kohya_prefixes()))}
     others = {key: value for key, value in weights.tensors.items() if key not in kohya}
     layers = _kohya_layers(path, kohya, models) + _diffusers_layers(path, others, models, weights.metadata)
     if not layers:
         shown = ", ".join(sorted(weights.tensors)[:3]) or "nothing"
         raise LoraError(f"{path}: not a LoRA, it holds {shown}; give a file of kohya's or diffusers' format")
     return LoraFile(path, tuple(layers), weights.metadata)
+
+
+def _kohya_prefixes() -> dict[str, str]:
+    """How kohya's names of layers begin, of every family -> the component."""
+    prefixes: dict[str, str] = {}
+    for family in FAMILIES.values():
+        prefixes[family.denoiser.lora_prefix] = family.denoiser.component.name
+        prefixes |= {encoder.lora_prefix: encoder.name for encoder in family.text_encoders}
+    return prefixes
 
 
 def _kohya_layers(path: Path, tensors: Mapping[str, Tensor], models: Mapping[str, nn.Module]) -> list[LoraLayer]:
@@ -130,9 +133,10 @@ def _kohya_layers(path: Path, tensors: Mapping[str, Tensor], models: Mapping[str
     tables = {
         name: {key.replace(".", "_"): own for key, own in _modules(model).items()} for name, model in models.items()
     }
+    prefixes = _kohya_prefixes()
     for name, parts in grouped.items():
-        prefix = next(prefix for prefix in _KOHYA if name.startswith(prefix))
-        component = _KOHYA[prefix]
+        prefix = next(prefix for prefix in prefixes if name.startswith(prefix))
+        component = prefixes[prefix]
         found = tables.get(component, {}).get(renamed.get(name, name).removeprefix(prefix))
         layers.append(_layer(path, name, component, found, parts, None))
     return layers
@@ -167,11 +171,12 @@ def _diffusers_layers(
 ) -> list[LoraLayer]:
     from diffusers.utils.state_dict_utils import convert_state_dict_to_peft, convert_unet_state_dict_to_peft
 
+    components = set(_kohya_prefixes().values())
     parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for key, value in tensors.items():
         component, _, rest = key.partition(".")
         # Before 2023-06 diffusers wrote the UNet's layers alone, without a prefix.
-        known = component in ("unet", "text_encoder", "text_encoder_2")
+        known = component in components
         parts[component if known else "unet"][rest if known else key] = value
     adapters = _adapter_metadata(path, metadata)
     layers: list[LoraLayer] = []

@@ -8,17 +8,11 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from latentpress.bundle.info import Family
 from latentpress.errors import CheckpointError
-from latentpress.export.families import family_config
+from latentpress.export.families import denoiser_config, family_config
+from latentpress.export.families.family import Family
 from latentpress.export.reading.weights import Weights
 
-# The last attention's first norm: its biases spread more in the velocity-predicting SD 2 checkpoints. ComfyUI's rule
-# and bound (comfy/supported_models.py, SD20.model_type), in use since 2023.
-_TELLING = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
-_SPREAD = 0.09
-# The training step of 512-base-ema.ckpt, the noise-predicting SD 2.0: diffusers' and Stability's rule.
-_BASE_STEP = 875000
 _MAX_YAML = 1 << 20
 
 
@@ -33,8 +27,7 @@ def prediction_of(
     """(epsilon or v_prediction, why); the first of these that says something decides.
 
     What was asked for; a configuration of the same name beside the file (.yaml); the file's metadata (ModelSpec); the
-    key `v_pred`; for SD 2: 9 channels, the training step, the spread of one layer's biases, and at last v_prediction,
-    as diffusers has it. Everything else predicts epsilon.
+    key `v_pred`; the family's own guess, where it has one; what the family's published checkpoint predicts.
     """
     if asked is not None:
         if asked not in ("epsilon", "v_prediction"):
@@ -46,28 +39,18 @@ def prediction_of(
         return ("epsilon" if said == "epsilon" else "v_prediction"), "the file's metadata says so"
     if "v_pred" in weights.tensors:
         return "v_prediction", "the file holds the key v_pred"
-    if family != "sd2":
-        return "epsilon", "the family's usual"
-    if config["in_channels"] == 9:
-        return "epsilon", "Stable Diffusion 2's inpainting models predict noise"
+    if family.guess_prediction is None:
+        return str(family_config(family, "scheduler")["prediction_type"]), "the family's usual"
     step = weights.values.get("global_step", weights.tensors.get("global_step"))
-    if step is not None and int(step) == _BASE_STEP:
-        return "epsilon", f"trained for {_BASE_STEP} steps, as Stable Diffusion 2.0 base"
-    biases = unet.get(_TELLING)
-    if biases is not None and (spread := float(biases.float().std(correction=0))) > 0:
-        guess = "v_prediction" if spread > _SPREAD else "epsilon"
-        return guess, f"guessed from its weights (spread {spread:.3f}); if pictures stay noise, ask for the other"
-    return "v_prediction", "guessed, as most Stable Diffusion 2 models; if pictures stay noise, ask for epsilon"
+    return family.guess_prediction(None if step is None else int(step), config["in_channels"], unet)
 
 
-def sample_size_of(weights: Weights, family: Family, config: Mapping[str, Any], prediction: str) -> int:
-    """Latents a side at the size of training: the metadata's, or the family's; SD 2's base and inpainting have 64."""
+def sample_size_of(weights: Weights, family: Family, prediction: str) -> int:
+    """Latents a side at the size of training: the metadata's, or the family's for what its UNet predicts."""
     square = re.fullmatch(r"(\d{3,4})x\1", weights.metadata.get("modelspec.resolution", ""))
     if square and int(square[1]) % 8 == 0:
         return int(square[1]) // 8
-    if family == "sd2" and prediction == "epsilon":
-        return 64
-    return int(family_config(family, "unet")["sample_size"])
+    return family.sample_sizes.get(prediction) or int(denoiser_config(family)["sample_size"])
 
 
 def read_original_config(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Opens a checkpoint in one file (.safetensors, .ckpt), as Stability AI, A1111 and kohya's trainers name its weights.
 
-The family is told by names and shapes; the weights are renamed by diffusers' own conversion functions, the configurations
-come from `families` and `ldm_config`. EMA copies, schedules and other keys that no model needs are left in the file.
+The family is told by names and shapes, as each in the table of `families` says; the weights are renamed by diffusers'
+own conversion functions, the configurations come from `families` and `ldm_config`. EMA copies, schedules and other keys
+that no model needs are left in the file.
 """
 
 import tempfile
@@ -13,10 +14,17 @@ from typing import Any
 
 from torch import Tensor
 
-from latentpress.bundle.info import Family
 from latentpress.errors import CheckpointError
-from latentpress.export.families import CLIP_VOCABULARY, TITLES, family_config, write_clip_tokenizer
-from latentpress.export.reading.components import Components, assemble, component_classes
+from latentpress.export.families import (
+    ALL_FAMILIES,
+    CLIP_VOCABULARY,
+    FAMILIES,
+    family_config,
+    latents_of,
+    write_clip_tokenizer,
+)
+from latentpress.export.families.family import Family, TextEncoder
+from latentpress.export.reading.components import Components, assemble
 from latentpress.export.reading.ldm_config import SHAPE_ERRORS, heads_of, misfit, text_config, unet_config
 from latentpress.export.reading.prediction import prediction_of, read_original_config, sample_size_of
 from latentpress.export.reading.vae_file import built, convert_vae, load_vae
@@ -24,21 +32,16 @@ from latentpress.export.reading.weights import Weights, read_weights
 
 State = dict[str, Tensor]
 
-UNET = "model.diffusion_model."
-# Family -> text encoder -> where single files keep it. SD 2 has a second name in files of Stability's newer trainer.
-_TEXT = {
-    "sd1": {"text_encoder": ("cond_stage_model.transformer.",)},
-    "sd2": {"text_encoder": ("cond_stage_model.model.", "conditioner.embedders.0.model.")},
-    "sdxl": {
-        "text_encoder": ("conditioner.embedders.0.transformer.",),
-        "text_encoder_2": ("conditioner.embedders.1.model.",),
-    },
-    "sdxl_refiner": {"text_encoder_2": ("conditioner.embedders.0.model.",)},
+# The prefix that diffusers' function for a UNet of LDM's looks for.
+_LDM_UNET = "model.diffusion_model."
+# The beginning of a denoiser's keys that is where ours have theirs -> what such a file is.
+_FOREIGN_DENOISERS = {
+    "model.diffusion_model.joint_blocks.": "a Stable Diffusion 3 checkpoint, which cannot be exported",
+    "model.diffusion_model.double_blocks.": "a Flux checkpoint, which cannot be exported",
 }
 # A key's beginning -> what such a file is instead of a checkpoint that can be exported, and the way out.
 _FOREIGN = {
-    "model.diffusion_model.joint_blocks.": "a Stable Diffusion 3 checkpoint, which cannot be exported",
-    "model.diffusion_model.double_blocks.": "a Flux checkpoint, which cannot be exported",
+    **_FOREIGN_DENOISERS,
     "double_blocks.": "a Flux checkpoint, which cannot be exported",
     "control_model.": "a ControlNet, which cannot be exported; give the checkpoint it belongs to",
     "edm_mean": "a Playground 2.5 checkpoint, which cannot be exported",
@@ -69,6 +72,30 @@ class SingleFile:
     scheduler: dict[str, Any]
     prediction: str
 
+    @property
+    def note(self) -> str:
+        """One line: what the file was found to be."""
+        return f"{self.path.name}: {self.family.title}, {self.prediction}"
+
+    def components(self, vae: Path | None = None) -> Components:
+        """The torch models and tokenizers of the file, its VAE replaced by the one at `vae`. Raises CheckpointError."""
+        family = self.family
+        if vae is None and family.vae.name not in self.states:
+            raise CheckpointError(f"{self.path}: holds no VAE; give one with --vae, e.g. the family's published one")
+        models = {
+            each.name: built(self.path, each, self.configs[each.name], self.states[each.name])
+            for each in family.models
+            if each != family.vae or vae is None
+        }
+        if vae is not None:
+            models[family.vae.name] = load_vae(vae, family)
+        with tempfile.TemporaryDirectory() as work:
+            for encoder in family.text_encoders:
+                folder = Path(work) / encoder.tokenizer.name
+                write_clip_tokenizer(folder, encoder)
+                models[encoder.tokenizer.name] = encoder.tokenizer.load_class().from_pretrained(folder)
+        return assemble(str(self.path), family, models, self.scheduler, self.settings)
+
 
 def open_single_file(path: Path, *, prediction_type: str | None = None) -> SingleFile:
     """Open the checkpoint file at `path`; raises CheckpointError naming it.
@@ -78,31 +105,31 @@ def open_single_file(path: Path, *, prediction_type: str | None = None) -> Singl
     path = Path(path)
     weights = read_weights(path)
     family, prefixes = _detect(weights)
+    encoders = family.text_encoders
     try:
-        unet = _part(weights.tensors, UNET)
-        states = {name: _text_state(weights.tensors, prefix) for name, prefix in prefixes.items()}
-        if family == "sd2":
-            states["text_encoder"] = _without_last_layer(states["text_encoder"])
+        unet = _part(weights.tensors, family.denoiser.file_prefix)
+        states = {each.name: _text_state(weights.tensors, each, prefixes[each.name], family) for each in encoders}
         configs = {name: text_config(state, family, name) for name, state in states.items()}
-        pooled = states.get("text_encoder_2", {}).get("text_projection.weight")
+        projections = (states[each.name].get("text_projection.weight") for each in encoders if each.pooled)
+        pooled = next((weight for weight in projections if weight is not None), None)
         configs["unet"] = unet_config(unet, family, None if pooled is None else pooled.shape[0])
         original = read_original_config(path)
         configs["unet"] |= _heads(original, configs["unet"])
         states["unet"] = _unet_state(unet, configs["unet"])
-        if any(key.startswith(("first_stage_model.", "vae.")) for key in weights.tensors):
+        if any(key.startswith(family.vae_prefixes) for key in weights.tensors):
             states["vae"], configs["vae"] = convert_vae(weights.tensors, family)
     except SHAPE_ERRORS as error:
         raise CheckpointError(
-            f"{path}: looks like {TITLES[family]}, but {misfit(error)}; only the published architectures can be exported"
+            f"{path}: looks like {family.title}, but {misfit(error)}; only the published architectures can be exported"
         ) from None
     _check_vocabulary(path, configs)
-    _check_channels(path, configs["unet"])
+    _check_channels(path, configs["unet"], family)
     kind, why = prediction_of(weights, family, configs["unet"], unet, original, prediction_type)
-    configs["unet"]["sample_size"] = sample_size_of(weights, family, configs["unet"], kind)
+    configs["unet"]["sample_size"] = sample_size_of(weights, family, kind)
     index = family_config(family, "model_index")
     pipeline = str(index.pop("_class_name"))
-    if configs["unet"]["in_channels"] == 9:
-        pipeline = pipeline.replace("Img2Img", "").replace("Pipeline", "InpaintPipeline")
+    if configs["unet"]["in_channels"] == latents_of(family).unet_channels[1]:
+        pipeline = family.inpainting_pipeline
     scheduler = family_config(family, "scheduler") | {"prediction_type": kind}
     if kind == "v_prediction" and "ztsnr" in weights.tensors:  # trained so that its last timestep is pure noise
         scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
@@ -114,46 +141,28 @@ def load_single_file(path: Path, *, prediction_type: str | None = None, vae: Pat
 
     Raises CheckpointError.
     """
-    return assembled(open_single_file(path, prediction_type=prediction_type), vae)
-
-
-def assembled(file: SingleFile, vae: Path | None = None) -> Components:
-    """The torch models and tokenizers of an opened `file`, its VAE replaced by the one at `vae`."""
-    if vae is None and "vae" not in file.states:
-        raise CheckpointError(f"{file.path}: holds no VAE; give one with --vae, e.g. the family's published one")
-    models = {
-        name: built(file.path, name, file.configs[name], state)
-        for name, state in file.states.items()
-        if name != "vae" or vae is None
-    }
-    if vae is not None:
-        models["vae"] = load_vae(vae, file.family)
-    with tempfile.TemporaryDirectory() as work:
-        for name in file.states:
-            if name.startswith("text_encoder"):
-                tokenizer = name.replace("text_encoder", "tokenizer")
-                write_clip_tokenizer(Path(work) / tokenizer, file.family, name)
-                models[tokenizer] = component_classes()[tokenizer].from_pretrained(Path(work) / tokenizer)
-    return assemble(str(file.path), file.pipeline, models, file.scheduler, file.settings)
+    return open_single_file(path, prediction_type=prediction_type).components(vae)
 
 
 def _detect(weights: Weights) -> tuple[Family, dict[str, str]]:
     """The family, and each text encoder's prefix in the file."""
     tensors = weights.tensors
-    if not any(key.startswith(UNET) for key in tensors) or any(key.startswith(tuple(_FOREIGN)[:2]) for key in tensors):
+    candidates = [family for family in FAMILIES.values() if family.denoiser.in_file(tensors)]
+    if not candidates or any(key.startswith(tuple(_FOREIGN_DENOISERS)) for key in tensors):
         raise CheckpointError(f"{weights.path}: {_foreign(tensors)}")
-    label = f"{UNET}label_emb.0.0.weight" in tensors
-    candidates: tuple[Family, ...] = ("sdxl", "sdxl_refiner") if label else ("sd1", "sd2")
     for family in candidates:
         found = {
-            name: next((prefix for prefix in prefixes if any(key.startswith(prefix) for key in tensors)), None)
-            for name, prefixes in _TEXT[family].items()
+            each.name: next(
+                (start for start in each.file_prefixes if any(key.startswith(start) for key in tensors)), None
+            )
+            for each in family.text_encoders
         }
         if all(found.values()):
             return family, {name: prefix for name, prefix in found.items() if prefix}
-    kind = "an SDXL UNet" if label else "a UNet"
+    first = candidates[0]
     raise CheckpointError(
-        f"{weights.path}: holds {kind} without its text encoder{'s' if label else ''}; give the whole checkpoint"
+        f"{weights.path}: holds {first.denoiser.title} without its text encoder{'s' * (len(first.text_encoders) > 1)}; "
+        "give the whole checkpoint"
     )
 
 
@@ -162,10 +171,7 @@ def _foreign(tensors: Mapping[str, Tensor]) -> str:
         if any(key.startswith(start) for key in tensors):
             return what
     shown = ", ".join(sorted(tensors)[:3]) or "nothing"
-    return (
-        f"of no known family (it holds {shown}); "
-        "Stable Diffusion 1 and 2, SDXL, its refiner and their inpainting models can be exported"
-    )
+    return f"of no known family (it holds {shown}); {ALL_FAMILIES} and their inpainting models can be exported"
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> State:
@@ -175,13 +181,13 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> State:
 def _unet_state(unet: State, config: Mapping[str, Any]) -> State:
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    return convert_ldm_unet_checkpoint({UNET + key: value for key, value in unet.items()}, config)
+    return convert_ldm_unet_checkpoint({_LDM_UNET + key: value for key, value in unet.items()}, config)
 
 
-def _text_state(tensors: Mapping[str, Tensor], prefix: str) -> State:
+def _text_state(tensors: Mapping[str, Tensor], encoder: TextEncoder, prefix: str, family: Family) -> State:
     """A text encoder's weights under transformers' names; what is beside them (position ids, scales) is left out."""
     part = _part(tensors, prefix)
-    if prefix.endswith(".transformer."):
+    if encoder.file_names == "transformers":
         # Files of transformers before 4.0, and merges made from them, leave the model's own name out.
         own = "" if any(key.startswith("text_model.") for key in part) else "text_model."
         state = {own + key: value for key, value in part.items()}
@@ -196,16 +202,19 @@ def _text_state(tensors: Mapping[str, Tensor], prefix: str) -> State:
         if "text_projection.weight" in part:  # diffusers' own script writes it so, not transposed
             state["text_projection.weight"] = part["text_projection.weight"]
     kept = ("text_model.encoder.", "text_model.final_layer_norm.", "text_model.embeddings.", "text_projection.weight")
-    return {key: value for key, value in state.items() if key.startswith(kept) and not key.endswith(".position_ids")}
+    state = {key: value for key, value in state.items() if key.startswith(kept) and not key.endswith(".position_ids")}
+    if encoder.drops_last_layer:
+        return _without_last_layer(state, family_config(family, encoder.name)["num_hidden_layers"])
+    return state
 
 
-def _without_last_layer(state: State) -> State:
-    """SD 2 uses the last but one of OpenCLIP's 24 layers; a file with 23 has lost the unused one already.
+def _without_last_layer(state: State, used: int) -> State:
+    """Without the layer that is not used, and without the projection, as SD 2 has it.
 
-    It has no use for the projection either.
+    used: the layers of the published encoder; a file with as many (SD 2: 23) has lost the unused one already.
     """
     layers = {int(key.split(".")[3]) for key in state if key.startswith("text_model.encoder.layers.")}
-    unused = None if len(layers) == 23 else f"text_model.encoder.layers.{max(layers)}."
+    unused = None if len(layers) == used else f"text_model.encoder.layers.{max(layers)}."
     return {
         key: value
         for key, value in state.items()
@@ -230,10 +239,12 @@ def _check_vocabulary(path: Path, configs: Mapping[str, Mapping[str, Any]]) -> N
             )
 
 
-def _check_channels(path: Path, config: Mapping[str, Any]) -> None:
+def _check_channels(path: Path, config: Mapping[str, Any], family: Family) -> None:
     known = {7: "an upscaler", 8: "InstructPix2Pix"}
-    if (channels := config["in_channels"]) not in (4, 9):
+    plain, inpainting = latents_of(family).unet_channels
+    if (channels := config["in_channels"]) not in (plain, inpainting):
         what = known.get(channels, "another kind of model")
         raise CheckpointError(
-            f"{path}: the UNet takes {channels} channels ({what}); only 4 and 9 (inpainting) can be exported"
+            f"{path}: the UNet takes {channels} channels ({what}); "
+            f"only {plain} and {inpainting} (inpainting) can be exported"
         )

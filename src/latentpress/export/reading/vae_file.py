@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from latentpress.bundle.info import Family, file_sha256
+from latentpress.bundle.info import file_sha256
 from latentpress.errors import CheckpointError
-from latentpress.export.families import TITLES
+from latentpress.export.families.family import Component, Family
 from latentpress.export.reading.checkpoint import digest_of
 from latentpress.export.reading.components import model_from
 from latentpress.export.reading.ldm_config import SHAPE_ERRORS, Misfit, misfit, vae_config
@@ -38,7 +38,7 @@ def load_vae(path: Path, family: Family) -> Any:
             state, config = convert_vae(weights.tensors, family)
         except SHAPE_ERRORS as error:
             raise CheckpointError(f"{path}: not a VAE of Stable Diffusion or SDXL: {misfit(error)}") from None
-    return built(path, "vae", config, state)
+    return built(path, family.vae, config, state)
 
 
 def vae_sha256(path: Path) -> str:
@@ -56,7 +56,7 @@ def convert_vae(tensors: Mapping[str, Tensor], family: Family) -> tuple[State, d
     """
     from diffusers.loaders.single_file_utils import conv_attn_to_linear, convert_ldm_vae_checkpoint
 
-    prefix = next((name for name in ("first_stage_model.", "vae.") if _starts(tensors, name)), "")
+    prefix = next((name for name in family.vae_prefixes if _starts(tensors, name)), "")
     part = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     part = {key: value for key, value in part.items() if key.startswith(_PARTS)}
     if not part:
@@ -71,7 +71,7 @@ def convert_vae(tensors: Mapping[str, Tensor], family: Family) -> tuple[State, d
     return state, vae_config(state, family)
 
 
-def built(path: Path, component: str, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Any:
+def built(path: Path, component: Component, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Any:
     """`components.model_from`, its errors naming the file."""
     try:
         return model_from(component, config, state)
@@ -81,7 +81,7 @@ def built(path: Path, component: str, config: Mapping[str, Any], state: Mapping[
         # torch lists every tensor of another shape, one a line, under a heading.
         lines = [line.strip() for line in str(error).splitlines()]
         reason = next((line for line in lines if line.startswith("size mismatch")), lines[0])
-        raise CheckpointError(f"{path}: {component} is not of a published architecture: {reason[:200]}") from None
+        raise CheckpointError(f"{path}: {component.name} is not of a published architecture: {reason[:200]}") from None
 
 
 def _folder(path: Path, family: Family) -> tuple[State, dict[str, Any]]:
@@ -93,8 +93,8 @@ def _folder(path: Path, family: Family) -> tuple[State, dict[str, Any]]:
             f"{path / 'config.json'}: cannot be read ({reason}); give the folder of a diffusers VAE, or its file"
         ) from None
     kind = config.get("_class_name") if isinstance(config, dict) else None
-    if kind != "AutoencoderKL":
-        raise CheckpointError(f"{path / 'config.json'}: holds a {kind!r}; a VAE is an AutoencoderKL")
+    if kind != (wanted := family.vae.class_name):
+        raise CheckpointError(f"{path / 'config.json'}: holds a {kind!r}; a VAE is an {wanted}")
     file = next((path / name for name in _WEIGHTS if (path / name).is_file()), None)
     if file is None:
         raise CheckpointError(f"{path}: no {' or '.join(_WEIGHTS)} in it; download the whole folder")
@@ -103,10 +103,10 @@ def _folder(path: Path, family: Family) -> tuple[State, dict[str, Any]]:
     except SHAPE_ERRORS as error:
         raise CheckpointError(f"{file}: not a VAE of Stable Diffusion or SDXL: {misfit(error)}") from None
     # diffusers' own default, where an old folder does not say it.
-    found, wanted = config.get("scaling_factor", 0.18215), inferred["scaling_factor"]
-    if found != wanted:
+    found, scaling = config.get("scaling_factor", 0.18215), inferred["scaling_factor"]
+    if found != scaling:
         raise CheckpointError(
-            f"{path}: scales its latents by {found}, {TITLES[family]} by {wanted}; use a VAE of the checkpoint's family"
+            f"{path}: scales its latents by {found}, {family.title} by {scaling}; use a VAE of the checkpoint's family"
         )
     return state, {key: value for key, value in config.items() if key != "_name_or_path"}
 

@@ -1,0 +1,88 @@
+"""The kinds of checkpoint an export can start from, in one table: a single file, a diffusers folder.
+
+A kind recognises a path, opens it, and says what a bundle calls it; whoever asks sees components from there on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from latentpress.bundle.info import file_sha256
+from latentpress.export.families.family import Family
+from latentpress.export.reading.checkpoint import load_components, source_sha256
+from latentpress.export.reading.components import Components, with_prediction, with_vae
+from latentpress.export.reading.single_file import open_single_file
+from latentpress.export.reading.vae_file import load_vae
+
+
+class Opened(Protocol):
+    """A recognised checkpoint. note: one line, what it was found to be."""
+
+    @property
+    def family(self) -> Family: ...
+    @property
+    def note(self) -> str: ...
+
+    def components(self, vae: Path | None = None) -> Components:
+        """Its parts in memory, its VAE replaced by the one at `vae`; raises CheckpointError."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of checkpoint.
+
+    recognise: whether a path is one, from a look at it; open: takes the path and the prediction type asked for, raises
+    CheckpointError; name: what a bundle of it is called; sha256: over all of it that an export reads.
+    """
+
+    recognise: Callable[[Path], bool]
+    open: Callable[[Path, str | None], Opened]
+    name: Callable[[Path], str]
+    sha256: Callable[[Path], str]
+
+
+@dataclass(frozen=True)
+class OpenedFolder:
+    """A diffusers folder whose parts are loaded; prediction_type: as asked for, None for what its scheduler says."""
+
+    path: Path
+    parts: Components
+    prediction_type: str | None
+
+    @property
+    def family(self) -> Family:
+        return self.parts.family
+
+    @property
+    def note(self) -> str:
+        told = "its scheduler says so" if self.prediction_type is None else "as asked for"
+        prediction = self.prediction_type or self.parts.scheduler.get("prediction_type", "epsilon")
+        return f"{self.path.resolve().name}: {self.family.title}, {prediction}: {told}"
+
+    def components(self, vae: Path | None = None) -> Components:
+        parts = self.parts
+        if self.prediction_type is not None:
+            parts = with_prediction(str(self.path), parts, self.prediction_type)
+        return parts if vae is None else with_vae(str(vae), parts, load_vae(vae, self.family))
+
+
+def kind_of(path: Path) -> Kind:
+    """The kind that recognises `path`; the last for a path of none, which then says what a checkpoint may be."""
+    return next((kind for kind in KINDS if kind.recognise(path)), KINDS[-1])
+
+
+_SINGLE_FILE = Kind(
+    recognise=Path.is_file,
+    open=lambda path, prediction_type: open_single_file(path, prediction_type=prediction_type),
+    name=lambda path: path.stem,
+    sha256=file_sha256,
+)
+_FOLDER = Kind(
+    recognise=Path.is_dir,
+    open=lambda path, prediction_type: OpenedFolder(path, load_components(path), prediction_type),
+    name=lambda path: path.resolve().name,
+    sha256=source_sha256,
+)
+KINDS = (_SINGLE_FILE, _FOLDER)
