@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ def code_samplers() -> dict[str, tuple[str, str, str, str]]:
 
 
 def code_engines() -> list[str]:
-    from latentpress.engines.choice import ENGINES
+    from latentpress.engines.table import ENGINES
 
-    return list(ENGINES)
+    return [engine.name for engine in ENGINES]
 
 
 def code_losses() -> dict[str, dict[str, Any]]:
@@ -87,7 +88,7 @@ def test_paths_and_links_lead_somewhere(page):
     tops = {path.name for path in (*ROOT.iterdir(), *PACKAGE.iterdir())} - {"demo"} | {"latentpress"}
     bases = (ROOT, ROOT / "src", PACKAGE, ROOT / "docs")
     named = paths(re.sub(r"\]\([^)]*\)", "]", text), tops)
-    missing = {path for path in named if not any(list(base.glob(path)) for base in bases)}
+    missing = {path for path in named if "NAME" not in path and not any(list(base.glob(path)) for base in bases)}
     files = {span for span in spans(text) if re.fullmatch(r"[\w-]+\.(py|md|toml|txt)", span)}
     missing |= {name for name in files if not any(path for path in ROOT.rglob(name) if ".venv" not in path.parts)}
     for link in links(text):
@@ -195,3 +196,19 @@ def test_the_tables_of_the_manifest_are_the_codes():
     for name, default in fields.items():
         if isinstance(default, int | float | str):
             assert rows[name] == f"`{default if isinstance(default, str) else format(default, 'g')}`", name
+
+
+def test_the_a1111_keys_of_the_manual_are_those_that_are_written():
+    from latentpress.manifest.fields import FIELDS
+    from requests_made import EVERYTHING, FACTS
+
+    requests = [
+        replace(EVERYTHING, sampler=name, prompt_weighting=way)
+        for name in ("euler_karras_trailing", "euler")
+        for way in ("a1111", "compel")
+    ]
+    for row in table(PAGES["docs/manifest.md"], "field"):
+        write = FIELDS[row[0].strip("`")].parameters
+        written = {key for request in requests if write for key in write(request, FACTS, {"whole": FACTS})}
+        if row[0] not in ("`prompt`", "`negative_prompt`"):  # they are the lines before the keys
+            assert set(re.findall(r"`([^`]+)`", row[4])) == written, row[0]

@@ -41,7 +41,7 @@ def test_what_is_public_is_what_is_said_to_be() -> None:
 def test_importing_it_imports_nothing_heavy() -> None:
     code = "import sys, latentpress; print([n for n in sys.modules if n.startswith('latentpress')], 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['latentpress'] False"
+    assert done.stdout.strip() == "['latentpress.version', 'latentpress'] False"
 
 
 def test_the_examples_of_the_docstrings_run(demo_cache, tmp_path, monkeypatch) -> None:

@@ -9,6 +9,8 @@ docs/python.md has the tour. Everything in `__all__` is imported when it is firs
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from latentpress.version import __version__
+
 if TYPE_CHECKING:
     from latentpress.batch.executors.local import Settings
     from latentpress.batch.folder import Outcome, OutputFolder
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from latentpress.manifest.manifest import Manifest, read_manifest
     from latentpress.pictures import open_bundle, render_picture, render_pictures
     from latentpress.runtime.request import Origin, Rendered, RenderRequest
-
-__version__ = "0.1.0"
 
 _ERRORS = (
     *("BundleError", "CheckpointError", "ConceptError", "EnvironmentFailure", "LatentpressError", "LoraError"),

@@ -1,5 +1,6 @@
 """The GPU benchmark, rehearsed: its jobs on small models on the CPU, its budget, and what a killed run leaves."""
 
+import math
 import os
 import statistics
 import subprocess
@@ -31,6 +32,11 @@ def scratch(tmp_path_factory):
     return folder
 
 
+def decibels(text):
+    """What the table says of two sets of pictures, which on some CPUs are equal to the last level."""
+    return math.inf if text == "same" else float(text)
+
+
 def test_a_rehearsal_measures_every_thing_once(scratch):
     rows = results.read(scratch)
     renders = {(row["side"], row["batch"]): row for row in results.of_kind(rows, "render", case="sd15")}
@@ -43,8 +49,8 @@ def test_a_rehearsal_measures_every_thing_once(scratch):
     }
     assert all(row["seconds"] and min(row["seconds"]) > 0 for row in renders.values())
     # The same pictures, drawn by other arithmetic: float32 beside float32, bfloat16 beside float32.
-    assert float(report.psnr(scratch, rows, renders["latentpress", 1])) > 45
-    assert 10 < float(report.psnr(scratch, rows, renders["diffusers half", 1])) < 45
+    assert decibels(report.psnr(scratch, rows, renders["latentpress", 1])) > 45
+    assert 10 < decibels(report.psnr(scratch, rows, renders["diffusers half", 1])) < 45
     assert {row["component"] for row in results.of_kind(rows, "parity")} >= {"unet", "vae_decoder", "text_encoder"}
     assert all(row["equal"] for row in results.of_kind(rows, "rows"))
     switched = results.of_kind(rows, "switch")

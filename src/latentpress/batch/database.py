@@ -71,7 +71,7 @@ class Database:
     def script(self, statements: str) -> None:
         """Run several statements; an open transaction goes on."""
         with self._guard():
-            for statement in filter(str.strip, statements.split(";")):
+            for statement in filter(None, map(str.strip, statements.split(";"))):
                 self._connection.execute(statement)
 
     def many(self, query: str, values: Iterable[Sequence[object]]) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from latentpress import __version__
 from latentpress.cli.bench import bench_command
 from latentpress.cli.concepts import concepts_app
 from latentpress.cli.doctor import doctor_command
@@ -18,6 +17,7 @@ from latentpress.cli.options import EngineCommand
 from latentpress.cli.render import plan_command, render_command, sheet_command, status_command
 from latentpress.cli.samplers import samplers_command
 from latentpress.errors import LatentpressError, ManifestError
+from latentpress.version import __version__
 
 app = typer.Typer(
     help="Render manifests of Stable Diffusion jobs through exported ONNX engines.",

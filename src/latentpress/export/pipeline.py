@@ -8,7 +8,6 @@ from pathlib import Path
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
-import latentpress
 from latentpress.bundle.info import (
     FORMAT_VERSION,
     Bundle,
@@ -37,6 +36,7 @@ from latentpress.export.reading.clip_versions import save_tokenizer
 from latentpress.export.reading.components import Components, TextPart
 from latentpress.export.reading.concept_file import read_concept
 from latentpress.export.source import Loaded, Source, load_source
+from latentpress.version import __version__
 
 PACKAGES = ("torch", "onnx", "diffusers", "transformers")
 
@@ -130,7 +130,7 @@ def _export_graph(
 
 def versions() -> dict[str, str]:
     """The versions that shaped a bundle made now."""
-    return {"latentpress": latentpress.__version__, **{package: version(package) for package in PACKAGES}}
+    return {"latentpress": __version__, **{package: version(package) for package in PACKAGES}}
 
 
 def _save_decoder(parts: Components, path: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 
-from latentpress import __version__
 from latentpress.bundle.info import Bundle, RowTest
 from latentpress.bundle.inputs import example_inputs
 from latentpress.engines.devices import device_name
@@ -24,6 +23,7 @@ from latentpress.runtime.loop.model import Model
 from latentpress.runtime.loop.modes import begin, hand_over
 from latentpress.runtime.loop.trajectory import Trajectory
 from latentpress.runtime.request import K, Origin, Rendered, RenderRequest
+from latentpress.version import __version__
 
 # Pictures that the base runs before the refiner takes them over. Their latents wait in memory (67 MB at 1024x1024), and
 # the last few of each block run in smaller batches.

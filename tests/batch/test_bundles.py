@@ -1,0 +1,102 @@
+"""Several bundles in one manifest: a model is a field like any other, and each bundle's pictures are rendered together."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from latentpress.batch.folder import OutputFolder
+from latentpress.batch.ledger import Ledger, ledger_path
+from latentpress.errors import ManifestError, UsageError
+from latentpress.models import Models, models_for
+from latentpress.runtime.request import Origin
+
+TWO = (
+    "defaults: {prompt: a mouse}\nmatrix:\n  model: [demo, {label: second, value: bundles/other}]\n  seed: 1..3\n"
+    'output: "{model}/{seed}.png"\n'
+)
+
+
+@pytest.fixture
+def two(manifest, facts, tmp_path):
+    """two(executor, body) renders such a manifest on two fake bundles into tmp_path/out."""
+    known = {"demo": facts, "bundles/other": replace(facts, hash="d" * 64, name="other", default_size=(32, 32))}
+
+    def run(executor, body=TWO):
+        return OutputFolder(manifest(body), tmp_path / "out", models=Models({}, known)).render(executor=executor)
+
+    return run
+
+
+class Recording:
+    """Notes what is opened and what is rendered on it."""
+
+    def __init__(self, inner):
+        self.inner, self.opened = inner, []
+
+    def open(self, bundle, requests):
+        self.opened.append((bundle[0], [request.seed for request in requests], 0))
+        return self.inner.open(bundle, requests)
+
+    def render(self, requests):
+        work = list(requests)
+        bundle, seeds, count = self.opened[-1]
+        self.opened[-1] = bundle, seeds, count + len(work)
+        return self.inner.render(work)
+
+
+def test_an_axis_of_models_renders_each_on_its_own(two, new_executor, tmp_path):
+    executor = Recording(new_executor())
+    assert two(executor).summary.done == 6
+    assert executor.opened == [("c", [1, 2, 3], 3), ("d", [1, 2, 3], 3)]
+    assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")) == [
+        *(f"demo/{seed}.png" for seed in (1, 2, 3)),
+        *(f"second/{seed}.png" for seed in (1, 2, 3)),
+    ]
+    for folder, name, size in (("demo", "fake", (64, 64)), ("second", "other", (32, 32))):
+        with Image.open(tmp_path / "out" / folder / "1.png") as picture:
+            assert picture.size == size
+            assert f", Model: {name}, " in picture.text["parameters"]
+            assert json.loads(picture.text["latentpress"])["bundle"]["name"] == name
+    executor = Recording(new_executor())
+    assert two(executor).summary.skipped == 6
+    assert executor.opened == [], "nothing to open where nothing is left"
+
+
+def test_a_bundle_added_later_renders_its_own_pictures_alone(two, new_executor):
+    two(new_executor(), TWO.replace(", {label: second, value: bundles/other}", ""))
+    executor = Recording(new_executor())
+    assert two(executor).summary.done == 3
+    assert [bundle for bundle, _, _ in executor.opened] == ["d"]
+
+
+def test_pictures_say_what_they_were_made_on_each_for_itself(two, new_executor, tmp_path):
+    executor = new_executor()
+    executor.origin = Origin("openvino-bf16", 4, "any", "some CPU", "latentpress 9")
+    two(executor)
+    with Ledger(ledger_path(tmp_path / "out")) as ledger:
+        kept = ledger.rows("SELECT DISTINCT provider, batch_rows, device, versions FROM images")
+    assert kept == [("openvino-bf16", 4, "some CPU", "latentpress 9")]
+    with Image.open(tmp_path / "out" / "demo" / "1.png") as picture:
+        assert "some CPU" not in str(picture.text)
+        assert json.loads(picture.text["latentpress"])["engine"] == "openvino:bf16"
+
+
+def test_a_row_rule_that_the_folder_does_not_have_is_refused_before_a_picture(two, new_executor, tmp_path):
+    two(new_executor(), TWO.replace("1..3", "1..2"))
+    executor = new_executor()
+    executor.origin = Origin("fake", 8, "8")
+    with pytest.raises(UsageError, match="2 pictures were rendered with any number"):
+        two(executor)
+    assert executor.rendered == []
+
+
+def test_a_bundle_that_cannot_be_opened_is_named_where_it_stands(manifest, tmp_path):
+    read = manifest("defaults: {prompt: a}\nmatrix: {model: [nowhere, gone]}\n")
+    with pytest.raises(ManifestError) as caught:
+        models_for(read, tmp_path / "cache", verify=False)
+    assert [problem.split(": not a bundle")[0] for problem in caught.value.problems] == [
+        "m.yaml:5:18: nowhere",
+        "m.yaml:5:27: gone",
+    ]
