@@ -8,10 +8,12 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
+from latentpress.bundle.components import stable_diffusion_components
 from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.engines.devices import cpu_has_bf16, cpu_name
 from latentpress.export.graphs.flavours import trace_flavour
@@ -20,7 +22,6 @@ from latentpress.export.graphs.wrappers import UNet
 from latentpress.testing.random_models import random_unet
 
 HIDDEN = 256
-FREE = {0: "batch", 2: "height", 3: "width"}
 
 
 def main() -> None:
@@ -40,9 +41,11 @@ def main() -> None:
         f"{cpu_name()}, {asked.threads} threads; {sum(p.numel() for p in module.parameters()) / 1e6:.1f} M parameters"
     )
     inputs = example(2, 6, 10)
-    graph = Graph(
-        "unet", module, inputs, ("noise_pred",), {name: FREE if name == "sample" else {0: "batch"} for name in inputs}
+    widths = SimpleNamespace(
+        max_tokens=77, cross_attention_dim=HIDDEN, unet_in_channels=4, added_conditioning=None, latent_channels=4
     )
+    (unet,) = (one for one in stable_diffusion_components(widths, [], "fp32") if one.role == "denoiser")
+    graph = Graph(unet, module, inputs)
     call = {name: value.numpy() for name, value in example(asked.rows, asked.side, asked.side).items()}
     with torch.no_grad():
         right = module(*(torch.from_numpy(value) for value in call.values())).numpy()

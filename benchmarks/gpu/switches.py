@@ -61,7 +61,7 @@ def switches(case: Case, where: Place, scratch: Path) -> None:
             row["open_seconds"] = time.perf_counter() - started
             row["provider"] = provider_of(session)
             for rows in sizes:
-                inputs = example_inputs(bundle.info, "unet", rows, (case.side // 8, case.side // 8))
+                inputs = example_inputs(bundle.info, bundle.info.denoiser.name, rows, (case.side // 8, case.side // 8))
                 found, timing = timed(session, inputs)
                 first.setdefault(rows, found)
                 worst = float(np.abs(found - first[rows]).max() / np.abs(first[rows]).max())

@@ -62,7 +62,6 @@ def make(case: Case, where: Place, scratch: Path) -> Path:
 def proof(case: Case, where: Place, scratch: Path, engine: str) -> None:
     """Each component of the bundle against torch in float32, and the row test, on `engine`; beyond its bound or not."""
     from latentpress.bundle.info import open_bundle
-    from latentpress.bundle.inputs import components
     from latentpress.bundle.samples import read_samples
     from latentpress.engines.build import build_component
     from latentpress.engines.choice import parse_engine
@@ -73,7 +72,7 @@ def proof(case: Case, where: Place, scratch: Path, engine: str) -> None:
     from latentpress.engines.shapes import shape_profile
 
     bundle, choice = open_bundle(bundle_folder(scratch, case, engine), verify=False), parse_engine(engine)
-    for component in components(bundle.info):
+    for component in bundle.info.component_names:
         started = time.perf_counter()
         profile = None
         if engine == "tensorrt":
@@ -86,7 +85,12 @@ def proof(case: Case, where: Place, scratch: Path, engine: str) -> None:
             session = open_session(bundle, component, choice)
         opened = time.perf_counter() - started
         parity, test = prove(
-            session, component, read_samples(bundle, component), bundle.info.precision, choice, profile
+            session,
+            bundle.info.component(component),
+            read_samples(bundle, component),
+            bundle.info.precision,
+            choice,
+            profile,
         )
         common = {"case": case.name, "side": engine}
         append(

@@ -6,9 +6,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from latentpress.bundle.info import AddedConditioning
-from latentpress.bundle.inputs import components, example_inputs, input_shapes
+from latentpress.bundle.components import AddedConditioning, stable_diffusion_components
+from latentpress.bundle.inputs import example_inputs, input_shapes, output_shapes
 
+TEXT = SimpleNamespace(component="text_encoder", hidden_size=8, layers=2, pooled_size=20)
 XL = SimpleNamespace(
     max_tokens=77,
     cross_attention_dim=48,
@@ -18,16 +19,21 @@ XL = SimpleNamespace(
     vae_scale_factor=8,
     scaling_factor=0.5,
 )
+XL.components = stable_diffusion_components(XL, [TEXT], "fp16")
 
 
 def test_the_exported_graphs_take_them(bundle):
-    for component in components(bundle.info):
+    for component in bundle.info.component_names:
         session = onnxruntime.InferenceSession(str(bundle.file(f"{component}.onnx")))
         given = example_inputs(bundle.info, component, 2, (5, 9))
         shapes = input_shapes(bundle.info, component, 2, (5, 9))
         assert {name: array.shape for name, array in given.items()} == shapes
         assert list(given) == [value.name for value in session.get_inputs()], "in the graph's order"
-        assert all(len(output) == 2 and np.isfinite(output).all() for output in session.run(None, given))
+        found = dict(zip([value.name for value in session.get_outputs()], session.run(None, given), strict=True))
+        assert all(np.isfinite(output).all() for output in found.values())
+        assert {name: output.shape for name, output in found.items()} == output_shapes(
+            bundle.info, component, 2, (5, 9)
+        )
 
 
 def test_they_are_as_large_as_real_ones():

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from latentpress.bundle import info as bundle_info
+from latentpress.bundle import verified
 from latentpress.bundle.verified import remember, stamp
 from latentpress.cli import run_cli
 from latentpress.export import demo
@@ -29,11 +29,11 @@ def hashed(monkeypatch):
     """The names of the bundle's files that were hashed, in order; cleared by the reader."""
     names = []
 
-    def counted(path, real=bundle_info.file_sha256):
+    def counted(path, real=verified.file_sha256):
         names.append(path.name)
         return real(path)
 
-    monkeypatch.setattr(bundle_info, "file_sha256", counted)
+    monkeypatch.setattr(verified, "file_sha256", counted)
     return names
 
 

@@ -36,8 +36,12 @@ def test_options_of_the_cuda_provider():
 
 
 def test_options_of_the_tensorrt_provider(bundle, tmp_path):
-    profile = ShapeProfile(bundle.info, Span(1, 8, 16), Span(16, 16, 16), Span(8, 16, 24))
-    options = tensorrt.tensorrt_options("unet", "fp16", profile, tmp_path, 4711)
+    half = [
+        one if one.role == "decoder" else one.model_copy(update={"precision": "fp16"}) for one in bundle.info.components
+    ]
+    info = bundle.info.model_copy(update={"components": half})
+    profile = ShapeProfile(info, Span(1, 8, 16), Span(16, 16, 16), Span(8, 16, 24))
+    options = tensorrt.tensorrt_options("unet", profile, tmp_path, 4711)
     assert options.keys() <= set(TENSORRT_KNOWS.split())
     assert options["trt_profile_min_shapes"] == "sample:1x4x16x8,timestep:1,encoder_hidden_states:1x77x64"
     assert options["trt_profile_opt_shapes"] == "sample:8x4x16x16,timestep:8,encoder_hidden_states:8x77x64"
@@ -45,7 +49,7 @@ def test_options_of_the_tensorrt_provider(bundle, tmp_path):
     assert options["trt_engine_cache_path"] == str(tmp_path / "unet.engine")
     assert (options["trt_fp16_enable"], options["trt_bf16_enable"]) == ("1", "0")
     assert all(isinstance(value, str) for value in options.values())
-    plain = tensorrt.build_options("vae_decoder", "fp32")
+    plain = tensorrt.build_options(info.decoder)
     assert (plain["trt_fp16_enable"], plain["trt_bf16_enable"]) == ("0", "0")
     assert not {"trt_engine_cache_path", "user_compute_stream"} & plain.keys(), (
         "paths and pointers make no engine stale"

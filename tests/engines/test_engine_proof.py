@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from latentpress.bundle import samples
-from latentpress.bundle.inputs import components
 from latentpress.engines import proof
 from latentpress.engines.choice import parse_engine
 from latentpress.engines.shapes import shape_profile
@@ -48,7 +47,7 @@ def test_an_engine_is_proved_at_its_smallest_best_and_largest_batch(bundle):
     right = [samples.Sample("vae_decoder", {"latents": x}, {"sample": x}) for x in (latents, small)]
     profile = shape_profile(bundle.info, 16, [(128, 128)])
     echo = Echo()
-    parity, test = proof.prove(echo, "vae_decoder", right, "fp16", parse_engine("tensorrt"), profile)
+    parity, test = proof.prove(echo, bundle.info.decoder, right, "fp16", parse_engine("tensorrt"), profile)
     assert {row.shapes for row in parity} == {"latents 1x4x16x16", "latents 4x4x16x16"}, "the small one is out of range"
     assert all((row.relative, row.precision, row.bound) == (0, "fp32", 2e-2) for row in parity), "TF32 on a GPU"
     assert test is not None
@@ -56,7 +55,7 @@ def test_an_engine_is_proved_at_its_smallest_best_and_largest_batch(bundle):
     assert max(echo.batches) == 4
     wrong = [samples.Sample("vae_decoder", {"latents": latents}, {"sample": latents + 1})]
     with pytest.raises(ParityError, match="on cpu differs from torch"):
-        proof.require_parity(proof.prove(Echo(), "vae_decoder", wrong, "fp32", CPU)[0])
+        proof.require_parity(proof.prove(Echo(), bundle.info.decoder, wrong, "fp32", CPU)[0])
     with np.errstate(invalid="ignore"):
         nan = proof.compare("unet", "y", "x 1", latents, latents * np.float32("nan"), 1e-3)
     with pytest.raises(ParityError, match="gives NaN or infinite values in fp32"):
@@ -78,11 +77,11 @@ def test_a_bundle_carries_its_own_proof(bundle):
     """Parity of every component, and the row test, as the export measured them; the samples give them again."""
     from latentpress.engines.opening import open_session
 
-    assert {test.component for test in bundle.info.row_tests} == set(components(bundle.info))
+    assert {test.component for test in bundle.info.row_tests} == set(bundle.info.component_names)
     assert all(test.equal and test.engine == "cpu" for test in bundle.info.row_tests)
-    for component in components(bundle.info):
-        session = open_session(bundle, component, CPU)
-        parity, _ = proof.prove(session, component, samples.read_samples(bundle, component), "fp32", CPU)
-        stored = [row for row in bundle.info.parity if row.component == component]
+    for component in bundle.info.components:
+        session = open_session(bundle, component.name, CPU)
+        parity, _ = proof.prove(session, component, samples.read_samples(bundle, component.name), "fp32", CPU)
+        stored = [row for row in bundle.info.parity if row.component == component.name]
         assert [(row.output, row.shapes) for row in parity] == [(row.output, row.shapes) for row in stored]
         assert all(row.relative <= 1e-3 for row in parity)

@@ -4,7 +4,6 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from latentpress.bundle.inputs import components
 from latentpress.engines.batching import BucketedSession, buckets_up_to
 from latentpress.engines.choice import check_choice, engine_of, parse_engine, parse_precision
 from latentpress.engines.engine import provider_of
@@ -86,7 +85,7 @@ def test_a_profile_says_the_smallest_best_and_largest_shape_of_every_input(bundl
 
 def test_the_graphs_inputs_are_those_of_the_profile(bundle):
     profile = shape_profile(bundle.info)
-    for component in components(bundle.info):
+    for component in bundle.info.component_names:
         session = onnxruntime.InferenceSession(str(bundle.file(f"{component}.onnx")))
         wanted = profile.inputs(component)
         assert {value.name for value in session.get_inputs()} == wanted.keys()
@@ -96,10 +95,12 @@ def test_the_graphs_inputs_are_those_of_the_profile(bundle):
 
 
 def test_sdxl_profiles_reach_down_to_the_samples_and_hold_the_added_conditioning(bundle):
-    from latentpress.bundle.info import AddedConditioning
+    from latentpress.bundle.components import AddedConditioning, stable_diffusion_components
 
     wide = {"default_size": (1024, 1024), "added_conditioning": AddedConditioning(pooled_size=80, time_ids=6)}
-    profile = shape_profile(bundle.info.model_copy(update=wide))
+    info = bundle.info.model_copy(update=wide)
+    listed = stable_diffusion_components(info, info.text_encoders, "fp32")
+    profile = shape_profile(info.model_copy(update={"components": listed}))
     assert profile.height == Span(64, 128, 128)
     assert profile.inputs("unet")["time_ids"] == ((1, 6), (8, 6), (16, 6))
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from compare import psnr
-from latentpress.bundle.inputs import components
 from latentpress.bundle.samples import read_samples
 from latentpress.engines import openvino as sessions
 from latentpress.engines.choice import parse_engine
@@ -62,9 +61,9 @@ def test_float32_is_torchs(bundle, reference_pipeline):
 @pytest.mark.parametrize("engine", ["openvino", pytest.param("openvino:bf16", marks=bf16)])
 def test_every_component_is_within_its_bound_and_keeps_its_rows(engine, bundle):
     choice = parse_engine(engine)
-    for component in components(bundle.info):
+    for component in bundle.info.component_names:
         session = open_session(bundle, component, choice, threads=1)
-        parity, rows = prove(session, component, read_samples(bundle, component), "fp32", choice)
+        parity, rows = prove(session, bundle.info.component(component), read_samples(bundle, component), "fp32", choice)
         assert parity
         assert all(row.relative <= row.bound == (8e-2 if choice.precision else 1e-3) for row in parity)
         assert rows is not None

@@ -8,7 +8,6 @@ import onnxruntime
 import pytest
 
 from latentpress.bundle.info import open_bundle
-from latentpress.bundle.inputs import components
 from latentpress.cli import run_cli
 from latentpress.engines import devices
 from latentpress.engines.build import EngineOrder, make_engines
@@ -45,7 +44,7 @@ def built(copy):
 def test_every_component_is_built_without_a_gpu(built, copy):
     records, _ = built
     folder = copy.file("engines") / "tensorrt-rtx-sm89"
-    assert [record.component for record in records] == components(copy.info)
+    assert [record.component for record in records] == copy.info.component_names
     for record in records:
         engine = folder / f"{record.component}.engine"
         graph = copy.file(f"{record.component}.onnx")
@@ -85,7 +84,7 @@ def test_what_is_good_is_not_built_again(built, copy):
 @installed
 def test_the_commands_list_and_show_them(built, copy, capsys):
     assert run_cli(["engines", str(copy.path), "--json"]) == 0
-    assert [entry["component"] for entry in json.loads(capsys.readouterr().out)] == sorted(components(copy.info))
+    assert [entry["component"] for entry in json.loads(capsys.readouterr().out)] == sorted(copy.info.component_names)
     assert run_cli(["inspect", str(copy.path)]) == 0
     assert "engine tensorrt-rtx-sm89/unet" in capsys.readouterr().out
 

@@ -27,9 +27,9 @@ def test_the_flavour_of_each_engine():
     for engine in ("tensorrt", "tensorrt-rtx"):
         assert fastest(engine, "bf16") == "attention"
         assert fastest(engine, "fp32") == "plain", "TensorRT has no float32 kernel for Attention"
-    assert component_flavour("unet", "attention") == "attention"
-    assert component_flavour("vae_decoder", "attention") == "plain", "the autoencoder is float32 in every bundle"
-    assert component_flavour("vae_decoder", "mha") == "mha"
+    assert component_flavour("denoiser", "attention") == "attention"
+    assert component_flavour("decoder", "attention") == "plain", "the autoencoder is float32 in every bundle"
+    assert component_flavour("decoder", "mha") == "mha"
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_operators_of_a_flavour(flavour, opset, wanted, unwanted, checkpoint, tm
     assert domains == ({""} if flavour == "attention" else {"", "com.microsoft"}), (
         "TensorRT and OpenVINO know only the first"
     )
-    assert all(row.relative <= 1e-5 for row in prove_graph(path, taken, "fp32")[0])
+    assert all(row.relative <= 1e-5 for row in prove_graph(path, graph.component, taken)[0])
     if flavour == "mha":
         before = sum(found.values())
-        fuse_for_cuda(path, "unet")
+        fuse_for_cuda(path, "denoiser")
         fused = Counter(node.op_type for node in onnx.load(path).graph.node)
         assert fused["MultiHeadAttention"] == found["MultiHeadAttention"]
         assert {"GroupNorm", "SkipGroupNorm", "NhwcConv"} <= fused.keys()

@@ -28,7 +28,7 @@ def parts(tmp_path_factory):
 def test_pieces_give_what_the_whole_graph_gives(parts, component, beside, tmp_path, monkeypatch):
     monkeypatch.setattr(trace, "EXTERNAL_DATA_BYTES", 0 if beside else 1 << 40)
     (graph,) = (graph for graph in build_graphs(parts) if graph.name == component)
-    cast(graph, "fp32")
+    cast(graph)
     path = trace_flavour(graph, tmp_path, "mha")
     weights = sum(weight.numel() * 4 for weight in graph.module.parameters())
     limit = weights // 6
@@ -46,12 +46,12 @@ def test_pieces_give_what_the_whole_graph_gives(parts, component, beside, tmp_pa
 
 def test_half_precision_pieces_are_near_torch_in_float32(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(trace, "EXTERNAL_DATA_BYTES", 0)
-    (graph,) = (graph for graph in build_graphs(parts) if graph.name == "unet")
-    cast(graph, "fp32")
+    (graph,) = (graph for graph in build_graphs(parts, "fp16") if graph.name == "unet")
+    graph.module.to(torch.float32)
     inputs = component_inputs(parts, "unet", batch=2, size=(8, 8))
     with torch.no_grad():
         right = graph.module(*(torch.from_numpy(array) for array in inputs.values())).numpy()
-    cast(graph, "fp16")
+    cast(graph)
     path = trace_flavour(graph, tmp_path, "mha")
     weights = sum(weight.numel() * 2 for weight in graph.module.parameters())
     (found,) = run_in_pieces(path, [inputs], limit=weights // 12)
@@ -61,15 +61,15 @@ def test_half_precision_pieces_are_near_torch_in_float32(parts, tmp_path, monkey
 def test_a_large_graph_is_compared_in_pieces_and_its_rows_tested_whole(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(trace, "EXTERNAL_DATA_BYTES", 0)
     (graph,) = (graph for graph in build_graphs(parts) if graph.name == "text_encoder")
-    cast(graph, "fp32")
+    cast(graph)
     taken = take_samples(graph, parts)
     path = trace_flavour(graph, tmp_path, "plain")
-    rows, test = prove_graph(path, taken, "fp32", with_rows=True)
+    rows, test = prove_graph(path, graph.component, taken, with_rows=True)
     assert [row.shapes for row in rows] == [sample.shapes for sample in taken]
     assert all(row.relative <= 1e-5 for row in rows)
     assert test is not None
     assert test.equal
     assert test.batches == [1, 2, 3, 4, 8]
     taken[0].outputs["hidden_states"] += 1
-    assert prove_graph(path, taken, "fp32")[0][0].relative > 1e-2
-    assert prove_graph(path, taken, "fp32")[1] is None
+    assert prove_graph(path, graph.component, taken)[0][0].relative > 1e-2
+    assert prove_graph(path, graph.component, taken)[1] is None

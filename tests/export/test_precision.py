@@ -109,17 +109,17 @@ def test_an_overflow_in_float16_is_found_and_nothing_is_published(checkpoint, tm
 
 def test_a_unet_that_overflows_only_inside_is_found(checkpoint):
     """The output alone would not show it everywhere: the place that first overflows is named."""
-    parts, graph = graph_of(checkpoint, "unet")
+    parts, graph = graph_of(checkpoint, "unet", "fp16")
     _, texts = graph_of(checkpoint, "text_encoder")
     taken = take_samples(texts, parts)
-    cast(graph, "fp16")
-    check_finite(graph, parts, "fp16", taken)
+    cast(graph)
+    check_finite(graph, parts, taken)
     with torch.no_grad():
         graph.module.model.mid_block.resnets[0].conv1.weight *= 1e6
     with pytest.raises(
         ParityError, match=r"unet: mid_block\.resnets\.0\.conv1 becomes NaN or infinite in fp16 at one of"
     ):
-        check_finite(graph, parts, "fp16", taken)
+        check_finite(graph, parts, taken)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -127,10 +127,10 @@ def test_rounding_every_result_is_what_torch_computes_in_that_type(precision, ch
     """The stand-in that is checked for overflow, against torch's own arithmetic in that type."""
     from latentpress.export.graphs.precision import DTYPES, _Rounded
 
-    parts, graph = graph_of(checkpoint, "text_encoder")
+    parts, graph = graph_of(checkpoint, "text_encoder", precision)
     sample = take_samples(graph, parts)[1]
     ids, exact = torch.from_numpy(sample.inputs["input_ids"]), sample.outputs["hidden_states"]
-    cast(graph, precision)
+    cast(graph)
     with torch.no_grad():
         with in_float32(graph.module), _Rounded(DTYPES[precision]):
             ours = graph.module(ids).numpy()
@@ -140,12 +140,12 @@ def test_rounding_every_result_is_what_torch_computes_in_that_type(precision, ch
 
 
 def test_bfloat16_graphs_are_checked_in_float32(checkpoint, tmp_path):
-    parts, graph = graph_of(checkpoint, "text_encoder")
+    parts, graph = graph_of(checkpoint, "text_encoder", "bf16")
     taken = take_samples(graph, parts)
-    cast(graph, "bf16")
+    cast(graph)
     path = trace_flavour(graph, tmp_path, "plain")
     assert weight_types(path)[BFLOAT] > 0
-    rows = prove_graph(path, taken, "bf16")[0]
+    rows = prove_graph(path, graph.component, taken)[0]
     assert rows
     assert all(1e-5 < row.relative <= row.bound == 8e-2 for row in rows)
 
@@ -163,7 +163,7 @@ def test_large_weights_lie_beside_the_graph_and_count_for_its_hash(checkpoint, t
     assert before.keys() == {"text_encoder.onnx", "text_encoder.onnx.data"}
     append_rows(path, np.full((1, 16), 0.5, np.float32))
     assert hash_files(tmp_path)["text_encoder.onnx.data"] != before["text_encoder.onnx.data"]
-    assert all(row.relative <= 1e-5 for row in prove_graph(path, taken, "fp32")[0])
+    assert all(row.relative <= 1e-5 for row in prove_graph(path, graph.component, taken)[0])
 
 
 def test_bfloat16_on_onnx_runtimes_cpu_provider_is_refused_at_once(checkpoint, tmp_path):

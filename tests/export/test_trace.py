@@ -14,7 +14,7 @@ from latentpress.testing.random_checkpoint import build_checkpoint
 def test_the_exporter_keeps_no_weight_once_the_module_lets_go(tmp_path):
     parts = load_source(Source(build_checkpoint(tmp_path / "checkpoint", size=64))).parts
     (graph,) = (graph for graph in build_graphs(parts) if graph.name == "text_encoder")
-    cast(graph, "fp32")
+    cast(graph)
     storages = {weight.untyped_storage().data_ptr() for weight in graph.module.parameters()}
     trace_flavour(graph, tmp_path, "mha")
     graph.module.to("meta")

@@ -13,7 +13,7 @@ import pytest
 
 from compare import psnr
 from latentpress.bundle.info import open_bundle
-from latentpress.bundle.inputs import components, example_inputs
+from latentpress.bundle.inputs import example_inputs
 from latentpress.engines.build import EngineOrder, make_engines
 from latentpress.engines.choice import parse_engine
 from latentpress.engines.cuda import open_cuda
@@ -77,7 +77,7 @@ def test_an_engine_is_proved_and_renders_what_the_cpu_renders(engine, precision,
     bundle = open_bundle(tmp_path / "fast")
     order = EngineOrder(parse_engine(engine), shape_profile(bundle.info, 8, [(128, 128)]))
     records = make_engines(bundle, order, print)
-    assert [record.component for record in records] == components(bundle.info)
+    assert [record.component for record in records] == bundle.info.component_names
     for record in records:
         assert record.parity
         assert all(row.relative <= row.bound for row in record.parity)

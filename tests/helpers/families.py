@@ -106,13 +106,13 @@ def _digest(graph, how) -> str:
     return digest.hexdigest()
 
 
-def graph_of(checkpoint: Path, name: str):
+def graph_of(checkpoint: Path, name: str, precision="fp32"):
     """The checkpoint and its graph `name`, loaded again, because an export casts it in place."""
     from latentpress.export.graphs.build import build_graphs
     from latentpress.export.reading.checkpoint import load_components
 
     parts = load_components(checkpoint)
-    return parts, next(graph for graph in build_graphs(parts) if graph.name == name)
+    return parts, next(graph for graph in build_graphs(parts, precision) if graph.name == name)
 
 
 def picture_file(folder: Path, name: str = "picture.png", size=(72, 80)) -> ImageFile:

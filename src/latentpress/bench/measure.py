@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from latentpress.bench.ceiling import Ceiling
 from latentpress.bench.flops import Shape, graph_flops, spread
+from latentpress.bundle.components import Role
 from latentpress.bundle.info import Bundle
 from latentpress.bundle.inputs import MICRO_BATCH, Array, example_inputs
 from latentpress.engines.engine import EngineChoice, Session, provider_of
@@ -24,10 +25,12 @@ PROMPT = "a photograph of a red kite over the sea, number {number}"
 class Timing:
     """One component at one number of rows: milliseconds at the 50th, 90th and 99th percentile, calls timed.
 
+    role: of the component;
     gflops: what one call computes; share: of the ceiling, at the median; None where either is not known.
     """
 
     component: str
+    role: Role
     rows: int
     calls: int
     p50: float
@@ -114,8 +117,9 @@ def run_benchmark(
     refusal = Limits(bundle.info, {}).refusal(requests(work, 1)[0][1])
     if refusal:
         notes.append(f"no whole renders: {refusal[1]}")
-    unet = _Metered(sessions["unet"])
-    renderer = None if refusal else Renderer(bundle, sessions={**sessions, "unet": unet})
+    denoiser = bundle.info.denoiser.name
+    unet = _Metered(sessions[denoiser])
+    renderer = None if refusal else Renderer(bundle, sessions={**sessions, denoiser: unet})
     ceilings = [ceiling()]
     for rows in buckets:
         try:
@@ -142,7 +146,7 @@ def run_benchmark(
     return Benchmark(
         bundle=bundle.info.name,
         bundle_hash=bundle.hash,
-        provider=provider_of(sessions["unet"]),
+        provider=provider_of(sessions[denoiser]),
         device=device,
         threads=threads,
         size=(work.height, work.width),
@@ -197,14 +201,11 @@ def device_memory() -> int | None:
 def _calls(bundle: Bundle, work: Workload, rows: int) -> Iterable[tuple[str, dict[str, Array]]]:
     """The calls of one bucket; the decoder is given no more rows than a render gives it."""
     info = bundle.info
-    names = [encoder.component for encoder in info.text_encoders]
     size = work.height // info.vae_scale_factor, work.width // info.vae_scale_factor
-    for component, count in (
-        *((name, rows) for name in names),
-        ("unet", rows),
-        ("vae_decoder", min(rows, MICRO_BATCH)),
-    ):
-        yield component, example_inputs(info, component, count, size)
+    for component in info.components:
+        if component.role != "encoder":
+            count = min(rows, MICRO_BATCH) if component.role == "decoder" else rows
+            yield component.name, example_inputs(info, component.name, count, size)
 
 
 def counted(rows: int) -> str:
@@ -237,7 +238,8 @@ def _timing(
         flops = None  # a graph whose shapes depend on values: its time is still worth knowing
     found = spread(seconds)
     gflops = flops / 1e9 if flops else None
-    return Timing(component, _rows(inputs), len(seconds), found["p50"], found["p90"], found["p99"], gflops, None)
+    role = bundle.info.component(component).role
+    return Timing(component, role, _rows(inputs), len(seconds), found["p50"], found["p90"], found["p99"], gflops, None)
 
 
 def _shared(timing: Timing, ceiling: Ceiling | None) -> Timing:

@@ -64,7 +64,7 @@ def save_plot(found: Benchmark, path: Path) -> None:
     rows = [row.rows for row in found.throughput]
     left.plot(rows, [row.images_per_second for row in found.throughput], marker="o")
     left.set(xlabel="UNet rows a call", ylabel="images/s", ylim=(0, None), xticks=rows)
-    unet = [timing for timing in found.components if timing.component == "unet"]
+    unet = [timing for timing in found.components if timing.role == "denoiser"]
     for name in ("p50", "p90", "p99"):
         right.plot([t.rows for t in unet], [getattr(t, name) / t.rows for t in unet], marker="o", label=name)
     right.set(xlabel="UNet rows a call", ylabel="ms per row", ylim=(0, None), xticks=[t.rows for t in unet])

@@ -1,6 +1,6 @@
 """Reads and verifies a bundle folder: `bundle.json` and the files it names. Knows nothing of how one is made.
 
-bundle.json                 what everything below is, with each file's sha256
+bundle.json                 what everything below is, with each file's sha256 and each graph's role, inputs and outputs
 tokenizer/, tokenizer_2/    CLIPTokenizer files, concept tokens added; one folder for each text encoder
 text_encoder.onnx           input_ids (batch, 77) int64 -> hidden_states (batch, layers, 77, D) float32, the one in use
                             without clip skip first, then the one of each layer skipped; -1 - id in place of an id is
@@ -19,24 +19,22 @@ engines/                    engines built later and what they were measured at (
 
 import hashlib
 import json
-import os
-import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from latentpress.bundle.verified import Verified, recalled, remember, stamp
+from latentpress.bundle import verified
+from latentpress.bundle.components import AddedConditioning, Component, Precision, Role, stable_diffusion_components
+from latentpress.bundle.verified import INFO_FILE, check_there
+from latentpress.bundle.verified import file_sha256 as file_sha256
 from latentpress.errors import BundleError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+UNLISTED = 2  # the format whose bundles are Stable Diffusion's and do not say what their components are
 INPAINTING_CHANNELS = 9  # of a UNet's input: 4 of latents, 1 of the mask, 4 of the masked picture's latents
-MANIFEST_NAME = "bundle.json"
 
 PredictionType = Literal["epsilon", "v_prediction"]
-# Of the text encoders' and the UNet's weights and arithmetic. Inputs and outputs are float32, and so is the whole VAE.
-Precision = Literal["fp32", "fp16", "bf16"]
 # What the graphs are made of; export/graphs/flavours.py says which engine each is for.
 Flavour = Literal["plain", "attention", "mha", "cuda"]
 
@@ -123,22 +121,16 @@ class TextEncoderInfo(BaseModel):
     hides: bool = False
 
 
-class AddedConditioning(BaseModel):
-    """What SDXL's UNets take beside the hidden states: text_embeds (pooled_size,) and time_ids (time_ids,): 6 or 5."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    pooled_size: int
-    time_ids: int
-
-
 class BundleInfo(BaseModel):
     """The contents of `bundle.json`.
 
-    family: a name in export's table of families, for people and messages; what it means for rendering stands in the other
-    entries. cross_attention_dim: width of encoder_hidden_states, the text encoders' widths added up; unet_in_channels: 4,
-    or 9 for an inpainting model; force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not ""
-    encoded; requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in
-    the order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
+    components: the graphs, in the order in which a picture needs them first, except for the encoder of given pictures;
+    precision: of the text encoders and the UNet, as it was asked for; family: a name in export's table of families, for
+    people and messages; what it means for rendering stands in the other entries. cross_attention_dim: width of
+    encoder_hidden_states, the text encoders' widths added up; unet_in_channels: 4, or 9 for an inpainting model;
+    force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not "" encoded;
+    requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
+    order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
     in older bundles; vae: None where the checkpoint's own was kept; engine: what the graphs were made for and a
     render uses unless told otherwise; parity, row_tests: measured at export.
     """
@@ -149,6 +141,7 @@ class BundleInfo(BaseModel):
     family: str
     source_sha256: str
     files: dict[str, str]
+    components: list[Component]
     scheduler: dict[str, Any]
     vae_config: dict[str, Any]
     scaling_factor: float
@@ -174,6 +167,43 @@ class BundleInfo(BaseModel):
     row_tests: list[RowTest] = []
     versions: dict[str, str]
 
+    def component(self, name: str) -> Component:
+        """The component of that name, which the bundle has."""
+        return next(component for component in self.components if component.name == name)
+
+    @property
+    def component_names(self) -> list[str]:
+        """The components' names, in their order."""
+        return [component.name for component in self.components]
+
+    @property
+    def denoiser(self) -> Component:
+        """What the denoising loop calls."""
+        return self._only("denoiser")
+
+    @property
+    def encoder(self) -> Component:
+        """Given pictures to latents."""
+        return self._only("encoder")
+
+    @property
+    def decoder(self) -> Component:
+        """Latents to pictures."""
+        return self._only("decoder")
+
+    @property
+    def inpainting(self) -> bool:
+        """Whether the denoiser takes a mask and the masked picture beside the latents."""
+        return self.unet_in_channels == INPAINTING_CHANNELS
+
+    def _only(self, role: Role) -> Component:
+        found = [component for component in self.components if component.role == role]
+        if len(found) != 1:
+            raise BundleError(
+                f"bundle {self.name}: has {len(found)} components of role {role}; export the bundle again"
+            )
+        return found[0]
+
 
 class Bundle:
     """An opened bundle: `path`, `info`, and `hash`, the sha256 of bundle.json's bytes (which name every file's)."""
@@ -193,12 +223,6 @@ class Bundle:
         return {concept.token: concept.token_ids for concept in self.info.concepts}
 
 
-def file_sha256(path: Path) -> str:
-    """Lowercase hex sha256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def open_bundle(path: Path, *, verify: bool = True, cache: Path | None = None) -> Bundle:
     """Open the bundle folder at `path`.
 
@@ -207,73 +231,40 @@ def open_bundle(path: Path, *, verify: bool = True, cache: Path | None = None) -
     that `verify` need not read them again. Raises BundleError naming the file that is missing, changed or unreadable.
     """
     path = Path(path)
-    manifest = path / MANIFEST_NAME
+    file = path / INFO_FILE
     try:
-        raw = manifest.read_bytes()
+        raw = file.read_bytes()
     except OSError as error:
         raise BundleError(
-            f"{path}: not a bundle, {MANIFEST_NAME} cannot be read ({error.strerror}); "
+            f"{path}: not a bundle, {INFO_FILE} cannot be read ({error.strerror}); "
             "make one with `latentpress export CHECKPOINT -o BUNDLE`"
         ) from None
     try:
         data = json.loads(raw)
     except ValueError as error:
-        raise BundleError(f"{manifest}: not JSON ({error}); export the bundle again") from None
+        raise BundleError(f"{file}: not JSON ({error}); export the bundle again") from None
     version = data.get("format_version") if isinstance(data, dict) else None  # pyright: ignore[reportUnknownVariableType,reportUnknownMemberType]
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, UNLISTED):
         raise BundleError(
-            f"{manifest}: format_version is {version!r}, this latentpress reads {FORMAT_VERSION}; "
-            "export the bundle again"
+            f"{file}: format_version is {version!r}, this latentpress reads {FORMAT_VERSION}; export the bundle again"
         )
     try:
-        info = BundleInfo.model_validate(data)
+        info = BundleInfo.model_validate(data) if version == FORMAT_VERSION else _listed(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{manifest}: {where}: {first['msg']}; export the bundle again") from None
+        raise BundleError(f"{file}: {where}: {first['msg']}; export the bundle again") from None
     for name in info.files:
-        _facts(path, name)
+        check_there(path, name)
     if verify:
-        _verify(path, info.files, cache)
+        verified.verify(path, info.files, cache)
     return Bundle(path, info, hashlib.sha256(raw).hexdigest())
 
 
-def _facts(path: Path, name: str) -> os.stat_result:
-    file = path / name
-    if not file.resolve().is_relative_to(path.resolve()):
-        raise BundleError(f"{path / MANIFEST_NAME}: file {name!r} lies outside the bundle; export the bundle again")
-    try:
-        facts = file.stat()
-    except OSError as error:
-        raise _unreadable(file, str(error.strerror)) from None
-    if not stat.S_ISREG(facts.st_mode):
-        raise _unreadable(file, "it is not a file")
-    return facts
-
-
-def _verify(path: Path, files: Mapping[str, str], cache: Path | None) -> None:
-    known = recalled(cache, path) if cache else {}
-    found: Verified = {}
-    for name, expected in files.items():
-        # Taken before the bytes are read: what is written meanwhile makes the file another one.
-        found[name] = stamp(expected, _facts(path, name))
-        if known.get(name) != found[name]:
-            _verify_file(path / name, expected)
-    if cache and found != known:
-        remember(cache, path, found)
-
-
-def _verify_file(file: Path, expected: str) -> None:
-    try:
-        found = file_sha256(file)
-    except OSError as error:
-        raise _unreadable(file, str(error.strerror)) from None
-    if found != expected:
-        raise BundleError(
-            f"{file}: sha256 is {found[:12]}…, {MANIFEST_NAME} says {expected[:12]}…: the file was changed or damaged; "
-            "export the bundle again"
-        )
-
-
-def _unreadable(file: Path, why: str) -> BundleError:
-    return BundleError(f"{file}: cannot be read ({why}); export the bundle again")
+def _listed(data: dict[str, Any]) -> BundleInfo:
+    """The contents of a bundle.json of format 2, with the components that all its bundles have; its bytes stay the hash."""
+    info = BundleInfo.model_validate({**data, "format_version": FORMAT_VERSION, "components": []})
+    listed = stable_diffusion_components(
+        info, info.text_encoders, info.precision, any_prompt_length=info.any_prompt_length
+    )
+    return info.model_copy(update={"components": listed})

@@ -3,64 +3,52 @@
 Engines are built for these shapes. Exports are traced and compared, and calls are timed, with these arrays.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentpress.bundle.info import AddedConditioning, BundleInfo
+from latentpress.bundle.components import Component, TensorSpec
 
 Array = NDArray[Any]
 
 MICRO_BATCH = 4  # pictures per decoder call; its activations, not its weights, fill memory
 
 
-class Widths(Protocol):
-    """What shapes depend on besides the batch and the picture's size; a bundle has these facts, and so has a checkpoint."""
+class Layout(Protocol):
+    """What a call's arrays depend on besides the batch and the picture's size; a bundle's info has it, and a checkpoint."""
 
     @property
+    def components(self) -> Sequence[Component]: ...
+    @property
     def max_tokens(self) -> int: ...
-    @property
-    def cross_attention_dim(self) -> int: ...
-    @property
-    def unet_in_channels(self) -> int: ...
-    @property
-    def added_conditioning(self) -> AddedConditioning | None: ...
-    @property
-    def latent_channels(self) -> int: ...
     @property
     def vae_scale_factor(self) -> int: ...
     @property
     def scaling_factor(self) -> float: ...
 
 
-def input_shapes(widths: Widths, component: str, batch: int, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+def input_shapes(layout: Layout, component: str, batch: int, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
     """Input name -> shape, in the order of the graph's inputs; size: height and width of the latents."""
-    if component.startswith("text_encoder"):
-        return {"input_ids": (batch, widths.max_tokens)}
-    if component == "vae_encoder":
-        return {"sample": (batch, 3, *(side * widths.vae_scale_factor for side in size))}
-    if component == "vae_decoder":
-        return {"latents": (batch, widths.latent_channels, *size)}
-    shapes: dict[str, tuple[int, ...]] = {
-        "sample": (batch, widths.unet_in_channels, *size),
-        "timestep": (batch,),
-        "encoder_hidden_states": (batch, widths.max_tokens, widths.cross_attention_dim),
-    }
-    if (added := widths.added_conditioning) is not None:
-        shapes |= {"text_embeds": (batch, added.pooled_size), "time_ids": (batch, added.time_ids)}
-    return shapes
+    return {spec.name: _sizes(layout, spec, batch, size) for spec in _named(layout, component).inputs}
+
+
+def output_shapes(layout: Layout, component: str, batch: int, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """As `input_shapes`, of the outputs."""
+    return {spec.name: _sizes(layout, spec, batch, size) for spec in _named(layout, component).outputs}
 
 
 def example_inputs(
-    widths: Widths, component: str, batch: int, size: tuple[int, int], vocabulary: int = 1, end: int | None = None
+    layout: Layout, component: str, batch: int, size: tuple[int, int], vocabulary: int = 1, end: int | None = None
 ) -> dict[str, Array]:
     """Arrays of `input_shapes` in realistic ranges, float32 except for int64 ids; equal arguments give equal arrays.
 
     vocabulary: ids are drawn below it; end: the id of the end token, which each row then has once, at a place of its own.
     """
     random = np.random.default_rng([batch, *size])
-    side = [each * widths.vae_scale_factor for each in size]
+    side = [each * layout.vae_scale_factor for each in size]
+    role = _named(layout, component).role
 
     def array(name: str, shape: tuple[int, ...]) -> Array:
         if name == "input_ids":
@@ -69,12 +57,12 @@ def example_inputs(
             return np.resize(np.asarray([999, 1, 401], np.float32), shape)
         if name == "time_ids":  # as without cropping; the refiner's fifth is a score
             return np.tile(np.asarray([*side, 0, 0, *side][: shape[1]], np.float32), (batch, 1))
-        if component == "vae_encoder":
+        if role == "encoder":
             return random.random(shape, dtype=np.float32) * 2 - 1
         normal = random.standard_normal(shape, dtype=np.float32)
-        return normal / np.float32(widths.scaling_factor) if component == "vae_decoder" else normal
+        return normal / np.float32(layout.scaling_factor) if role == "decoder" else normal
 
-    return {name: array(name, shape) for name, shape in input_shapes(widths, component, batch, size).items()}
+    return {name: array(name, shape) for name, shape in input_shapes(layout, component, batch, size).items()}
 
 
 def _ids(random: np.random.Generator, shape: tuple[int, ...], vocabulary: int, end: int | None) -> NDArray[np.int64]:
@@ -86,6 +74,18 @@ def _ids(random: np.random.Generator, shape: tuple[int, ...], vocabulary: int, e
     return ids
 
 
-def components(info: BundleInfo) -> list[str]:
-    """The names of a bundle's graphs."""
-    return [*(encoder.component for encoder in info.text_encoders), "unet", "vae_encoder", "vae_decoder"]
+def _sizes(layout: Layout, spec: TensorSpec, batch: int, size: tuple[int, int]) -> tuple[int, ...]:
+    height, width = size
+    free = {
+        "batch": batch,
+        "height": height,
+        "width": width,
+        "pixel_height": height * layout.vae_scale_factor,
+        "pixel_width": width * layout.vae_scale_factor,
+        "tokens": layout.max_tokens,
+    }
+    return tuple(each if isinstance(each, int) else free[each] for each in spec.shape)
+
+
+def _named(layout: Layout, component: str) -> Component:
+    return next(one for one in layout.components if one.name == component)

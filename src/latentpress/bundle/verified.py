@@ -1,4 +1,4 @@
-"""Remembers, in the program's cache folder, which files of which bundles were found to have the hashes they should have.
+"""Checks the files of a bundle, and remembers in the program's cache folder which of them had the hash they should have.
 
 A file counts as unchanged while the file system says the same of it: device, inode, size, and when its bytes and its entry
 changed, to the nanosecond. Bytes that change without any of these, as on a failing disk, only a full check finds.
@@ -8,15 +8,54 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from latentpress.errors import BundleError
 from latentpress.files import write_durably
 
+INFO_FILE = "bundle.json"
 FOLDER = "verified"
 # Name of a file -> its sha256 and what the file system said of it.
 Verified = dict[str, list[str | int]]
+
+
+def file_sha256(path: Path) -> str:
+    """Lowercase hex sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_there(bundle: Path, name: str) -> os.stat_result:
+    """What the file system says of the file `name`; raises BundleError unless it is one, within the folder `bundle`."""
+    file = bundle / name
+    if not file.resolve().is_relative_to(bundle.resolve()):
+        raise BundleError(f"{bundle / INFO_FILE}: file {name!r} lies outside the bundle; export the bundle again")
+    try:
+        facts = file.stat()
+    except OSError as error:
+        raise _unreadable(file, str(error.strerror)) from None
+    if not stat.S_ISREG(facts.st_mode):
+        raise _unreadable(file, "it is not a file")
+    return facts
+
+
+def verify(bundle: Path, files: Mapping[str, str], cache: Path | None) -> None:
+    """Hash the `files` (name -> sha256) of `bundle`, those excepted that `cache` remembers.
+
+    Raises BundleError for a wrong one. A cache that cannot be read or written costs hashing all, and nothing else.
+    """
+    known = _recalled(cache, bundle) if cache else {}
+    found: Verified = {}
+    for name, expected in files.items():
+        # Taken before the bytes are read: what is written meanwhile makes the file another one.
+        found[name] = stamp(expected, check_there(bundle, name))
+        if known.get(name) != found[name]:
+            _verify_file(bundle / name, expected)
+    if cache and found != known:
+        remember(cache, bundle, found)
 
 
 def stamp(sha256: str, facts: os.stat_result) -> list[str | int]:
@@ -24,27 +63,42 @@ def stamp(sha256: str, facts: os.stat_result) -> list[str | int]:
     return [sha256, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
 
 
-def recalled(cache: Path, bundle: Path) -> Verified:
-    """What is remembered of the files of `bundle`; nothing where that cannot be read."""
-    try:
-        data: Any = json.loads(_file(cache, bundle).read_bytes())
-        return dict(data["files"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
-
-
 def remember(cache: Path, bundle: Path, files: Mapping[str, list[str | int]]) -> None:
-    """Remember `files` of `bundle`, and nothing else of it. A cache that cannot be written costs hashing them again."""
+    """Remember `files` of `bundle`, and nothing else of it, where `cache` can be written."""
     data = {"bundle": str(bundle.resolve()), "files": dict(files)}
     with contextlib.suppress(OSError):
-        write_durably(_file(cache, bundle), json.dumps(data, indent=1).encode())
+        write_durably(_memory(cache, bundle), json.dumps(data, indent=1).encode())
 
 
 def forget(cache: Path, bundle: Path) -> None:
     """The next check of `bundle` hashes every file."""
     with contextlib.suppress(OSError):
-        _file(cache, bundle).unlink(missing_ok=True)
+        _memory(cache, bundle).unlink(missing_ok=True)
 
 
-def _file(cache: Path, bundle: Path) -> Path:
+def _recalled(cache: Path, bundle: Path) -> Verified:
+    try:
+        data: Any = json.loads(_memory(cache, bundle).read_bytes())
+        return dict(data["files"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def _memory(cache: Path, bundle: Path) -> Path:
     return cache / FOLDER / f"{hashlib.sha256(os.fsencode(bundle.resolve())).hexdigest()[:32]}.json"
+
+
+def _verify_file(file: Path, expected: str) -> None:
+    try:
+        found = file_sha256(file)
+    except OSError as error:
+        raise _unreadable(file, str(error.strerror)) from None
+    if found != expected:
+        raise BundleError(
+            f"{file}: sha256 is {found[:12]}…, {INFO_FILE} says {expected[:12]}…: the file was changed or damaged; "
+            "export the bundle again"
+        )
+
+
+def _unreadable(file: Path, why: str) -> BundleError:
+    return BundleError(f"{file}: cannot be read ({why}); export the bundle again")

@@ -48,7 +48,7 @@ def bench_command(
     chosen = parse_engine(engine) if engine else None
     opened = named_bundle(bundle, cache_dir())
     height, width = pixels or opened.info.default_size
-    names = [*(encoder.component for encoder in opened.info.text_encoders), "unet", "vae_decoder"]
+    names = [component.name for component in opened.info.components if component.role != "encoder"]
     choice = engine_of(opened.info, chosen)
     sessions: dict[str, Session] = {name: open_session(opened, name, choice, threads) for name in names}
     device = device_name(gpu=choice.kind.on_gpu)

@@ -15,7 +15,6 @@ def inspect_command(
     as_json: JsonOption = False,
 ) -> None:
     """Show a bundle: family, precision, engine, LoRAs, concepts, and how far each engine is from torch."""
-    from latentpress.bundle.info import INPAINTING_CHANNELS
     from latentpress.bundle.verified import forget
     from latentpress.engines.choice import running
     from latentpress.engines.proof import parity_line, row_test_line
@@ -44,7 +43,7 @@ def inspect_command(
         "bytes": size,
         "verified": verify,
         "prediction_type": info.prediction_type,
-        "inpainting": info.unet_in_channels == INPAINTING_CHANNELS,
+        "inpainting": info.inpainting,
         "source_sha256": info.source_sha256,
         "vae": None if info.vae is None else info.vae.model_dump(),
         "loras": [lora.model_dump() for lora in info.loras],

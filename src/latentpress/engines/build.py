@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from latentpress.bundle.info import Bundle, file_sha256
-from latentpress.bundle.inputs import components
 from latentpress.bundle.samples import read_samples
 from latentpress.engines import devices, table
 from latentpress.engines.choice import check_choice, listed
@@ -53,7 +52,7 @@ def make_engines(bundle: Bundle, order: EngineOrder, report: Callable[[str], Non
     folder = engine_folder(bundle, order.choice, place.target)
     built = order.choice.kind.built
     records: list[EngineRecord] = []
-    for component in components(bundle.info):
+    for component in bundle.info.component_names:
         known = None if order.rebuild else read_record(folder, component)
         key = engine_key(bundle, component, order.choice, place, order.profile if built else None)
         if known is not None and stale_part(known, key) is None:
@@ -134,6 +133,8 @@ def _proved(bundle: Bundle, component: str, order: EngineOrder, place: Place, ke
         record = EngineRecord(component=component, key=key)
         session = open_session(bundle, component, order.choice, order.threads)
     samples = read_samples(bundle, component)
-    parity, test = prove(session, component, samples, bundle.info.precision, order.choice, profile)
+    parity, test = prove(
+        session, bundle.info.component(component), samples, bundle.info.precision, order.choice, profile
+    )
     require_parity(parity, _WAY_OUT)
     return record.model_copy(update={"parity": parity, "row_test": test})

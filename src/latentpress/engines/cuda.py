@@ -90,7 +90,8 @@ def _key_parts(bundle: Bundle, component: str, place: Place) -> KeyParts:
 
 
 def _open_component(bundle: Bundle, component: str, choice: EngineChoice, threads: int | None) -> Session:
-    return open_cuda(bundle.file(f"{component}.onnx"), bundle.info.precision, graphs=component == "unet")
+    called_again = bundle.info.component(component).role == "denoiser"
+    return open_cuda(bundle.file(f"{component}.onnx"), bundle.info.precision, graphs=called_again)
 
 
 # The provider's kernels are those of onnxruntime-gpu 1.31: MatMul, Conv and attention have bfloat16, the norms and

@@ -5,7 +5,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from latentpress.bundle.info import Bundle
 from latentpress.engines.engine import EngineChoice, Place
-from latentpress.engines.proof import component_precision
 from latentpress.engines.records import graph_hash
 from latentpress.engines.shapes import ShapeProfile
 
@@ -21,7 +20,7 @@ def engine_key(
         "provider": package_versions(choice),
         "device": parts.device,
         "driver": parts.driver,
-        "precision": choice.precision or component_precision(component, bundle.info.precision),
+        "precision": choice.precision or bundle.info.component(component).precision,
         "shapes": "any" if profile is None else str(profile),
         "options": json.dumps(dict(parts.options), sort_keys=True),
     }

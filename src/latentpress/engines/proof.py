@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from latentpress.bundle.components import Component
 from latentpress.bundle.info import Parity, Precision, RowTest
 from latentpress.bundle.inputs import Array
 from latentpress.bundle.samples import Sample
@@ -17,20 +18,14 @@ from latentpress.errors import ParityError
 ROW_BATCHES = (1, 2, 3, 4, 8)
 
 
-def component_precision(component: str, precision: Precision) -> Precision:
-    """The precision of `component`'s graph in a bundle of `precision`: the autoencoder is float32 in every one."""
-    return "fp32" if component.startswith("vae_") else precision
-
-
-def bound_for(component: str, precision: Precision, choice: EngineChoice) -> float:
+def bound_for(component: Component, precision: Precision, choice: EngineChoice) -> float:
     """How far `component` of a bundle of `precision` may be from torch on the engine `choice`."""
-    own = component_precision(component, precision)
-    return choice.kind.bound(own, precision, choice.precision)
+    return choice.kind.bound(component.precision, precision, choice.precision)
 
 
 def prove(
     session: Session,
-    component: str,
+    component: Component,
     samples: Sequence[Sample],
     precision: Precision,
     choice: EngineChoice,
@@ -44,20 +39,20 @@ def prove(
     precision: of the bundle. profile: the shape ranges a built engine accepts; calls stay inside them, at the smallest,
     best and largest batch, which a sample's rows are repeated to fill. rows: an extra batch size for the row test.
     """
-    fitting = fitting_samples(samples, component, profile)
+    name, own = component.name, component.precision
+    fitting = fitting_samples(samples, name, profile)
     if not fitting:
         return [], None
     bound = bound_for(component, precision, choice)
-    own = component_precision(component, precision)
     parity = [
-        compare(component, name, batch.shapes, right, found[name], bound, engine=str(choice), precision=own)
-        for batch in _batches(fitting, component, profile)
+        compare(name, output, batch.shapes, right, found[output], bound, engine=str(choice), precision=own)
+        for batch in _batches(fitting, name, profile)
         for found in [session.run(batch.inputs)]
-        for name, right in batch.outputs.items()
+        for output, right in batch.outputs.items()
     ]
     if not with_rows:
         return parity, None
-    return parity, row_test(session, row_sample(fitting, choice), choice, row_batches(component, profile, rows))
+    return parity, row_test(session, row_sample(fitting, choice), choice, row_batches(name, profile, rows))
 
 
 def fitting_samples(samples: Sequence[Sample], component: str, profile: ShapeProfile | None) -> list[Sample]:

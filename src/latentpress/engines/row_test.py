@@ -50,7 +50,9 @@ def row_test_here(bundle: Bundle, component: str, choice: EngineChoice, session:
     if known is not None and known.bits is not None and set(wanted) <= set(known.batches):
         return known
     samples = _samples(bundle, component)
-    parity, test = prove(session, component, samples, bundle.info.precision, choice, profile, rows)
+    parity, test = prove(
+        session, bundle.info.component(component), samples, bundle.info.precision, choice, profile, rows
+    )
     require_parity(parity, "use another engine")
     if test is None:
         # A built engine may take none of the samples' sizes; `latentpress engines` builds them so that it takes one.

@@ -35,9 +35,10 @@ class ShapeProfile:
 
     def batch_of(self, component: str) -> Span:
         """Rows of one call of `component`: prompts are encoded one at a time, pictures decoded a few."""
-        if component == "unet":
+        role = self.info.component(component).role
+        if role == "denoiser":
             return self.rows
-        return Span(1, MICRO_BATCH, MICRO_BATCH) if component == "vae_decoder" else Span(1, 1, 1)
+        return Span(1, MICRO_BATCH, MICRO_BATCH) if role == "decoder" else Span(1, 1, 1)
 
     def inputs(self, component: str) -> dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
         """Input name -> its smallest, best and largest shape."""

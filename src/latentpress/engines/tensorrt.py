@@ -6,6 +6,7 @@ For data-centre GPUs (A100, H100, H200, B200). The names of the options are thos
 
 from pathlib import Path
 
+from latentpress.bundle.components import Component
 from latentpress.bundle.info import Bundle, Precision
 from latentpress.engines.batching import BucketedSession, buckets_up_to
 from latentpress.engines.cuda import cuda_finding, cuda_options
@@ -22,35 +23,33 @@ from latentpress.engines.engine import (
     Session,
 )
 from latentpress.engines.onnxruntime_gpu import BoundSession, open_onnxruntime, torch_stream
-from latentpress.engines.proof import component_precision
 from latentpress.engines.shapes import ShapeProfile
 
 # Workspace for tactics; TensorRT takes less where it needs less.
 _WORKSPACE = 8 << 30
 
 
-def build_options(component: str, precision: Precision) -> dict[str, str]:
-    """The options that shape an engine. precision: of the component's graph, whose types TensorRT is to keep to."""
+def build_options(component: Component) -> dict[str, str]:
+    """The options that shape an engine, which is to keep to the types of the component's graph."""
+    precision = component.precision
     return {
         # Without these flags TensorRT would run a graph of that type in float32.
         "trt_fp16_enable": "1" if precision == "fp16" else "0",
         "trt_bf16_enable": "1" if precision == "bf16" else "0",
         # A LayerNorm in float16 overflows where a text encoder's residual stream is large.
         "trt_layer_norm_fp32_fallback": "1" if precision == "fp16" else "0",
-        "trt_builder_optimization_level": "4" if component == "unet" else "3",
+        "trt_builder_optimization_level": "4" if component.role == "denoiser" else "3",
         "trt_max_workspace_size": str(_WORKSPACE),
     }
 
 
-def tensorrt_options(
-    component: str, precision: Precision, profile: ShapeProfile, folder: Path, stream: int
-) -> dict[str, str]:
+def tensorrt_options(component: str, profile: ShapeProfile, folder: Path, stream: int) -> dict[str, str]:
     """Options of the TensorRT provider. folder: of the engines for this GPU; stream: a cudaStream_t's address."""
     low, best, high = profile_texts(component, profile)
     return {
         "device_id": "0",
         "user_compute_stream": str(stream),
-        **build_options(component, precision),
+        **build_options(profile.info.component(component)),
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(folder / f"{component}.engine"),
         "trt_engine_cache_prefix": component,
@@ -77,8 +76,7 @@ def _open(built: BuiltComponent) -> Session:
     """The session of the engine in `built`'s folder; ONNX Runtime builds it there, in minutes, where it is not."""
     component, info = built.component, built.bundle.info
     stream = torch_stream("tensorrt")
-    own = component_precision(component, info.precision)
-    options = tensorrt_options(component, own, built.profile, built.folder, int(stream.cuda_stream))
+    options = tensorrt_options(component, built.profile, built.folder, int(stream.cuda_stream))
     fallback = cuda_options(int(stream.cuda_stream), info.precision, graphs=False)
     session = open_onnxruntime(
         built.graph,
@@ -103,7 +101,7 @@ def _build(built: BuiltComponent) -> tuple[list[Path], Session]:
 def _key_parts(bundle: Bundle, component: str, place: Place) -> KeyParts:
     """An engine is tuned on the GPU: its model counts as well as its architecture, and the driver."""
     assert place.gpu is not None, "it is built on the GPU it runs on"
-    options = build_options(component, component_precision(component, bundle.info.precision))
+    options = build_options(bundle.info.component(component))
     return KeyParts(f"{place.gpu.name} {place.target}", place.gpu.driver, options)
 
 

@@ -25,7 +25,7 @@ from latentpress.engines.choice import DEFAULT_ENGINE
 from latentpress.engines.engine import EngineChoice
 from latentpress.engines.proof import parity_line, require_parity, row_test_line
 from latentpress.export.concepts import bake
-from latentpress.export.graphs.build import build_graphs
+from latentpress.export.graphs.build import build_graphs, components_of
 from latentpress.export.graphs.flavours import fuse_for_cuda, trace_flavour
 from latentpress.export.graphs.memory import release_memory
 from latentpress.export.graphs.parity import prove_graph, prove_here, take_samples
@@ -66,7 +66,7 @@ def run_export(
     row_tests: list[RowTest] = []
     samples: list[Sample] = []
     with workspace(output) as work:
-        for graph in build_graphs(parts):
+        for graph in build_graphs(parts, precision):
             rows, test = _export_graph(graph, parts, work, precision, flavour, engine, samples, report)
             parity += rows
             row_tests += [test] if test is not None else []
@@ -77,8 +77,8 @@ def run_export(
         for concept in baked:
             count = len(concept.token_ids)
             report(f"concept {concept.token}: {count} {'vector' if count == 1 else 'vectors'} from {concept.source}")
-        info = _info(loaded, encoders, name or loaded.name, hash_files(work), baked, parity)
-        info = info.model_copy(update={"precision": precision, "flavour": flavour, "engine": str(engine)})
+        info = _info(loaded, encoders, name or loaded.name, hash_files(work), baked, parity, precision)
+        info = info.model_copy(update={"flavour": flavour, "engine": str(engine)})
         more, more_tests = prove_here(Bundle(work, info, ""), engine, report)
         info = info.model_copy(update={"parity": [*parity, *more], "row_tests": [*row_tests, *more_tests]})
         write_info(work, info)
@@ -103,10 +103,10 @@ def _export_graph(
     report(f"{graph.name}: torch in float32")
     taken = take_samples(graph, parts)
     samples += taken
-    cast(graph, precision)
-    if graph.name == "vae_decoder":
+    cast(graph)
+    if graph.component.role == "decoder":
         _save_decoder(parts, work / "vae_decoder.safetensors")
-    check_finite(graph, parts, precision, samples)
+    check_finite(graph, parts, samples)
     report(f"{graph.name}: tracing, {time.perf_counter() - started:.0f} s so far")
     path = trace_flavour(graph, work, flavour)
     # No later graph needs these weights, and on the meta device a module takes no memory. What the exporter leaves is held
@@ -116,7 +116,7 @@ def _export_graph(
     report(f"{graph.name}: comparing with torch, {time.perf_counter() - started:.0f} s so far")
     # The default engine runs what is compared here, save for precisions it lacks, and cuda's graph, not fused yet.
     default = engine == DEFAULT_ENGINE and engine.kind.refusal(precision) is None and flavour != "cuda"
-    rows, test = prove_graph(path, taken, precision, with_rows=default)
+    rows, test = prove_graph(path, graph.component, taken, with_rows=default)
     release_memory()
     for row in rows:
         report(parity_line(row))
@@ -124,7 +124,7 @@ def _export_graph(
     if test is not None:
         report(row_test_line(test))
     if flavour == "cuda":
-        fuse_for_cuda(path, graph.name)
+        fuse_for_cuda(path, graph.component.role)
     return rows, test
 
 
@@ -157,6 +157,7 @@ def _info(
     files: dict[str, str],
     concepts: list[Concept],
     parity: list[Parity],
+    precision: Precision,
 ) -> BundleInfo:
     parts = loaded.parts
     side = parts.latent_size * parts.vae_scale_factor
@@ -167,6 +168,8 @@ def _info(
         family=parts.family.name,
         source_sha256=loaded.sha256,
         files=files,
+        components=components_of(parts, precision),
+        precision=precision,
         scheduler=parts.scheduler,
         vae_config=config,
         scaling_factor=parts.scaling_factor,

@@ -5,7 +5,7 @@ import json
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from latentpress.bundle.info import MANIFEST_NAME, BundleInfo, file_sha256
+from latentpress.bundle.info import INFO_FILE, BundleInfo, file_sha256
 from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.files import folder_beside, publish_folder
@@ -14,7 +14,7 @@ from latentpress.files import folder_beside, publish_folder
 def check_output(output: Path) -> None:
     """Raise UsageError if `output` exists and is neither empty nor a bundle: nothing else is ever replaced."""
     if output.is_dir():
-        if (output / MANIFEST_NAME).exists() or not any(output.iterdir()):
+        if (output / INFO_FILE).exists() or not any(output.iterdir()):
             return
         raise UsageError(f"{output}: exists and is not a bundle; choose another folder, or remove it first")
     if output.exists() or output.is_symlink():
@@ -41,7 +41,7 @@ def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str
     `known` ones are not read again.
     """
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    own = [name for name in names if name != MANIFEST_NAME and not name.startswith(f"{ENGINES}/")]
+    own = [name for name in names if name != INFO_FILE and not name.startswith(f"{ENGINES}/")]
     known = known or {}
     return {name: known.get(name) or file_sha256(folder / name) for name in own}
 
@@ -49,7 +49,7 @@ def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str
 def write_info(folder: Path, info: BundleInfo) -> None:
     """Write bundle.json: the same info gives the same bytes, whose sha256 is the bundle's hash."""
     text = json.dumps(info.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def publish(work: Path, output: Path) -> None:

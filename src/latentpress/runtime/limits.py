@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from latentpress.bundle.info import INPAINTING_CHANNELS, BundleInfo
+from latentpress.bundle.info import BundleInfo
 from latentpress.errors import UsageError
 from latentpress.runtime.request import RenderRequest, first_step
 from latentpress.runtime.sampling.samplers import parse_sampler
@@ -45,7 +45,7 @@ class Limits:
         image, mask = request.init_image, request.mask_image
         if mask is not None and image is None:
             return "mask_image", "mask_image is given without init_image; name the picture that the mask lies on"
-        if self._info.unet_in_channels == INPAINTING_CHANNELS and mask is None:
+        if self._info.inpainting and mask is None:
             return "mask_image", (
                 f"bundle {self._info.name} is an inpainting model and needs init_image and mask_image; "
                 "give both (a white mask makes the whole picture anew), or use a bundle of the plain model"
@@ -85,7 +85,7 @@ class Limits:
                 f"bundle {self._info.name} is of family {self._info.family}, and a refiner continues SDXL's pictures; "
                 "leave refiner out, or use an SDXL bundle"
             )
-        if other.added_conditioning is None or other.unet_in_channels == INPAINTING_CHANNELS:
+        if other.added_conditioning is None or other.inpainting:
             return "refiner", (
                 f"bundle {other.name} is of family {other.family} with {other.unet_in_channels} channels; "
                 "a refiner must be SDXL's, with 4"

@@ -126,7 +126,7 @@ class Renderer:
         """
         info = self.bundle.info
         size = height // info.vae_scale_factor, width // info.vae_scale_factor
-        inputs = lru_cache(1)(lambda rows: example_inputs(info, "unet", rows, size))
+        inputs = lru_cache(1)(lambda rows: example_inputs(info, info.denoiser.name, rows, size))
 
         def call(rows: int) -> None:
             self._model.unet.unlimited(inputs(rows))

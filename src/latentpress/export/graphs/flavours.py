@@ -22,20 +22,23 @@ from onnx.defs import OpSchema
 from torch import Tensor
 from torch.nn import functional
 
+from latentpress.bundle.components import Role
 from latentpress.bundle.info import Flavour
 from latentpress.export.graphs.trace import Graph, quiet, trace
 
 OPSETS: dict[Flavour, int] = {"plain": 20, "attention": 23, "mha": 20, "cuda": 20}
+# What onnxruntime.transformers calls the kinds of models it has fusions for.
+_FUSIONS: dict[Role, str] = {"text": "clip", "denoiser": "unet", "encoder": "vae", "decoder": "vae"}
 _FUSED: tuple[Flavour, ...] = ("mha", "cuda")
 
 
-def component_flavour(component: str, flavour: Flavour) -> Flavour:
+def component_flavour(role: Role, flavour: Flavour) -> Flavour:
     """The flavour of one graph of a bundle of `flavour`.
 
     An autoencoder is float32 and its one attention has a head as wide as its channels, 512: TensorRT has no kernel for it
     as an Attention, and through ONNX Runtime's provider it cannot be told to take the operator apart.
     """
-    return "plain" if flavour == "attention" and component.startswith("vae_") else flavour
+    return "plain" if flavour == "attention" and role in ("encoder", "decoder") else flavour
 
 
 def trace_flavour(graph: Graph, folder: Path, flavour: Flavour) -> Path:
@@ -43,19 +46,19 @@ def trace_flavour(graph: Graph, folder: Path, flavour: Flavour) -> Path:
 
     They are a step of their own because no CPU can run the fused graph, so the graph before them is compared with torch.
     """
-    flavour = component_flavour(graph.name, flavour)
+    flavour = component_flavour(graph.component.role, flavour)
     if flavour not in _FUSED:
         return trace(graph, folder, OPSETS[flavour])
     with _fused_attention(graph):
         return trace(graph, folder, OPSETS[flavour], _translations())
 
 
-def fuse_for_cuda(path: Path, component: str) -> None:
+def fuse_for_cuda(path: Path, role: Role) -> None:
     """Replace the graph at `path` by one with onnxruntime.transformers' fusions for the CUDA provider."""
     from onnxruntime.transformers import optimizer
     from onnxruntime.transformers.fusion_options import FusionOptions
 
-    kind = {"unet": "unet", "vae_encoder": "vae", "vae_decoder": "vae"}.get(component, "clip")
+    kind = _FUSIONS[role]
     data = path.with_name(path.name + ".data")
     external = data.exists()
     # Its progress bar is not ours.

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from latentpress.bundle.info import Bundle, Parity, Precision, RowTest
-from latentpress.bundle.inputs import components
+from latentpress.bundle.components import Component
+from latentpress.bundle.info import Bundle, Parity, RowTest
 from latentpress.bundle.samples import Sample, read_samples
 from latentpress.engines.choice import DEFAULT_ENGINE, runs
 from latentpress.engines.cpu import OnnxCpuSession
@@ -16,7 +16,6 @@ from latentpress.engines.opening import open_session
 from latentpress.engines.proof import (
     ROW_BATCHES,
     compare,
-    component_precision,
     parity_line,
     prove,
     require_parity,
@@ -41,7 +40,7 @@ def take_samples(graph: Graph, parts: Components) -> list[Sample]:
     own = min(parts.latent_size, SAMPLE_SIDE)
     cases = [(1, (own, own)), (3, (side, side)), (2, (side // 4 + 1, side // 2))]
     samples: list[Sample] = []
-    for batch, size in cases if not graph.name.startswith("text_encoder") else cases[:2]:
+    for batch, size in cases[:2] if graph.component.role == "text" else cases:
         inputs = component_inputs(parts, graph.name, batch=batch, size=size)
         with torch.no_grad(), in_float32(graph.module):
             given: Any = graph.module(*(torch.from_numpy(array) for array in inputs.values()))
@@ -52,21 +51,21 @@ def take_samples(graph: Graph, parts: Components) -> list[Sample]:
 
 
 def prove_graph(
-    path: Path, samples: Sequence[Sample], precision: Precision, *, with_rows: bool = False
+    path: Path, component: Component, samples: Sequence[Sample], *, with_rows: bool = False
 ) -> tuple[list[Parity], RowTest | None]:
-    """How far ONNX Runtime's CPU provider is from torch with the graph at `path`: a row per output and sample.
+    """How far ONNX Runtime's CPU provider is from torch with `component`'s graph at `path`: a row per output and sample.
 
     A large graph is run in pieces. A bfloat16 graph, for which the provider has no kernels, is run in float32, which shows
     that the graph and its rounded weights are right. with_rows: make the row test too, in a session of the whole graph, as
     a render opens it; not for a large graph in half precision, because that session would hold all of it in float32.
     """
-    own = component_precision(path.stem, precision)
+    own = component.precision
     large = path.with_name(f"{path.name}.data").exists()  # only large weights lie beside their graph
     if not large and own != "bf16":
-        return prove(OnnxCpuSession(path), path.stem, samples, precision, DEFAULT_ENGINE, with_rows=with_rows)
+        return prove(OnnxCpuSession(path), component, samples, own, DEFAULT_ENGINE, with_rows=with_rows)
     outputs = run_in_pieces(path, [sample.inputs for sample in samples])
     parity = [
-        compare(path.stem, name, sample.shapes, right, found[name], BOUNDS[own], precision=own)
+        compare(component.name, name, sample.shapes, right, found[name], BOUNDS[own], precision=own)
         for sample, found in zip(samples, outputs, strict=True)
         for name, right in sample.outputs.items()
     ]
@@ -88,13 +87,13 @@ def prove_here(
         return [], []
     parity: list[Parity] = []
     tests: list[RowTest] = []
-    for component in components(bundle.info):
+    for component in bundle.info.components:
         try:
-            session = open_session(bundle, component, choice)
+            session = open_session(bundle, component.name, choice)
         except EnvironmentFailure as error:
             report(f"not proved on {choice} here: {error}")
             return [], []
-        rows, test = prove(session, component, read_samples(bundle, component), bundle.info.precision, choice)
+        rows, test = prove(session, component, read_samples(bundle, component.name), bundle.info.precision, choice)
         require_parity(rows, "leave out --engine, or try another --precision")
         parity += rows
         for row in rows:

@@ -22,16 +22,13 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.flo
 TIMESTEPS = (999.0, 500.0, 1.0)
 
 
-def cast(graph: Graph, precision: Precision) -> None:
-    """Cast the weights of `graph` in place, the autoencoder's to float32 whatever the precision.
-
-    In float16 SDXL's and some SD 1's overflow, and with TF32 its share of the time is small.
-    """
-    graph.module.to(torch.float32 if graph.name.startswith("vae_") else DTYPES[precision])
+def cast(graph: Graph) -> None:
+    """Cast the weights of `graph` in place to the precision of its component."""
+    graph.module.to(DTYPES[graph.component.precision])
 
 
-def check_finite(graph: Graph, parts: Components, precision: Precision, taken: Sequence[Sample]) -> None:
-    """Run `graph`, whose weights were cast to `precision`, in it; raises ParityError at a NaN or Inf.
+def check_finite(graph: Graph, parts: Components, taken: Sequence[Sample]) -> None:
+    """Run `graph`, whose weights were cast, in the precision of its component; raises ParityError at a NaN or Inf.
 
     Every operator computes in float32 and its result is rounded, as by an engine that accumulates in float32: torch's
     own float16 convolutions run at 0.35 GFLOP/s on a core that does 136 in float32 (torch 2.13, EPYC), and ONNX Runtime's
@@ -39,7 +36,8 @@ def check_finite(graph: Graph, parts: Components, precision: Precision, taken: S
 
     taken: the text encoders' outputs; the UNet is run on real hidden states, at the first, middle and last timestep.
     """
-    if graph.name.startswith("vae_") or precision == "fp32":
+    precision = graph.component.precision
+    if precision == "fp32":
         return
     dtype = DTYPES[precision]
     inputs = {name: torch.from_numpy(array) for name, array in _inputs(graph, parts, taken).items()}
@@ -65,7 +63,8 @@ def check_finite(graph: Graph, parts: Components, precision: Precision, taken: S
     )
     if first or not sound:
         place = (first or ["its output"])[0].removeprefix("model.")
-        when = f" at one of the timesteps {', '.join(f'{t:g}' for t in TIMESTEPS)}" if graph.name == "unet" else ""
+        steps = f" at one of the timesteps {', '.join(f'{t:g}' for t in TIMESTEPS)}"
+        when = steps if graph.component.role == "denoiser" else ""
         raise ParityError(
             f"{graph.name}: {place} becomes NaN or infinite in {precision}{when}; nothing was published: "
             f"export with --precision {'bf16 or ' if precision == 'fp16' else ''}fp32"
@@ -93,7 +92,7 @@ def _inputs(graph: Graph, parts: Components, taken: Sequence[Sample]) -> dict[st
     """Three rows for `graph`: for a UNet at TIMESTEPS, attending to what the text encoders gave."""
     side = min(parts.latent_size, 32)
     inputs = component_inputs(parts, graph.name, batch=len(TIMESTEPS), size=(side, side))
-    if graph.name != "unet":
+    if graph.component.role != "denoiser":
         return inputs
     given = {part.component: _three_rows(part.component, taken) for part in parts.texts}
     states = [outputs["hidden_states"][:, 0] for outputs in given.values()]

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from latentpress.bundle.components import Component
+
 OPSET = 20
 # Protobuf holds at most 2 GiB in one message; weights beyond half of that go to a file beside the graph.
 EXTERNAL_DATA_BYTES = 1 << 30
@@ -19,16 +21,32 @@ EXTERNAL_DATA_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Graph:
-    """A module, the inputs to trace it with, and which of their dimensions stay free as {input: {axis: name}}.
+    """The module of one component and the inputs to trace it with; both take and give in the component's order."""
 
-    outputs: their names, in the order the module gives them.
-    """
-
-    name: str
+    component: Component
     module: nn.Module
     inputs: dict[str, Tensor]
-    outputs: tuple[str, ...]
-    free: dict[str, dict[int, str]]
+
+    @property
+    def name(self) -> str:
+        return self.component.name
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(spec.name for spec in self.component.outputs)
+
+    @property
+    def free(self) -> dict[str, dict[int, str]]:
+        """Which axes of the inputs have no fixed size, and their names in the graph: {input: {axis: name}}.
+
+        A graph's inputs are pixels or latents, never both, so either's sides are its height and width.
+        """
+        return {
+            spec.name: {
+                axis: size.removeprefix("pixel_") for axis, size in enumerate(spec.shape) if isinstance(size, str)
+            }
+            for spec in self.component.inputs
+        }
 
 
 def trace(

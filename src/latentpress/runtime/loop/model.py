@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from latentpress.bundle.info import Bundle, RowTest
-from latentpress.bundle.inputs import MICRO_BATCH, components
+from latentpress.bundle.inputs import MICRO_BATCH
 from latentpress.engines.choice import engine_of
 from latentpress.engines.engine import EngineChoice, Session
 from latentpress.engines.memory import HalvingSession
@@ -45,14 +45,14 @@ class Model:
         self._guidance_threads: int | None = None
         encoders = {encoder.component: self._open(encoder.component) for encoder in bundle.info.text_encoders}
         self.condition = Conditioner(bundle, encoders)
-        self.unet = self._open("unet")
-        self.decoder = Decoder(self._open("vae_decoder"), bundle.info.scaling_factor)
+        self.unet = self._open(bundle.info.denoiser.name)
+        self.decoder = Decoder(self._open(bundle.info.decoder.name), bundle.info.scaling_factor)
         self.solvers = SolverCache(noise_schedule(bundle.info.scheduler))
 
     @cached_property
     def images(self) -> ImageEncoder:
         """Given pictures to latents."""
-        return ImageEncoder(self._open("vae_encoder"), self.info.scaling_factor, self.info.vae_scale_factor)
+        return ImageEncoder(self._open(self.info.encoder.name), self.info.scaling_factor, self.info.vae_scale_factor)
 
     @cached_property
     def guidance(self):
@@ -66,7 +66,7 @@ class Model:
         """The row tests of the two components that are called with several rows; None for one that was never tested."""
         return [
             None if component in self._given else known_row_test(self.bundle, component, self._engine)
-            for component in ("unet", "vae_decoder")
+            for component in (self.info.denoiser.name, self.info.decoder.name)
         ]
 
     def make_strict(self, rows: int) -> None:
@@ -76,8 +76,8 @@ class Model:
         cannot repeat itself or differs from its test, and ParityError for one that is wrong.
         """
         self._guidance_threads = GUIDANCE_THREADS
-        most = {"unet": rows, "vae_decoder": MICRO_BATCH}
-        for component in components(self.info):
+        most = {self.info.denoiser.name: rows, self.info.decoder.name: MICRO_BATCH}
+        for component in self.info.component_names:
             wanted = most.get(component, 1)
             tested = row_test_of if component in self._given else row_test_here
             held = self._open(component)

@@ -8,7 +8,6 @@ import time
 
 import numpy as np
 
-from latentpress.bundle.info import INPAINTING_CHANNELS
 from latentpress.runtime.loop.model import Model
 from latentpress.runtime.loop.trajectory import Blend, Latents, Trajectory, noised
 from latentpress.runtime.request import K, RenderRequest, first_step
@@ -31,7 +30,7 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
         solver = solver.until_call(switch_call(whole, model.solvers, request.refiner.switch_at))
     noise = NoiseSource(request.seed)
     image_latents: Latents | None = None
-    keeps = request.mask_image is not None and info.unet_in_channels != INPAINTING_CHANNELS
+    keeps = request.mask_image is not None and not info.inpainting
     # An inpainting UNet that begins from pure noise is not given the picture's latents, and draws none.
     if request.init_image is not None and (request.mask_image is None or keeps or request.strength < 1):
         image_latents = model.images.latents(request.init_image, request.height, request.width, noise)
@@ -88,7 +87,7 @@ def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
 
 def _inpainting_channels(model: Model, request: RenderRequest, noise: NoiseSource) -> Latents | None:
     """(5, h, w), mask then masked picture's latents, for an inpainting UNet; takes one draw from `noise`."""
-    if model.info.unet_in_channels != INPAINTING_CHANNELS:
+    if not model.info.inpainting:
         return None
     image, mask = request.init_image, request.mask_image
     assert image is not None, "an inpainting bundle was given a request without a picture"
