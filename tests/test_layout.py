@@ -101,3 +101,14 @@ def test_files_stay_short_enough_to_read() -> None:
 
 def test_a_file_says_first_what_it_does() -> None:
     assert not [file for file in FILES if not ast.get_docstring(ast.parse(file.read_text()))]
+
+
+def test_commands_read_arguments_call_and_print() -> None:
+    functions = [
+        (f"{file.name}:{node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        for file in (PACKAGE / "cli").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert len(functions) > 20
+    assert not [name for name, lines in functions if lines > 60]
