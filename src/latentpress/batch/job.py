@@ -62,7 +62,7 @@ def request_data(request: RenderRequest) -> dict[str, Any]:
 
 
 def plain(value: Any, *, paths: bool = False) -> Any:
-    """Nested frozen data as JSON data; `paths`: with where given pictures lie, which is no part of what they are."""
+    """Nested frozen data as JSON data; `paths`: with where given pictures lie, which is not part of what they are."""
     if isinstance(value, ImageFile) and not paths:
         return value.sha256
     if is_dataclass(value):

@@ -31,7 +31,7 @@ CREATE TABLE plans (plan_hash TEXT PRIMARY KEY, name TEXT NOT NULL, bundle_hash 
 CREATE TABLE seeds (key TEXT PRIMARY KEY, seed INTEGER NOT NULL);
 {_IMAGES}
 """
-# From the version before each one to it. The tables of the plan (jobs.py) are made anew by every render.
+# From the version before each one to it. The tables of the plan (jobs.py) are made again by every render.
 _UPGRADES = {
     2: "ALTER TABLE images ADD COLUMN row_rule TEXT;",
     3: "".join(

@@ -1,6 +1,6 @@
 """Gives ONNX's shape inference the sizes of ONNX Runtime's own operators, which it does not know.
 
-Each is replaced by standard operators of the same output shapes; what they compute is no matter here.
+Each is replaced by standard operators of the same output shapes; what they compute does not matter here.
 """
 
 from typing import Any

@@ -45,7 +45,7 @@ def make_engines(bundle: Bundle, order: EngineOrder, report: Callable[[str], Non
 
     Each record is written when its engine is done, so an interrupted run goes on where it stopped. Raises UsageError for
     graphs of another engine, EnvironmentFailure for what this machine lacks, ParityError for an engine that is wrong,
-    of which no record is left.
+    whose record is gone.
     """
     check_choice(bundle.info, order.choice)
     place = _place(order)

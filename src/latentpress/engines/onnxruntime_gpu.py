@@ -98,7 +98,7 @@ class BoundSession:
         return bound
 
     def _first_outputs(self, bound: Bound) -> dict[str, Array]:
-        """The outputs of a first run, for which ONNX Runtime allocated; from then on they go to buffers of ours."""
+        """The outputs of a first run, which ONNX Runtime allocated; later ones go to buffers of ours."""
         import torch
 
         copies = [np.array(array) for array in bound.binding.copy_outputs_to_cpu()]

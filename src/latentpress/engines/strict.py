@@ -44,7 +44,7 @@ def require_bits(test: RowTest, size: int, now: str) -> None:
     if test.bits is not None and test.bits.get(size) != now:
         raise EnvironmentFailure(
             f"--strict: {test.component} on {test.engine} gives a row other bits than when it was tested on this machine, so"
-            " pictures of two runs would differ; use another engine, or test this one anew: `latentpress engines BUNDLE "
+            " pictures of two runs would differ; use another engine, or test this one again: `latentpress engines BUNDLE "
             f"--engine {test.engine} --rebuild`"
         )
 

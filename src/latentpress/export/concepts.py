@@ -108,7 +108,7 @@ def _check_claims(files: Sequence[ConceptFile], vocabulary: Mapping[str, int], p
             if token in owners:
                 raise ConceptError(
                     f"{file.path}: token {token} is already baked in, from {owners[token]}; leave the file out, "
-                    "or export the bundle anew without the other"
+                    "or export the bundle again without the other"
                 )
             if token in vocabulary or f"{token.lower()}</w>" in vocabulary:
                 raise ConceptError(

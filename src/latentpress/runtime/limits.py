@@ -48,7 +48,7 @@ class Limits:
         if self._info.inpainting and mask is None:
             return "mask_image", (
                 f"bundle {self._info.name} is an inpainting model and needs init_image and mask_image; "
-                "give both (a white mask makes the whole picture anew), or use a bundle of the plain model"
+                "give both (a white mask redraws the whole picture), or use a bundle of the plain model"
             )
         if self._info.requires_aesthetics_score and image is None:
             return "model", (

@@ -55,7 +55,7 @@ def prove_graph(
 ) -> tuple[list[Parity], RowTest | None]:
     """How far ONNX Runtime's CPU provider is from torch with `component`'s graph at `path`: a row per output and sample.
 
-    A large graph is run in pieces. A bfloat16 graph, for which the provider has no kernels, is run in float32, which shows
+    A large graph is run in pieces. A bfloat16 graph, which the provider has no kernels for, is run in float32; that shows
     that the graph and its rounded weights are right. with_rows: make the row test too, in a session of the whole graph, as
     a render opens it; not for a large graph in half precision, because that session would hold all of it in float32.
     """

@@ -101,7 +101,7 @@ def _load(folder: Path, component: Component) -> Any:
             )
     except CheckpointError:
         pass  # the libraries below know older names of weights, and say what is wrong where that does not help
-    # low_cpu_mem_usage needs accelerate, which is no dependency of ours.
+    # low_cpu_mem_usage needs accelerate, which we do not depend on.
     options = {"low_cpu_mem_usage": False} if component.library == "diffusers" else {}
     try:
         return component.load_class().from_pretrained(folder, local_files_only=True, **options)

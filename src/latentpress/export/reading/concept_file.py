@@ -86,7 +86,7 @@ def read_concept(
     encoders: the text encoders of the bundle it is for; without them the vectors are given as found, a lone tensor's
     under "". token: what prompts call it. A file that names a token must name this one. One that names none (a bare
     tensor, kohya's, SDXL's) is called so, or, without `token`, by token_identifier.txt beside it if it is a
-    learned_embeds.bin, or by its own name. A1111's files hold a name that is no more than a default.
+    learned_embeds.bin, or by its own name. A1111's files hold a name that is only a default.
     """
     path = Path(path)
     try:
@@ -229,7 +229,7 @@ def _safetensors_content(path: Path, raw: bytes) -> dict[Any, Any]:
     except (struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         raise ConceptError(
             f"{path}: neither a torch file nor safetensors, or cut short; download it again, "
-            "or save an old torch file anew with a current torch"
+            "or save an old torch file again with a current torch"
         ) from None
 
 

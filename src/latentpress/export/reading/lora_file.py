@@ -49,7 +49,7 @@ _ROLES = {
     "lora_B.weight": "up",
     "alpha": "alpha",
 }
-# What a key shows -> the method it belongs to, none of which is down and up matrices alone.
+# What a key shows -> the method it belongs to, which are all more than down and up matrices.
 _OTHER_METHODS = {
     r"\.dora_scale$|\.lora_magnitude_vector": "DoRA",
     r"\.hada_[wt]\d": "LoHa",
@@ -92,7 +92,7 @@ class LoraFile:
 def read_lora(path: Path, models: Mapping[str, nn.Module]) -> LoraFile:
     """Read the LoRA at `path`, its layers named by the modules of `models` (component -> model); raises LoraError.
 
-    A layer of which no module has the name has the path None.
+    The path is None for a layer whose name no module has.
     """
     path = Path(path)
     try:
@@ -207,7 +207,7 @@ def _split(key: str) -> tuple[str, str]:
 
 def _role(path: Path, key: str, role: str) -> str:
     if role not in _ROLES:
-        raise LoraError(f"{path}: {key} is no part of a LoRA; give a file of kohya's or diffusers' format")
+        raise LoraError(f"{path}: {key} is not part of a LoRA; give a file of kohya's or diffusers' format")
     return _ROLES[role]
 
 

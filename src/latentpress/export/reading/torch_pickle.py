@@ -1,7 +1,7 @@
 """Reads float tensors out of a torch.save file without torch, and without running anything the file asks for.
 
 A torch file is a zip: `NAME/data.pkl`, a pickle whose tensors point at raw storages `NAME/data/KEY`. The pickle is read
-by an unpickler that knows seven names, none of which does more than hold data; every other name is refused.
+by an unpickler that knows seven names, which all do nothing but hold data; every other name is refused.
 """
 
 import collections
@@ -46,7 +46,7 @@ def read_torch_zip(path: Path, max_bytes: int) -> Any:
                 raise PickleRefused(f"unpacks to more than {max_bytes} bytes or {_MAX_ENTRIES} entries")
             names = [entry.filename for entry in entries if entry.filename.endswith("data.pkl")]
             if len(names) != 1 or archive.getinfo(names[0]).file_size > _MAX_PICKLE:
-                raise PickleRefused(f"a zip without one data.pkl of at most {_MAX_PICKLE} bytes is no torch file")
+                raise PickleRefused(f"a zip without one data.pkl of at most {_MAX_PICKLE} bytes is not a torch file")
             root = names[0].removesuffix("data.pkl")
             order = root + "byteorder"
             if order in archive.namelist() and archive.read(order).strip() != b"little":
@@ -82,12 +82,12 @@ class _Unpickler(pickle.Unpickler):
         try:
             return self._known[module_name, global_name]
         except KeyError:
-            raise PickleRefused(f"asks for {module_name}.{global_name}, which is no float tensor") from None
+            raise PickleRefused(f"asks for {module_name}.{global_name}, which is not a float tensor") from None
 
     def persistent_load(self, pid: Any, /) -> Any:
         kind, dtype, key, _location, count = pid
         if kind != "storage" or dtype not in _STORAGES.values():
-            raise PickleRefused(f"holds a {kind!r} of {dtype!r}, which is no float tensor")
+            raise PickleRefused(f"holds a {kind!r} of {dtype!r}, which is not a float tensor")
         values = floats(self._storage(str(key)), str(dtype))
         if len(values) != count:
             raise PickleRefused(f"storage {key} has {len(values)} values, {count} are promised")

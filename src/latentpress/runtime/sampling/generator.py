@@ -1,4 +1,4 @@
-"""Normal draws from a seed: the bits of torch's CPU generator, from numpy alone and alike on every CPU.
+"""Normal draws from a seed: the bits of torch's CPU generator, from numpy alone and the same on every CPU.
 
 A seed means the picture it means in diffusers, whose noise is `torch.randn` on the CPU. torch's own bits depend on the
 CPU: this is what its AVX2 and AVX-512 kernels give, from which its `default` kernel differs in the last bits of a third
@@ -50,7 +50,7 @@ _COS_C = np.asarray([2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298
 class Generator:
     """`torch.Generator("cpu").manual_seed(seed)`, whose draws follow on one another, for `torch.randn` alone.
 
-    seed: an integer of which the low 32 bits count, as in torch.
+    seed: an integer; only its low 32 bits count, as in torch.
 
     float32 draws of 16 values and more are made of operations that IEEE 754 defines to the last bit, and so are the same
     on every CPU. The others (fewer values, or float64) take logarithm, sine and cosine in double precision from the C
@@ -82,7 +82,7 @@ class Generator:
         return (self._raw(count) & np.uint32(0xFFFFFF)).astype(np.float32) * np.float32(2**-24)
 
     def _uniform64(self, count: int) -> Float64:
-        """0 <= u < 1, from 53 bits of two words each, the first of which is the high one."""
+        """0 <= u < 1, each from 53 bits of two words, the high word first."""
         high, low = self._raw(2 * count).reshape(count, 2).astype(np.uint64).T
         return ((high & np.uint64(0x1FFFFF)) << np.uint64(32) | low).astype(np.float64) * 2.0**-53
 
@@ -98,7 +98,7 @@ class Generator:
 
 
 def _blocks(count: int, uniform: Callable[[int], Drawn], box_muller: Callable[[Drawn], Drawn]) -> Drawn:
-    """`count` >= 16 values; where that is no multiple of 16, torch draws the last 16 again, from uniforms of their own."""
+    """`count` >= 16 values; unless that is a multiple of 16, torch draws the last 16 again, from uniforms of their own."""
     whole = count - count % BLOCK
     values = box_muller(uniform(count)[:whole])
     if whole == count:
