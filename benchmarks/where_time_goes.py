@@ -188,7 +188,7 @@ def time_loop() -> None:
                     Trajectory(
                         key=seed,
                         request=RenderRequest("", seed, 512, 512, sampler, 20 + seed % 7, 7.5),
-                        solver=solvers.rows(sampler, 20 + seed % 7),
+                        solver=solvers.table(sampler, 20 + seed % 7),
                         noise=NoiseSource(seed),
                         latents=np.zeros(shape, np.float32),
                         cond=Conditioning(np.zeros((77, width), np.float32)),

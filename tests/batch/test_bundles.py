@@ -76,7 +76,7 @@ def test_pictures_say_what_they_were_made_on_each_for_itself(two, new_executor, 
     executor.origin = Origin("openvino-bf16", 4, "any", "some CPU", "latentpress 9")
     two(executor)
     with Ledger(ledger_path(tmp_path / "out")) as ledger:
-        kept = ledger.rows("SELECT DISTINCT provider, batch_rows, device, versions FROM images")
+        kept = ledger.answers("SELECT DISTINCT provider, batch_rows, device, versions FROM images")
     assert kept == [("openvino-bf16", 4, "some CPU", "latentpress 9")]
     with Image.open(tmp_path / "out" / "demo" / "1.png") as picture:
         assert "some CPU" not in str(picture.text)

@@ -10,7 +10,7 @@ from latentpress.errors import UsageError
 from latentpress.runtime.sampling.brownian import BrownianPath
 from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, parse_sampler
 from latentpress.runtime.sampling.schedule import NoiseSchedule, noise_schedule, schedule_for
-from latentpress.runtime.sampling.solvers import DEPTH, INDEX, solver_rows
+from latentpress.runtime.sampling.solvers import DEPTH, INDEX, solver_table
 
 SD15 = {
     "beta_start": 0.00085,
@@ -90,7 +90,7 @@ def agree(sampler, config, steps, start=0, **options):
     abar = diffusers_scheduler(sampler, config).alphas_cumprod.double().numpy()
     config = {key: value for key, value in config.items() if key != "rescale_betas_zero_snr"}
     noise = NoiseSchedule(abar, config.get("prediction_type", "epsilon"), config)
-    solver = solver_rows(noise, sampler, steps, start=start, **options)
+    solver = solver_table(noise, sampler, steps, start=start, **options)
     np.testing.assert_allclose(solver.rows[:, INDEX["timestep"]], timesteps.double(), rtol=TOLERANCE, atol=TOLERANCE)
     found = run_rows(solver, start)
     assert len(found) == len(expected)
@@ -172,7 +172,7 @@ def test_the_initial_noise_is_scaled_as_in_diffusers(sampler, spacing):
     config = {**SD15, "timestep_spacing": spacing}
     scheduler = diffusers_scheduler(sampler, config)
     scheduler.set_timesteps(25)
-    found = solver_rows(noise_schedule(config), sampler, 25).init_noise_sigma
+    found = solver_table(noise_schedule(config), sampler, 25).init_noise_sigma
     assert found == pytest.approx(float(scheduler.init_noise_sigma), rel=1e-6)
 
 
@@ -180,7 +180,7 @@ def test_the_initial_noise_is_scaled_as_in_diffusers(sampler, spacing):
 def test_calls_are_counted(steps):
     noise = noise_schedule(SD15)
     for name, base in BASES.items():
-        solver = solver_rows(noise, name, steps)
+        solver = solver_table(noise, name, steps)
         assert len(solver) == base.unet_calls(steps), name
         assert solver.steps == steps, name
         assert sum(solver.begins_step(call) for call in range(len(solver))) == steps, name
@@ -196,4 +196,4 @@ def test_calls_are_counted(steps):
 )
 def test_steps_the_schedule_has_not_are_refused(sampler, steps, says):
     with pytest.raises(UsageError, match=says):
-        solver_rows(noise_schedule(SD15), sampler, steps)
+        solver_table(noise_schedule(SD15), sampler, steps)

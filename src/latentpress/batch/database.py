@@ -53,7 +53,7 @@ class Database:
         """Close the connection; what was not committed is undone."""
         self._connection.close()
 
-    def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+    def answers(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """Every row of a query's answer."""
         with self._guard():
             return self._connection.execute(query, values).fetchall()

@@ -156,5 +156,5 @@ class OutputFolder:
 
     def _folders(self, plan: Plan) -> set[Path]:
         """Every folder that a killed render may have left a temp file in."""
-        parents = {output.rpartition("/")[0] for (output,) in plan.table.rows("SELECT output FROM jobs")}
+        parents = {output.rpartition("/")[0] for (output,) in plan.table.answers("SELECT output FROM jobs")}
         return {self.path, *(self.path / parent for parent in parents)}

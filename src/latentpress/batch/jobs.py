@@ -60,7 +60,7 @@ class Jobs(Sequence[Job]):
     def __iter__(self) -> Iterator[Job]:
         after = 0
         query = f"SELECT {_COLUMNS} FROM jobs WHERE job > ? ORDER BY job LIMIT {_BLOCK}"
-        while found := self._database.rows(query, (after,)):
+        while found := self._database.answers(query, (after,)):
             yield from map(self._job, found)
             after = found[-1][0]
 

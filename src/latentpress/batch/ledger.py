@@ -42,7 +42,7 @@ _UPGRADES = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Image:
     """What the ledger knows of one output; `status` is done or failed."""
 
     output: str
@@ -56,7 +56,7 @@ class Row:
     origin: Origin
 
 
-_ROW = (
+_IMAGE = (
     "SELECT provider, batch_rows, coalesce(row_rule, 'untested'), "
     "output, job_hash, status, pixel_sha256, file_sha256, file_size, attempts, error FROM images"
 )
@@ -92,14 +92,14 @@ class Ledger(Database):
             "INSERT OR IGNORE INTO plans VALUES (?, ?, ?, ?)", (plan.plan_hash, plan.name, bundles, len(plan.jobs))
         )
 
-    def row(self, output: str) -> Row | None:
+    def image(self, output: str) -> Image | None:
         """What is known of one output, None where nothing is."""
-        found = self.one(f"{_ROW} WHERE output=?", (output,))
-        return found and Row(*found[3:], origin=Origin(*found[:3]))
+        found = self.one(f"{_IMAGE} WHERE output=?", (output,))
+        return found and Image(*found[3:], origin=Origin(*found[:3]))
 
-    def images(self) -> Mapping[str, Row]:
+    def images(self) -> Mapping[str, Image]:
         """Every output the ledger knows."""
-        return {row[3]: Row(*row[3:], origin=Origin(*row[:3])) for row in self.rows(_ROW)}
+        return {found[3]: Image(*found[3:], origin=Origin(*found[:3])) for found in self.answers(_IMAGE)}
 
     def done(
         self,
@@ -162,7 +162,7 @@ class Ledger(Database):
 
 def draws(database: Database) -> dict[str, int]:
     """The seeds drawn by earlier renders, of a ledger or of a database `beside` it."""
-    return dict(database.rows("SELECT key, seed FROM seeds"))
+    return dict(database.answers("SELECT key, seed FROM seeds"))
 
 
 def check_version(version: int, path: Path) -> None:

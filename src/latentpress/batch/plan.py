@@ -61,7 +61,7 @@ class Plan:
     def rendered_on(self) -> list[BundleFacts]:
         """The bundles that jobs are rendered on, in the order of the first job of each."""
         query = "SELECT bundle FROM jobs JOIN drafts USING (draft) GROUP BY bundle ORDER BY min(job)"
-        return [self.facts(bundle) for (bundle,) in self.table.rows(query)]
+        return [self.facts(bundle) for (bundle,) in self.table.answers(query)]
 
     @property
     def distinct(self) -> int:
@@ -88,7 +88,7 @@ def build_plan(
     rows: list[tuple[Any, ...]] = []
     with table.transaction():
         table.script(CLEAR + SCHEMA)
-        for row in planning.rows():
+        for row in planning.jobs():
             rows.append(row)
             if len(rows) == _ROWS:
                 _write(table, rows, listing)
@@ -155,7 +155,7 @@ class _Planning:
         self.draws: dict[str, int] = {}
         self.prompts = PromptChecks(bundles, problems)
 
-    def rows(self) -> Iterator[tuple[int, int, int, str | None, str, str, str]]:
+    def jobs(self) -> Iterator[tuple[int, int, int, str | None, str, str, str]]:
         """A row of the table of jobs for each picture."""
         add, place = self._problems.add, self._manifest.output_place
         for index, (draft, asked, seed_label) in enumerate(self._manifest.drafts(), 1):
@@ -205,14 +205,14 @@ def _check_collisions(manifest: Manifest, table: Database, problems: Problems) -
     columns = "SELECT job, id, seed, output FROM jobs JOIN drafts USING (draft)"
     if manifest.sheet:
         query = f"{columns} WHERE collision=? OR collision LIKE ? ORDER BY job"
-        for job, job_id, seed, output in table.rows(query, (SHEET_NAME, SHEET_NAME + "/%")):
+        for job, job_id, seed, output in table.answers(query, (SHEET_NAME, SHEET_NAME + "/%")):
             what = "needs a folder named as" if "/" in output else "would be written over"
             message = f"{title_of(job, job_id, seed)} {what} the contact sheet {SHEET_NAME}; rename it"
             problems.add(place, message)
     twice = "SELECT collision FROM jobs GROUP BY collision HAVING count(*) > 1"
     first: dict[str, str] = {}
     query = f"SELECT job, id, seed, output, collision FROM jobs JOIN drafts USING (draft) WHERE collision IN ({twice})"
-    for job, job_id, seed, output, key in table.rows(query + " ORDER BY job"):
+    for job, job_id, seed, output, key in table.answers(query + " ORDER BY job"):
         title = title_of(job, job_id, seed)
         other = first.setdefault(key, title)
         if other != title:

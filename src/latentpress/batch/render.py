@@ -88,7 +88,9 @@ class _Pending:
         shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1"
         query = f"SELECT job_hash, job FROM jobs WHERE job_hash IN ({shared}) ORDER BY job_hash, job"
         # The indices of the jobs of each picture that has several names; of most plans none.
-        self.groups = [[job for _, job in group] for _, group in groupby(self._table.rows(query), lambda row: row[0])]
+        self.groups = [
+            [job for _, job in group] for _, group in groupby(self._table.answers(query), lambda row: row[0])
+        ]
         self._first = {waiting[0]: waiting for group in self.groups if (waiting := self.waiting(group))}
         self._others = {index for waiting in self._first.values() for index in waiting[1:]}
 
@@ -122,7 +124,7 @@ class _Pending:
     def _rows(self) -> Iterator[tuple[int, str]]:
         """(index, bundle) of each picture to render."""
         query = "SELECT job, bundle FROM jobs JOIN drafts USING (draft) ORDER BY bundle, width, height, chunks, job"
-        for job, bundle in self._table.rows(query):
+        for job, bundle in self._table.answers(query):
             if job not in self._others and self._state.state(job) != DONE:
                 yield job, bundle
 
@@ -133,9 +135,9 @@ def _copy_twins(pending: _Pending, plan: Plan, ledger: Ledger, writers: Writers,
     for group in pending.groups:
         waiting = pending.waiting(group)
         source = next((plan.jobs[index - 1] for index in group if index not in waiting), None)
-        row = ledger.row(str(source.output)) if waiting and source else None
+        made = ledger.image(str(source.output)) if waiting and source else None
         jobs = [plan.jobs[index - 1] for index in waiting]
-        if row is not None and writers.copy(jobs, row):
+        if made is not None and writers.copy(jobs, made):
             pending.drop(waiting)
             progress.advance(jobs, None)
             copied += len(jobs)

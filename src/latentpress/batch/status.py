@@ -69,7 +69,7 @@ def plan_status(plan: Plan, folder: Path) -> Status:
         "JOIN drafts USING (draft) LEFT JOIN images ON images.output=jobs.output AND images.job_hash=jobs.job_hash "
         "WHERE job > ? ORDER BY job LIMIT 5000"
     )
-    while found := plan.table.rows(query, (len(states),)):
+    while found := plan.table.answers(query, (len(states),)):
         for _, output, bundle, size, status, file_size, provider, row_rule in found:
             if status == DONE and _size(f"{folder}/{output}") == file_size:
                 states.append(0)

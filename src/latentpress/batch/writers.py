@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latentpress.batch.job import Job
-from latentpress.batch.ledger import Ledger, Row
+from latentpress.batch.ledger import Image, Ledger
 from latentpress.batch.metadata import text_chunks
 from latentpress.batch.plan import Plan
 from latentpress.batch.png import pixel_sha256, png_bytes
@@ -47,12 +47,12 @@ class Writers:
         while self.queue and (len(self.queue) > QUEUE or self.queue[0].done()):
             self.queue.popleft().result()
 
-    def copy(self, jobs: Sequence[Job], row: Row) -> bool:
-        """Write the finished image of `row` for its twins `jobs`, unless its file is no longer what was written."""
-        content = (self.folder / row.output).read_bytes()
-        if hashlib.sha256(content).hexdigest() != row.file_sha256 or row.pixel_sha256 is None:
+    def copy(self, jobs: Sequence[Job], made: Image) -> bool:
+        """Write the finished image of a twin for its twins `jobs`, unless its file is no longer what was written."""
+        content = (self.folder / made.output).read_bytes()
+        if hashlib.sha256(content).hexdigest() != made.file_sha256 or made.pixel_sha256 is None:
             return False
-        self._write(jobs, content, row.pixel_sha256, 0.0, row.origin)
+        self._write(jobs, content, made.pixel_sha256, 0.0, made.origin)
         return True
 
     def _record(self, jobs: Sequence[Job], rendered: Rendered[Any]) -> None:

@@ -65,7 +65,7 @@ class Limits:
 
     def _steps(self, request: RenderRequest) -> Refusal | None:
         try:
-            self._solvers.rows(request.sampler, request.steps)
+            self._solvers.table(request.sampler, request.steps)
         except UsageError as error:
             return "steps", str(error)
         if first_step(request) == request.steps:
@@ -95,8 +95,8 @@ class Limits:
         return self._switch(request, request.refiner.switch_at, solvers)
 
     def _switch(self, request: RenderRequest, switch_at: float, solvers: SolverCache) -> Refusal | None:
-        first, whole = first_step(request), self._solvers.rows(request.sampler, request.steps)
-        refined = solvers.rows(request.sampler, request.steps)
+        first, whole = first_step(request), self._solvers.table(request.sampler, request.steps)
+        refined = solvers.table(request.sampler, request.steps)
         if switch_call(whole, self._solvers, switch_at) <= first * whole.order:
             return "refiner", (
                 f"switch_at {switch_at:g} leaves the base none of the {request.steps - first} steps; "

@@ -21,8 +21,8 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
     Raises UsageError for a given picture that cannot be read.
     """
     info = model.info
-    whole = model.solvers.rows(request.sampler, request.steps)
-    solver = model.solvers.rows(
+    whole = model.solvers.table(request.sampler, request.steps)
+    solver = model.solvers.table(
         request.sampler, request.steps, start=first_step(request) * whole.order, eta=request.eta
     )
     total = solver.steps
@@ -67,14 +67,14 @@ def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
     """
     request = trajectory.request
     assert request.refiner is not None, "only a request with a refiner is handed over"
-    whole = refiner.solvers.rows(request.sampler, request.steps)
+    whole = refiner.solvers.table(request.sampler, request.steps)
     start = switch_call(whole, refiner.solvers, request.refiner.switch_at)
     # diffusers takes a whole step more rather than begin with a two-call step's second call.
     start -= (len(whole) - start + 1) % 2 if whole.order == 2 else 0
     return Trajectory(
         key=trajectory.key,
         request=request,
-        solver=refiner.solvers.rows(request.sampler, request.steps, start=start, eta=request.eta),
+        solver=refiner.solvers.table(request.sampler, request.steps, start=start, eta=request.eta),
         noise=trajectory.noise,
         latents=trajectory.latents,
         cond=refiner.condition.cond(request),

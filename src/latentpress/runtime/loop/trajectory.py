@@ -12,12 +12,12 @@ from latentpress.runtime.request import K, LossSpec, RenderRequest
 from latentpress.runtime.sampling.brownian import BrownianPath
 from latentpress.runtime.sampling.noise import NoiseSource
 from latentpress.runtime.sampling.schedule import Float
-from latentpress.runtime.sampling.solvers import DEPTH, INDEX, SolverRows
+from latentpress.runtime.sampling.solvers import DEPTH, INDEX, SolverTable
 
 Latents = NDArray[np.float32]
 
 
-def noised(solver: SolverRows, call: int, image_latents: Latents, noise: Latents) -> Latents:
+def noised(solver: SolverTable, call: int, image_latents: Latents, noise: Latents) -> Latents:
     """`image_latents` at the noise level of the solver's `call`, as if the sampler had come from them."""
     row = solver.rows[call]
     level_image, level_noise = np.float32(row[INDEX["level_image"]]), np.float32(row[INDEX["level_noise"]])
@@ -48,7 +48,7 @@ class Trajectory(Generic[K]):
 
     key: K
     request: RenderRequest
-    solver: SolverRows
+    solver: SolverTable
     noise: NoiseSource
     latents: Latents
     cond: Conditioning

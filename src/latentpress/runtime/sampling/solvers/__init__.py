@@ -38,11 +38,11 @@ from latentpress.runtime.sampling.schedule import Discretization, Float, NoiseSc
 from latentpress.runtime.sampling.solvers import multistep, sigma_space, signal_space, two_call
 from latentpress.runtime.sampling.solvers.columns import COLUMNS, DEPTH, INDEX, Table, stacked
 
-__all__ = ["COLUMNS", "DEPTH", "INDEX", "SolverCache", "SolverRows", "solver_rows"]
+__all__ = ["COLUMNS", "DEPTH", "INDEX", "SolverCache", "SolverTable", "solver_table"]
 
 
 @dataclass(frozen=True, eq=False)
-class SolverRows:
+class SolverTable:
     """A sampler's run, or a part of one: `rows` (calls, len(COLUMNS)) float64, one UNet call each.
 
     step_of: (calls,), the step each call belongs to, counted from 0; init_noise_sigma: the scale of the initial unit
@@ -70,13 +70,13 @@ class SolverRows:
         """Whether `call` is the first of its step."""
         return call == 0 or bool(self.step_of[call] != self.step_of[call - 1])
 
-    def until_call(self, stop: int) -> "SolverRows":
+    def until_call(self, stop: int) -> "SolverTable":
         """These calls up to, not including, call `stop` of the whole run."""
         count = max(0, stop - self.start)
         return replace(self, rows=self.rows[:count], step_of=self.step_of[:count], stop=min(stop, self.stop))
 
 
-def solver_rows(noise: NoiseSchedule, sampler: str, steps: int, *, start: int = 0, eta: float = 0.0) -> SolverRows:
+def solver_table(noise: NoiseSchedule, sampler: str, steps: int, *, start: int = 0, eta: float = 0.0) -> SolverTable:
     """The rows of `sampler` in `steps` steps, from the call `start` on, as diffusers continues from there.
 
     start: the call that has no history: multistep samplers take it at first order, PNDM counts its calls from it, and
@@ -97,7 +97,7 @@ def solver_rows(noise: NoiseSchedule, sampler: str, steps: int, *, start: int = 
     ends = (float(grid.sigmas[:-1].min()), float(grid.sigmas.max())) if name.base.noise == "path" else (0.0, 0.0)
     first = step_of[start] if start < len(rows) else 0
     order = name.base.order
-    return SolverRows(rows[start:], step_of[start:] - first, grid.init_noise_sigma, ends, order, start, len(rows))
+    return SolverTable(rows[start:], step_of[start:] - first, grid.init_noise_sigma, ends, order, start, len(rows))
 
 
 def _table(
@@ -134,15 +134,15 @@ class SolverCache:
         self.noise = noise
         self._rows = lru_cache(maxsize=None)(self._compute)
 
-    def rows(self, sampler: str, steps: int, *, start: int = 0, eta: float = 0.0) -> SolverRows:
-        """As `solver_rows`."""
+    def table(self, sampler: str, steps: int, *, start: int = 0, eta: float = 0.0) -> SolverTable:
+        """As `solver_table`."""
         return self._rows(sampler, steps, start, eta)
 
-    def _compute(self, sampler: str, steps: int, start: int, eta: float) -> SolverRows:
-        return solver_rows(self.noise, sampler, steps, start=start, eta=eta)
+    def _compute(self, sampler: str, steps: int, start: int, eta: float) -> SolverTable:
+        return solver_table(self.noise, sampler, steps, start=start, eta=eta)
 
 
-def switch_call(solver: SolverRows, solvers: SolverCache, switch_at: float) -> int:
+def switch_call(solver: SolverTable, solvers: SolverCache, switch_at: float) -> int:
     """The first UNet call of the refiner: the first timestep below round(T - switch_at * T), T the training timesteps."""
     train = len(solvers.noise.alphas_cumprod)
     cutoff = round(train - switch_at * train)
