@@ -31,9 +31,12 @@ def own(assets, tmp_path, monkeypatch):
     path = shutil.copytree(assets / "bundle", tmp_path / "bundle")
     tested = []  # components
     test = selftest.prove
-    monkeypatch.setattr(
-        selftest, "prove", lambda session, name, *rest: (tested.append(name), test(session, name, *rest))[1]
-    )
+
+    def prove(session, component, *rest):
+        tested.append(component.name)
+        return test(session, component, *rest)
+
+    monkeypatch.setattr(selftest, "prove", prove)
 
     def use(kind):
         def opened(bundle, component, choice, threads=None):
