@@ -23,7 +23,8 @@ def copy(assets, tmp_path):
 
 
 @pytest.fixture
-def manifest(assets, tmp_path):
+def manifest(assets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where out/NAME comes to be
     (tmp_path / "one.yaml").write_text(MANIFEST.format(bundle=assets / "bundle"))
     return tmp_path / "one.yaml"
 
@@ -106,7 +107,8 @@ def test_render_without_the_gpu_says_what_is_missing(manifest, monkeypatch, caps
         assert said in capsys.readouterr().err
 
 
-def test_render_refuses_prompts_longer_than_the_engine_before_it_costs(assets, tmp_path, capsys):
+def test_render_refuses_prompts_longer_than_the_engine_before_it_costs(assets, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     long = MANIFEST.replace("a mouse", '"' + "a house " * 40 + '", long_prompts: chunks')
     (tmp_path / "long.yaml").write_text(long.format(bundle=assets / "bundle"))
     assert run_cli(["render", str(tmp_path / "long.yaml"), "--engine", "tensorrt"]) == 2

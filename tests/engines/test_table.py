@@ -98,7 +98,7 @@ def test_a_new_engine_renders_and_keeps_its_folder(copy, tmp_path, capsys):
     from PIL import Image
 
     with Image.open(tmp_path / "out" / "1.png") as picture:
-        assert json.loads(picture.text["latentpress"])["engine"] == "abacus-wood-beads"
+        assert json.loads(picture.text["latentpress"])["engine"] == "abacus"
     capsys.readouterr()
     assert run_cli(["render", str(manifest), "--engine", "cpu", "-o", str(tmp_path / "out")]) == 2
     assert "1 picture was rendered on engine abacus, and this run would use cpu" in capsys.readouterr().err
