@@ -28,9 +28,10 @@ import onnxruntime
 import torch
 
 from latentpress import cli
-from latentpress.batch import writers
+from latentpress.batch import folder, writers
 from latentpress.bundle.info import open_bundle
 from latentpress.bundle.inputs import example_inputs
+from latentpress.cli import render as commands
 from latentpress.engines.devices import device_name
 from latentpress.engines.memory import HalvingSession
 from latentpress.export.demo import ensure_demo_bundle
@@ -98,7 +99,9 @@ def clocked(clock: Clock) -> Iterator[None]:
 
     parts = [
         (HalvingSession, "run", engine),
-        (cli, "_planned", clock.around("start: imports, manifest, plan", cli._planned)),
+        (commands, "_folder", clock.around("start: imports and manifest", commands._folder)),
+        (folder, "models_for", clock.around("start: find and verify the bundles", folder.models_for)),
+        (folder, "build_plan", clock.around("start: plan", folder.build_plan)),
         (runtime, "Model", clock.around("start: open the engines", Model)),
         (runtime, "begin", clock.around("begin a picture: noise, prompt", begin)),
         (loop, "predict", clock.around("pack rows, combine guidance", loop.predict)),
@@ -122,13 +125,13 @@ def clocked(clock: Clock) -> Iterator[None]:
 def time_render(seeds: int, rows: int, mixed: bool) -> None:
     """Render 20 x `seeds` pictures (four times as many when `mixed`) of 64x64, and print the parts."""
     ensure_demo_bundle(cache_dir())  # exporting it does not belong to a render
-    with tempfile.TemporaryDirectory() as folder:
-        manifest = Path(folder, "where.yaml")
+    with tempfile.TemporaryDirectory() as scratch:
+        manifest = Path(scratch, "where.yaml")
         manifest.write_text(MANIFEST.format(seeds=seeds, variants=MIXED if mixed else EQUAL))
         clock = Clock()
         with clocked(clock):
             started = time.perf_counter()
-            code = cli.run_cli(["render", str(manifest), "--batch-rows", str(rows)])
+            code = cli.run_cli(["render", str(manifest), "-o", str(Path(scratch, "out")), "--batch-rows", str(rows)])
             whole = time.perf_counter() - started
         if code:
             raise SystemExit(code)
