@@ -32,6 +32,7 @@ from latentpress.batch import folder, writers
 from latentpress.bundle.info import open_bundle
 from latentpress.bundle.inputs import example_inputs
 from latentpress.cli import render as commands
+from latentpress.engines.choice import DEFAULT_ENGINE
 from latentpress.engines.devices import device_name
 from latentpress.engines.memory import HalvingSession
 from latentpress.export.demo import ensure_demo_bundle
@@ -170,6 +171,8 @@ def print_parts(clock: Clock, images: int, whole: float, rows: int) -> None:
 
 class Instant:
     """A UNet that answers at once."""
+
+    engine, note = DEFAULT_ENGINE, ""
 
     def __init__(self, rows: int, shape: tuple[int, ...]) -> None:
         self.answer = np.zeros((rows, *shape), np.float32)

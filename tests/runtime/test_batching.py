@@ -2,16 +2,20 @@
 
 import hashlib
 import threading
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from latentpress.engines.cpu import OnnxCpuSession
+from latentpress.engines.devices import device_name
 from latentpress.runtime.loop.rows import ConditioningRows
 from latentpress.runtime.prompts.conditioning import Conditioning
 from latentpress.runtime.render import Renderer
-from latentpress.runtime.request import ImageFile, Origin, RenderRequest
+from latentpress.runtime.request import ImageFile, RenderRequest
+from latentpress.version import __version__
 
 
 def request(seed, steps=4, guidance_scale=5.0, prompt="a mouse", size=64, **more):
@@ -23,6 +27,7 @@ class Watched:
 
     def __init__(self, bundle, component, before=lambda inputs: None):
         self.session = OnnxCpuSession(bundle.file(f"{component}.onnx"))
+        self.engine, self.note = self.session.engine, self.session.note
         self.before = before
         self.calls = []
 
@@ -176,8 +181,11 @@ def test_a_picture_says_the_rows_it_was_made_with_whatever_comes_after(bundle, d
     unet = Watched(bundle, "unet", scarce)
     renderer = Renderer(bundle, batch_rows=8, sessions={"unet": unet}, decode_beside=decode_beside)
     pictures = list(renderer.render([(seed, request(seed, steps=2)) for seed in range(8)]))
-    early, late = Origin("watched", 8, "untested"), Origin("watched", 2, "untested")
+    here = pictures[0].origin
+    early, late = (replace(here, provider="onnxruntime-cpu", batch_rows=rows, row_rule="untested") for rows in (8, 2))
     assert {one.key: one.origin for one in pictures} == {seed: early if seed < 4 else late for seed in range(8)}
+    assert here.device == device_name()
+    assert here.versions == f"latentpress {__version__}, onnxruntime {version('onnxruntime')}"
     missing = request(0, init_image=ImageFile("0" * 64, Path("missing.png")), strength=0.5)
     (unread,) = renderer.render([(0, missing)])
     assert unread.error

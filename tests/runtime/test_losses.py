@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from latentpress.errors import ManifestError
-from latentpress.manifest.fields import parse_losses
+from latentpress.manifest.field import Reader
+from latentpress.manifest.losses import parse_losses
 from latentpress.manifest.nodes import ListNode, Place, Problems, Scalar
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.loss import Loss, LossParams
@@ -61,10 +62,10 @@ def scalar(text):
 def test_a_manifests_losses_are_those_of_the_map():
     problems = Problems()
     both = ListNode([scalar("darkness"), scalar("redness")], Place("m.yaml", 1, 1))
-    found = parse_losses(both, problems, OWN)
+    found = parse_losses(both, Reader(problems, OWN))
     assert found == (LossSpec("darkness", 200.0), LossSpec("redness", 200.0, params={"level": 0.5}))
     problems.raise_if_any()
-    assert parse_losses(scalar("canny"), problems, OWN) is None
+    assert parse_losses(scalar("canny"), Reader(problems, OWN)) is None
     with pytest.raises(ManifestError, match="unknown loss 'canny'; known losses: darkness, redness, none"):
         problems.raise_if_any()
 

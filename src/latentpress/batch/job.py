@@ -40,9 +40,14 @@ def title_of(index: int, job_id: str, seed: int) -> str:
     return f"job {index} (id {short(job_id)}, seed {seed})"
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+# What JSON holds as it is; a plan asks of a million values.
+_PLAIN = (str, int, float, bool, type(None))
+
+
 def canonical_json(value: object) -> str:
     """The one JSON text of `value`: keys sorted, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 # Attributes that later releases added: left out while they change nothing, so that a job keeps the hash it always had.
@@ -63,6 +68,8 @@ def request_data(request: RenderRequest) -> dict[str, Any]:
 
 def plain(value: Any, *, paths: bool = False) -> Any:
     """Nested frozen data as JSON data; `paths`: with where given pictures lie, which is not part of what they are."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, ImageFile) and not paths:
         return value.sha256
     if is_dataclass(value):
@@ -71,7 +78,8 @@ def plain(value: Any, *, paths: bool = False) -> Any:
         return [plain(one, paths=paths) for one in value]
     if isinstance(value, Mapping):
         return {key: plain(one, paths=paths) for key, one in value.items()}
-    return str(value) if isinstance(value, Path) else value
+    assert isinstance(value, Path), f"a request holds a {type(value).__name__}"
+    return str(value)
 
 
 def request_from(data: Mapping[str, Any]) -> RenderRequest:

@@ -114,13 +114,14 @@ def build_plan(
 def _write(table: Database, rows: list[tuple[Any, ...]], listing: Any) -> None:
     """Write `rows` and empty the list; `listing` hears of each job's output and hash, as JSON."""
     table.many("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    text = ",".join([f'[{_quoted(row[4])},"{row[6]}"]' for row in rows])
+    text = ",".join([f'[{_as_json(row[4])},"{row[6]}"]' for row in rows])
     if rows:
         listing.update((("," if rows[0][0] > 1 else "") + text).encode())
     rows.clear()
 
 
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
+# One encoder: json.dumps makes one for each call that asks for Unicode.
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,12 @@ class _Planning:
         self._drafts += 1
         row = (
             *(self._drafts, draft.id, facts.hash, request.width, request.height, chunks),
-            json.dumps(labels, ensure_ascii=False),
-            json.dumps(plain(request, paths=True), ensure_ascii=False),
+            _as_json(labels),
+            _as_json(plain(request, paths=True)),
         )
         self._table.run("INSERT INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        name = self._template.filling({key: names.safe(text) for key, text in labels.items()})
+        named = {key: names.safe(text) for key, text in labels.items() if key in self._template.names}
+        name = self._template.filling(named)
         return _Settled(self._drafts, draft, request, JobHash(request, facts.hash), name)
 
     def _drawn(self, settled: _Settled) -> int:

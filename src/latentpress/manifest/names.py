@@ -52,10 +52,11 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
 
 
 class Template:
-    """An output template, taken apart once for the many names it gives."""
+    """An output template, taken apart once for the many names it gives. names: its placeholders."""
 
     def __init__(self, template: str) -> None:
         self._pieces = [(text, name, int(spec) if spec else None) for text, name, spec in _pieces(template)]
+        self.names = {name for _, name, _ in self._pieces if name is not None}
 
     def filling(self, texts: Mapping[str, str]) -> "Filling":
         """The template with what `texts` holds filled in; the rest is left to `Filling.fill`."""

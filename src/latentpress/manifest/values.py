@@ -37,7 +37,8 @@ def parse_text(name: str, node: Node, problems: Problems) -> str | None:
     if not isinstance(node, Scalar):
         problems.add(node.place, f"{name} is {described(node)}; it must be text")
         return None
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in node.text) or "\0" in node.text:
+    surrogate = not node.text.isascii() and any(0xD800 <= ord(char) <= 0xDFFF for char in node.text)
+    if surrogate or "\0" in node.text:
         problems.add(
             node.place, f"{name} holds a character that no file can carry (a lone surrogate or NUL); remove it"
         )

@@ -142,6 +142,8 @@ def _content(token: Any) -> str:
 
 def _clean(text: str) -> str:
     """`text` in small letters, with single spaces, without control characters, ideographs apart, words in Unicode's NFC."""
+    if text.isascii() and text.isprintable():  # most prompts: nothing to take out, to set apart or to compose
+        return " ".join(text.lower().split())
     kept: list[str] = []
     for char in text:
         if char in "\t\n\r" or unicodedata.category(char) == "Zs":
