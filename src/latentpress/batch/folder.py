@@ -7,22 +7,22 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from latentpress.batch.executors.local import LocalExecutor, Settings
 from latentpress.batch.ledger import Ledger, beside, draws, ledger_path
 from latentpress.batch.lock import locked
-from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
 from latentpress.batch.plan import Plan, build_plan
 from latentpress.batch.progress import Progress, Silence
-from latentpress.batch.render import Executor, Summary, render
 from latentpress.batch.report import check_space
-from latentpress.batch.sheet import make_sheet
 from latentpress.batch.status import Status, plan_status
-from latentpress.engines.choice import check_prompt_length, engine_of
 from latentpress.errors import UsageError
 from latentpress.files import remove_leftovers
 from latentpress.manifest.manifest import Manifest
 from latentpress.models import Models, cache_dir, models_for
+
+if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a status are asked for often
+    from latentpress.batch.executors.local import Settings
+    from latentpress.batch.render import Executor, Summary
 
 # A drawn seed fits 32 bits, as the seeds of other tools do, so that it can be carried over to them.
 SEED_BITS = 32
@@ -37,7 +37,7 @@ class Outcome:
     """What a render did. sheet: where the contact sheet is, None where the manifest asks for none or a picture failed."""
 
     plan: Plan
-    summary: Summary
+    summary: "Summary"
     sheet: Path | None
     warnings: tuple[str, ...]
 
@@ -90,12 +90,12 @@ class OutputFolder:
 
     def render(
         self,
-        settings: Settings | None = None,
+        settings: "Settings | None" = None,
         *,
         mixed: bool = False,
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda line: None,
-        executor: Executor | None = None,
+        executor: "Executor | None" = None,
     ) -> Outcome:
         """Render what is missing; safe to interrupt and start again.
 
@@ -103,6 +103,12 @@ class OutputFolder:
         and choices, a sentence each; executor: renders instead of this process.
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
+        from latentpress.batch.executors.local import LocalExecutor, Settings
+        from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
+        from latentpress.batch.render import Summary, render
+        from latentpress.batch.sheet import make_sheet
+        from latentpress.engines.choice import check_prompt_length, engine_of
+
         settings = settings or Settings()
         # Told before the folder comes to be.
         models = self._opened(verify=True)
@@ -144,6 +150,8 @@ class OutputFolder:
 
     def sheet(self) -> Path:
         """Draw the contact sheet of the finished pictures again. Raises UsageError while one is not done."""
+        from latentpress.batch.sheet import make_sheet
+
         state = self.status()
         if state.left:
             total = len(state.plan.jobs)
