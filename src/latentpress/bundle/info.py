@@ -262,8 +262,11 @@ def open_bundle(path: Path, *, verify: bool = True, cache: Path | None = None) -
 
 
 def _listed(data: dict[str, Any]) -> BundleInfo:
-    """The contents of a bundle.json of format 2, with the components that all its bundles have; its bytes stay the hash."""
-    info = BundleInfo.model_validate({**data, "format_version": FORMAT_VERSION, "components": []})
+    """The contents of a bundle.json of format 2, with the components that all its bundles have; its bytes stay the hash.
+
+    It stays of its format, also when concepts are added: else they would make other jobs of those that are rendered.
+    """
+    info = BundleInfo.model_validate({**data, "components": []})
     listed = stable_diffusion_components(
         info, info.text_encoders, info.precision, any_prompt_length=info.any_prompt_length
     )

@@ -5,7 +5,7 @@ import json
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from latentpress.bundle.info import INFO_FILE, BundleInfo, file_sha256
+from latentpress.bundle.info import INFO_FILE, UNLISTED, BundleInfo, file_sha256
 from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.files import folder_beside, publish_folder
@@ -48,7 +48,9 @@ def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str
 
 def write_info(folder: Path, info: BundleInfo) -> None:
     """Write bundle.json: the same info gives the same bytes, whose sha256 is the bundle's hash."""
-    text = json.dumps(info.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    unlisted = {"components"} if info.format_version == UNLISTED else None
+    data = info.model_dump(mode="json", exclude=unlisted)
+    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")
 
 
