@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from latentpress.batch.executors import local
 from latentpress.batch.folder import OutputFolder
 from latentpress.batch.ledger import Ledger, ledger_path
 from latentpress.errors import ManifestError, UsageError
 from latentpress.models import Models, models_for
-from latentpress.runtime.request import Origin
+from latentpress.runtime.request import Origin, Refiner, RenderRequest
 
 TWO = (
     "defaults: {prompt: a mouse}\nmatrix:\n  model: [demo, {label: second, value: bundles/other}]\n  seed: 1..3\n"
@@ -100,3 +101,25 @@ def test_a_bundle_that_cannot_be_opened_is_named_where_it_stands(manifest, tmp_p
         "m.yaml:5:18: nowhere",
         "m.yaml:5:27: gone",
     ]
+
+
+def test_a_refiner_that_is_named_late_is_opened_too(monkeypatch):
+    opened = []
+
+    class Opened:
+        warning = fixed_rows = None
+        row_rule = "any"
+
+        def __init__(self, bundle, *, refiners, **settings):
+            opened.append((bundle, refiners))
+
+    monkeypatch.setattr(local, "_LOOKED_AT", 2)
+    monkeypatch.setattr("latentpress.runtime.render.Renderer", Opened)
+    plain = RenderRequest("a", 0, 64, 64, "euler", 2, 5.0)
+    late = replace(plain, refiner=Refiner("r", 0.8))
+    executor = local.LocalExecutor(
+        {"b": "base", "r": "refiner", "o": "other"}, local.Settings(batch_rows=4), None, print
+    )
+    executor.open("b", [plain, plain, plain, late])
+    executor.open("b", [plain, plain])
+    assert opened == [("base", ("refiner",)), ("base", ())]

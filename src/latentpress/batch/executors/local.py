@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -58,8 +57,15 @@ class LocalExecutor:
 
         self._renderer = None  # before the next one takes its memory
         settings = self._settings
-        work = list(islice(requests, _LOOKED_AT))
-        refiners = {request.refiner.sha256 for request in work if request.refiner}
+        work: list[RenderRequest] = []
+        refiners: set[str] = set()
+        for request in requests:
+            if len(work) < _LOOKED_AT:
+                work.append(request)
+            elif len(self._bundles) == 1:
+                break  # else a later one may name a refiner
+            if request.refiner:
+                refiners.add(request.refiner.sha256)
         renderer = Renderer(
             self._bundles[bundle],
             batch_rows=settings.batch_rows or DEFAULT_ROWS,
