@@ -1,6 +1,7 @@
 """What several stages test with: a small random checkpoint, five concepts, and the bundle exported from them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,8 @@ def _store(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def assets(tmp_path_factory) -> Path:
-    """A folder with `checkpoint/`, `concepts/*.bin` and `bundle/`, made once per test process."""
+def assets(tmp_path_factory) -> Iterator[Path]:
+    """A folder with `checkpoint/`, `concepts/*.bin` and `bundle/`, made once per test process; whoever writes copies it."""
     from families import shared_traces
     from latentpress.export import export_bundle
     from latentpress.testing.random_checkpoint import build_checkpoint
@@ -51,7 +52,8 @@ def assets(tmp_path_factory) -> Path:
     files = write_concepts(folder / "concepts")
     with shared_traces():
         export_bundle(folder / "checkpoint", folder / "bundle", files, report=lambda line: None)
-    return folder
+    yield folder
+    assert not (folder / "bundle" / "engines").exists(), "a test recorded engines in the bundle that all share"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Renders without a loss in a process that has no PyTorch, diffusers, transformers or OpenCV to import."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 
@@ -47,10 +48,11 @@ def manifest(tmp_path, monkeypatch, assets):
     monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
     picture_file(tmp_path)
     mask_file(tmp_path)
+    bundle = shutil.copytree(assets / "bundle", tmp_path / "bundle")  # a strict render records what it tested
 
     def write(more=""):
         path = tmp_path / "without.yaml"
-        path.write_text(MANIFEST.format(bundle=assets / "bundle", more=more))
+        path.write_text(MANIFEST.format(bundle=bundle, more=more))
         return path
 
     return write
