@@ -56,8 +56,11 @@ class Expansion:
         # Nodes of defaults and of the matrix, which live as long as this does; a job's own are read with it.
         self._shared: dict[tuple[str, Node], Any] = {}
         # Reading every default at once reports its mistakes even where each job overrides it.
-        for name in defaults.keys() & FIELDS.keys():
-            self._parse_shared(name, defaults[name])
+        self._base = {
+            name: self._parse_shared(name, defaults[name]) if name in defaults else field.default
+            for name, field in FIELDS.items()
+        }
+        self._wrong = {name for name in defaults.keys() & FIELDS.keys() if self._base[name] is None}
         # Jobs that differ in such an axis alone share a draft, which is what makes planning many seeds cheap.
         self._seed_axis = next((index for index, axis in enumerate(matrix.axes) if axis.seeds_alone), None)
 
@@ -121,18 +124,14 @@ class Expansion:
                 job.fields[name].place, f"{name} is set by this job and by the matrix; leave it to one of them"
             )
         nodes = {**self._defaults, **job.fields, **choice.fields}
-        values: dict[str, Any] = {}
-        for name, field in FIELDS.items():
-            if name in own and name not in choice.fields:
-                values[name] = own[name]
-            else:
-                values[name] = self._parse_shared(name, nodes[name]) if name in nodes else field.default
+        set_here = {**own, **{name: self._parse_shared(name, node) for name, node in choice.fields.items()}}
+        values = self._base | set_here
         missing = [name for name in ("prompt", "model") if name not in nodes]
         if "prompt" in missing:
             problems.add(job.place, "prompt is missing; give it in defaults, in the job or in the matrix")
         if "model" in missing:
             problems.add(self._start, "model is missing; write `model: demo`, or the path of a bundle")
-        if missing or any(values[name] is None and name in nodes for name in FIELDS):
+        if missing or None in set_here.values() or not self._wrong <= set_here.keys():
             return None
         templates = {name: values[name] for name in ("prompt", "negative_prompt") if values[name] is not None}
         if apart and any("{seed" in template for template in templates.values()):

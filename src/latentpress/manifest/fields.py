@@ -5,7 +5,6 @@ Messages list the fields in this order.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from latentpress.errors import UsageError
 from latentpress.manifest.field import Field, Reader, Values
@@ -215,11 +214,17 @@ FIELDS: dict[str, Field] = {
     ),
     "model": Field(
         parse_model,
-        text=lambda values: Path(values["model"]).name,
+        text=lambda values: values["model"].rstrip("/").rpartition("/")[2],
         attributes=(),  # the bundle is hashed as a whole
         parameters=_model_parameters,
     ),
 }
+
+
+# How fields come to attributes: under their own name, under another one, or settled with the bundle.
+_DIRECT = [name for name, field in FIELDS.items() if field.attributes is None and field.settle is None]
+_RENAMED = [(n, f.attributes[0]) for n, f in FIELDS.items() if f.attributes and f.settle is None]
+_SETTLED = [(f.attributes or (n,), f.settle) for n, f in FIELDS.items() if f.settle is not None]
 
 
 def label(name: str, values: Values) -> str:
@@ -230,10 +235,11 @@ def label(name: str, values: Values) -> str:
 
 def request_of(values: Values, bundles: Bundles) -> RenderRequest:
     """The request that a job's `values`, one of each field, come to on `bundles`."""
-    attributes: dict[str, Any] = {}
-    for name, field in FIELDS.items():
-        settled = field.settle(values, bundles) if field.settle else (values[name],)
-        attributes |= zip(attributes_of(name), settled, strict=False)
+    attributes = {name: values[name] for name in _DIRECT}
+    for names, settle in _SETTLED:
+        attributes |= zip(names, settle(values, bundles), strict=True)
+    for name, attribute in _RENAMED:
+        attributes[attribute] = values[name]
     return RenderRequest(**attributes)
 
 

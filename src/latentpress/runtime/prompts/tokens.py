@@ -96,6 +96,8 @@ class PromptTokenizer:
     def check(self, prompt: str, reading: Reading = PLAIN) -> PromptCheck:
         """What a plan says of `prompt` before anything is rendered."""
         unknown = tuple(word for word in _LOOKS_LIKE_CONCEPT.findall(prompt) if word not in self._concepts)
+        if reading == PLAIN and (count := sum(map(len, self._pieces(prompt)))) <= self.limit:
+            return PromptCheck(count, self.limit, "", unknown)  # most prompts: read as they stand, and whole
         try:
             sections = self._sections(prompt, reading)
         except UsageError as error:
