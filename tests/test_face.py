@@ -80,7 +80,8 @@ def test_a_picture_is_the_manifests(bundle, assets, tmp_path) -> None:
         ({"loss": {"name": "cany"}}, "unknown loss 'cany'; did you mean 'canny'?"),
         ({"eta": 0.5}, "only ddim takes it"),
         ({"prompt": "a <lime-art>"}, "<lime-art> in the prompt looks like a concept"),
-        ({"loss": object()}, "loss is a object; give text, a number, a path, a list or a dict"),
+        ({"loss": object()}, "loss is of type object; give text, a number, a path, a list or a dict"),
+        ({"prompt": None}, "prompt is missing; it must be text"),
     ],
 )
 def test_a_wrong_keyword_gets_its_sentence(fields, message, bundle) -> None:
@@ -88,6 +89,32 @@ def test_a_wrong_keyword_gets_its_sentence(fields, message, bundle) -> None:
         list(latentpress.render_pictures(bundle, [{"prompt": "a mouse", **fields}]))
     assert message in str(caught.value)
     assert ":1:1:" not in str(caught.value)
+
+
+def test_jobs_that_are_no_dicts_and_numbers_that_are_numpys(bundle) -> None:
+    with pytest.raises(UsageError, match="picture 2: the fields are of type str; give a dict"):
+        list(latentpress.render_pictures(bundle, [{"prompt": "a mouse"}, "a house"]))
+    fields = {"prompt": "a mouse", "steps": np.int64(1), "guidance_scale": np.float32(2.5), "loss": None}
+    (picture,) = latentpress.render_pictures(bundle, [fields | {"size": 64}])
+    assert "\nSteps: 1, Sampler: Euler, CFG scale: 2.5, Seed: 0," in picture.info["parameters"]
+
+
+def test_settings_are_checked_and_take_an_engines_name() -> None:
+    assert str(latentpress.Settings("openvino:bf16").choice) == "openvino:bf16"
+    assert latentpress.Settings().choice is None
+    with pytest.raises(UsageError, match="engine 'openvno' is unknown; did you mean 'openvino'"):
+        _ = latentpress.Settings("openvno").choice
+    with pytest.raises(UsageError, match="batch_rows is 0; it must be at least 1"):
+        latentpress.Settings(batch_rows=0)
+
+
+def test_an_outcome_still_tells_its_plan(bundle, assets, tmp_path) -> None:
+    path = tmp_path / "one.yaml"
+    jobs = [{"prompt": "a mouse", "steps": 1, "size": "64x64"}]
+    path.write_text(json.dumps({"version": 1, "model": str(assets / "bundle"), "jobs": jobs}))
+    outcome = latentpress.OutputFolder(path, tmp_path / "out").render(latentpress.Settings("cpu", batch_rows=2))
+    assert [job.request.prompt for job in outcome.plan.jobs] == ["a mouse"]
+    assert outcome.plan.distinct == 1
 
 
 def test_the_notebook_runs(demo_cache, monkeypatch) -> None:

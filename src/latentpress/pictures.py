@@ -1,6 +1,7 @@
 """Pictures without a manifest: the fields of a job as keywords, PIL images back."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Number
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from latentpress.errors import LatentpressError, ManifestError, UsageError
 from latentpress.manifest.axes import Matrix
 from latentpress.manifest.draft import Draft, Expansion, JobNode
 from latentpress.manifest.field import Reader
-from latentpress.manifest.fields import FIELDS, request_of
+from latentpress.manifest.fields import DEMO, FIELDS, request_of
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
 from latentpress.models import Models, cache_dir, facts_of, named_bundle
 from latentpress.runtime.facts import Bundles
@@ -35,7 +36,8 @@ def open_bundle(name: str | Path) -> Bundle:
     >>> latentpress.open_bundle("demo").info.family
     'sd1'
     """
-    return named_bundle(str(name), cache_dir())
+    # A Path means the folder, also one that is called demo.
+    return named_bundle(f"./{name}" if isinstance(name, Path) and str(name) == DEMO else str(name), cache_dir())
 
 
 def render_picture(bundle: Bundle | str | Path, prompt: str, **fields: Any) -> "Image":
@@ -70,12 +72,12 @@ def render_pictures(
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     models = {str(opened.path): opened}
-    asked = [_draft(fields, str(opened.path)) for fields in jobs]
+    asked = [_draft(fields, str(opened.path), f"picture {number}: ") for number, fields in enumerate(jobs, 1)]
     for draft, _ in asked:
         for choice in draft.values["refiner"]:
             models.setdefault(choice.model, named_bundle(choice.model, cache_dir()))
     facts = facts_of(models)
-    requests = [_request(draft, seed, facts) for draft, seed in asked]
+    requests = [_request(*one, facts, f"picture {number}: ") for number, one in enumerate(asked, 1)]
     executor = LocalExecutor(Models(models).by_hash, settings or Settings(), cache_dir(), lambda line: None)
     executor.open(opened.hash, requests)
     finished: dict[int, Image.Image] = {}
@@ -93,19 +95,25 @@ def render_pictures(
             shown += 1
 
 
-def _draft(fields: Mapping[str, Any], model: str) -> tuple[Draft, int]:
-    """The draft and the seed of one job's keywords."""
+def _draft(fields: Mapping[str, Any], model: str, where: str) -> tuple[Draft, int]:
+    """The draft and the seed of one job's keywords; `where` begins what is said of a mistake."""
+    if not isinstance(fields, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(
+            f"{where}the fields are of type {type(fields).__name__}; give a dict such as {{'prompt': 'an owl'}}"
+        )
+    if fields.get("prompt") is None:
+        raise UsageError(f"{where}prompt is missing; it must be text")
     problems = Problems()
-    nodes = {name: _node(value, name) for name, value in fields.items()}
+    nodes = {name: _node(value, f"{where}{name}") for name, value in fields.items() if value is not None}
     known = [name for name in FIELDS if name != "model"]
     for name in nodes.keys() - set(known):
         problems.unknown_key(Scalar(name, True, _HERE), known, "the keywords")
-    _raise(problems)
+    _raise(problems, where)
     nodes["model"] = Scalar(model, False, _HERE)
     found = list(Expansion({}, Matrix(), Reader(problems), _HERE).drafts([JobNode("1", nodes, _HERE)]))
-    _raise(problems)
+    _raise(problems, where)
     if len(found) != 1 or found[0][1] < 0:
-        raise UsageError(f"seed is {described(nodes['seed'])}; a picture has one seed, from 0 to 2^63-1")
+        raise UsageError(f"{where}seed is {described(nodes['seed'])}; a picture has one seed, from 0 to 2^63-1")
     return found[0][0], found[0][1]
 
 
@@ -118,12 +126,12 @@ def _node(value: Any, name: str) -> Node:
         return ListNode([_node(one, name) for one in value], _HERE)
     if value is None or isinstance(value, bool):
         return Scalar("null" if value is None else str(value).lower(), True, _HERE)
-    if isinstance(value, str | int | float | Path):
+    if isinstance(value, str | Number | Path):  # numpy's numbers are numbers too
         return Scalar(str(value), not isinstance(value, Path), _HERE)
-    raise UsageError(f"{name} is a {type(value).__name__}; give text, a number, a path, a list or a dict")
+    raise UsageError(f"{name} is of type {type(value).__name__}; give text, a number, a path, a list or a dict")
 
 
-def _request(draft: Draft, seed: int, bundles: Bundles) -> RenderRequest:
+def _request(draft: Draft, seed: int, bundles: Bundles, where: str) -> RenderRequest:
     """The request of a draft, if its bundle can do what it asks and knows the concepts of its prompts."""
     facts = bundles[draft.values["model"]]
     problems = Problems()
@@ -131,13 +139,13 @@ def _request(draft: Draft, seed: int, bundles: Bundles) -> RenderRequest:
     request = request_of({**draft.values, "seed": seed}, bundles)
     if (refused := facts.refusal(request)) is not None:
         problems.add(_HERE, refused[1])
-    _raise(problems)
+    _raise(problems, where)
     return request
 
 
-def _raise(problems: Problems) -> None:
-    """Raise UsageError with the mistakes found, without the place that they do not have."""
+def _raise(problems: Problems, where: str) -> None:
+    """Raise UsageError with the mistakes found, after `where` and without the place that they do not have."""
     try:
         problems.raise_if_any()
     except ManifestError as error:
-        raise UsageError("\n".join(one.removeprefix(f"{_HERE}: ") for one in error.problems)) from None
+        raise UsageError("\n".join(where + one.removeprefix(f"{_HERE}: ") for one in error.problems)) from None

@@ -9,7 +9,7 @@ from PIL import Image
 from latentpress.batch.executors import local
 from latentpress.batch.folder import OutputFolder
 from latentpress.batch.ledger import Ledger, ledger_path
-from latentpress.errors import ManifestError, UsageError
+from latentpress.errors import EnvironmentFailure, LatentpressError, ManifestError, UsageError
 from latentpress.models import Models, models_for
 from latentpress.runtime.request import Origin, Refiner, RenderRequest
 
@@ -101,6 +101,47 @@ def test_a_bundle_that_cannot_be_opened_is_named_where_it_stands(manifest, tmp_p
         "m.yaml:5:18: nowhere",
         "m.yaml:5:27: gone",
     ]
+
+
+def test_a_model_is_called_by_its_folders_name(two, new_executor, tmp_path):
+    body = TWO.replace("{label: second, value: bundles/other}", "bundles/other").replace(
+        "a mouse", '"a mouse, {model}"'
+    )
+    body = body.replace(
+        "seed: 1..3", "seed: 1..3\n  exclude: [{model: other, seed: 1}, {model: bundles/other, seed: 2}]"
+    )
+    assert two(new_executor(), body).summary.done == 4
+    assert [path.name for path in (tmp_path / "out" / "other").glob("*.png")] == ["3.png"]
+    with Image.open(tmp_path / "out" / "other" / "3.png") as picture:
+        assert picture.text["parameters"].startswith("a mouse, other\n")
+
+
+def test_a_folder_called_demo_is_not_the_built_in_model(manifest):
+    assert set(manifest("defaults: {prompt: a}\nmatrix: {model: [demo, ./demo]}\n").models) == {"demo", "./demo"}
+
+
+class Failing:
+    def __init__(self, inner, error=None, count=None):
+        self.inner, self.error, self.count = inner, error, count
+
+    def open(self, bundle, requests):
+        if self.error:
+            raise self.error
+        return "any"
+
+    def render(self, requests):
+        yield from list(self.inner.render(requests))[: self.count]
+
+
+def test_what_cannot_be_opened_leaves_no_folder(two, new_executor, tmp_path):
+    with pytest.raises(EnvironmentFailure, match="no such GPU"):
+        two(Failing(new_executor(), EnvironmentFailure("no such GPU")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_that_never_come_are_missed(two, new_executor):
+    with pytest.raises(LatentpressError, match="the executor ended without this picture, and 1 others"):
+        two(Failing(new_executor(), count=1))
 
 
 def test_a_refiner_that_is_named_late_is_opened_too(monkeypatch):

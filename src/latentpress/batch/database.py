@@ -99,6 +99,8 @@ class Database:
         try:
             with self._turn:
                 yield
+        except sqlite3.ProgrammingError:  # a fault of the program's, such as asking a closed database
+            raise
         except sqlite3.OperationalError as error:
             raise EnvironmentFailure(
                 f"{self._shown}: the ledger cannot be used ({error}); free the disk or fix its permissions, then resume"

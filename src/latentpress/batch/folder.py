@@ -5,10 +5,11 @@ It composes lock, ledger, plan, checks and executor. Planning and status leave n
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latentpress.batch.jobs import Jobs
 from latentpress.batch.ledger import Ledger, beside, draws, ledger_path
 from latentpress.batch.lock import locked
 from latentpress.batch.plan import Plan, build_plan
@@ -17,7 +18,7 @@ from latentpress.batch.report import check_space
 from latentpress.batch.status import Status, plan_status
 from latentpress.errors import UsageError
 from latentpress.files import remove_leftovers
-from latentpress.manifest.manifest import Manifest
+from latentpress.manifest.manifest import Manifest, read_manifest
 from latentpress.models import Models, cache_dir, models_for
 
 if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a status are asked for often
@@ -43,7 +44,7 @@ class Outcome:
 
 
 class OutputFolder:
-    """The folder `path` and the manifest whose pictures belong in it.
+    """The folder `path` and the manifest, read or yet to be read, whose pictures belong in it.
 
     path: by default out/NAME in the current directory; cache: where derived bundles and calibrations are kept, by
     default `cache_dir()`; models: the manifest's bundles, opened; draw: gives the seeds behind -1.
@@ -65,15 +66,15 @@ class OutputFolder:
 
     def __init__(
         self,
-        manifest: Manifest,
+        manifest: Manifest | Path | str,
         path: Path | str | None = None,
         *,
         cache: Path | None = None,
         models: Models | None = None,
         draw: Callable[[], int] = _draw,
     ) -> None:
-        self.manifest = manifest
-        self.path = Path(path) if path else Path("out") / manifest.name
+        self.manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
+        self.path = Path(path) if path else Path("out") / self.manifest.name
         self._models, self._draw = models, draw
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path}: is a file, and the output must be a folder; choose another with -o")
@@ -105,14 +106,14 @@ class OutputFolder:
         """
         from latentpress.batch.executors.local import LocalExecutor, Settings
         from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
-        from latentpress.batch.render import Summary, render
+        from latentpress.batch.render import Pending, Summary, render
         from latentpress.batch.sheet import make_sheet
         from latentpress.engines.choice import check_prompt_length, engine_of
 
         settings = settings or Settings()
         # Told before the folder comes to be.
         models = self._opened(verify=True)
-        engines = {bundle.hash: engine_of(bundle.info, settings.engine) for bundle in models.bundles.values()}
+        engines = {bundle.hash: engine_of(bundle.info, settings.choice) for bundle in models.bundles.values()}
         with locked(self.path) as lock, Ledger(ledger_path(self.path)) as ledger:
             with ledger.transaction():
                 # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
@@ -125,28 +126,33 @@ class OutputFolder:
                     if not mixed and (state.left or settings.engine):
                         refuse_other_engine(state, self.path, bundle, str(engine))
                 check_space(state, self.path)
-                ledger.record(plan)
-            lock.keep()
-            remove_leftovers(self._folders(plan))
-            warnings = list(plan.warnings)
+                warnings = list(plan.warnings)
 
-            def told(line: str) -> None:
-                if line.startswith("warning"):
-                    warnings.append(line)
-                say(line)
-
-            if state.left:
-                chosen = executor or LocalExecutor(models.by_hash, settings, self._cache, told)
+                def told(line: str) -> None:
+                    if line.startswith("warning"):
+                        warnings.append(line)
+                    say(line)
 
                 def accept(bundle: str, row_rule: str) -> None:
                     if not mixed:
                         refuse_other_rows(state, self.path, bundle, row_rule)
 
-                summary = render(plan, state, chosen, self.path, ledger, progress or Silence(), accept)
+                pending = Pending(plan, state, accept)
+                chosen = executor or LocalExecutor(models.by_hash, settings, self._cache, told)
+                # What cannot be opened is told before the plan is recorded, and before a new folder is worth keeping.
+                for bundle in pending.bundles[:1]:
+                    pending.make_ready(bundle, chosen)
+                ledger.record(plan)
+            lock.keep()
+            remove_leftovers(self._folders(plan))
+            if state.left:
+                summary = render(pending, chosen, self.path, ledger, progress or Silence())
             else:
                 summary = Summary(0, len(plan.jobs), 0)
             sheet = make_sheet(plan, self.path) if plan.sheet and not summary.failed else None
-        return Outcome(plan, summary, sheet, tuple(warnings))
+        # The ledger is closed; what the outcome tells of the plan it reads from beside it.
+        kept = beside(ledger_path(self.path))
+        return Outcome(replace(plan, jobs=Jobs(kept), table=kept), summary, sheet, tuple(warnings))
 
     def sheet(self) -> Path:
         """Draw the contact sheet of the finished pictures again. Raises UsageError while one is not done."""

@@ -186,9 +186,9 @@ def beside(path: Path) -> Database:
     try:
         return _attached(path)
     except EnvironmentFailure:
-        # A killed render leaves its journal, which must be rolled back before anyone can read.
-        with Ledger(path):
-            pass
+        # A killed render leaves its journal, which must be rolled back before anyone can read; that is all that is done.
+        with Database(path) as killed:
+            killed.answers("SELECT name FROM sqlite_master")
         return _attached(path)
 
 

@@ -12,6 +12,7 @@ from latentpress.batch.plan import Plan
 from latentpress.batch.progress import Progress, showing
 from latentpress.batch.status import DONE, Status
 from latentpress.batch.writers import Writers
+from latentpress.errors import LatentpressError
 from latentpress.runtime.request import Rendered, RenderRequest
 
 K = TypeVar("K")
@@ -41,50 +42,44 @@ class Summary:
     failed: int
 
 
-def render(
-    plan: Plan,
-    state: Status,
-    executor: Executor,
-    folder: Path,
-    ledger: Ledger,
-    progress: Progress,
-    accept: Callable[[str, str], None] = lambda bundle, row_rule: None,
-) -> Summary:
-    """Render what `plan` lacks into `folder`, whose lock the caller holds. Safe to kill and start again.
-
-    accept: raises if pictures of a bundle must not be made under the row rule that the executor has for it.
-    """
-    pending = _Pending(plan, state)
+def render(pending: "Pending", executor: Executor, folder: Path, ledger: Ledger, progress: Progress) -> Summary:
+    """Render what is `pending` into `folder`, whose lock the caller holds. Safe to kill and start again."""
+    plan, state = pending.plan, pending.state
     done = failed = 0
-    opened: str | None = None
-
-    def make_ready(bundle: str) -> str:
-        if bundle != opened:
-            accept(bundle, executor.open(bundle, pending.requests(bundle)))
-        return bundle
-
-    if pending.bundles:
-        opened = make_ready(pending.bundles[0])
     with (
         showing(progress, state.left, skipped=len(plan.jobs) - state.left),
         Writers(plan, folder, ledger) as writers,
     ):
         copied = _copy_twins(pending, plan, ledger, writers, progress)
         for bundle, jobs in pending.blocks():
-            opened = make_ready(bundle)
+            pending.make_ready(bundle, executor)
+            waiting = {job.index: job for job in jobs}
             for rendered in executor.render((job.index, job.request) for job in jobs):
+                del waiting[rendered.key]
                 twins = pending.twins(rendered.key)
                 writers.put(twins, rendered)
                 progress.advance(twins, rendered.error)
                 done, failed = (done, failed + len(twins)) if rendered.image is None else (done + len(twins), failed)
+            if waiting:
+                first = next(iter(waiting.values())).title
+                raise LatentpressError(
+                    f"{first}: the executor ended without this picture, and {len(waiting) - 1} others"
+                )
     return Summary(done + copied, len(plan.jobs) - done - copied - failed, failed)
 
 
-class _Pending:
-    """The jobs that are not done, and which of them are twins, one picture under several names."""
+class Pending:
+    """The jobs that are not done, and which of them are twins, one picture under several names.
 
-    def __init__(self, plan: Plan, state: Status) -> None:
-        self._jobs, self._table, self._state = plan.jobs, plan.table, state
+    accept: raises if pictures of a bundle must not be made under the row rule that the executor has for it.
+    """
+
+    def __init__(
+        self, plan: Plan, state: Status, accept: Callable[[str, str], None] = lambda bundle, row_rule: None
+    ) -> None:
+        self.plan, self.state = plan, state
+        self._jobs, self._table, self._state, self._accept = plan.jobs, plan.table, state, accept
+        self._opened: str | None = None
         shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1"
         query = f"SELECT job_hash, job FROM jobs WHERE job_hash IN ({shared}) ORDER BY job_hash, job"
         # The indices of the jobs of each picture that has several names; of most plans none.
@@ -93,6 +88,12 @@ class _Pending:
         ]
         self._first = {waiting[0]: waiting for group in self.groups if (waiting := self.waiting(group))}
         self._others = {index for waiting in self._first.values() for index in waiting[1:]}
+
+    def make_ready(self, bundle: str, executor: Executor) -> None:
+        """Open `bundle` on the executor, unless it was opened last. Raises what the executor or `accept` raise."""
+        if bundle != self._opened:
+            self._accept(bundle, executor.open(bundle, self.requests(bundle)))
+            self._opened = bundle
 
     def waiting(self, group: list[int]) -> list[int]:
         """Those of a group that are not done."""
@@ -129,7 +130,7 @@ class _Pending:
                 yield job, bundle
 
 
-def _copy_twins(pending: _Pending, plan: Plan, ledger: Ledger, writers: Writers, progress: Progress) -> int:
+def _copy_twins(pending: Pending, plan: Plan, ledger: Ledger, writers: Writers, progress: Progress) -> int:
     """Copy, rather than render again, each pending job whose identical twin is done; take them out of `pending`."""
     copied = 0
     for group in pending.groups:

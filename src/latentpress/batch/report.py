@@ -20,7 +20,8 @@ def plan_lines(state: Status) -> Iterator[str]:
             f"loss {job.labels['loss']}  {request.prompt!r}"
         )
     if plan.undrawn:
-        yield f"{plan.undrawn} seeds are still to be drawn; the ones shown, and names made of them, will differ"
+        seeds = "1 seed is" if plan.undrawn == 1 else f"{plan.undrawn} seeds are"
+        yield f"{seeds} still to be drawn; the ones shown, and names made of them, will differ"
     for bundle in plan.rendered_on:
         yield f"plan {plan.plan_hash[:12]}, bundle {bundle.name} {bundle.hash[:12]}"
 

@@ -11,7 +11,7 @@ def engines_command(
     bundle: BundleArgument,
     engine: Annotated[
         str | None,
-        typer.Option(help="{ENGINES}; none lists what is there."),
+        typer.Option(help="{ENGINES}; without it, list the engines that are there."),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="{ELSEWHERE}: the GPU to build for, e.g. sm89; it need not be here.")

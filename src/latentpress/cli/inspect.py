@@ -18,7 +18,7 @@ def inspect_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a bundle: family, precision, engine, LoRAs, concepts, and how far each engine is from torch."""
+    """Show a bundle: family, precision, engine, LoRAs, concepts, and how closely each engine matches torch."""
     from latentpress.bundle.verified import forget
     from latentpress.engines.proof import parity_line, row_test_line
     from latentpress.engines.records import all_records

@@ -36,7 +36,9 @@ class Choice:
         if key in FIELDS:
             self.fields[key] = node
         self.texts[key] = text
-        self.aliases[key] = {text} | ({label} if label else set())
+        self.aliases[key] = (
+            {text} | ({label} if label else set()) | ({node.text} if isinstance(node, Scalar) else set())
+        )
         # What a seed comes to is only known when ranges are spread and seeds drawn, so only a label replaces it.
         if label or key != "seed":
             self.labels[key] = label or text

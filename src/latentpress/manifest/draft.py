@@ -11,6 +11,9 @@ from latentpress.manifest.fields import DRAWN, FIELDS, MAX_SEED, label
 from latentpress.manifest.nodes import Node, Place
 from latentpress.manifest.values import MAX_JOBS, parse_number
 
+# Drafts of one job that are kept for the seeds to come, where the seeds are not the fastest axis.
+_SHARED = 16_384
+
 
 @dataclass(frozen=True)
 class JobNode:
@@ -87,6 +90,8 @@ class Expansion:
                 continue
             others = (*indices[:axis], None, *indices[axis + 1 :])
             if others not in shared:
+                if len(shared) >= _SHARED:
+                    shared.clear()
                 shared[others] = self._seeded(job, own, others)
             seeded = shared[others]
             if seeded is None:

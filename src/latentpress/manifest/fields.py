@@ -57,7 +57,15 @@ def parse_model(node: Node, reader: Reader) -> str | None:
     model = parse_text("model", node, reader.problems)
     if model == "":
         reader.problems.add(node.place, "model is empty; write `demo`, or the path of a bundle")
-    return None if not model else model if model == DEMO else str(Path(node.place.file).parent / model)
+    if not model or model == DEMO:
+        return model or None
+    path = str(Path(node.place.file).parent / model)
+    return path if path != DEMO else f"./{path}"  # a folder of that name
+
+
+def model_name(model: str) -> str:
+    """What a model is called in names, labels and prompts: its folder's name."""
+    return model.rstrip("/").rpartition("/")[2] or model
 
 
 def _settle_negative(values: Values, bundles: Bundles) -> tuple[str | None]:
@@ -214,7 +222,7 @@ FIELDS: dict[str, Field] = {
     ),
     "model": Field(
         parse_model,
-        text=lambda values: values["model"].rstrip("/").rpartition("/")[2],
+        text=lambda values: model_name(values["model"]),
         attributes=(),  # the bundle is hashed as a whole
         parameters=_model_parameters,
     ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from latentpress.errors import short, shown
 from latentpress.manifest.axes import Axis, Choice, Exclusion, ListedAxis, Matrix, SeedRange
 from latentpress.manifest.field import Reader
-from latentpress.manifest.fields import check_seeds
+from latentpress.manifest.fields import check_seeds, model_name
 from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
 from latentpress.manifest.values import MAX_JOBS, check_range, parse_range, parse_text
@@ -127,7 +127,8 @@ def _loss_texts(items: list[Node], axis: str, reader: Reader) -> Mapping[Node, s
 
 def _text(name: str, node: Node, problems: Problems) -> str:
     if isinstance(node, Scalar):
-        return parse_text(short(name), node, problems) or ""
+        text = parse_text(short(name), node, problems) or ""
+        return model_name(text) if name == "model" else text
     if name == "size" and isinstance(node, ListNode) and all(isinstance(side, Scalar) for side in node.items):
         return "x".join(side.text for side in node.items if isinstance(side, Scalar))
     if name == "refiner" and isinstance(node, MapNode) and "model" in node.values:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from latentpress.bundle.info import Bundle
-from latentpress.engines.choice import EngineChoice
+from latentpress.engines.choice import EngineChoice, parse_engine
+from latentpress.errors import UsageError
 from latentpress.runtime.request import Rendered, RenderRequest
 
 if TYPE_CHECKING:
@@ -23,16 +25,27 @@ _LOOKED_AT = 10_000
 class Settings:
     """How this machine renders.
 
-    engine: what the graphs run on, None for what each bundle was exported for; batch_rows: UNet rows a call takes at
-    most, >= 1, None for what is fastest here; threads: of the engines, None for all cores; decode_beside: run the VAE
-    decoder in parallel with the UNet; strict: pin what must be pinned for a picture to depend on its job alone.
+    engine: what the graphs run on, such as "openvino:bf16", None for what each bundle was exported for; batch_rows: UNet
+    rows a call takes at most, >= 1, None for what is fastest here; threads: of the engines, >= 1, None for all cores;
+    decode_beside: run the VAE decoder in parallel with the UNet; strict: pin what must be pinned for a picture to depend
+    on its job alone. Raises UsageError for a number below 1.
     """
 
-    engine: EngineChoice | None = None
+    engine: EngineChoice | str | None = None
     batch_rows: int | None = None
     threads: int | None = None
     decode_beside: bool = False
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_rows", "threads"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise UsageError(f"{name} is {count}; it must be at least 1, or None for what is best here")
+
+    @property
+    def choice(self) -> EngineChoice | None:
+        """The engine asked for; raises UsageError for one that is unknown."""
+        return parse_engine(self.engine) if isinstance(self.engine, str) else self.engine
 
 
 class LocalExecutor:
@@ -66,12 +79,16 @@ class LocalExecutor:
                 break  # else a later one may name a refiner
             if request.refiner:
                 refiners.add(request.refiner.sha256)
+        if any(request.losses for request in work):
+            import_module(
+                "latentpress.runtime.guidance.gradient"
+            )  # a missing torch is told before anything is rendered
         renderer = Renderer(
             self._bundles[bundle],
             batch_rows=settings.batch_rows or DEFAULT_ROWS,
             threads=settings.threads,
             refiners=tuple(one for digest, one in self._bundles.items() if digest in refiners),
-            engine=settings.engine,
+            engine=settings.choice,
             decode_beside=settings.decode_beside,
             strict=settings.strict,
         )
