@@ -66,24 +66,28 @@ def request_data(request: RenderRequest) -> dict[str, Any]:
     return {name: plain(value) for name, value in data.items() if name not in _LATER or value != _LATER[name]}
 
 
-def plain(value: Any, *, paths: bool = False) -> Any:
-    """Nested frozen data as JSON data; `paths`: with where given pictures lie, which is not part of what they are."""
+def stored(request: RenderRequest, data: Mapping[str, Any]) -> dict[str, Any]:
+    """`request` as the plan's table keeps it: `data`, its `request_data`, with where given pictures lie."""
+    images = {name: getattr(request, name) for name in data if isinstance(getattr(request, name), ImageFile)}
+    return {**data, **{name: {"sha256": image.sha256, "path": str(image.path)} for name, image in images.items()}}
+
+
+def plain(value: Any) -> Any:
+    """Nested frozen data as JSON data; of a given picture its sha256, for where it lies is not part of what it is."""
     if type(value) in _PLAIN:
         return value
-    if isinstance(value, ImageFile) and not paths:
+    if isinstance(value, ImageFile):
         return value.sha256
     if is_dataclass(value):
-        return {one.name: plain(getattr(value, one.name), paths=paths) for one in fields(value)}
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, tuple | list):
-        return [plain(one, paths=paths) for one in value]
-    if isinstance(value, Mapping):
-        return {key: plain(one, paths=paths) for key, one in value.items()}
-    assert isinstance(value, Path), f"a request holds a {type(value).__name__}"
-    return str(value)
+        return [plain(one) for one in value]
+    assert isinstance(value, Mapping), f"a request holds a {type(value).__name__}"
+    return {key: plain(one) for key, one in value.items()}
 
 
 def request_from(data: Mapping[str, Any]) -> RenderRequest:
-    """The request whose `plain(request, paths=True)` is `data`."""
+    """The request whose `stored` form is `data`."""
     return _built(RenderRequest, data)
 
 
@@ -110,13 +114,12 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 class JobHash:
-    """The hashes of one request on one bundle with every seed: what comes before and after the seed is written once.
+    """The hashes of a request's `data` on one bundle with every seed: the text around the seed is written once.
 
     A job's hash is the lowercase hex sha256 of the canonical JSON of its bundle's hash and its `request_data`.
     """
 
-    def __init__(self, request: RenderRequest, bundle_hash: str) -> None:
-        data = request_data(request)
+    def __init__(self, data: Mapping[str, Any], bundle_hash: str) -> None:
         # The keys are sorted, so those before and those after "seed" are two runs of the text.
         before = canonical_json({key: value for key, value in data.items() if key < "seed"})[1:-1]
         after = canonical_json({key: value for key, value in data.items() if key > "seed"})[1:-1]
@@ -133,4 +136,4 @@ class JobHash:
 
 def hash_job(request: RenderRequest, bundle_hash: str) -> str:
     """The hash of one job."""
-    return JobHash(request, bundle_hash).of(request.seed)
+    return JobHash(request_data(request), bundle_hash).of(request.seed)

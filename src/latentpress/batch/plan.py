@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from latentpress.batch.database import Database
-from latentpress.batch.job import JobHash, canonical_json, plain, request_data, title_of
+from latentpress.batch.job import JobHash, canonical_json, request_data, stored, title_of
 from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs
 from latentpress.batch.prompts import PromptChecks
 from latentpress.errors import shown
@@ -17,7 +17,7 @@ from latentpress.manifest import names
 from latentpress.manifest.draft import Draft
 from latentpress.manifest.fields import DRAWN, request_of
 from latentpress.manifest.manifest import Manifest, SheetSpec
-from latentpress.manifest.nodes import Problems
+from latentpress.manifest.nodes import Problems, uncollected
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.request import RenderRequest
 
@@ -86,7 +86,7 @@ def build_plan(
     planning = _Planning(manifest, bundles, frozen, draw, table, problems)
     listing = hashlib.sha256(b"[")
     rows: list[tuple[Any, ...]] = []
-    with table.transaction():
+    with table.transaction(), uncollected():
         table.script(CLEAR + SCHEMA)
         for row in planning.jobs():
             rows.append(row)
@@ -181,15 +181,16 @@ class _Planning:
         labels = draft.all_labels()
         labels["size"] = labels["size"] or f"{request.width}x{request.height}"
         self._drafts += 1
+        data = request_data(request)
         row = (
             *(self._drafts, draft.id, facts.hash, request.width, request.height, chunks),
             _as_json(labels),
-            _as_json(plain(request, paths=True)),
+            _as_json(stored(request, data)),
         )
         self._table.run("INSERT INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         named = {key: names.safe(text) for key, text in labels.items() if key in self._template.names}
         name = self._template.filling(named)
-        return _Settled(self._drafts, draft, request, JobHash(request, facts.hash), name)
+        return _Settled(self._drafts, draft, request, JobHash(data, facts.hash), name)
 
     def _drawn(self, settled: _Settled) -> int:
         """The seed behind a -1, under a key that survives edits elsewhere."""

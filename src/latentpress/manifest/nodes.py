@@ -4,10 +4,11 @@ Scalars follow YAML 1.2: `no`, `off` and `none` are text, `12:30` is text, `true
 An alias is a reference to the node it names and is never copied, so nested aliases cost nothing.
 """
 
+import contextlib
 import gc
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -123,18 +124,25 @@ def read_yaml(path: Path, problems: Problems) -> Node | None:
         raise ManifestError([f"{start}: the manifest cannot be read ({error.strerror})"]) from None
     except UnicodeDecodeError as error:
         raise ManifestError([f"{start}: byte {error.start} is not UTF-8; save the manifest as UTF-8"]) from None
-    # A long list of jobs is a million small objects that all stay: looking for garbage among them again and again takes
-    # a sixth of the time.
-    collecting = gc.isenabled()
-    gc.disable()
     try:
-        return _Builder(str(path), problems).build(yaml.parse(text, Loader=_loader()))
+        with uncollected():
+            return _Builder(str(path), problems).build(yaml.parse(text, Loader=_loader()))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(str(path), mark.line + 1, mark.column + 1) if mark else start
         raise ManifestError([f"{place}: not YAML: {error.problem or error.context}"]) from None
     except yaml.YAMLError as error:
         raise ManifestError([f"{start}: not YAML: {' '.join(str(error).split())}"]) from None
+
+
+@contextlib.contextmanager
+def uncollected() -> Generator[None]:
+    """No looking for garbage within: a long list of jobs is a million small objects that all stay, and going through them
+    again and again takes a sixth of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collecting:
             gc.enable()
