@@ -1,11 +1,15 @@
 """A folder half rendered on one engine and finished on another: refused, unless it is asked for."""
 
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
+from latentpress.batch.folder import OutputFolder
 from latentpress.batch.ledger import Ledger, ledger_path
 from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
+from latentpress.batch.render import Summary
 from latentpress.cli import run_cli
 from latentpress.engines.choice import engine_called, parse_engine
 from latentpress.engines.opening import open_session
@@ -169,3 +173,38 @@ def test_a_ledger_of_before_is_read_and_gone_on_with(version, half, new_executor
     kept = "untested" if version == 1 else "any"
     assert {name: row.origin.row_rule for name, row in images.items()} == {"1.png": "any", "2.png": kept}
     assert images["1.png"].attempts == 2
+
+
+# Dies in the middle of a transaction that has reached the file: SQLite must roll its journal back before anyone reads.
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size=1")
+connection.execute("BEGIN IMMEDIATE")
+connection.executemany("INSERT INTO seeds VALUES (?, 1)", ((f"{number:0500}",) for number in range(500)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_status_after_a_kill_rolls_back_and_does_no_more(half):
+    made = half("any")
+    with sqlite3.connect(ledger_path(made.path)) as connection:
+        connection.execute("PRAGMA user_version=2")
+    connection.close()
+    before = ledger_path(made.path).read_bytes()
+    subprocess.run([sys.executable, "-c", KILLED, ledger_path(made.path)])
+    assert ledger_path(made.path).with_name("ledger.sqlite-journal").exists(), "else nothing was to be rolled back"
+    assert made.status().counts["done"] == 2
+    assert ledger_path(made.path).read_bytes() == before, "not even brought up to this version"
+
+
+def test_an_executor_answers_for_its_engine(assets, new_executor, tmp_path):
+    def render(seeds):
+        jobs = ", ".join(f"{{id: j{seed}, seed: {seed}}}" for seed in seeds)
+        (tmp_path / "m.yaml").write_text(MANIFEST.format(bundle=assets / "bundle", prompt="a mouse", jobs=jobs))
+        executor = new_executor()
+        executor.origin = Origin("openvino-f32", 8, "any")
+        return OutputFolder(tmp_path / "m.yaml", tmp_path / "out", cache=tmp_path / "cache").render(executor=executor)
+
+    assert render([1]).summary.done == 1
+    assert render([1, 2]).summary == Summary(1, 1, 0)

@@ -101,7 +101,7 @@ class OutputFolder:
         """Render what is missing; safe to interrupt and start again.
 
         mixed: go on where the folder's pictures were made another way; progress: hears of each picture; say: of warnings
-        and choices, a sentence each; executor: renders instead of this process.
+        and choices, a sentence each; executor: renders instead of this process, and answers for the engine it renders on.
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
         from latentpress.batch.executors.local import LocalExecutor, Settings
@@ -123,7 +123,7 @@ class OutputFolder:
                 state = plan_status(plan, self.path)
                 for bundle, engine in engines.items():
                     check_prompt_length(engine, plan.chunks.get(bundle, 1))
-                    if not mixed and (state.left or settings.engine):
+                    if executor is None and not mixed and (state.left or settings.engine):
                         refuse_other_engine(state, self.path, bundle, str(engine))
                 check_space(state, self.path)
                 warnings = list(plan.warnings)

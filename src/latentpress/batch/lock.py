@@ -16,7 +16,6 @@ class Lock:
     """A held lock. A folder that was made for it goes again, unless it is `kept`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         own = folder / OWN_FOLDER
         self._made = [path for path in (own, *own.parents) if not path.exists()]
         own.mkdir(parents=True, exist_ok=True)
