@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from latentpress.bundle.info import Bundle, open_bundle
@@ -78,6 +79,7 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
     """What planning needs to know of opened bundles, by the same names."""
     from latentpress.runtime.limits import Limits
     from latentpress.runtime.prompts.tokens import PromptTokenizer
+    from latentpress.runtime.rules import Scene, rules_of
 
     infos = {bundle.hash: bundle.info for bundle in bundles.values()}
     return {
@@ -93,6 +95,7 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
             check=PromptTokenizer(bundle).check,
             zeros_for_no_negative=bundle.info.force_zeros_for_empty_prompt,
             refusal=Limits(bundle.info, infos).refusal,
+            rules=partial(rules_of, scene=Scene(bundle.info, infos)),
         )
         for name, bundle in bundles.items()
     }

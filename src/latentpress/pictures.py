@@ -86,7 +86,7 @@ def render_pictures(
         if rendered.image is None:
             raise LatentpressError(f"picture {rendered.key + 1}: {rendered.error}")
         request = requests[rendered.key]
-        name, digest = PurePosixPath("picture.png"), hash_job(request, opened.hash)
+        name, digest = PurePosixPath("picture.png"), hash_job(request, facts[str(opened.path)])
         job = Job(rendered.key + 1, str(rendered.key + 1), request, {}, name, digest, opened.hash)
         image = finished[rendered.key] = Image.fromarray(rendered.image)
         image.info |= text_chunks(job, facts, rendered.origin)

@@ -11,7 +11,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from latentpress.errors import short
 from latentpress.manifest.fields import FIELDS, attributes_of
+from latentpress.runtime.facts import BundleFacts
 from latentpress.runtime.request import ImageFile, RenderRequest
+from latentpress.runtime.rules import numbers
 
 
 @dataclass(frozen=True)
@@ -116,16 +118,18 @@ def _hints(kind: Any) -> dict[str, Any]:
 class JobHash:
     """The hashes of a request's `data` on one bundle with every seed: the text around the seed is written once.
 
-    A job's hash is the lowercase hex sha256 of the canonical JSON of its bundle's hash and its `request_data`.
+    A job's hash is the lowercase hex sha256 of the canonical JSON of its bundle's hash, its `request_data` and, where a
+    rule of `runtime.rules` touches it, their numbers.
     """
 
-    def __init__(self, data: Mapping[str, Any], bundle_hash: str) -> None:
+    def __init__(self, data: Mapping[str, Any], bundle_hash: str, rules: Mapping[str, int]) -> None:
         # The keys are sorted, so those before and those after "seed" are two runs of the text.
         before = canonical_json({key: value for key, value in data.items() if key < "seed"})[1:-1]
         after = canonical_json({key: value for key, value in data.items() if key > "seed"})[1:-1]
         head = f'{{"bundle":{canonical_json(bundle_hash)},"request":{{{before},"seed":'
         self._head = hashlib.sha256(head.encode())
-        self._tail = f",{after}}}}}".encode()
+        ruled = f',"rules":{canonical_json(rules)}' if rules else ""
+        self._tail = f",{after}}}{ruled}}}".encode()
 
     def of(self, seed: int) -> str:
         """The hash of the job with `seed`."""
@@ -134,6 +138,6 @@ class JobHash:
         return digest.hexdigest()
 
 
-def hash_job(request: RenderRequest, bundle_hash: str) -> str:
+def hash_job(request: RenderRequest, facts: BundleFacts) -> str:
     """The hash of one job."""
-    return JobHash(request_data(request), bundle_hash).of(request.seed)
+    return JobHash(request_data(request), facts.hash, numbers(facts.rules(request))).of(request.seed)

@@ -1,6 +1,8 @@
 """The plan as a table: jobs and drafts in SQLite, so that twins, collisions, status and resume are queries.
 
 A draft is what jobs have in common that differ in their seed alone; a job is a draft, a seed and an output name.
+`rules` names the rules (runtime/rules.py) that touch a draft, `earlier` the hashes that a job had before them; NULL where
+none does.
 """
 
 import json
@@ -17,11 +19,11 @@ from latentpress.runtime.request import RenderRequest
 SCHEMA = """
 CREATE TABLE drafts (
     draft INTEGER PRIMARY KEY, id TEXT NOT NULL, bundle TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    chunks INTEGER NOT NULL, labels TEXT NOT NULL, request TEXT NOT NULL
+    chunks INTEGER NOT NULL, labels TEXT NOT NULL, request TEXT NOT NULL, rules TEXT NOT NULL
 );
 CREATE TABLE jobs (
     job INTEGER PRIMARY KEY, draft INTEGER NOT NULL, seed INTEGER NOT NULL, seed_label TEXT, output TEXT NOT NULL,
-    collision TEXT NOT NULL, job_hash TEXT NOT NULL
+    collision TEXT NOT NULL, job_hash TEXT NOT NULL, earlier TEXT
 );
 """
 INDEXES = """

@@ -13,6 +13,7 @@ from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.manifest.fields import parameters_of
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.request import Origin
+from latentpress.runtime.rules import numbers
 
 # In A1111's own order, which its readers know; the other keys follow.
 _FIRST = ("Steps", "Sampler", "Schedule type", "Timestep spacing", "CFG scale", "Seed", "Size", "Model hash", "Model")
@@ -34,6 +35,8 @@ def text_chunks(job: Job, bundles: Bundles, origin: Origin) -> dict[str, str]:
         "job_hash": job.job_hash,
         "request": request_data(request),
     }
+    if rules := numbers(facts.rules(request)):
+        own["rules"] = rules
     # Else the pixels depend on the job alone, for all that is known, and the picture says nothing of rows.
     if origin.row_rule not in (ANY_ROWS, UNTESTED):
         own["rows"] = origin.row_rule

@@ -20,6 +20,7 @@ from latentpress.manifest.manifest import Manifest, SheetSpec
 from latentpress.manifest.nodes import Problems, uncollected
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.rules import earlier, numbers
 
 SHEET_NAME = "sheet.png"
 # Jobs written to the table at once, and drafts kept settled: of a matrix whose seeds are not its fastest axis.
@@ -113,7 +114,7 @@ def build_plan(
 
 def _write(table: Database, rows: list[tuple[Any, ...]], listing: Any) -> None:
     """Write `rows` and empty the list; `listing` hears of each job's output and hash, as JSON."""
-    table.many("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    table.many("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
     text = ",".join([f'[{_as_json(row[4])},"{row[6]}"]' for row in rows])
     if rows:
         listing.update((("," if rows[0][0] > 1 else "") + text).encode())
@@ -126,12 +127,16 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 @dataclass(frozen=True)
 class _Settled:
-    """A draft on its bundle: its row in the table, what jobs with any seed share, and the texts of their names."""
+    """A draft on its bundle: its row in the table, what jobs with any seed share, and the texts of their names.
+
+    earlier: the hashes that its jobs had before rules touched them.
+    """
 
     number: int
     draft: Draft
     request: RenderRequest
     hashes: JobHash
+    earlier: tuple[JobHash, ...]
     name: names.Filling
 
 
@@ -156,7 +161,7 @@ class _Planning:
         self.draws: dict[str, int] = {}
         self.prompts = PromptChecks(bundles, problems)
 
-    def jobs(self) -> Iterator[tuple[int, int, int, str | None, str, str, str]]:
+    def jobs(self) -> Iterator[tuple[int, int, int, str | None, str, str, str, str | None]]:
         """A row of the table of jobs for each picture."""
         add, place = self._problems.add, self._manifest.output_place
         for index, (draft, asked, seed_label) in enumerate(self._manifest.drafts(), 1):
@@ -168,7 +173,8 @@ class _Planning:
             )
             if trouble := names.path_problem(output):
                 add(place, f"output name {shown(output)} {trouble}")
-            yield index, settled.number, seed, seed_label, output, names.collision_key(output), digest
+            before = " ".join(hashes.of(seed) for hashes in settled.earlier) or None
+            yield index, settled.number, seed, seed_label, output, names.collision_key(output), digest, before
 
     def _settle(self, draft: Draft) -> _Settled:
         facts = self._bundles[draft.values["model"]]
@@ -181,16 +187,19 @@ class _Planning:
         labels = draft.all_labels()
         labels["size"] = labels["size"] or f"{request.width}x{request.height}"
         self._drafts += 1
-        data = request_data(request)
+        data, rules = request_data(request), facts.rules(request)
         row = (
             *(self._drafts, draft.id, facts.hash, request.width, request.height, chunks),
             _as_json(labels),
             _as_json(stored(request, data)),
+            " ".join(numbers(rules)),
         )
-        self._table.run("INSERT INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self._table.run("INSERT INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         named = {key: names.safe(text) for key, text in labels.items() if key in self._template.names}
         name = self._template.filling(named)
-        return _Settled(self._drafts, draft, request, JobHash(data, facts.hash), name)
+        before = tuple(JobHash(data, facts.hash, known) for known in earlier(rules))
+        hashes = JobHash(data, facts.hash, numbers(rules))
+        return _Settled(self._drafts, draft, request, hashes, before, name)
 
     def _drawn(self, settled: _Settled) -> int:
         """The seed behind a -1, under a key that survives edits elsewhere."""

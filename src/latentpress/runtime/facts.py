@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from latentpress.bundle.info import Lora, SeparateVae
 from latentpress.runtime.prompts.parts import PromptCheck, Reading
 from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class BundleFacts:
     default_size: (height, width) in pixels; concepts: token -> sha256 of its file; check: what its tokenizer says of a
     prompt; loras, vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any;
     zeros_for_no_negative: a negative prompt that is not given differs from an empty one;
-    refusal: (field, reason) where the bundle, or the refiner of a request, cannot do what is asked, else None.
+    refusal: (field, reason) where the bundle, or the refiner of a request, cannot do what is asked, else None;
+    rules: those of `runtime.rules` that touch a request, in the order in which they came to be.
     """
 
     hash: str
@@ -29,6 +31,7 @@ class BundleFacts:
     vae: SeparateVae | None = None
     zeros_for_no_negative: bool = False
     refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
+    rules: Callable[[RenderRequest], tuple[Rule, ...]] = lambda request: ()
 
 
 # A bundle as the manifest names it (`demo`, or a path) -> what is known of it; refiners are among them.

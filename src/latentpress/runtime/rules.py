@@ -1,0 +1,51 @@
+"""Rules by which pictures are drawn that were once other ones, and which requests each touches.
+
+A fix that changes the pixels of a job that did not change adds a rule here: its number goes into the hash of the jobs it
+touches and of no others. So what was drawn wrongly does not count as done, and what was drawn rightly still does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from latentpress.bundle.info import BundleInfo
+from latentpress.runtime.request import RenderRequest
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a rule may look at beside the request: the bundle's info, and those of the refiners by their bundles' hash."""
+
+    info: BundleInfo
+    refiners: Mapping[str, BundleInfo]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule with a number: 1 is how it was at first and is not written down, so the first change of a rule is its 2.
+
+    name: what it is about, for hashes and messages, for ever; touches: whether the pixels of such a request changed with
+    this number.
+    """
+
+    name: str
+    number: int
+    touches: Callable[[RenderRequest, Scene], bool]
+
+
+# In the order in which they came to be: a later one goes to the end, and none is ever taken out.
+RULES: tuple[Rule, ...] = ()
+
+
+def rules_of(request: RenderRequest, scene: Scene) -> tuple[Rule, ...]:
+    """The rules that touch `request`, in the order in which they came to be."""
+    return tuple(rule for rule in RULES if rule.touches(request, scene))
+
+
+def numbers(rules: Sequence[Rule]) -> dict[str, int]:
+    """The number of each rule's name, the last one where it changed more than once."""
+    return {rule.name: rule.number for rule in rules}
+
+
+def earlier(rules: Sequence[Rule]) -> list[dict[str, int]]:
+    """The numbers that a request which `rules` touch had before each of them came to be, the first state first."""
+    return [numbers(rules[:count]) for count in range(len(rules))]
