@@ -105,7 +105,7 @@ def test_a_failed_picture_is_recorded_tried_again_and_the_others_go_on(go, folde
     assert "failed: job 1 (id m, seed 0): the latents became NaN" in said
     assert go(body, new_executor()) == Summary(0, 1, 1)
     assert rows(out, "output, status, attempts") == [("fine.png", "done", 1), ("nan.png", "failed", 2)]
-    assert folder(body).status().counts == {"done": 1, "failed": 1, "missing": 0}
+    assert folder(body).status().counts == {"done": 1, "failed": 1, "missing": 0, "earlier": 0}
     assert [job.title for job in folder(body).status().jobs("failed")] == ["job 1 (id m, seed 0)"]
 
 

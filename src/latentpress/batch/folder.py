@@ -14,7 +14,7 @@ from latentpress.batch.ledger import Ledger, beside, draws, ledger_path
 from latentpress.batch.lock import locked
 from latentpress.batch.plan import Plan, build_plan
 from latentpress.batch.progress import Progress, Silence
-from latentpress.batch.report import check_space
+from latentpress.batch.report import check_space, earlier_line
 from latentpress.batch.status import Status, plan_status
 from latentpress.errors import UsageError
 from latentpress.files import remove_leftovers
@@ -61,7 +61,7 @@ class OutputFolder:
     >>> folder.render().summary
     Summary(done=3, skipped=0, failed=0)
     >>> folder.status().counts
-    {'done': 3, 'failed': 0, 'missing': 0}
+    {'done': 3, 'failed': 0, 'missing': 0, 'earlier': 0}
     """
 
     def __init__(
@@ -94,13 +94,15 @@ class OutputFolder:
         settings: "Settings | None" = None,
         *,
         mixed: bool = False,
+        redraw: bool = False,
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda line: None,
         executor: "Executor | None" = None,
     ) -> Outcome:
         """Render what is missing; safe to interrupt and start again.
 
-        mixed: go on where the folder's pictures were made another way; progress: hears of each picture; say: of warnings
+        mixed: go on where the folder's pictures were made another way; redraw: render those too that an earlier rule
+        (runtime/rules.py) drew, which are kept otherwise; progress: hears of each picture; say: of warnings
         and choices, a sentence each; executor: renders instead of this process, and answers for the engine it renders on.
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
@@ -120,13 +122,16 @@ class OutputFolder:
                 plan = build_plan(self.manifest, models.facts, draws(ledger), self._draw, ledger)
                 for warning in plan.warnings:
                     say(warning)
-                state = plan_status(plan, self.path)
+                state = plan_status(plan, self.path, redraw=redraw)
                 for bundle, engine in engines.items():
                     check_prompt_length(engine, plan.chunks.get(bundle, 1))
                     if executor is None and not mixed and (state.left or settings.engine):
                         refuse_other_engine(state, self.path, bundle, str(engine))
                 check_space(state, self.path)
                 warnings = list(plan.warnings)
+                if (line := earlier_line(state)) is not None:
+                    warnings.append(line)
+                    say(line)
 
                 def told(line: str) -> None:
                     if line.startswith("warning"):

@@ -10,7 +10,7 @@ from latentpress.batch.job import Job
 from latentpress.batch.ledger import Ledger
 from latentpress.batch.plan import Plan
 from latentpress.batch.progress import Progress, showing
-from latentpress.batch.status import DONE, Status
+from latentpress.batch.status import DONE, FAILED, MISSING, Status
 from latentpress.batch.writers import Writers
 from latentpress.errors import LatentpressError
 from latentpress.runtime.request import Rendered, RenderRequest
@@ -35,7 +35,7 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """How many of the plan's images this run rendered, found done, and could not render."""
+    """How many of the plan's images this run rendered, found done (by an earlier rule too), and could not render."""
 
     done: int
     skipped: int
@@ -96,8 +96,8 @@ class Pending:
             self._opened = bundle
 
     def waiting(self, group: list[int]) -> list[int]:
-        """Those of a group that are not done."""
-        return [index for index in group if self._state.state(index) != DONE]
+        """Those of a group that have no finished picture."""
+        return [index for index in group if self._state.state(index) in (FAILED, MISSING)]
 
     @property
     def bundles(self) -> list[str]:
@@ -126,7 +126,7 @@ class Pending:
         """(index, bundle) of each picture to render."""
         query = "SELECT job, bundle FROM jobs JOIN drafts USING (draft) ORDER BY bundle, width, height, chunks, job"
         for job, bundle in self._table.answers(query):
-            if job not in self._others and self._state.state(job) != DONE:
+            if job not in self._others and self._state.state(job) in (FAILED, MISSING):
                 yield job, bundle
 
 
@@ -135,7 +135,7 @@ def _copy_twins(pending: Pending, plan: Plan, ledger: Ledger, writers: Writers, 
     copied = 0
     for group in pending.groups:
         waiting = pending.waiting(group)
-        source = next((plan.jobs[index - 1] for index in group if index not in waiting), None)
+        source = next((plan.jobs[index - 1] for index in group if pending.state.state(index) == DONE), None)
         made = ledger.image(str(source.output)) if waiting and source else None
         jobs = [plan.jobs[index - 1] for index in waiting]
         if made is not None and writers.copy(jobs, made):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from latentpress.batch.job import request_data
-from latentpress.batch.status import Status
+from latentpress.batch.status import DONE, EARLIER, FAILED, MISSING, Status
 from latentpress.errors import EnvironmentFailure
 
 
@@ -30,10 +30,21 @@ def counts_line(state: Status, folder: Path) -> str:
     """How far the plan has come, in one line."""
     counts = state.counts
     disk = f", at most {_mebibytes(state.bytes_left)} to write" if state.left else ""
+    done = counts[DONE] + counts[EARLIER]
     return (
-        f"{folder}: {counts['done']} of {len(state.plan.jobs)} images done, {counts['missing']} missing, "
-        f"{counts['failed']} failed{disk}"
+        f"{folder}: {done} of {len(state.plan.jobs)} images done, {counts[MISSING]} missing, "
+        f"{counts[FAILED]} failed{disk}"
     )
+
+
+def earlier_line(state: Status) -> str | None:
+    """What to know of finished pictures that a later rule would draw otherwise, None where there are none."""
+    count = state.counts[EARLIER]
+    if not count:
+        return None
+    which = ", ".join(state.rules)
+    were = "1 picture was" if count == 1 else f"{count} pictures were"
+    return f"{were} drawn by an earlier rule ({which}) and kept; `render --redraw` draws them anew, docs/rules.md shows how"
 
 
 def plan_data(state: Status, folder: Path) -> dict[str, object]:

@@ -10,7 +10,8 @@ from latentpress.batch.job import Job
 from latentpress.batch.plan import Plan
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
-_STATES = (DONE, FAILED, MISSING)
+EARLIER = "earlier"  # finished, and a later rule (runtime/rules.py) would draw another picture
+_STATES = (DONE, FAILED, MISSING, EARLIER)
 # Raw RGB, which noise compresses to, and so much for what a PNG holds beside its pixels.
 _OVERHEAD = 8192
 
@@ -28,13 +29,15 @@ class Make:
 class Status:
     """The state of each job of a plan.
 
-    made: how many finished pictures were made with what; bytes_left: an upper bound of what the others take on disk.
+    made: how many finished pictures were made with what; bytes_left: an upper bound of what the others take on disk;
+    rules: how many finished pictures each rule would draw otherwise.
     """
 
     plan: Plan
     states: bytes
     made: Counter[Make]
     bytes_left: int
+    rules: Counter[str]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -43,11 +46,11 @@ class Status:
 
     @property
     def left(self) -> int:
-        """How many jobs are not done."""
-        return len(self.states) - self.states.count(0)
+        """How many jobs have no finished picture."""
+        return self.states.count(1) + self.states.count(2)
 
     def state(self, index: int) -> str:
-        """done, failed or missing, of the job with this index, which counts from 1."""
+        """done, failed, missing or earlier, of the job with this index, which counts from 1."""
         return _STATES[self.states[index - 1]]
 
     def jobs(self, state: str) -> Iterator[Job]:
@@ -56,28 +59,33 @@ class Status:
         return (self.plan.jobs[index] for index, found in enumerate(self.states) if found == code)
 
 
-def plan_status(plan: Plan, folder: Path) -> Status:
-    """Sort the jobs of `plan` into done, failed and missing, by what its table sees of the ledger, and by the files.
+def plan_status(plan: Plan, folder: Path, *, redraw: bool = False) -> Status:
+    """Sort the jobs of `plan` into its states, by what its table sees of the ledger, and by the files.
 
-    A picture is done if the ledger says so of this very job and its file is still there, of the size it had.
+    A picture is done if the ledger says so of this very job and its file is still there, of the size it had. It is of an
+    earlier rule if the ledger says so of the job as it was before the rules that touch it; with `redraw` it is missing.
     """
     states = bytearray()
     made: Counter[Make] = Counter()
+    rules: Counter[str] = Counter()
     left = 0
     query = (
-        "SELECT job, jobs.output, bundle, width * height * 3, status, file_size, provider, row_rule FROM jobs "
-        "JOIN drafts USING (draft) LEFT JOIN images ON images.output=jobs.output AND images.job_hash=jobs.job_hash "
+        "SELECT job, jobs.output, bundle, width * height * 3, status, file_size, provider, row_rule, "
+        "images.job_hash=jobs.job_hash, rules FROM jobs JOIN drafts USING (draft) LEFT JOIN images "
+        "ON images.output=jobs.output AND (images.job_hash=jobs.job_hash OR instr(earlier, images.job_hash)) "
         "WHERE job > ? ORDER BY job LIMIT 5000"
     )
     while found := plan.table.answers(query, (len(states),)):
-        for _, output, bundle, size, status, file_size, provider, row_rule in found:
-            if status == DONE and _size(f"{folder}/{output}") == file_size:
-                states.append(0)
+        for _, output, bundle, size, status, file_size, provider, row_rule, current, touching in found:
+            kept = status == DONE and (current or not redraw)
+            if kept and _size(f"{folder}/{output}") == file_size:
+                states.append(0 if current else 3)
+                rules.update([] if current else touching.split())
                 made[Make(bundle, provider, row_rule or "untested")] += 1
             else:
-                states.append(1 if status == FAILED else 2)
+                states.append(1 if status == FAILED and current else 2)
                 left += size + _OVERHEAD
-    return Status(plan, bytes(states), made, left)
+    return Status(plan, bytes(states), made, left, rules)
 
 
 def _size(path: str) -> int | None:

@@ -10,6 +10,7 @@ from latentpress.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
+    from latentpress.batch.status import Status
 
 ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A YAML manifest.")]
 OutputOption = Annotated[
@@ -20,7 +21,7 @@ OutputOption = Annotated[
 
 def plan_command(manifest: ManifestArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
     """Check a manifest and show what it would render."""
-    from latentpress.batch.report import counts_line, job_data, plan_data, plan_lines
+    from latentpress.batch.report import job_data, plan_data, plan_lines
 
     folder = _folder(manifest, output)
     state = folder.status()
@@ -30,23 +31,26 @@ def plan_command(manifest: ManifestArgument, output: OutputOption = None, as_jso
         return
     for line in plan_lines(state):
         typer.echo(line)
-    typer.echo(counts_line(state, folder.path))
+    _state(state, folder)
 
 
 def status_command(manifest: ManifestArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
     """Show how much of a manifest is done."""
-    from latentpress.batch.report import counts_line, plan_data
-    from latentpress.batch.status import FAILED
+    from latentpress.batch.report import plan_data
+    from latentpress.batch.status import EARLIER, FAILED
 
     folder = _folder(manifest, output)
     state = folder.status()
     _warn(state.plan.warnings)
     if as_json:
-        print_json(plan_data(state, folder.path) | {"failed": [str(job.output) for job in state.jobs(FAILED)]})
+        listed = {name: [str(job.output) for job in state.jobs(name)] for name in (FAILED, EARLIER)}
+        print_json(plan_data(state, folder.path) | listed)
         return
     for job in state.jobs(FAILED):
         typer.echo(f"failed: {job.title}: {job.output}")
-    typer.echo(counts_line(state, folder.path))
+    for job in state.jobs(EARLIER):
+        typer.echo(f"drawn by an earlier rule: {job.title}: {job.output}")
+    _state(state, folder)
 
 
 def render_command(
@@ -74,6 +78,9 @@ def render_command(
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Continue in a folder begun on another engine; keep its pictures.")
     ] = False,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Draw anew what was drawn by an earlier rule (docs/rules.md), not keep it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what a manifest lacks; safe to interrupt and start again."""
@@ -86,6 +93,7 @@ def render_command(
     outcome = folder.render(
         Settings(choice, batch_rows, threads, decode_beside, strict),
         mixed=mixed,
+        redraw=redraw,
         progress=progress_for(sys.stderr),
         say=_to_stderr,
     )
@@ -115,6 +123,14 @@ def _folder(manifest: Path, output: Path | None) -> "OutputFolder":
     from latentpress.manifest.manifest import read_manifest
 
     return OutputFolder(read_manifest(manifest), output)
+
+
+def _state(state: "Status", folder: "OutputFolder") -> None:
+    from latentpress.batch.report import counts_line, earlier_line
+
+    typer.echo(counts_line(state, folder.path))
+    if (line := earlier_line(state)) is not None:
+        typer.echo(line)
 
 
 def _warn(lines: tuple[str, ...]) -> None:
