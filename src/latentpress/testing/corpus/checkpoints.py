@@ -1,0 +1,81 @@
+"""The kinds of checkpoints and VAEs: folders as diffusers and transformers save them, single files by published names."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from latentpress.export.families import family_config, family_named, write_clip_tokenizer
+from latentpress.export.families.family import SCHEDULER
+from latentpress.testing.corpus.kind import FileKind
+from latentpress.testing.ldm_names import ldm_vae, single_file_state, small_models, stored
+from latentpress.testing.random_checkpoint import pipeline_index
+
+# Keeps the comparison with torch small: what ModelSpec says of the size.
+_SMALL = {"modelspec.resolution": "128x128"}
+
+
+@functools.cache
+def models_of(family: str) -> dict[str, Any]:
+    """component -> the torch model whose weights every checkpoint of `family` in the corpus holds; not to be changed."""
+    return small_models(family)
+
+
+def write_folder(folder: Path, family: str = "sd1", **options: Any) -> Path:
+    """A diffusers folder as `save_pretrained` writes it; options: those of save_pretrained (variant, max_shard_size)."""
+    made = family_named(family)
+    for name, model in models_of(family).items():
+        model.save_pretrained(folder / name, **options)
+    for encoder in made.text_encoders:
+        write_clip_tokenizer(folder / encoder.tokenizer.name, encoder)
+    (folder / SCHEDULER.name).mkdir()
+    (folder / SCHEDULER.name / SCHEDULER.file).write_text(json.dumps(family_config(made, SCHEDULER.name)))
+    (folder / "model_index.json").write_text(json.dumps(pipeline_index(made, inpainting=False), indent=2))
+    return folder
+
+
+def _folder(folder: Path) -> Path:
+    return write_folder(folder / "checkpoint")
+
+
+def _single_file(family: str) -> FileKind:
+    def build(folder: Path) -> Path:
+        save_file(_state(family), folder / "model.safetensors", _SMALL)
+        return folder / "model.safetensors"
+
+    return FileKind("checkpoint", build, family)
+
+
+def _ckpt(folder: Path) -> Path:
+    torch.save({"state_dict": _state("sd1"), "global_step": 1000}, folder / "model.ckpt")
+    return folder / "model.ckpt"
+
+
+def _state(family: str) -> dict[str, Tensor]:
+    return single_file_state(family, models_of(family))
+
+
+def _vae_file(folder: Path) -> Path:
+    save_file(stored(ldm_vae(models_of("sd1")["vae"])), folder / "vae.safetensors")
+    return folder / "vae.safetensors"
+
+
+def _vae_folder(folder: Path) -> Path:
+    models_of("sd1")["vae"].save_pretrained(folder / "vae")
+    return folder / "vae"
+
+
+CHECKPOINTS: dict[str, FileKind] = {
+    "folder": FileKind("checkpoint", _folder),
+    "file-sd1": _single_file("sd1"),
+    "file-sd2": _single_file("sd2"),
+    "file-sdxl": _single_file("sdxl"),
+    "file-sdxl-refiner": _single_file("sdxl_refiner"),
+    "file-ckpt": FileKind("checkpoint", _ckpt),
+    "vae-file": FileKind("vae", _vae_file),
+    "vae-folder": FileKind("vae", _vae_folder),
+}

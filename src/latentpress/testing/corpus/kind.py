@@ -1,0 +1,22 @@
+"""What a kind of file people have is, in the corpus: how one is written, and what export makes of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of file, or of folder, that people give to an export.
+
+    argument: what it is given as; build: writes one into an empty folder and returns the path to give; it belongs to the
+    checkpoint `ldm_names.small_models(family)`. stored: name of the torch type its weights are rounded to. refused: a part
+    of the sentence that refuses it, None for a kind that is read.
+    """
+
+    argument: Literal["checkpoint", "vae", "lora", "concept"]
+    build: Callable[[Path], Path]
+    family: str = "sd1"
+    stored: str = "float32"
+    refused: str | None = None

@@ -1,0 +1,97 @@
+"""Every kind of file in the corpus is read, or refused in a sentence, as the table of docs/checkpoints.md says."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from latentpress.bundle.info import TextEncoderInfo
+from latentpress.errors import UsageError
+from latentpress.export.families import family_named
+from latentpress.export.lora import fuse_lora
+from latentpress.export.reading.concept_file import read_concept
+from latentpress.export.reading.kinds import kind_of
+from latentpress.export.reading.vae_file import load_vae
+from latentpress.testing.corpus import KINDS
+from latentpress.testing.corpus.checkpoints import models_of
+from ldm_names import assert_same_weights, small_models
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
+
+
+def read_checkpoint(path, kind):
+    parts = kind_of(path).open(path, None).components()
+    assert parts.family.name == kind.family
+    found = {"unet": parts.unet, "vae": parts.vae, **{text.component: text.model for text in parts.texts}}
+    for name, model in models_of(kind.family).items():
+        assert_rounded(found[name], model, kind)
+
+
+def read_vae(path, kind):
+    assert_rounded(load_vae(path, family_named(kind.family)), models_of(kind.family)["vae"], kind)
+
+
+def assert_rounded(found, model, kind):
+    """The model's weights, rounded to the type the kind stores and no further."""
+    stored = getattr(torch, kind.stored)
+    state = {key: value.to(stored).float() for key, value in model.state_dict().items() if value.is_floating_point()}
+
+    class Expected:
+        def state_dict(self):
+            return state
+
+    assert_same_weights({key: value.float() for key, value in found.state_dict().items() if key in state}, Expected())
+
+
+def read_lora_file(path, kind):
+    models = small_models(kind.family, vocabulary=1000)
+    before = {name: {key: value.clone() for key, value in model.state_dict().items()} for name, model in models.items()}
+    assert fuse_lora(path, 1.0, models, family_named(kind.family)).layers > 0
+    changed = [
+        key
+        for name, state in before.items()
+        for key, value in state.items()
+        if value is not None and not torch.equal(models[name].state_dict()[key].float(), value.float())
+    ]
+    assert changed, "a LoRA that changes nothing is not read"
+
+
+def read_concept_file(path, kind):
+    models = models_of(kind.family)
+    encoders = [
+        TextEncoderInfo(
+            component=name,
+            tokenizer=name.replace("text_encoder", "tokenizer"),
+            hidden_size=model.config.hidden_size,
+            layers=2,
+            pooled_size=None,
+        )
+        for name, model in models.items()
+        if name.startswith("text_encoder")
+    ]
+    concept = read_concept(path, encoders=encoders)
+    assert concept.count >= 1
+    assert concept.vectors.keys() == {encoder.component for encoder in encoders}
+
+
+READERS = {"checkpoint": read_checkpoint, "vae": read_vae, "lora": read_lora_file, "concept": read_concept_file}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_is_read_or_refused_in_a_sentence(name, tmp_path):
+    kind = KINDS[name]
+    path = kind.build(tmp_path)
+    if kind.refused is None:
+        READERS[kind.argument](path, kind)
+        return
+    with pytest.raises(UsageError) as caught:
+        READERS[kind.argument](path, kind)
+    assert kind.refused in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_table_lists_every_kind_and_says_whether_it_is_read():
+    rows = re.findall(r"^\| `([\w.-]+)` \|[^|]*\| (yes|refused)\b", PAGE.read_text(), re.MULTILINE)
+    assert dict(rows) == {name: "yes" if kind.refused is None else "refused" for name, kind in KINDS.items()}
