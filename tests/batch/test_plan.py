@@ -86,6 +86,26 @@ def test_long_prompts_and_lines_that_fool_readers_are_warnings(planned):
     assert "'Steps:'" in fooled
 
 
+NEGATIVES = {
+    "a job": ("jobs: [{negative_prompt: TEXT}]\n", "m.yaml:5:26"),
+    "defaults": ("defaults: {prompt: a mouse, negative_prompt: TEXT}\n", "m.yaml:4:46"),
+    "an axis": ("matrix: {negative_prompt: [TEXT]}\n", "m.yaml:5:28"),
+}
+
+
+@pytest.mark.parametrize("where", NEGATIVES)
+def test_what_is_said_of_a_negative_prompt_names_it_and_its_own_place(where, planned):
+    body, place = NEGATIVES[where]
+    body = body if where == "defaults" else P + body
+    cut, fooled = planned(body.replace("TEXT", '"' + "word " * 75 + 'tail\\nSteps: 3"')).warnings
+    assert cut.startswith(f"{place}: warning: the negative prompt is 78 tokens long, 3 over")
+    assert fooled.startswith(f"{place}: warning: the negative prompt holds a line beginning 'Steps:'")
+    with pytest.raises(ManifestError) as caught:
+        planned(body.replace("TEXT", "a <nope>"))
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{place}: <nope> in the negative prompt looks like a concept")
+
+
 def test_identical_jobs_share_a_hash_and_labels_do_not_matter(planned):
     plan = planned(P + 'jobs: [{id: a}, {id: b}, {id: c, seed: 1}]\noutput: "{id}.png"\n')
     a, b, c = plan.jobs

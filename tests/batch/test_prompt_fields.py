@@ -53,7 +53,7 @@ def test_pictures_name_them(field, parameters, data, planned, facts):
 def test_a_prompt_that_cannot_be_read_so_is_reported_where_it_stands(planned):
     with pytest.raises(ManifestError) as caught:
         planned("defaults: {prompt: fine, prompt_weighting: compel}\njobs:\n  - {negative_prompt: no good}\n")
-    assert caught.value.problems == ("m.yaml:6:23: the compel prompt is no good",)
+    assert caught.value.problems == ("m.yaml:6:23: the negative prompt cannot be read: the compel prompt is no good",)
 
 
 def test_a_long_prompt_is_cut_with_a_warning_or_takes_chunks(planned):

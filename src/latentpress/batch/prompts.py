@@ -1,6 +1,7 @@
 """What a plan says of its prompts: those that cannot be read, words that look like concepts, text that is cut off."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from latentpress.errors import short, shown
@@ -32,43 +33,63 @@ class PromptChecks:
         reading = Reading(draft.values["prompt_weighting"], draft.values["long_prompts"])
         used = [*(self._bundles[choice.model] for choice in draft.values["refiner"]), facts]
         most = 1
-        for text, place in self._prompts(draft):
+        for prompt in _prompts(draft):
             for bundle in used:
-                found = self._verdict(bundle.hash, text, reading)
-                self._check_unknown(draft, found, bundle)
-                if found.fault:
-                    self._problems.add(place, found.fault)
+                found = self._verdict(bundle.hash, prompt.text, reading)
+                self._check_unknown(prompt, found, bundle)
+                if found.fault:  # of a text, whatever a job uses it for
+                    self._problems.add(prompt.place, found.fault if prompt.positive else _of_negative(found.fault))
                 most = max(most, found.chunks)
                 self.chunks[bundle.hash] = max(self.chunks.get(bundle.hash, 1), found.chunks)
-            self._warn(draft, text, self._verdict(facts.hash, text, reading))
+            self._warn(prompt, self._verdict(facts.hash, prompt.text, reading))
         return most
 
     def _ask(self, bundle: str, text: str, reading: Reading) -> PromptCheck:
         return self._facts[bundle].check(text, reading)
 
-    def _prompts(self, draft: Draft) -> Iterator[tuple[str, Place]]:
-        yield draft.values["prompt"], draft.prompt_place
-        yield draft.values["negative_prompt"] or "", draft.places.get("negative_prompt", draft.prompt_place)
-
-    def _warn(self, draft: Draft, text: str, verdict: PromptCheck) -> None:
+    def _warn(self, prompt: "_Prompt", verdict: PromptCheck) -> None:
         if verdict.cut:
             over = verdict.tokens - verdict.limit
             self.warnings.setdefault(
-                f"{draft.prompt_place}: warning: the prompt is {verdict.tokens} tokens long, {over} over the "
+                f"{prompt.place}: warning: {prompt.called} is {verdict.tokens} tokens long, {over} over the "
                 f"limit of {verdict.limit}; this is cut off: {shown(verdict.cut)}"
             )
         for marker in ("\nNegative prompt:", "\nSteps:"):
-            if marker in text:
+            if marker in prompt.text:
                 self.warnings.setdefault(
-                    f"{draft.prompt_place}: warning: the prompt holds a line beginning {marker.strip()!r}, which "
+                    f"{prompt.place}: warning: {prompt.called} holds a line beginning {marker.strip()!r}, which "
                     "readers of the `parameters` text take for their own; the `latentpress` text stays exact"
                 )
 
-    def _check_unknown(self, draft: Draft, verdict: PromptCheck, bundle: BundleFacts) -> None:
+    def _check_unknown(self, prompt: "_Prompt", verdict: PromptCheck, bundle: BundleFacts) -> None:
         for token in verdict.unknown:
             known = ", ".join(bundle.concepts) or "none"
             self._problems.add(
-                draft.prompt_place,
-                f"{short(token)} in the prompt looks like a concept, but the bundle has none of that name; "
+                prompt.place,
+                f"{short(token)} in {prompt.called} looks like a concept, but the bundle has none of that name; "
                 f"name its file under `concepts`, or use one of: {known}",
             )
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """One of a job's two prompts and where it is written; positive: whether it is the one that says what to draw."""
+
+    text: str
+    place: Place
+    positive: bool
+
+    @property
+    def called(self) -> str:
+        return "the prompt" if self.positive else "the negative prompt"
+
+
+def _prompts(draft: Draft) -> Iterator[_Prompt]:
+    yield _Prompt(draft.values["prompt"], draft.prompt_place, True)
+    place = draft.places.get("negative_prompt", draft.prompt_place)
+    yield _Prompt(draft.values["negative_prompt"] or "", place, False)
+
+
+def _of_negative(fault: str) -> str:
+    """A fault of a text that calls itself "the prompt", where a job has that text as its negative prompt."""
+    return f"the negative prompt cannot be read: {fault}"
