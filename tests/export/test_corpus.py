@@ -15,7 +15,7 @@ from latentpress.export.reading.kinds import kind_of
 from latentpress.export.reading.vae_file import load_vae
 from latentpress.testing.corpus import KINDS
 from latentpress.testing.corpus.checkpoints import models_of
-from ldm_names import assert_same_weights, small_models
+from ldm_names import small_models
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
 
@@ -25,23 +25,23 @@ def read_checkpoint(path, kind):
     assert parts.family.name == kind.family
     found = {"unet": parts.unet, "vae": parts.vae, **{text.component: text.model for text in parts.texts}}
     for name, model in models_of(kind.family).items():
-        assert_rounded(found[name], model, kind)
+        assert_rounded(found[name], name, model, kind)
 
 
 def read_vae(path, kind):
-    assert_rounded(load_vae(path, family_named(kind.family)), models_of(kind.family)["vae"], kind)
+    assert_rounded(load_vae(path, family_named(kind.family)), "vae", models_of(kind.family)["vae"], kind)
 
 
-def assert_rounded(found, model, kind):
-    """The model's weights, rounded to the type the kind stores and no further."""
-    stored = getattr(torch, kind.stored)
-    state = {key: value.to(stored).float() for key, value in model.state_dict().items() if value.is_floating_point()}
-
-    class Expected:
-        def state_dict(self):
-            return state
-
-    assert_same_weights({key: value.float() for key, value in found.state_dict().items() if key in state}, Expected())
+def assert_rounded(found, name, model, kind):
+    """The model's weights, rounded as the kind says and no further."""
+    expected = {
+        key: kind.rounding(name, key, value)
+        for key, value in model.state_dict().items()
+        if not key.endswith("position_ids")
+    }
+    assert found.state_dict().keys() == expected.keys()
+    for key, value in found.state_dict().items():
+        assert torch.equal(value.float(), expected[key]), f"{name}: {key}"
 
 
 def read_lora_file(path, kind):

@@ -11,6 +11,8 @@ from latentpress.errors import CheckpointError
 from latentpress.export.families import FAMILIES, family_for, pipelines
 from latentpress.export.families.family import SCHEDULER, Component, Family
 from latentpress.export.reading.components import Components, assemble, model_from
+from latentpress.export.reading.weights import read_weights
+from latentpress.export.reading.whole_file import check_safetensors
 
 INDEX = "model_index.json"
 
@@ -61,22 +63,6 @@ def _class_named(index: dict[str, Any], component: str) -> Any:
     return entry[1] if isinstance(entry, list) and len(entry) == 2 else None  # pyright: ignore[reportUnknownArgumentType]
 
 
-def check_safetensors(file: Path) -> None:
-    """Compare the file's length with what its header promises; raises CheckpointError."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        # 100 MB is the format's own limit for a header.
-        try:
-            header: Any = json.loads(stream.read(length)) if 0 < length <= min(size, 100_000_000) else None
-            ends = [int(entry["data_offsets"][1]) for key, entry in header.items() if key != "__metadata__"]
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
-            raise CheckpointError(f"{file}: not a safetensors file, or cut short; download it again") from None
-    expected = 8 + length + max(ends, default=0)
-    if size != expected:
-        raise CheckpointError(f"{file}: {size} bytes, its header promises {expected}; download it again")
-
-
 def load_components(folder: Path) -> Components:
     """Check and load the checkpoint in `folder`; raises CheckpointError."""
     check_checkpoint(folder)
@@ -90,14 +76,12 @@ def load_components(folder: Path) -> Components:
 
 def _load(folder: Path, component: Component) -> Any:
     """The model or tokenizer in `folder`. A model's weights stay in their files, mapped, until something is done to them."""
-    from safetensors.torch import load_file
-
     try:
         # A tokenizer's folder holds no config.json.
         if component.file == "config.json" and (files := _weight_files(folder)):
             config = _read_json(folder / component.file)
             return model_from(
-                component, config, {key: value for file in files for key, value in load_file(file).items()}
+                component, config, {key: value for file in files for key, value in read_weights(file).tensors.items()}
             )
     except CheckpointError:
         pass  # the libraries below know older names of weights, and say what is wrong where that does not help

@@ -1,6 +1,7 @@
 """Reads a file of weights, safetensors or torch, told apart by content; trusts nothing in it and copies no tensor.
 
-Tensors stay mapped to the file until something changes them: a file of 7 GB takes no 7 GB of memory to open.
+Tensors stay mapped to the file until something changes them: a file of 7 GB takes no 7 GB of memory to open. Those of
+eight bits are widened at once, and take twice the file's size.
 """
 
 import pickle
@@ -15,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from latentpress.errors import CheckpointError
-from latentpress.export.reading.checkpoint import check_safetensors
+from latentpress.export.reading.fp8 import widened
+from latentpress.export.reading.whole_file import check_safetensors
 
 # The first bytes of a pickle of protocol 2 to 5: torch files older than 1.6 begin so.
 _PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
@@ -25,7 +27,8 @@ _PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
 class Weights:
     """The tensors of the file at `path`, mapped where its format allows; what else it says of them.
 
-    metadata: the texts of a safetensors header; values: the numbers and texts beside a torch file's `state_dict`.
+    tensors: those of eight bits are in float16 (see `fp8`). metadata: the texts of a safetensors header; values: the numbers
+    and texts beside a torch file's `state_dict`.
     """
 
     path: Path
@@ -61,13 +64,15 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     if zipfile.is_zipfile(path) or start.startswith(_PICKLES):
         return _torch_weights(path)
+    if start.startswith(b"GGUF"):
+        raise CheckpointError(f"{path}: a GGUF file, whose quantised weights cannot be read; get it as .safetensors")
     if start.startswith(b"PK"):  # a zip whose directory, at its end, is missing
         raise CheckpointError(f"{path}: a torch file cut short; download it again")
     check_safetensors(path)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, it is not a dict
-            return Weights(path, tensors, dict(file.metadata() or {}), {})
+            return Weights(path, widened(path, tensors), dict(file.metadata() or {}), {})
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file ({_short(error)}); download it again") from None
 
@@ -96,7 +101,7 @@ def _torch_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not named tensors; is this a model file?")
     tensors = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
     values |= {key: value for key, value in content.items() if isinstance(value, int | float | str)}
-    return Weights(path, tensors, {}, values)
+    return Weights(path, widened(path, tensors), {}, values)
 
 
 def _short(error: BaseException) -> str:

@@ -5,18 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from torch import Tensor
+
+# (component, key, a weight of the models) -> the weight that the file holds in its place
+Rounding = Callable[[str, str, Tensor], Tensor]
+
+
+def exactly(component: str, key: str, weight: Tensor) -> Tensor:
+    """The weight itself: the file holds all of it."""
+    return weight
+
 
 @dataclass(frozen=True)
 class FileKind:
     """A kind of file, or of folder, that people give to an export.
 
     argument: what it is given as; build: writes one into an empty folder and returns the path to give; it belongs to the
-    checkpoint `ldm_names.small_models(family)`. stored: name of the torch type its weights are rounded to. refused: a part
-    of the sentence that refuses it, None for a kind that is read.
+    checkpoint `ldm_names.small_models(family)`. rounding: what a file in a coarser type makes of
+    those weights. refused: a part of the sentence that refuses it, None for a kind that is read.
     """
 
     argument: Literal["checkpoint", "vae", "lora", "concept"]
     build: Callable[[Path], Path]
     family: str = "sd1"
-    stored: str = "float32"
+    rounding: Rounding = exactly
     refused: str | None = None
