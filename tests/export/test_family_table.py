@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 from latentpress.cli import app, run_cli
 from latentpress.errors import CheckpointError, LoraError, UsageError
 from latentpress.export.families import FAMILIES, family_config, family_named, latents_of
-from latentpress.export.lora import fuse_lora
 from latentpress.export.reading.checkpoint import load_components
 from latentpress.export.reading.lora_file import read_lora
 from latentpress.export.reading.single_file import open_single_file
 from latentpress.export.source import Source, load_source
 from latentpress.testing.random_checkpoint import build_checkpoint
 from ldm_names import assert_same_weights, renamed, single_file_state
+from lora_files import fuse_lora
 from made_up_family import SKETCH
 
 

@@ -8,11 +8,10 @@ from safetensors.torch import save_file
 from latentpress.bundle.info import file_sha256
 from latentpress.errors import LoraError
 from latentpress.export.families import family_named
-from latentpress.export.lora import fuse_lora
 from latentpress.export.lora_argument import parse_lora
 from latentpress.export.reading.lora_file import read_lora
 from ldm_names import ldm_unet_key, small_models
-from lora_files import ALPHA, KOHYA, RANK, kohya_state, layers_of, lora_models, matrices, save_peft
+from lora_files import ALPHA, KOHYA, RANK, fuse_lora, kohya_state, layers_of, lora_models, matrices, save_peft
 
 SCALE = 0.7
 FAMILIES = tuple(KOHYA)
@@ -179,17 +178,26 @@ def layer(name=NAME, inputs=64, outputs=128, rank=RANK, **more) -> dict:
         (layer("lora_unet_input_blocks_99_1_proj_in"), {}, "input_blocks_99_1_proj_in is not in the checkpoint"),
         (layer("lora_unet_middle_block_7_1"), {}, "middle_block_7_1 is not in the checkpoint"),
         (layer("lora_te_text_model_encoder_layers_7_mlp_fc1"), {}, "layers_7_mlp_fc1 is not in the checkpoint"),
-        (layer(dora_scale=torch.ones(1, 64)), {}, "uses DoRA"),
-        ({f"{NAME}.hada_w1_a": torch.ones(2, 2)}, {}, "uses LoHa"),
-        ({f"{NAME}.lokr_w1": torch.ones(2, 2)}, {}, "uses LoKr"),
-        ({f"{NAME}.diff": torch.ones(128, 64)}, {}, "uses full differences"),
+        (layer(dora_scale=torch.ones(1, 65)), {}, "its matrices have different ranks"),
+        ({f"{NAME}.hada_w1_a": torch.ones(2, 2)}, {}, "has no hada_w1_b matrix"),
+        ({f"{NAME}.lokr_w1": torch.ones(2, 2)}, {}, "has no lokr_w2 matrix"),
+        ({f"{NAME}.lokr_w1": torch.ones(2, 2), f"{NAME}.lokr_w2_a": torch.ones(2, 2)}, {}, "has no lokr_w2_b matrix"),
+        ({f"{NAME}.diff": torch.ones(96, 64)}, {}, "changes 96x64 weights, the checkpoint has 128x64 there"),
+        ({f"{NAME}.oft_blocks": torch.ones(3, 2, 2)}, {}, "its matrices do not fit the checkpoint's weight"),
+        ({f"{NAME}.diff_b": torch.ones(128)}, {}, "attn2_to_k is not in the checkpoint"),
+        ({f"{NAME}.alpha": torch.tensor(1.0)}, {}, "has only alpha"),
+        (layer(lora_embedding_A=torch.ones(2)), {}, "uses trained embeddings"),
         ({f"{NAME}.lora_down.weight": torch.ones(4, 64)}, {}, "has no up matrix"),
         ({f"{NAME}.lora_up.weight": torch.ones(4, 64)}, {}, "has no down matrix"),
         (layer() | {f"{NAME}.lora_up.weight": torch.ones(128, 3)}, {}, "different ranks"),
         (layer(alpha=torch.tensor(float("nan"))), {}, "NaN or infinity"),
         (layer(alpha=torch.ones(2)), {}, "alpha is not a single number"),
         (layer(other=torch.ones(2)), {}, "attn2_to_k.other is not part of a LoRA"),
-        ({"model.diffusion_model.out.2.bias": torch.ones(2)}, {}, "is not part of a LoRA"),
+        ({"model.diffusion_model.out.2.bias": torch.ones(2)}, {}, "is a whole checkpoint"),
+        ({"emb_params": torch.ones(2, 768)}, {}, "is a textual inversion; give it with --concept"),
+        ({"clip_l": torch.ones(2, 768), "clip_g": torch.ones(2, 1280)}, {}, "give it with --concept"),
+        ({"<cat>": torch.ones(768)}, {}, "give it with --concept"),
+        ({"transformer.joint_blocks.0.x.lora_A.weight": torch.ones(2, 2)}, {}, "has no up matrix"),
         ({}, {}, "not a LoRA, it holds nothing"),
         ({"unet.x.lora_A.weight": torch.ones(2, 2)}, {"lora_adapter_metadata": "{"}, "is not JSON"),
     ],

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from latentpress.testing.full_size_checkpoint import build_full_size
+from latentpress.testing.full_size_checkpoint import build_full_size, build_full_size_lora
 
 pytestmark = pytest.mark.full
 
@@ -21,7 +21,9 @@ EXPORT = """
 import resource, sys
 from pathlib import Path
 from latentpress.export import export_bundle
-export_bundle(Path(sys.argv[1]), Path(sys.argv[2]), [], precision=sys.argv[3], report=lambda line: print(line, flush=True))
+loras = [(Path(file), 0.7) for file in sys.argv[4:]]
+report = lambda line: print(line, flush=True)
+export_bundle(Path(sys.argv[1]), Path(sys.argv[2]), [], precision=sys.argv[3], loras=loras, report=report)
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 # One call of the UNet as the runtime opens it.
@@ -49,21 +51,25 @@ def run(code, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("family", "dtype", "precision", "gigabytes"),
+    ("family", "dtype", "precision", "gigabytes", "lora"),
     [
-        ("sd1", torch.float32, "fp32", 5),
-        ("sd2", torch.float32, "fp32", 5),
-        ("sdxl", torch.float16, "fp16", 8),
-        ("sdxl_refiner", torch.float16, "fp16", 8),
+        ("sd1", torch.float32, "fp32", 5, False),
+        ("sd2", torch.float32, "fp32", 5, False),
+        ("sdxl", torch.float16, "fp16", 8, False),
+        ("sdxl_refiner", torch.float16, "fp16", 8, False),
+        # Every linear layer and convolution changed: made float32 beside the checkpoint they would be 13 GB more.
+        ("sdxl", torch.float16, "fp16", 8, True),
     ],
 )
-def test_export_and_one_unet_call_fit_in_memory(family, dtype, precision, gigabytes, tmp_path):
+def test_export_and_one_unet_call_fit_in_memory(family, dtype, precision, gigabytes, lora, tmp_path):
     try:
         checkpoint = build_full_size(tmp_path / "checkpoint", family, dtype=dtype)
-        lines, peak = run(EXPORT, checkpoint, tmp_path / "bundle", precision)
+        files = [build_full_size_lora(tmp_path / "lora.safetensors", family)] if lora else []
+        lines, peak = run(EXPORT, checkpoint, tmp_path / "bundle", precision, *files)
         print(*lines, f"export of {family} in {precision}: peak {peak:.2f} GB", sep="\n")
         assert peak < gigabytes
         info = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+        assert (info["loras"] != []) == lora
         assert {row["component"] for row in info["parity"]} >= {"unet", "vae_encoder", "vae_decoder"}
         assert all(row["relative"] <= row["bound"] for row in info["parity"])
         assert any("1x4x64x64" in row["shapes"] for row in info["parity"] if row["component"] == "unet")

@@ -4,6 +4,8 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from peft import LoraConfig, get_peft_model_state_dict
 
+from latentpress.export.graphs.fusing import fuse
+from latentpress.export.lora import plan_lora
 from ldm_names import ldm_unet_key, small_models
 
 RANK, ALPHA = 4, 3.0
@@ -88,3 +90,12 @@ def save_peft(folder, family: str, models: dict, rslora: bool = False) -> None:
         text_encoder_lora_adapter_metadata=metadata["text_encoder"],
         **extra,
     )
+
+
+def fuse_lora(path, scale: float, models: dict, family, missing: str = "error"):
+    """Fuse a LoRA into `models`, in float32; the record of it."""
+    fusing = plan_lora(path, scale, models, family, missing)
+    for model in models.values():
+        fuse(model, fusing.changes, torch.float32)
+    assert not fusing.changes
+    return fusing.record

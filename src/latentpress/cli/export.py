@@ -18,6 +18,9 @@ def export_command(
     lora: Annotated[
         list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA to fuse, scale 1; may be repeated.")
     ] = None,
+    lora_missing: Annotated[
+        str, typer.Option(help="Layers of a LoRA that the checkpoint lacks: error, or ignore them and fuse the rest.")
+    ] = "error",
     concept: Annotated[list[Path] | None, typer.Option(help="A concept file to bake in; may be repeated.")] = None,
     family: Annotated[
         str | None,
@@ -45,6 +48,7 @@ def export_command(
     demo = source == "demo"
     # Told apart before torch is imported.
     asked_family = _one_of("--family", family, FAMILIES)
+    asked_missing = _one_of("--lora-missing", lora_missing, ("error", "ignore"))
     asked_prediction = _one_of("--prediction-type", prediction_type, get_args(PredictionType))
     chosen = parse_engine(engine) if engine else None
     export_bundle(
@@ -53,6 +57,7 @@ def export_command(
         [*(demo_concepts() if demo else ()), *(concept or ())],
         vae=vae,
         loras=[parse_lora(text) for text in lora or ()],
+        lora_missing=asked_missing,
         family=asked_family,
         prediction_type=asked_prediction,
         name=name or ("demo" if demo else None),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from latentpress.bundle.info import BundleInfo, Precision, PredictionType
 from latentpress.engines.choice import engine_for
@@ -17,6 +18,7 @@ def export_bundle(
     *,
     vae: Path | None = None,
     loras: Sequence[tuple[Path, float]] = (),
+    lora_missing: Literal["error", "ignore"] = "error",
     family: str | None = None,
     prediction_type: PredictionType | None = None,
     name: str | None = None,
@@ -26,7 +28,8 @@ def export_bundle(
 ) -> BundleInfo:
     """Export the checkpoint `source`, a diffusers folder or one file, to the bundle folder `output`, `concepts` baked in.
 
-    vae: a separate VAE, a folder or a file; loras: files to fuse and their scales, in order; family: what the checkpoint
+    vae: a separate VAE, a folder or a file; loras: files or folders to fuse and their scales, in order; lora_missing: what
+    to do about layers of theirs that the checkpoint lacks; family: what the checkpoint
     must be, e.g. sdxl; prediction_type: what its UNet predicts, where the checkpoint does not say or is guessed wrongly;
     name: what bundle.json calls it, by default the folder's name or the file's stem; report: gets one line per stage.
     docs/checkpoints.md has the formats.
@@ -40,7 +43,7 @@ def export_bundle(
     from latentpress.export.source import Source
 
     fused = tuple((Path(file), scale) for file, scale in loras)
-    given = Source(Path(source), None if vae is None else Path(vae), fused, family, prediction_type)
+    given = Source(Path(source), None if vae is None else Path(vae), fused, family, prediction_type, lora_missing)
     return run_export(
         given,
         Path(output),

@@ -66,7 +66,7 @@ def run_export(
     row_tests: list[RowTest] = []
     samples: list[Sample] = []
     with workspace(output) as work:
-        for graph in build_graphs(parts, precision):
+        for graph in build_graphs(parts, precision, loaded.changes):
             rows, test = _export_graph(graph, parts, work, precision, flavour, engine, samples, report)
             parity += rows
             row_tests += [test] if test is not None else []

@@ -9,6 +9,7 @@ import torch
 from latentpress.bundle.components import Component, Precision, stable_diffusion_components
 from latentpress.bundle.inputs import Array, example_inputs
 from latentpress.export.graphs import wrappers
+from latentpress.export.graphs.fusing import Changes
 from latentpress.export.graphs.trace import Graph
 from latentpress.export.reading.components import Components
 
@@ -28,14 +29,14 @@ def components_of(parts: Components, precision: Precision = "fp32") -> list[Comp
     return stable_diffusion_components(parts, parts.texts, precision)
 
 
-def build_graphs(parts: Components, precision: Precision = "fp32") -> Iterator[Graph]:
-    """The graphs of `components_of`, ready to trace but for the cast to their precision."""
+def build_graphs(parts: Components, precision: Precision = "fp32", changes: Changes | None = None) -> Iterator[Graph]:
+    """The graphs of `components_of`, ready to trace but for the cast to their precision, which makes `changes` too."""
     for component in components_of(parts, precision):
         # Batch, height and width differ, and none is 1: the tracer takes equal sizes for one and 1 for a constant, also of
         # what is left of them after a UNet has halved them three times.
         inputs = component_inputs(parts, component.name, batch=2, size=(20, 12))
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-        yield Graph(component, _module(parts, component), tensors)
+        yield Graph(component, _module(parts, component), tensors, {} if changes is None else changes)
 
 
 def _module(parts: Components, component: Component) -> Any:

@@ -42,7 +42,7 @@ def take_samples(graph: Graph, parts: Components) -> list[Sample]:
     samples: list[Sample] = []
     for batch, size in cases[:2] if graph.component.role == "text" else cases:
         inputs = component_inputs(parts, graph.name, batch=batch, size=size)
-        with torch.no_grad(), in_float32(graph.module):
+        with torch.no_grad(), in_float32(graph.module, graph.changes):
             given: Any = graph.module(*(torch.from_numpy(array) for array in inputs.values()))
         outputs = given if isinstance(given, tuple) else (given,)
         named = {name: value.numpy() for name, value in zip(graph.outputs, outputs, strict=True)}

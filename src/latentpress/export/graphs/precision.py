@@ -13,6 +13,7 @@ from latentpress.bundle.info import Precision
 from latentpress.bundle.samples import Sample
 from latentpress.errors import ParityError
 from latentpress.export.graphs.build import component_inputs
+from latentpress.export.graphs.fusing import fuse
 from latentpress.export.graphs.trace import Graph
 from latentpress.export.graphs.widening import in_float32
 from latentpress.export.reading.components import Components
@@ -23,7 +24,8 @@ TIMESTEPS = (999.0, 500.0, 1.0)
 
 
 def cast(graph: Graph) -> None:
-    """Cast the weights of `graph` in place to the precision of its component."""
+    """Cast the weights of `graph` in place to the precision of its component, after its changes, rounding once."""
+    fuse(graph.module, graph.changes, DTYPES[graph.component.precision])
     graph.module.to(DTYPES[graph.component.precision])
 
 

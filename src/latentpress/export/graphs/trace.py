@@ -5,7 +5,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from latentpress.bundle.components import Component
+from latentpress.export.graphs.fusing import Changes
 
 OPSET = 20
 # Protobuf holds at most 2 GiB in one message; weights beyond half of that go to a file beside the graph.
@@ -21,11 +22,15 @@ EXTERNAL_DATA_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Graph:
-    """The module of one component and the inputs to trace it with; both take and give in the component's order."""
+    """The module of one component and the inputs to trace it with; both take and give in the component's order.
+
+    changes: of the module's weights, which the cast to the component's precision makes, before it can be traced.
+    """
 
     component: Component
     module: nn.Module
     inputs: dict[str, Tensor]
+    changes: Changes = field(default_factory=Changes)
 
     @property
     def name(self) -> str:
