@@ -31,6 +31,7 @@ EVERYTHING = RenderRequest(
     prompt_weighting="a1111",
     long_prompts="chunks",
     guidance_stop=0.9,
+    text_cleaning="clip",
 )
 FACTS = BundleFacts(
     hash="c" * 64,

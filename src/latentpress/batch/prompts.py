@@ -9,6 +9,7 @@ from latentpress.manifest.draft import Draft
 from latentpress.manifest.nodes import Place, Problems
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.prompts import Reading
+from latentpress.runtime.prompts.cleaning import dropped
 from latentpress.runtime.prompts.parts import PromptCheck
 
 # Verdicts kept: a matrix repeats its prompts, and its negative prompt above all.
@@ -30,7 +31,8 @@ class PromptChecks:
 
     def check(self, draft: Draft, facts: BundleFacts) -> int:
         """Check the prompts of `draft` on its bundle and its refiner's; returns the most chunks that one takes."""
-        reading = Reading(draft.values["prompt_weighting"], draft.values["long_prompts"])
+        values = draft.values
+        reading = Reading(values["prompt_weighting"], values["long_prompts"], values["text_cleaning"])
         used = [*(self._bundles[choice.model] for choice in draft.values["refiner"]), facts]
         most = 1
         for prompt in _prompts(draft):
@@ -41,18 +43,24 @@ class PromptChecks:
                     self._problems.add(prompt.place, found.fault if prompt.positive else _of_negative(found.fault))
                 most = max(most, found.chunks)
                 self.chunks[bundle.hash] = max(self.chunks.get(bundle.hash, 1), found.chunks)
-            self._warn(prompt, self._verdict(facts.hash, prompt.text, reading))
+            self._warn(prompt, self._verdict(facts.hash, prompt.text, reading), reading)
         return most
 
     def _ask(self, bundle: str, text: str, reading: Reading) -> PromptCheck:
         return self._facts[bundle].check(text, reading)
 
-    def _warn(self, prompt: "_Prompt", verdict: PromptCheck) -> None:
+    def _warn(self, prompt: "_Prompt", verdict: PromptCheck, reading: Reading) -> None:
         if verdict.cut:
             over = verdict.tokens - verdict.limit
             self.warnings.setdefault(
                 f"{prompt.place}: warning: {prompt.called} is {verdict.tokens} tokens long, {over} over the "
                 f"limit of {verdict.limit}; this is cut off: {shown(verdict.cut)}"
+            )
+        if reading.cleaning == "basic" and (lost := dropped(prompt.text)):
+            codes = ", ".join(f"U+{ord(char):04X}" for char in lost[:3]) + (", ..." if len(lost) > 3 else "")
+            self.warnings.setdefault(
+                f"{prompt.place}: warning: {prompt.called} holds {codes}, which `text_cleaning: basic` leaves out; "
+                "`text_cleaning: clip` reads what CLIP read in training"
             )
         for marker in ("\nNegative prompt:", "\nSteps:"):
             if marker in prompt.text:

@@ -15,7 +15,7 @@ _DEPENDENCIES = frozenset(
         "rich",
         "pydantic",
         "safetensors",
-        "regex",
+        "ftfy",
         "ruamel",
         "yaml",
         "PIL",

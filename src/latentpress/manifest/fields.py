@@ -15,7 +15,7 @@ from latentpress.manifest.nodes import Node, Scalar
 from latentpress.manifest.sdxl import parse_micro, parse_refiner
 from latentpress.manifest.values import MAX_STEPS, check_range, parse_number, parse_range, parse_size, parse_text
 from latentpress.runtime.facts import BundleFacts, Bundles
-from latentpress.runtime.prompts import LONG_PROMPTS, PLAIN, WEIGHTINGS
+from latentpress.runtime.prompts import CLEANINGS, LONG_PROMPTS, PLAIN, WEIGHTINGS
 from latentpress.runtime.request import MicroConditioning, Refiner, RenderRequest
 from latentpress.runtime.sampling.samplers import canonical_sampler, parse_sampler
 
@@ -219,6 +219,11 @@ FIELDS: dict[str, Field] = {
         *("long_prompts", LONG_PROMPTS, PLAIN.long_prompts),
         # A1111 has no key for what it always does.
         parameters=pair("Long prompts", lambda r: r.long_prompts if r.long_prompts != "truncate" else None),
+    ),
+    "text_cleaning": choice_field(
+        *("text_cleaning", CLEANINGS, PLAIN.cleaning),
+        # A1111 has no key for it: its text encoders have their own ways.
+        parameters=pair("Text cleaning", lambda r: r.text_cleaning if r.text_cleaning != "basic" else None),
     ),
     "model": Field(
         parse_model,

@@ -78,7 +78,7 @@ class RenderRequest:
     where the picture is to be redrawn, needs an init_image.
     guidance_stop: 0..1, the share of the steps after which classifier-free guidance is off.
     prompt_weighting, long_prompts: how prompt and negative prompt are read, of `runtime.prompts`' WEIGHTINGS and
-    LONG_PROMPTS.
+    LONG_PROMPTS. text_cleaning: what becomes of their characters first, of its CLEANINGS.
     """
 
     prompt: str
@@ -101,6 +101,7 @@ class RenderRequest:
     prompt_weighting: str = "none"
     long_prompts: str = "truncate"
     guidance_stop: float = 1.0
+    text_cleaning: str = "basic"
 
     def guided_steps(self, steps: int) -> int:
         """How many of a picture's first `steps` have classifier-free guidance, as by the `stop` of diffusers' guiders."""

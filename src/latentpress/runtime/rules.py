@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from latentpress.bundle.info import BundleInfo
+from latentpress.runtime import prompt_rules
 from latentpress.runtime.request import RenderRequest
 
 
@@ -33,7 +34,9 @@ class Rule:
 
 
 # In the order in which they came to be: a later one goes to the end, and none is ever taken out.
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    Rule("unassigned-characters", 2, lambda request, scene: prompt_rules.unassigned_characters(request)),
+)
 
 
 def rules_of(request: RenderRequest, scene: Scene) -> tuple[Rule, ...]:

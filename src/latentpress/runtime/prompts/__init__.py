@@ -4,9 +4,10 @@ The same text means different things in different dialects, so nothing is guesse
 """
 
 from latentpress.runtime.prompts import a1111, compel
+from latentpress.runtime.prompts.cleaning import CLEANINGS
 from latentpress.runtime.prompts.parts import PLAIN, Part, Reading, Section
 
-__all__ = ["LONG_PROMPTS", "PLAIN", "WEIGHTINGS", "Part", "Reading", "Section", "parse_prompt"]
+__all__ = ["CLEANINGS", "LONG_PROMPTS", "PLAIN", "WEIGHTINGS", "Part", "Reading", "Section", "parse_prompt"]
 
 WEIGHTINGS = ("none", "a1111", "compel")
 LONG_PROMPTS = ("truncate", "chunks")

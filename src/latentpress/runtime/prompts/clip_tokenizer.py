@@ -1,37 +1,21 @@
 """CLIP's byte-pair tokenizer from the files of a transformers CLIPTokenizer: the same ids, without importing torch.
 
-Follows transformers 4.57 (tokenization_clip.py, Apache-2.0) where ftfy is not installed: text is cleaned, not repaired.
-It knows nothing of concepts, which `tokens` takes out of a prompt first. The `tokenizers` package could merge the byte
+Follows transformers 4.57 (tokenization_clip.py, Apache-2.0); `cleaning` says what becomes of characters before. It knows
+nothing of concepts, which `tokens` takes out of a prompt first. The `tokenizers` package could merge the byte
 pairs, but takes 20 ms to import and 37 ms to build for CLIP's vocabulary, where this class takes 35 ms to load; every
 `plan` would wait for it.
 """
 
 import json
-import unicodedata
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import regex
-
 from latentpress.errors import BundleError
+from latentpress.runtime.prompts.cleaning import cleaned, pieces
 
-# Words, single digits, runs of anything else; OpenAI's pattern.
-_PIECES = regex.compile(
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE
-)
-# Chinese characters are words of their own: the blocks of CJK Unified Ideographs.
-_IDEOGRAPHS = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
-)
 # Words whose byte pairs are remembered: some 10 MB.
 _WORDS_KEPT = 1 << 16
 # How many lines of merges.txt are used, as transformers counts them.
@@ -64,17 +48,17 @@ class ClipTokenizer:
         self._added = set(added)
         self._apart = self._added - set(names.values())  # when decoding
         longest_first = sorted(self._added, key=len, reverse=True)
-        self._splitter = regex.compile("(" + "|".join(map(regex.escape, longest_first)) + ")")
+        self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
         self._letters = dict(zip(_byte_order(), _byte_letters(), strict=True))
         self._bytes = {letter: byte for byte, letter in self._letters.items()}
         self._special = {"<|startoftext|>": ["<|startoftext|>"], "<|endoftext|>": ["<|endoftext|>"]}
         self._cache = dict(self._special)
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of `text`, without start, end or padding."""
+    def encode(self, text: str, cleaning: str = "basic") -> list[int]:
+        """The ids of `text`, cleaned by one of `cleaning`'s CLEANINGS, without start, end or padding."""
         tokens: list[str] = []
         for part in self._parts(text):
-            tokens += [part] if part in self._added else self._tokens(part)
+            tokens += [part] if part in self._added else self._tokens(part, cleaning)
         return [self._ids.get(token, self._unknown) for token in tokens]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -105,9 +89,9 @@ class ClipTokenizer:
                     parts[index] = ""
         return [part for part in parts if part]
 
-    def _tokens(self, text: str) -> list[str]:
+    def _tokens(self, text: str, cleaning: str) -> list[str]:
         tokens: list[str] = []
-        for piece in _PIECES.findall(_clean(text)):
+        for piece in pieces(cleaned(text, cleaning)):
             tokens += self._pairs("".join(self._letters[byte] for byte in piece.encode()))
         return tokens
 
@@ -138,21 +122,6 @@ class ClipTokenizer:
 def _content(token: Any) -> str:
     """Configurations name a special token by its text, or by a map that holds it."""
     return token["content"] if isinstance(token, dict) else str(token)
-
-
-def _clean(text: str) -> str:
-    """`text` in small letters, with single spaces, without control characters, ideographs apart, words in Unicode's NFC."""
-    if text.isascii() and text.isprintable():  # most prompts: nothing to take out, to set apart or to compose
-        return " ".join(text.lower().split())
-    kept: list[str] = []
-    for char in text:
-        if char in "\t\n\r" or unicodedata.category(char) == "Zs":
-            kept.append(" ")
-        elif char != "\ufffd" and not unicodedata.category(char).startswith("C"):
-            ideograph = any(first <= ord(char) <= last for first, last in _IDEOGRAPHS)
-            kept.append(f" {char} " if ideograph else char)
-    words = unicodedata.normalize("NFC", "".join(kept)).split()
-    return " ".join(" ".join(word.lower() for word in words).split())
 
 
 def _byte_order() -> list[int]:

@@ -112,4 +112,4 @@ class Conditioner:
 
 
 def _reading(request: RenderRequest) -> Reading:
-    return Reading(request.prompt_weighting, request.long_prompts)
+    return Reading(request.prompt_weighting, request.long_prompts, request.text_cleaning)

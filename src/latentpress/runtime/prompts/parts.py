@@ -17,10 +17,14 @@ Section = tuple[Part, ...]
 
 @dataclass(frozen=True)
 class Reading:
-    """How a prompt is read. weighting: none, a1111 or compel; long_prompts: truncate or chunks."""
+    """How a prompt is read.
+
+    weighting: none, a1111 or compel; long_prompts: truncate or chunks; cleaning: basic or clip.
+    """
 
     weighting: str = "none"
     long_prompts: str = "truncate"
+    cleaning: str = "basic"
 
 
 PLAIN = Reading()

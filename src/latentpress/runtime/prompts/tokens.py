@@ -139,7 +139,7 @@ class PromptTokenizer:
                 [_Token(index, part.weight, place) for index in piece]
                 for part in section
                 for place in (next(number),)
-                for piece in self._pieces(part.text)
+                for piece in self._pieces(part.text, reading.cleaning)
             ]
             for section in parse_prompt(prompt, reading.weighting)
         ]
@@ -170,21 +170,21 @@ class PromptTokenizer:
         parts = [-1, *(token.part for token in kept), end, *[-1] * padding]
         return Chunk(np.asarray(ids, np.int64), np.asarray(weights, np.float32), np.asarray(parts, np.int64))
 
-    def _pieces(self, prompt: str) -> list[list[int]]:
+    def _pieces(self, prompt: str, cleaning: str = "basic") -> list[list[int]]:
         """Token ids, each in a piece of its own, those of a concept in one."""
         pieces: list[list[int]] = []
         position = 0
         for match in self._splitter.finditer(prompt) if self._splitter else ():
-            pieces += [[index] for index in self._plain(prompt[position : match.start()])]
+            pieces += [[index] for index in self._plain(prompt[position : match.start()], cleaning)]
             pieces.append(self._concepts[match.group()])
             position = match.end()
-        return pieces + [[index] for index in self._plain(prompt[position:])]
+        return pieces + [[index] for index in self._plain(prompt[position:], cleaning)]
 
     def _found(self, text: str) -> list[str]:
         return self._splitter.findall(text) if self._splitter else []
 
-    def _plain(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text) if text.strip() else []
+    def _plain(self, text: str, cleaning: str) -> list[int]:
+        return self._tokenizer.encode(text, cleaning) if text.strip() else []
 
 
 def _word(token: str) -> str:
@@ -237,7 +237,7 @@ class TextEncoder:
             states = self._compel(prompt, clip_skip, reading, chunks, states)
             if pooled is not None:
                 # compel's pooled output is that of the characters as they stand, its own marks among them, and cut.
-                pooled = self(prompt, clip_skip).pooled
+                pooled = self(prompt, clip_skip, Reading(cleaning=reading.cleaning)).pooled
         return Encoded(states[0] if len(states) == 1 else np.concatenate(states), pooled)
 
     def _compel(
