@@ -99,6 +99,16 @@ def test_jobs_that_are_no_dicts_and_numbers_that_are_numpys(bundle) -> None:
     assert "\nSteps: 1, Sampler: Euler, CFG scale: 2.5, Seed: 0," in picture.info["parameters"]
 
 
+def test_pythons_text_is_text_and_its_none_is_not_given(bundle) -> None:
+    fields = {"steps": 1, "size": 64, "loss": {"name": "canny", "scale": None, "low": None}}
+    jobs = [{"prompt": word, "negative_prompt": word, **fields} for word in ("null", "true", "~")]
+    for picture, job in zip(latentpress.render_pictures(bundle, jobs), jobs, strict=True):
+        word = job["prompt"]
+        assert picture.info["parameters"].startswith(f"{word}\nNegative prompt: {word}\n")
+    with pytest.raises(UsageError, match="negative_prompt is true, which YAML takes for a truth value"):
+        latentpress.render_picture(bundle, "a mouse", negative_prompt=True)
+
+
 def test_settings_are_checked_and_take_an_engines_name() -> None:
     assert str(latentpress.Settings("openvino:bf16").choice) == "openvino:bf16"
     assert latentpress.Settings().choice is None

@@ -127,7 +127,9 @@ def _node(value: Any, name: str) -> Node:
     if value is None or isinstance(value, bool):
         return Scalar("null" if value is None else str(value).lower(), True, _HERE)
     if isinstance(value, str | Number | Path):  # numpy's numbers are numbers too
-        return Scalar(str(value), not isinstance(value, Path), _HERE)
+        node = Scalar(str(value), not isinstance(value, Path), _HERE)
+        # Python's text is text, also where YAML would read null or a truth value.
+        return Scalar(node.text, False, _HERE) if isinstance(node.value, bool | None) else node
     raise UsageError(f"{name} is of type {type(value).__name__}; give text, a number, a path, a list or a dict")
 
 

@@ -26,7 +26,7 @@ MISTAKES = {
         "defaults: {prompt: a, steps: 0}\n",
         "m.yaml:4:30: steps is '0'; it must be a whole number from 1 to 1000",
     ),
-    "steps quoted": ('defaults: {prompt: a, steps: "9"}\n', "m.yaml:4:30: steps is '9'; it must be"),
+    "steps quoted": ('defaults: {prompt: a, steps: "9"}\n', "m.yaml:4:30: steps is '9' in quotes, which is text; it"),
     "steps bool": ("defaults: {prompt: a, steps: true}\n", "m.yaml:4:30: steps is 'true'; it must be"),
     "scale": ("defaults: {prompt: a, guidance_scale: 1e999}\n", "m.yaml:4:39: guidance_scale is '1e999'; it must be"),
     "seed": ("defaults: {prompt: a, seed: -2}\n", "m.yaml:4:29: seed is '-2'; it must be a whole number from 0"),

@@ -7,6 +7,10 @@ from functools import cached_property
 
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.nodes import Node, Scalar
+from latentpress.manifest.values import not_given
+
+# By this, which no text can hold, `exclude` means a value that is null.
+NULL = "\0"
 
 
 @dataclass
@@ -32,13 +36,21 @@ class Choice:
         )
 
     def put(self, key: str, node: Node, text: str, label: str | None) -> None:
-        """Set `key` to what `node` says; `text` is how it reads in a prompt, `label` (if any) in names."""
+        """Set `key` to what `node` says; `text` is how it reads in a prompt, `label` (if any) in names.
+
+        Where it says null, a word of one's own reads as nothing and is called `none`, and a field is called as it is
+        where no one sets it.
+        """
         if key in FIELDS:
             self.fields[key] = node
         self.texts[key] = text
-        self.aliases[key] = (
-            {text} | ({label} if label else set()) | ({node.text} if isinstance(node, Scalar) else set())
-        )
+        own = {label} if label else set[str]()
+        if not_given(node):
+            self.aliases[key] = {NULL, "none"} | own
+            if label or key not in FIELDS:
+                self.labels[key] = label or "none"
+            return
+        self.aliases[key] = {text} | own | ({node.text} if isinstance(node, Scalar) else set())
         # What a seed comes to is only known when ranges are spread and seeds drawn, so only a label replaces it.
         if label or key != "seed":
             self.labels[key] = label or text

@@ -7,7 +7,7 @@ from pathlib import Path
 from latentpress.bundle.info import file_sha256
 from latentpress.errors import short, shown
 from latentpress.manifest.nodes import MapNode, Node, Place, Problems, Scalar, described
-from latentpress.manifest.values import parse_text
+from latentpress.manifest.values import given, not_given, parse_text
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -25,8 +25,7 @@ class ConceptFile:
 def parse_concepts(node: Node, manifest: Path, problems: Problems) -> tuple[ConceptFile, ...]:
     """The concepts at `node`, files relative to the folder of `manifest`; mistakes go to `problems`."""
     if not isinstance(node, MapNode):
-        if not (isinstance(node, Scalar) and node.value is None):
-            problems.add(node.place, f"concepts is {described(node)}; it must be a map from each token to its file")
+        problems.add(node.place, f"concepts is {described(node)}; it must be a map from each token to its file")
         return ()
     found = [_concept(node.keys[token], value, manifest, problems) for token, value in node.values.items()]
     return tuple(concept for concept in found if concept)
@@ -40,17 +39,20 @@ def _concept(token: Scalar, node: Node, manifest: Path, problems: Problems) -> C
     if isinstance(node, MapNode):
         for key in node.values.keys() - {"file", "sha256"}:
             problems.unknown_key(node.keys[key], ("file", "sha256"), f"concept {short(token.text)}")
-        if "sha256" in node.values:
-            written = node.values["sha256"]
+        values = given(node)
+        if "sha256" in values:
+            written = values["sha256"]
             expected = (parse_text("sha256", written, problems) or "").lower()
             if not _SHA256.fullmatch(expected):
                 problems.add(written.place, f"sha256 is {described(written)}; it must be 64 hexadecimal digits")
                 return None
-        if "file" not in node.values:
+        if "file" not in values:
             problems.add(node.place, f"concept {short(token.text)} has no file; write {{file: concepts/name.bin}}")
             return None
-        node = node.values["file"]
-    text = parse_text(f"concept {short(token.text)}", node, problems)
+        node = values["file"]
+    text = "" if not_given(node) else parse_text(f"concept {short(token.text)}", node, problems)
+    if text is None:
+        return None
     if not text:
         problems.add(
             node.place, f"concept {short(token.text)} names no file; write the path of its .bin or .safetensors"

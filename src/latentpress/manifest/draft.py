@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from latentpress.manifest import names
-from latentpress.manifest.axes import Choice, Matrix, SeedRange
-from latentpress.manifest.field import Reader, Values
+from latentpress.manifest.axes import Matrix, SeedRange
+from latentpress.manifest.field import WRONG, Reader, Values
 from latentpress.manifest.fields import DRAWN, FIELDS, MAX_SEED, label
 from latentpress.manifest.nodes import Node, Place
-from latentpress.manifest.values import MAX_JOBS, parse_number
+from latentpress.manifest.values import MAX_JOBS, not_given, parse_number
 
 # Drafts of one job that are kept for the seeds to come, where the seeds are not the fastest axis.
 _SHARED = 16_384
+# What every picture needs, and no field has by default: the way out where it is missing, and where null switches it off.
+_NEEDED = {
+    "prompt": ("give it in defaults, in the job or in the matrix", "write text, in quotes if it is that word"),
+    "model": ("write `model: demo`, or the path of a bundle",) * 2,
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Draft:
     """What the pictures of one job and one combination have in common: all but their seeds.
 
     values: every field, prompts filled in, `seed` aside; labels: what the matrix calls some of them;
-    places: field -> where the manifest sets it; a field that no one sets is not among them.
+    places: field -> where the manifest sets it, if only to null; a field that no one sets is not among them.
     """
 
     id: str
@@ -63,7 +68,7 @@ class Expansion:
             name: self._parse_shared(name, defaults[name]) if name in defaults else field.default
             for name, field in FIELDS.items()
         }
-        self._wrong = {name for name in defaults.keys() & FIELDS.keys() if self._base[name] is None}
+        self._wrong = {name for name in defaults.keys() & FIELDS.keys() if self._base[name] is WRONG}
         # Jobs that differ in such an axis alone share a draft, which is what makes planning many seeds cheap.
         self._seed_axis = next((index for index, axis in enumerate(matrix.axes) if axis.seeds_alone), None)
 
@@ -80,7 +85,7 @@ class Expansion:
                 yield found
 
     def _job(self, job: JobNode) -> Iterator[tuple[Draft, int, str | None]]:
-        own = {name: FIELDS[name].parse(node, self._reader) for name, node in job.fields.items() if name in FIELDS}
+        own = {name: FIELDS[name].read(node, self._reader) for name, node in job.fields.items() if name in FIELDS}
         axis = self._seed_axis
         shared: dict[tuple[int | None, ...], _Seeded | None] = {}
         for indices in self._matrix.combinations():
@@ -112,11 +117,12 @@ class Expansion:
         if isinstance(axis, SeedRange):
             return (axis.numbers[index],), None
         choice = axis.choice(index)
-        return self._parse_shared("seed", choice.fields["seed"]) or (), choice.labels.get("seed")
+        seeds = self._parse_shared("seed", choice.fields["seed"])
+        return () if seeds is WRONG else seeds, choice.labels.get("seed")
 
     def _parse_shared(self, name: str, node: Node) -> Any:
         if (name, node) not in self._shared:
-            self._shared[name, node] = FIELDS[name].parse(node, self._reader)
+            self._shared[name, node] = FIELDS[name].read(node, self._reader)
         return self._shared[name, node]
 
     def _seeded(self, job: JobNode, own: Values, indices: Sequence[int | None]) -> "_Seeded | None":
@@ -125,33 +131,43 @@ class Expansion:
         choice = self._matrix.choice(indices)
         apart = None in indices
         for name in job.fields.keys() & (choice.fields.keys() | ({"seed"} if apart else set())):
-            problems.add(
-                job.fields[name].place, f"{name} is set by this job and by the matrix; leave it to one of them"
-            )
+            if not not_given(job.fields[name]):
+                problems.add(
+                    job.fields[name].place, f"{name} is set by this job and by the matrix; leave it to one of them"
+                )
         nodes = {**self._defaults, **job.fields, **choice.fields}
         set_here = {**own, **{name: self._parse_shared(name, node) for name, node in choice.fields.items()}}
         values = self._base | set_here
-        missing = [name for name in ("prompt", "model") if name not in nodes]
-        if "prompt" in missing:
-            problems.add(job.place, "prompt is missing; give it in defaults, in the job or in the matrix")
-        if "model" in missing:
-            problems.add(self._start, "model is missing; write `model: demo`, or the path of a bundle")
-        if missing or None in set_here.values() or not self._wrong <= set_here.keys():
+        missing = [name for name in _NEEDED if name not in nodes or not_given(nodes[name])]
+        for name in missing:
+            absent, null = _NEEDED[name]
+            if name in nodes:
+                what = f"{name} is null, which switches it off, and every picture needs one; {null}"
+                problems.add(nodes[name].place, what)
+            else:
+                problems.add(job.place if name == "prompt" else self._start, f"{name} is missing; {absent}")
+        wrong = any(value is WRONG for value in set_here.values())
+        if missing or wrong or not self._wrong <= set_here.keys():
             return None
         templates = {name: values[name] for name in ("prompt", "negative_prompt") if values[name] is not None}
         if apart and any("{seed" in template for template in templates.values()):
             return _Seeded(Draft(job.id, values, choice.labels, {}), (), None, None, names_seed=True)
-        filled = {name: self._filled(name, text, nodes[name].place, choice) for name, text in templates.items()}
+        texts = choice.texts | {
+            name: label(name, {**values, "seed": values["seed"][0]})
+            for name, node in choice.fields.items()
+            if not_given(node)
+        }
+        filled = {name: self._filled(name, text, nodes[name].place, texts) for name, text in templates.items()}
         if None in filled.values():
             return None
         places = {name: node.place for name, node in nodes.items()}
         draft = Draft(job.id, values | filled, choice.labels, places)
-        count = nodes.get("n")
+        count = None if "n" not in nodes or not_given(nodes["n"]) else nodes["n"]
         seeds = values["seed"] if apart or count is None else self._counted(count, values["seed"])
         return _Seeded(draft, seeds, choice.labels.get("seed"), count)
 
-    def _filled(self, name: str, template: str, place: Place, choice: Choice) -> str | None:
-        texts = {key: text for key, text in choice.texts.items() if key not in ("prompt", "negative_prompt")}
+    def _filled(self, name: str, template: str, place: Place, texts: Mapping[str, str]) -> str | None:
+        texts = {key: text for key, text in texts.items() if key not in ("prompt", "negative_prompt")}
         try:
             return names.fill(template, texts)
         except names.TemplateError as error:

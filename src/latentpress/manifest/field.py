@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from latentpress.manifest.nodes import Node, Problems
+from latentpress.manifest.values import not_given
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.loss import Loss
@@ -12,6 +13,8 @@ from latentpress.runtime.request import RenderRequest
 
 # A job's fields by name, each as its parser gave it; `seed` is one seed here.
 Values = Mapping[str, Any]
+# What is read where a value is wrong, once that is reported.
+WRONG: Any = object()
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Reader:
 class Field:
     """One field of a job.
 
-    parse: from its node to a checked value, or None once the mistake is reported; default: the value where nobody
-    gives one; text: how labels, file names and `{placeholders}` show it, by default str() of the value;
+    parse: from a node that is not null to a checked value, or None once the mistake is reported; default: the value
+    where nobody gives one; text: how labels, file names and `{placeholders}` show it, by default str() of the value;
     attributes: those of RenderRequest that it decides, by default the one of its name; settle: their values, by default
     the field's own;
     parameters: its `Key: value` pairs in A1111's text, none by default;
@@ -42,3 +45,10 @@ class Field:
     settle: Callable[[Values, Bundles], tuple[Any, ...]] | None = None
     parameters: Callable[[RenderRequest, BundleFacts, Bundles], Mapping[str, str]] | None = None
     since: int = 2
+
+    def read(self, node: Node, reader: Reader) -> Any:
+        """The value at `node`: the default where it is null, whatever the field is; WRONG once a mistake is reported."""
+        if not_given(node):
+            return self.default
+        value = self.parse(node, reader)
+        return WRONG if value is None else value

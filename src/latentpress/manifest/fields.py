@@ -145,7 +145,10 @@ _UNIT = "a number from 0 to 1"
 FIELDS: dict[str, Field] = {
     "prompt": text_field("prompt", since=1),
     "negative_prompt": text_field(
-        "negative_prompt", text=lambda values: values["negative_prompt"] or "", settle=_settle_negative, since=1
+        "negative_prompt",
+        text=lambda values: "none" if values["negative_prompt"] is None else values["negative_prompt"],
+        settle=_settle_negative,
+        since=1,
     ),
     "seed": Field(_parse_seeds, (0,), parameters=pair("Seed", lambda request: str(request.seed)), since=1),
     "size": Field(

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from latentpress.errors import shown
 from latentpress.manifest.field import Reader
 from latentpress.manifest.nodes import MapNode, Node, Scalar, described
-from latentpress.manifest.values import MAX_STEPS, is_none, parse_number
+from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, parse_number
 from latentpress.runtime.request import LossSpec
 
 # The weight the published notebooks use for their colour and edge losses.
@@ -25,17 +25,19 @@ def parse_losses(node: Node, reader: Reader) -> tuple[LossSpec, ...] | None:
         loss = _loss(node, None, reader)
         return loss and (loss,)
     if isinstance(node, MapNode):
-        name = node.values.get("name")
+        name = given(node).get("name")
         if not isinstance(name, Scalar):
             reader.problems.add(node.place, "loss has no name; write {name: canny, scale: 200}")
             return None
+        if is_none(name):
+            return ()
         loss = _loss(name, node, reader)
         return loss and (loss,)
     parsed = [parse_losses(item, reader) for item in node.items]
     return None if None in parsed else tuple(loss for losses in parsed if losses for loss in losses)
 
 
-def _loss(name: Scalar, given: MapNode | None, reader: Reader) -> LossSpec | None:
+def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | None:
     problems, known = reader.problems, reader.losses
     loss = known.get(name.text)
     if loss is None:
@@ -43,7 +45,7 @@ def _loss(name: Scalar, given: MapNode | None, reader: Reader) -> LossSpec | Non
         hint = f"did you mean {close[0]!r}?" if close else f"known losses: {', '.join(known)}, none"
         problems.add(name.place, f"unknown loss {shown(name.text)}; {hint}")
         return None
-    values = given.values if given else {}
+    values = given(written) if written else {}
 
     def number(key: str, default: float, low: float, high: float, rule: str, whole: bool = False) -> float | None:
         if key not in values:
@@ -58,23 +60,25 @@ def _loss(name: Scalar, given: MapNode | None, reader: Reader) -> LossSpec | Non
         place = (values.get("stop") or values.get("start") or name).place
         problems.add(place, f"loss start {start:g} is not below stop {stop:g}; both are fractions of the steps")
         return None
-    params = _loss_params(name.text, loss.params, given, reader)
+    params = _loss_params(name.text, loss.params, written, reader)
     if scale is None or every is None or start is None or stop is None or params is None:
         return None
     return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params)
 
 
 def _loss_params(
-    name: str, model: type[BaseModel], given: MapNode | None, reader: Reader
+    name: str, model: type[BaseModel], written: MapNode | None, reader: Reader
 ) -> Mapping[str, float | str] | None:
     problems = reader.problems
     values: dict[str, object] = {}
-    for key, node in given.values.items() if given else ():
+    for key, node in written.values.items() if written else ():
         if key in _LOSS_KEYS:
             continue
-        if key not in model.model_fields and given:
-            problems.unknown_key(given.keys[key], [*_LOSS_KEYS, *model.model_fields], f"loss {name}")
+        if key not in model.model_fields and written:
+            problems.unknown_key(written.keys[key], [*_LOSS_KEYS, *model.model_fields], f"loss {name}")
             return None
+        if not_given(node):
+            continue
         if not isinstance(node, Scalar):
             problems.add(node.place, f"{key} of loss {name} is {described(node)}; it must be a number or text")
             return None
@@ -84,7 +88,7 @@ def _loss_params(
     except ValidationError as error:
         for detail in error.errors():
             key = str(detail["loc"][0]) if detail["loc"] else ""
-            node = given.values.get(key, given) if given else None
+            node = written.values.get(key, written) if written else None
             if node:
                 said = f"{key} of loss {name} is {described(node)}" if key in values else f"loss {name}"
                 problems.add(node.place, f"{said}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")

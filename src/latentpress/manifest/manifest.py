@@ -13,7 +13,7 @@ from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.matrix import parse_matrix
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, described, read_yaml
-from latentpress.manifest.values import parse_number, parse_text
+from latentpress.manifest.values import given, not_given, parse_number, parse_text
 
 KEYS = ("version", "name", "model", "concepts", "defaults", "matrix", "jobs", "output", "sheet")
 VERSION = 1
@@ -69,7 +69,7 @@ def read_manifest(path: Path | str) -> Manifest:
     problems = Problems()
     root = read_yaml(path, problems)
     start = Place(str(path), 1, 1)
-    if root is None or (isinstance(root, MapNode) and not root.values.keys() & {"defaults", "matrix", "jobs"}):
+    if root is None or (isinstance(root, MapNode) and not given(root).keys() & {"defaults", "matrix", "jobs"}):
         if isinstance(root, MapNode):
             _check_keys(root, KEYS, "the manifest", problems)
         problems.add(start, EMPTY)
@@ -77,17 +77,17 @@ def read_manifest(path: Path | str) -> Manifest:
     if not isinstance(root, MapNode):
         raise ManifestError([f"{start}: the manifest is not a map; begin with `version: {VERSION}`"])
     _check_keys(root, KEYS, "the manifest", problems)
-    _check_version(root, problems)
-    values, reader = root.values, Reader(problems)
+    values, reader = given(root), Reader(problems)
+    _check_version(values.get("version"), root.place, problems)
     matrix = parse_matrix(values["matrix"], reader) if "matrix" in values else Matrix()
     defaults = _job_map(values.get("defaults"), "defaults", (*FIELDS, "n"), problems)
     if "model" in values:
         defaults = {"model": values["model"], **defaults}
-    name = _name(root, path, problems)
-    jobs = _jobs(root, name, problems)
+    name = _name(values.get("name"), path, problems)
+    jobs = _jobs(values.get("jobs"), name, root.place, problems)
     expansion = Expansion(defaults, matrix, reader, root.place)
     models = _models(expansion, jobs)
-    output, output_place = _output(root, matrix, problems)
+    output, output_place = _output(values.get("output"), root.place, matrix, problems)
     manifest = Manifest(
         path=path,
         name=name,
@@ -121,28 +121,25 @@ def _check_keys(node: MapNode, known: Sequence[str], where: str, problems: Probl
         problems.unknown_key(node.keys[key], known, where)
 
 
-def _check_version(root: MapNode, problems: Problems) -> None:
-    node = root.values.get("version")
+def _check_version(node: Node | None, start: Place, problems: Problems) -> None:
     if node is None:
-        problems.add(root.place, f"version is missing; begin the manifest with `version: {VERSION}`")
+        problems.add(start, f"version is missing; begin the manifest with `version: {VERSION}`")
     else:
         parse_number("version", node, problems, VERSION, VERSION, whole=True, rule=f"{VERSION}, the only one so far")
 
 
-def _name(root: MapNode, path: Path, problems: Problems) -> str:
-    if "name" not in root.values:
+def _name(node: Node | None, path: Path, problems: Problems) -> str:
+    if node is None:
         return path.stem
-    node = root.values["name"]
     name = parse_text("name", node, problems)
     if name is not None and (trouble := names.component_problem(name) if "/" not in name else "holds a /"):
         problems.add(node.place, f"name {shown(name)} {trouble}; it names the output folder, so use a plain word")
     return name or path.stem
 
 
-def _output(root: MapNode, matrix: Matrix, problems: Problems) -> tuple[str, Place]:
-    node = root.values.get("output")
+def _output(node: Node | None, start: Place, matrix: Matrix, problems: Problems) -> tuple[str, Place]:
     if node is None:
-        return DEFAULT_OUTPUT, root.place
+        return DEFAULT_OUTPUT, start
     template = parse_text("output", node, problems)
     if template is not None:
         for trouble in names.template_problems(template, [*names.BUILT_IN, *FIELDS, *matrix.variables]):
@@ -159,13 +156,14 @@ def _sheet(node: Node | None, matrix: Matrix, problems: Problems) -> SheetSpec |
     _check_keys(node, ("rows", "columns"), "sheet", problems)
     known = list(dict.fromkeys([*matrix.variables, *FIELDS, "id"]))
     chosen: dict[str, str] = {}
-    for key in ("rows", "columns"):
-        if key in node.values and (text := parse_text(f"sheet {key}", node.values[key], problems)) is not None:
+    named = {key: value for key, value in given(node).items() if key in ("rows", "columns")}
+    for key, value in named.items():
+        if (text := parse_text(f"sheet {key}", value, problems)) is not None:
             chosen[key] = text
             if text not in known:
                 message = f"sheet {key} is {shown(text)}; it must be one of {', '.join(known)}"
-                problems.add(node.values[key].place, message)
-    if not chosen:
+                problems.add(value.place, message)
+    if not named:
         problems.add(node.place, "sheet names neither rows nor columns; write {rows: AXIS, columns: AXIS}")
     return SheetSpec(chosen.get("rows"), chosen.get("columns"))
 
@@ -180,10 +178,9 @@ def _job_map(node: Node | None, where: str, known: Sequence[str], problems: Prob
     return {key: value for key, value in node.values.items() if key in known}
 
 
-def _jobs(root: MapNode, name: str, problems: Problems) -> list[JobNode]:
-    node = root.values.get("jobs")
+def _jobs(node: Node | None, name: str, start: Place, problems: Problems) -> list[JobNode]:
     if node is None:
-        return [JobNode(name, {}, root.place)]
+        return [JobNode(name, {}, start)]
     if not isinstance(node, ListNode):
         problems.add(node.place, f"jobs is {described(node)}; it must be a list of maps such as - {{prompt: ...}}")
         return []
@@ -193,6 +190,8 @@ def _jobs(root: MapNode, name: str, problems: Problems) -> list[JobNode]:
     first: dict[str, Place] = {}
     for number, item in enumerate(node.items, 1):
         fields = _job_map(item, f"job {number}", ("id", *FIELDS, "n"), problems)
+        if "id" in fields and not_given(fields["id"]):
+            del fields["id"]
         own = parse_text("id", fields["id"], problems) if "id" in fields else None
         job_id = own or str(number)
         if job_id in first:

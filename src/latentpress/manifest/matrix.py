@@ -6,12 +6,12 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from latentpress.errors import short, shown
-from latentpress.manifest.axes import Axis, Choice, Exclusion, ListedAxis, Matrix, SeedRange
+from latentpress.manifest.axes import NULL, Axis, Choice, Exclusion, ListedAxis, Matrix, SeedRange
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import check_seeds, model_name
 from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
-from latentpress.manifest.values import MAX_JOBS, check_range, parse_range, parse_text
+from latentpress.manifest.values import MAX_JOBS, check_range, not_given, parse_range, parse_text, parse_word
 
 
 def parse_matrix(node: Node, reader: Reader) -> Matrix:
@@ -38,7 +38,7 @@ def parse_matrix(node: Node, reader: Reader) -> Matrix:
         problems.add(node.place, f"the matrix has more than {MAX_JOBS:,} combinations; split the manifest")
         return Matrix()
     matrix = Matrix(tuple(axes))
-    if "exclude" not in node.values:
+    if "exclude" not in node.values or not_given(node.values["exclude"]):
         return matrix
     return _without_excluded(matrix, node.values["exclude"], node.keys["exclude"], list(owner), problems)
 
@@ -49,7 +49,7 @@ def _axis(axis: str, key: Scalar, values: Node, reader: Reader) -> Axis:
         good = check_range(numbers, values, problems) and check_seeds(numbers, values, reader)
         return SeedRange(values, numbers if good else range(0))
     items = list(_items(values, problems))
-    if isinstance(values, ListNode) and not values.items:
+    if not_given(values) or (isinstance(values, ListNode) and not values.items):
         problems.add(values.place, f"axis {shown(axis)} is empty; give it at least one value or remove it")
     if not axis.isidentifier() or axis in ("id", "index", "hash", "n"):
         problems.add(key.place, f"axis name {shown(axis)} cannot be a placeholder; use letters, digits and _")
@@ -107,7 +107,8 @@ def _is_value(axis: str, item: MapNode) -> bool:
 
 
 def _label(item: MapNode, problems: Problems) -> str | None:
-    return parse_text("label", item.values["label"], problems) if "label" in item.values else None
+    written = item.values.get("label")
+    return None if written is None or not_given(written) else parse_text("label", written, problems)
 
 
 def _unlabelled(item: Node, axis: str) -> Node | None:
@@ -126,8 +127,10 @@ def _loss_texts(items: list[Node], axis: str, reader: Reader) -> Mapping[Node, s
 
 
 def _text(name: str, node: Node, problems: Problems) -> str:
-    if isinstance(node, Scalar):
-        text = parse_text(short(name), node, problems) or ""
+    if not_given(node):
+        return ""
+    if isinstance(node, Scalar):  # what is wrong for a field is reported where it is read
+        text = parse_word(short(name), node, problems) or ""
         return model_name(text) if name == "model" else text
     if name == "size" and isinstance(node, ListNode) and all(isinstance(side, Scalar) for side in node.items):
         return "x".join(side.text for side in node.items if isinstance(side, Scalar))
@@ -160,7 +163,8 @@ def _without_excluded(matrix: Matrix, node: Node, key: Scalar, known: list[str],
                 )
             else:
                 numbers = parse_range(value)
-                wanted[name] = {value.text} if numbers is None else _Texts(numbers)
+                text = NULL if not_given(value) else value.text
+                wanted[name] = {text} if numbers is None else _Texts(numbers)
         if len(wanted) == len(entry.values):
             entries.append((entry, tuple(_meant(axis, wanted) for axis in matrix.axes)))
     excluded = replace(matrix, exclusions=tuple(exclusion for _, exclusion in entries))

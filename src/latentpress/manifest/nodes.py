@@ -22,7 +22,10 @@ MAX_DEPTH = 64
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
+_TRUTHS = {
+    spelt: truth for word, truth in (("true", True), ("false", False)) for spelt in (word, word.title(), word.upper())
+}
+_NULLS = ("", "~", "null", "Null", "NULL")
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,19 @@ class Scalar:
     place: Place
 
     @property
+    def null(self) -> bool:
+        """Whether it means null: written so, or `~`, or nothing at all, without quotes."""
+        return self.plain and self.text in _NULLS
+
+    @property
     def value(self) -> str | int | float | bool | None:
         """What the text means under YAML 1.2; quoted text is always a string."""
         if not self.plain:
             return self.text
-        if self.text.lower() in _CONSTANTS and self.text in (self.text.lower(), self.text.upper(), self.text.title()):
-            return _CONSTANTS[self.text.lower()]
+        if self.text in _NULLS:
+            return None
+        if self.text in _TRUTHS:
+            return _TRUTHS[self.text]
         if _INT.fullmatch(self.text) and len(self.text) <= 40:
             return int(self.text)
         if _FLOAT.fullmatch(self.text) and math.isfinite(number := float(self.text)):

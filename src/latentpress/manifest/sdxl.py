@@ -5,7 +5,7 @@ from pathlib import Path
 
 from latentpress.manifest.field import Reader
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Scalar, described
-from latentpress.manifest.values import is_none, parse_number, parse_size, parse_text
+from latentpress.manifest.values import given, is_none, parse_number, parse_size, parse_text
 from latentpress.runtime.request import MicroConditioning
 
 # diffusers' documentation hands over here; the base does the coarse four fifths.
@@ -34,13 +34,14 @@ def parse_refiner(node: Node, reader: Reader) -> tuple[RefinerChoice, ...] | Non
     if isinstance(node, MapNode):
         for key in node.values.keys() - set(_REFINER_KEYS):
             problems.unknown_key(node.keys[key], _REFINER_KEYS, "refiner")
-        if "switch_at" in node.values:
+        values = given(node)
+        if "switch_at" in values:
             rule = "a number between 0 and 1, the share of the steps that the base runs"
-            switch_at = parse_number("switch_at", node.values["switch_at"], problems, 1e-6, 1 - 1e-6, rule=rule)
-        if "model" not in node.values:
+            switch_at = parse_number("switch_at", values["switch_at"], problems, 1e-6, 1 - 1e-6, rule=rule)
+        if "model" not in values:
             problems.add(node.place, "refiner has no model; write {model: bundles/sdxl-refiner, switch_at: 0.8}")
             return None
-        named = node.values["model"]
+        named = values["model"]
     model = parse_text("refiner", named, problems)
     if model is None or switch_at is None:
         return None
@@ -58,17 +59,17 @@ def parse_micro(node: Node, reader: Reader) -> MicroConditioning | None:
         return None
     for key in node.values.keys() - set(_MICRO_KEYS):
         problems.unknown_key(node.keys[key], _MICRO_KEYS, "micro_conditioning")
-    given: dict[str, object] = {}
-    for key, value in node.values.items():
+    found: dict[str, object] = {}
+    for key, value in given(node).items():
         if key in ("original_size", "target_size"):
-            given[key] = parse_size(value, problems, name=key, multiple=1)
+            found[key] = parse_size(value, problems, name=key, multiple=1)
         elif key == "crop_top_left":
-            given[key] = _parse_crop(value, reader)
+            found[key] = _parse_crop(value, reader)
         elif key in _MICRO_KEYS:
-            given[key] = parse_number(key, value, problems, 0, 10, rule="a number from 0 to 10")
-    if None in given.values():
+            found[key] = parse_number(key, value, problems, 0, 10, rule="a number from 0 to 10")
+    if None in found.values():
         return None
-    return replace(MicroConditioning(), **given)
+    return replace(MicroConditioning(), **found)
 
 
 def _parse_crop(node: Node, reader: Reader) -> tuple[int, int] | None:

@@ -1,11 +1,16 @@
-"""From a manifest's node to a plain value: text, numbers, ranges, sizes. Each reports its mistakes and returns None."""
+"""From a manifest's node to a plain value: text, numbers, ranges, sizes. Each reports its mistakes and returns None.
+
+What null means is the same everywhere: the key is as good as not there. `given` leaves such keys out of a map; a field of a
+job keeps them (field.py), for there null switches off what `defaults` say.
+"""
 
 import math
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from latentpress.manifest.nodes import ListNode, Node, Problems, Scalar, described
+from latentpress.errors import shown
+from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
 
 MAX_SIDE = 8192
 MAX_JOBS = 1_000_000
@@ -13,6 +18,16 @@ MAX_STEPS = 1000
 
 _RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 _SIZE = re.compile(r"([0-9]+)\s*[xX×]\s*([0-9]+)")
+
+
+def not_given(node: Node) -> bool:
+    """Whether a node is YAML's null."""
+    return isinstance(node, Scalar) and node.null
+
+
+def given(node: MapNode) -> dict[str, Node]:
+    """The entries of a map, those that are null left out."""
+    return {key: value for key, value in node.values.items() if not not_given(value)}
 
 
 def parse_range(node: Scalar) -> range | None:
@@ -33,10 +48,25 @@ def check_range(values: range, node: Scalar, problems: Problems) -> bool:
 
 
 def parse_text(name: str, node: Node, problems: Problems) -> str | None:
-    """A scalar's own text; text that UTF-8 cannot write is refused."""
-    if not isinstance(node, Scalar):
+    """A scalar's own text, of a number the characters as written.
+
+    Refused are null, true and false, which are no text unless they stand in quotes, and what UTF-8 cannot write.
+    """
+    if not isinstance(node, Scalar) or node.null:
         problems.add(node.place, f"{name} is {described(node)}; it must be text")
         return None
+    if isinstance(node.value, bool):
+        # Nobody draws "true"; more likely the value went astray on its way into the manifest.
+        message = (
+            f"{name} is {node.text}, which YAML takes for a truth value; write '{node.text}' in quotes for the word"
+        )
+        problems.add(node.place, message)
+        return None
+    return parse_word(name, node, problems)
+
+
+def parse_word(name: str, node: Scalar, problems: Problems) -> str | None:
+    """The characters of any scalar; those that UTF-8 cannot write are refused."""
     surrogate = not node.text.isascii() and any(0xD800 <= ord(char) <= 0xDFFF for char in node.text)
     if surrogate or "\0" in node.text:
         problems.add(
@@ -47,7 +77,7 @@ def parse_text(name: str, node: Node, problems: Problems) -> str | None:
 
 
 def parse_choice(name: str, node: Node, problems: Problems, choices: Sequence[str]) -> str | None:
-    """One of `choices`; where `none` is among them, what says so otherwise (off, null) is it too."""
+    """One of `choices`; where `none` is among them, what says so otherwise (off, false) is it too."""
     if "none" in choices and is_none(node):
         return "none"
     text = parse_text(name, node, problems)
@@ -66,9 +96,20 @@ def parse_number(
     value = node.value if isinstance(node, Scalar) else None
     kinds = int if whole else int | float
     if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value) or not low <= value <= high:
-        problems.add(node.place, f"{name} is {described(node)}; it must be {rule}")
+        problems.add(node.place, f"{name} is {_as_number(node)}; it must be {rule}")
         return None
     return value
+
+
+def _as_number(node: Node) -> str:
+    """What a node is where a number is wanted; of a number in quotes, that it is text."""
+    if (
+        isinstance(node, Scalar)
+        and not node.plain
+        and isinstance(Scalar(node.text, True, node.place).value, int | float)
+    ):
+        return f"{shown(node.text)} in quotes, which is text"
+    return described(node)
 
 
 def parse_size(node: Node, problems: Problems, *, name: str = "size", multiple: int = 8) -> tuple[int, int] | None:
@@ -83,7 +124,7 @@ def parse_size(node: Node, problems: Problems, *, name: str = "size", multiple: 
         values = [item.value for item in node.items if isinstance(item, Scalar)]
         sides = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
     if len(sides) != 2:
-        problems.add(node.place, f"{name} is {described(node)}; write it as 512x512, [512, 512] or 512")
+        problems.add(node.place, f"{name} is {_as_number(node)}; write it as 512x512, [512, 512] or 512")
         return None
     width, height = sides
     shown_size = f"{width}x{height}"
@@ -98,7 +139,9 @@ def parse_size(node: Node, problems: Problems, *, name: str = "size", multiple: 
 
 
 def is_none(node: Node) -> bool:
-    """Whether the node says that something is not wanted: null, false, none, no or off."""
+    """Whether the node says that something is not wanted: none, or without quotes no, off, false or null."""
     if not isinstance(node, Scalar):
         return False
-    return node.value in (None, False) or (node.plain and node.text.lower() in ("none", "no", "off", "false"))
+    return node.text == "none" or (
+        node.plain and (not_given(node) or node.text.lower() in ("none", "no", "off", "false"))
+    )
