@@ -1,13 +1,16 @@
 """Puts files and folders under their final names, whole or not at all: written beside, synced, renamed, folder synced.
 
 What is not yet whole lies beside its final name under a name of its own, and is removed on the way out; a killed process
-leaves it there. Knows nothing of what is written.
+leaves it there. What is read from outside must be a regular file: a pipe would be waited for, a device never ends.
+Knows nothing of what is written or read.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
+import stat
 import threading
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -16,6 +19,46 @@ OWN_FOLDER = ".latentpress"
 TEMP_PREFIX = ".latentpress-tmp-"
 
 _MAKING = threading.Lock()
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class NotAFile(OSError):
+    """What lies at a path is no regular file, or one that is too large; `strerror` says which."""
+
+
+def check_regular(path: Path, limit: int | None = None) -> os.stat_result:
+    """The state of the regular file at `path`; raises OSError where there is none, NotAFile for a pipe, a device, a folder.
+
+    limit: bytes, NotAFile for more.
+    """
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        what = _KINDS.get(stat.S_IFMT(state.st_mode), "no file")
+        raise NotAFile(errno.EINVAL, f"it is {what}, not a regular file", str(path))
+    if limit is not None and state.st_size > limit:
+        most = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
+        raise NotAFile(errno.EFBIG, f"it has {state.st_size:,} bytes, and {most} is the limit", str(path))
+    return state
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The content of the regular file at `path`, at most `limit` bytes; raises as `check_regular`, and never waits."""
+    check_regular(path, limit)
+    # Not to wait for a pipe that took the file's place just now.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NotAFile(errno.EINVAL, "it is not a regular file", str(path))
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise NotAFile(errno.EFBIG, f"it has more than {limit:,} bytes, the limit", str(path))
+    return content
 
 
 def write_durably(path: Path, content: bytes, root: Path | None = None) -> None:

@@ -94,6 +94,8 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
             vae=bundle.info.vae,
             check=PromptTokenizer(bundle).check,
             zeros_for_no_negative=bundle.info.force_zeros_for_empty_prompt,
+            vae_scale_factor=bundle.info.vae_scale_factor,
+            inpainting=bundle.info.inpainting,
             refusal=Limits(bundle.info, infos).refusal,
             rules=partial(rules_of, scene=Scene(bundle.info, infos)),
         )

@@ -1,9 +1,11 @@
 """Pictures begun from a picture, with and without a mask, against diffusers' image-to-image and inpainting pipelines."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from diffusers import (
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInpaintPipeline,
@@ -15,8 +17,9 @@ from PIL import Image
 
 from compare import diffusers_scheduler, psnr
 from families import mask_file, picture_file, pixels
+from latentpress.bundle.info import file_sha256
 from latentpress.runtime.render import Renderer
-from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.request import ImageFile, RenderRequest
 
 PROMPT, NEGATIVE = "a red mouse in the night", "blurry blue"
 # dB; 40 is what is promised. Measured 80 and more, while a wrong mode of these small models can come to 46.
@@ -34,6 +37,9 @@ def given(tmp_path_factory):
 
 
 def request(sampler, **changes):
+    """With a mask as diffusers has it: each latent takes its upper left pixel."""
+    if "mask_image" in changes:
+        changes = {"picture_reading": "diffusers", **changes}
     return RenderRequest(
         PROMPT,
         **{"negative_prompt": NEGATIVE, "seed": 5, "height": 64, "width": 64, **changes},
@@ -93,6 +99,43 @@ def test_an_inpainting_model_sees_mask_and_masked_picture(sampler, strength, exp
     expected = pixels(pipeline, PROMPT, **options, **COMMON)
     asked = request(sampler, init_image=given[0], mask_image=given[1], strength=strength)
     agree(Renderer(exported("inpainting").bundle), asked, expected)
+
+
+@pytest.fixture
+def diffusers_by_any_pixel(monkeypatch):
+    """diffusers' own code, but a latent is masked where any of its pixels is: its nearest neighbour becomes max pooling."""
+    nearest = torch.nn.functional.interpolate
+
+    def largest(tensor, size=None, **options):
+        if size is None or tensor.shape[1] != 1:
+            return nearest(tensor, size=size, **options)
+        return torch.nn.functional.max_pool2d(tensor, tensor.shape[-1] // size[-1])
+
+    monkeypatch.setattr(torch.nn.functional, "interpolate", largest)
+
+
+@pytest.mark.parametrize("kind", ["sd1", "inpainting"])
+def test_a_thin_mask_is_that_of_diffusers_with_max_pooling(
+    kind, sd1, exported, renderer, tmp_path, diffusers_by_any_pixel
+):
+    """A bar of 7 pixels and a dot, none of which lies on a latent's upper left pixel; strength 1 and less."""
+    thin = np.zeros((64, 64), np.uint8)
+    thin[:, 25:32] = thin[9:16, 41:48] = 255
+    Image.fromarray(thin).save(tmp_path / "thin.png")
+    mask = ImageFile(file_sha256(tmp_path / "thin.png"), tmp_path / "thin.png")
+    picture = picture_file(tmp_path, size=(64, 64))
+    if kind == "sd1":
+        pipeline, rendered_by = sd1(StableDiffusionInpaintPipeline, "euler_a"), renderer
+    else:
+        pipeline = exported(kind).pipeline(StableDiffusionInpaintPipeline, "euler_a")
+        rendered_by = Renderer(exported(kind).bundle)
+    options = {"image": load_image(str(picture.path)), "mask_image": load_image(str(mask.path))}
+    for strength in (1.0, 0.65):
+        expected = pixels(pipeline, PROMPT, **options, height=64, width=64, strength=strength, **COMMON)
+        asked = request("euler_a", init_image=picture, mask_image=mask, strength=strength, picture_reading="shown")
+        agree(rendered_by, asked, expected)
+        (other,) = rendered_by.render([("old", replace(asked, picture_reading="diffusers"))])
+        assert psnr(other.image, expected) < 40, "the mask must matter"
 
 
 @pytest.mark.parametrize("sampler", ["euler", "euler_a"])

@@ -69,9 +69,14 @@ def request_data(request: RenderRequest) -> dict[str, Any]:
 
 
 def stored(request: RenderRequest, data: Mapping[str, Any]) -> dict[str, Any]:
-    """`request` as the plan's table keeps it: `data`, its `request_data`, with where given pictures lie."""
+    """`request` as the plan's table keeps it: `data`, its `request_data`, with what else is known of given pictures."""
     images = {name: getattr(request, name) for name in data if isinstance(getattr(request, name), ImageFile)}
-    return {**data, **{name: {"sha256": image.sha256, "path": str(image.path)} for name, image in images.items()}}
+    return {**data, **{name: _stored_image(image) for name, image in images.items()}}
+
+
+def _stored_image(image: ImageFile) -> dict[str, Any]:
+    kept = {"sha256": image.sha256, "path": str(image.path)}
+    return {**kept, "otherwise": image.otherwise} if image.otherwise else kept
 
 
 def plain(value: Any) -> Any:

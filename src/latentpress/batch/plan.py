@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from latentpress.batch.database import Database
+from latentpress.batch.given import picture_warnings
 from latentpress.batch.job import JobHash, canonical_json, request_data, stored, title_of
 from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs
 from latentpress.batch.prompts import PromptChecks
@@ -181,6 +182,7 @@ class _Planning:
         # The seed is each job's own; 0 stands for any.
         request = request_of({**draft.values, "seed": 0}, self._bundles)
         chunks = self.prompts.check(draft, facts)
+        self.prompts.warnings |= dict.fromkeys(picture_warnings(draft, request, self._bundles))
         if (refused := facts.refusal(request)) is not None:
             name, why = refused
             self._problems.add(draft.places.get(name, draft.prompt_place), why)

@@ -8,13 +8,22 @@ from pathlib import Path
 
 from latentpress.errors import UsageError
 from latentpress.manifest.field import Field, Reader, Values
-from latentpress.manifest.given import picture_of, strength
+from latentpress.manifest.given import (
+    parse_background,
+    settled_background,
+    settled_mask,
+    settled_picture,
+    settled_reading,
+    size_of,
+    strength,
+)
 from latentpress.manifest.kinds import choice_field, number_field, pair, picture_field, text_field, whole_field
 from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import Node, Scalar
 from latentpress.manifest.sdxl import parse_micro, parse_refiner
 from latentpress.manifest.values import MAX_STEPS, check_range, parse_number, parse_range, parse_size, parse_text
 from latentpress.runtime.facts import BundleFacts, Bundles
+from latentpress.runtime.pictures.reading import READINGS, SHOWN, WHITE
 from latentpress.runtime.prompts import CLEANINGS, LONG_PROMPTS, PLAIN, WEIGHTINGS
 from latentpress.runtime.request import MicroConditioning, Refiner, RenderRequest
 from latentpress.runtime.sampling.samplers import canonical_sampler, parse_sampler
@@ -73,19 +82,13 @@ def _settle_negative(values: Values, bundles: Bundles) -> tuple[str | None]:
     return (negative if bundles[values["model"]].zeros_for_no_negative else negative or "",)
 
 
-def _size(values: Values) -> tuple[int, int] | None:
-    """(height, width) as asked for, or a given picture's own; None for the bundle's."""
-    picture = picture_of(values, "init_image")
-    return values["size"] or (picture.size if picture else None)
-
-
 def _size_text(values: Values) -> str:
-    size = _size(values)
+    size = size_of(values)
     return "" if size is None else f"{size[1]}x{size[0]}"
 
 
 def _settle_size(values: Values, bundles: Bundles) -> tuple[int, int]:
-    return _size(values) or bundles[values["model"]].default_size
+    return size_of(values) or bundles[values["model"]].default_size
 
 
 def _settle_refiner(values: Values, bundles: Bundles) -> tuple[Refiner | None]:
@@ -194,8 +197,19 @@ FIELDS: dict[str, Field] = {
     "eta": number_field(
         *("eta", 0, 1, _UNIT, 0.0), parameters=pair("Eta DDIM", lambda r: f"{r.eta:g}" if r.eta else None)
     ),
-    "init_image": picture_field("init_image", "Init image hash"),
-    "mask_image": picture_field("mask_image", "Mask image hash"),
+    "init_image": picture_field("init_image", "Init image hash", settled_picture),
+    "mask_image": picture_field("mask_image", "Mask image hash", settled_mask),
+    "picture_reading": choice_field(
+        *("picture_reading", READINGS, SHOWN),
+        settle=settled_reading,
+        parameters=pair("Picture reading", lambda r: r.picture_reading if r.picture_reading != SHOWN else None),
+    ),
+    "background": Field(
+        parse_background,
+        "white",
+        settle=settled_background,
+        parameters=pair("Background", lambda r: r.background if r.background != WHITE else None),
+    ),
     "strength": Field(
         lambda node, reader: parse_number(
             "strength", node, reader.problems, 1e-6, 1, rule="a number greater than 0, and at most 1"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from latentpress.manifest.field import Field, Reader, Values
-from latentpress.manifest.given import parse_picture, picture_of, stem
+from latentpress.manifest.given import parse_picture, stem
 from latentpress.manifest.nodes import Node
 from latentpress.manifest.values import parse_choice, parse_number, parse_text
 from latentpress.runtime.facts import BundleFacts, Bundles
@@ -41,12 +41,8 @@ def choice_field(name: str, choices: Sequence[str], default: str, **more: Any) -
     return Field(lambda node, reader: parse_choice(name, node, reader.problems, choices), default, **more)
 
 
-def picture_field(name: str, key: str) -> Field:
+def picture_field(name: str, key: str, settle: Callable[[Values, Bundles], tuple[ImageFile | None]]) -> Field:
     """The file of a picture, `key` its A1111 key for the first ten digits of the file's sha256."""
-
-    def settle(values: Values, bundles: Bundles) -> tuple[ImageFile | None]:
-        picture = picture_of(values, name)
-        return (picture.file if picture else None,)
 
     def parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
         file = getattr(request, name)

@@ -16,6 +16,7 @@ class BundleFacts:
     default_size: (height, width) in pixels; concepts: token -> sha256 of its file; check: what its tokenizer says of a
     prompt; loras, vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any;
     zeros_for_no_negative: a negative prompt that is not given differs from an empty one;
+    vae_scale_factor: pixels a latent; inpainting: whether the UNet sees the mask and the masked picture;
     refusal: (field, reason) where the bundle, or the refiner of a request, cannot do what is asked, else None;
     rules: those of `runtime.rules` that touch a request, in the order in which they came to be.
     """
@@ -30,6 +31,8 @@ class BundleFacts:
     loras: tuple[Lora, ...] = ()
     vae: SeparateVae | None = None
     zeros_for_no_negative: bool = False
+    vae_scale_factor: int = 8
+    inpainting: bool = False
     refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
     rules: Callable[[RenderRequest], tuple[Rule, ...]] = lambda request: ()
 

@@ -34,10 +34,15 @@ class LossSpec:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A picture to start from, or a mask: what is in it decides pixels (`sha256`), where it lies (`path`) does not."""
+    """A picture to start from, or a mask: what is in it decides pixels (`sha256`), where it lies (`path`) does not.
+
+    otherwise: names of the rules (runtime/rules.py) by which this job reads it otherwise than before them; follows from
+    the content and the job.
+    """
 
     sha256: str
     path: Path = field(compare=False)
+    otherwise: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class RenderRequest:
     eta: for the sampler ddim alone, the share of DDPM's noise that it adds, 0..1.
     init_image: the picture to start from; strength: 0..1, the share of the steps that are run on it; mask_image: white
     where the picture is to be redrawn, needs an init_image.
+    picture_reading: how both are read, of `runtime.pictures.reading`'s READINGS; background: "#rrggbb", what a transparent
+    init_image is laid on.
     guidance_stop: 0..1, the share of the steps after which classifier-free guidance is off.
     prompt_weighting, long_prompts: how prompt and negative prompt are read, of `runtime.prompts`' WEIGHTINGS and
     LONG_PROMPTS. text_cleaning: what becomes of their characters first, of its CLEANINGS.
@@ -96,6 +103,8 @@ class RenderRequest:
     init_image: ImageFile | None = None
     mask_image: ImageFile | None = None
     strength: float = 1.0
+    picture_reading: str = "shown"
+    background: str = "#ffffff"
     refiner: Refiner | None = None
     micro: MicroConditioning = MicroConditioning()
     prompt_weighting: str = "none"

@@ -6,9 +6,11 @@ touches and of no others. So what was drawn wrongly does not count as done, and 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from latentpress.bundle.info import BundleInfo
 from latentpress.runtime import prompt_rules
+from latentpress.runtime.pictures.masks import MASK_ALPHA, MODES, PICTURE_ALPHA, THIN
 from latentpress.runtime.request import RenderRequest
 
 
@@ -33,9 +35,16 @@ class Rule:
     touches: Callable[[RenderRequest, Scene], bool]
 
 
+def _read_otherwise(name: str, request: RenderRequest, scene: Scene) -> bool:
+    """Whether a given picture or mask of the request is read otherwise by the rule `name`."""
+    return any(file is not None and name in file.otherwise for file in (request.init_image, request.mask_image))
+
+
 # In the order in which they came to be: a later one goes to the end, and none is ever taken out.
 RULES: tuple[Rule, ...] = (
     Rule("unassigned-characters", 2, lambda request, scene: prompt_rules.unassigned_characters(request)),
+    # Of given pictures, known when they are measured (manifest/given.py); `pictures.masks` and `pictures.reading` have why.
+    *(Rule(name, 2, partial(_read_otherwise, name)) for name in (MODES, PICTURE_ALPHA, MASK_ALPHA, THIN)),
 )
 
 

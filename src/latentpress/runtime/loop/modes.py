@@ -33,7 +33,7 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
     keeps = request.mask_image is not None and not info.inpainting
     # An inpainting UNet that begins from pure noise is not given the picture's latents, and draws none.
     if request.init_image is not None and (request.mask_image is None or keeps or request.strength < 1):
-        image_latents = model.images.latents(request.init_image, request.height, request.width, noise)
+        image_latents = model.images.latents(request, noise)
     scale = info.vae_scale_factor
     unit = noise.draw(info.latent_channels, request.height // scale, request.width // scale)
     if image_latents is None or (request.mask_image is not None and request.strength == 1):
@@ -41,8 +41,8 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
     else:
         latents = noised(solver, 0, image_latents, unit)
     blend: Blend | None = None
-    if keeps and request.mask_image is not None and image_latents is not None:
-        blend = Blend(model.images.mask(request.mask_image, request.height, request.width), image_latents, unit)
+    if keeps and image_latents is not None:
+        blend = Blend(model.images.mask(request), image_latents, unit)
         # diffusers encodes the masked picture here too, and does not use it; its draw moves an ancestral sampler's.
         noise.draw(*unit.shape)
     return Trajectory(
@@ -89,8 +89,6 @@ def _inpainting_channels(model: Model, request: RenderRequest, noise: NoiseSourc
     """(5, h, w), mask then masked picture's latents, for an inpainting UNet; takes one draw from `noise`."""
     if not model.info.inpainting:
         return None
-    image, mask = request.init_image, request.mask_image
-    assert image is not None, "an inpainting bundle was given a request without a picture"
-    assert mask is not None, "an inpainting bundle was given a request without a mask"
-    size = request.height, request.width
-    return np.concatenate([model.images.mask(mask, *size), model.images.latents(image, *size, noise, masked=mask)])
+    assert request.init_image is not None, "an inpainting bundle was given a request without a picture"
+    assert request.mask_image is not None, "an inpainting bundle was given a request without a mask"
+    return np.concatenate([model.images.mask(request), model.images.latents(request, noise, masked=True)])
