@@ -152,9 +152,8 @@ def test_concepts_of_the_manifest_are_baked_into_a_cached_copy(two, assets, tmp_
     assert len(list((tmp_path / "cache" / "derived").iterdir())) == 1
     assert run_cli(["plan", str(two), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["plan_hash"] == first["plan_hash"]
-    two.write_text(text.replace("{<new>: new.bin}", "{<old>: new.bin}"))
-    assert run_cli(["plan", str(two)]) == 2
-    assert f"{two}:4:19: {tmp_path / 'new.bin'}: teaches <new>, not <old>" in capsys.readouterr().err
+    two.write_text(text.replace("{<new>: new.bin}", "{<wide>: new.bin}").replace("<new>", "<wide>"))
+    assert run_cli(["plan", str(two)]) == 0, "the manifest's token wins"
 
 
 def test_concepts_list(assets, capsys):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from latentpress.bundle.info import Bundle, open_bundle
 from latentpress.errors import BundleError, ConceptError, ManifestError
+from latentpress.export.reading.concept_paths import AskedConcept, single_tokens
 from latentpress.files import folder_beside, publish_folder
 from latentpress.manifest.concepts import ConceptFile
 from latentpress.manifest.fields import DEMO
@@ -92,7 +93,8 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
             versions=bundle.info.versions,
             loras=tuple(bundle.info.loras),
             vae=bundle.info.vae,
-            check=PromptTokenizer(bundle).check,
+            check=tokenizer.check,
+            ordinary=tokenizer.ordinary,
             zeros_for_no_negative=bundle.info.force_zeros_for_empty_prompt,
             vae_scale_factor=bundle.info.vae_scale_factor,
             inpainting=bundle.info.inpainting,
@@ -100,6 +102,7 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
             rules=partial(rules_of, scene=Scene(bundle.info, infos)),
         )
         for name, bundle in bundles.items()
+        for tokenizer in (PromptTokenizer(bundle),)
     }
 
 
@@ -110,7 +113,8 @@ def _demo(cache: Path, verify: bool) -> Path:
 
 
 def _has(bundle: Bundle, concept: ConceptFile) -> bool:
-    return any(baked.token == concept.token and baked.sha256 == concept.sha256 for baked in bundle.info.concepts)
+    taught = {baked.token for baked in bundle.info.concepts if baked.sha256 == concept.sha256}
+    return concept.token in taught or taught.issuperset(single_tokens(concept.token))
 
 
 def _derived(bundle: Bundle, missing: Sequence[ConceptFile], cache: Path, verify: bool) -> Bundle:
@@ -138,7 +142,7 @@ def _add(bundle: Path, concepts: Sequence[ConceptFile]) -> None:
     problems: list[str] = []
     for concept in concepts:
         try:
-            add_concepts(bundle, [concept.path], {concept.path: concept.token})
+            add_concepts(bundle, [AskedConcept(concept.files, concept.token)])
         except ConceptError as error:
             problems.append(f"{concept.place}: {error}")
     if problems:

@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from concept_files import read_concept
 from latentpress.bundle.info import TextEncoderInfo
 from latentpress.errors import UsageError
 from latentpress.export.families import family_named
 from latentpress.export.lora import fuse_lora
-from latentpress.export.reading.concept_file import read_concept
 from latentpress.export.reading.kinds import kind_of
 from latentpress.export.reading.vae_file import load_vae
 from latentpress.testing.corpus import KINDS
 from latentpress.testing.corpus.checkpoints import models_of
+from latentpress.testing.corpus.concepts import vectors
 from ldm_names import small_models
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
@@ -71,8 +72,10 @@ def read_concept_file(path, kind):
         if name.startswith("text_encoder")
     ]
     concept = read_concept(path, encoders=encoders)
-    assert concept.count >= 1
-    assert concept.vectors.keys() == {encoder.component for encoder in encoders}
+    assert concept.token == kind.token
+    for encoder in encoders:  # bit for bit
+        expected = vectors(concept.count, encoder.hidden_size)
+        assert torch.equal(torch.from_numpy(concept.vectors[encoder.component]), expected)
 
 
 READERS = {"checkpoint": read_checkpoint, "vae": read_vae, "lora": read_lora_file, "concept": read_concept_file}

@@ -13,7 +13,7 @@ from latentpress.batch.given import picture_warnings
 from latentpress.batch.job import JobHash, canonical_json, request_data, stored, title_of
 from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs
 from latentpress.batch.prompts import PromptChecks
-from latentpress.errors import shown
+from latentpress.errors import short, shown
 from latentpress.manifest import names
 from latentpress.manifest.draft import Draft
 from latentpress.manifest.fields import DRAWN, request_of
@@ -106,11 +106,21 @@ def build_plan(
         plan_hash=listing.hexdigest(),
         draws=planning.draws,
         undrawn=len(planning.draws.keys() - frozen.keys()),
-        warnings=tuple(planning.prompts.warnings),
+        warnings=(*_ordinary(manifest, bundles), *planning.prompts.warnings),
         sheet=manifest.sheet,
         chunks=planning.prompts.chunks,
         table=table,
     )
+
+
+def _ordinary(manifest: Manifest, bundles: Bundles) -> list[str]:
+    """A warning for each of the manifest's concepts that an ordinary word of a prompt would mean."""
+    words = {token for facts in bundles.values() for token in facts.ordinary}
+    return [
+        f"{concept.place}: warning: {short(concept.token)} is an ordinary word too; by itself in a prompt it is the concept"
+        for concept in manifest.concepts
+        if concept.token in words
+    ]
 
 
 def _write(table: Database, rows: list[tuple[Any, ...]], listing: Any) -> None:

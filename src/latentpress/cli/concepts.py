@@ -15,11 +15,15 @@ concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_ar
 def concepts_add(
     bundle: BundleArgument,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Textual-inversion files of any usual format.")
+        list[str],
+        typer.Argument(
+            metavar="[TOKEN=]FILE...", help="Textual-inversion files of any usual format, and their tokens."
+        ),
     ],
 ) -> None:
     """Bake more concepts into a bundle, without tracing it again."""
     from latentpress.export.concepts import add_concepts
+    from latentpress.export.reading.concept_paths import parse_concept
     from latentpress.models import DEMO
 
     if bundle == DEMO:  # every manifest on it would change
@@ -27,7 +31,7 @@ def concepts_add(
             "demo: the built-in bundle keeps its own concepts; name yours under `concepts` in the manifest, or make a "
             "bundle to add them to: `latentpress export demo -o BUNDLE` (a folder of that name is ./demo)"
         )
-    info = add_concepts(Path(bundle), files)
+    info = add_concepts(Path(bundle), [parse_concept(text) for text in files], typer.echo)
     typer.echo(f"{bundle}: {len(info.concepts)} concepts: {', '.join(concept.token for concept in info.concepts)}")
 
 

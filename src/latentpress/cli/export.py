@@ -21,7 +21,10 @@ def export_command(
     lora_missing: Annotated[
         str, typer.Option(help="Layers of a LoRA that the checkpoint lacks: error, or ignore them and fuse the rest.")
     ] = "error",
-    concept: Annotated[list[Path] | None, typer.Option(help="A concept file to bake in; may be repeated.")] = None,
+    concept: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[TOKEN=]FILE", help="A concept to bake in, its token if not its own; may be repeated."),
+    ] = None,
     family: Annotated[
         str | None,
         typer.Option(help="Require this family: sd1, sd2, sdxl or sdxl_refiner; default whichever it is."),
@@ -44,6 +47,7 @@ def export_command(
     from latentpress.export.demo import demo_checkpoint, demo_concepts
     from latentpress.export.families import FAMILIES
     from latentpress.export.lora_argument import parse_lora
+    from latentpress.export.reading.concept_paths import parse_concept
 
     demo = source == "demo"
     # Told apart before torch is imported.
@@ -54,7 +58,7 @@ def export_command(
     export_bundle(
         demo_checkpoint() if demo else Path(source),
         output,
-        [*(demo_concepts() if demo else ()), *(concept or ())],
+        [*(demo_concepts() if demo else ()), *map(parse_concept, concept or ())],
         vae=vae,
         loras=[parse_lora(text) for text in lora or ()],
         lora_missing=asked_missing,

@@ -1,12 +1,13 @@
 """Turns a checkpoint into a bundle of ONNX graphs. Imports torch only when an export starts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from latentpress.bundle.info import BundleInfo, Precision, PredictionType
 from latentpress.engines.choice import engine_for
 from latentpress.engines.engine import EngineChoice
+from latentpress.export.reading.concept_paths import AskedConcept
 
 __all__ = ["export_bundle"]
 
@@ -14,7 +15,7 @@ __all__ = ["export_bundle"]
 def export_bundle(
     source: Path,
     output: Path,
-    concepts: Sequence[Path] = (),
+    concepts: Sequence[Path | AskedConcept] | Mapping[str, Path] = (),
     *,
     vae: Path | None = None,
     loras: Sequence[tuple[Path, float]] = (),
@@ -28,6 +29,7 @@ def export_bundle(
 ) -> BundleInfo:
     """Export the checkpoint `source`, a diffusers folder or one file, to the bundle folder `output`, `concepts` baked in.
 
+    concepts: files or folders, each under its own name, or a map from the token that prompts use to the file;
     vae: a separate VAE, a folder or a file; loras: files or folders to fuse and their scales, in order; lora_missing: what
     to do about layers of theirs that the checkpoint lacks; family: what the checkpoint
     must be, e.g. sdxl; prediction_type: what its UNet predicts, where the checkpoint does not say or is guessed wrongly;
@@ -47,7 +49,7 @@ def export_bundle(
     return run_export(
         given,
         Path(output),
-        [Path(file) for file in concepts],
+        concepts,
         name=name,
         report=report,
         precision=precision,

@@ -6,7 +6,7 @@ Export and `concepts add` use the same code, on files alone: neither torch nor t
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +18,38 @@ from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import BundleError, ConceptError
 from latentpress.export.graphs.embedding import append_rows
 from latentpress.export.publish import hash_files, publish, workspace, write_info
-from latentpress.export.reading.concept_file import ConceptFile, Vectors, read_concept
+from latentpress.export.reading.concept_file import ConceptFile, Vectors, fitted, read_concepts
+from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
 from latentpress.files import replacing, write_durably
 
 VECTORS = "concepts.safetensors"
+# Every bundle's tokenizer begins and ends a prompt with tokens of this form, and an ordinary word is entered in it.
+_MARK = "<|{}|>"
 
 
-def add_concepts(bundle_path: Path, files: Sequence[Path], tokens: Mapping[Path, str] | None = None) -> BundleInfo:
-    """Bake the concept `files` into the bundle at `bundle_path`, which is replaced as a whole or left as it was.
+def add_concepts(
+    bundle_path: Path,
+    concepts: Sequence[Path | AskedConcept] | Mapping[str, Path],
+    report: Callable[[str], None] = lambda line: None,
+) -> BundleInfo:
+    """Bake `concepts` into the bundle at `bundle_path`, which is replaced as a whole or left as it was.
 
-    tokens: file -> the token that prompts use for its concept (see read_concept), where one was asked for.
-    Raises ConceptError (a bad file, a token taken twice) and BundleError (the bundle is damaged).
+    concepts: files, each under its own name (see `read_concepts`), or a map from the token that prompts use to the file.
+    report: gets one line per concept. Raises ConceptError (a bad file, a token taken twice) and BundleError (the bundle is
+    damaged).
     """
+    read = [concept for asked in concepts_asked(concepts) for concept in read_concepts(asked)]
     bundle = open_bundle(Path(bundle_path))
-    named = tokens or {}
-    read = [read_concept(path, encoders=bundle.info.text_encoders, token=named.get(path)) for path in files]
+    read = [fitted(concept, bundle.info.text_encoders) for concept in read]
     with workspace(bundle.path) as work:
         for name in bundle.info.files:
             target = work / name
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(bundle.file(name), target)
         _keep_engines(bundle.path, work)
-        concepts = bake(work, read, bundle.info.text_encoders, bundle.info.concepts)
+        baked = bake(work, read, bundle.info.text_encoders, bundle.info.concepts, report)
         info = bundle.info.model_copy(
-            update={"concepts": concepts, "files": hash_files(work, _unchanged(work, bundle.path, bundle.info.files))}
+            update={"concepts": baked, "files": hash_files(work, _unchanged(work, bundle.path, bundle.info.files))}
         )
         write_info(work, info)
         publish(work, bundle.path)
@@ -53,10 +61,11 @@ def bake(
     files: Sequence[ConceptFile],
     encoders: Sequence[TextEncoderInfo],
     present: Sequence[Concept] = (),
+    report: Callable[[str], None] = lambda line: None,
 ) -> list[Concept]:
     """Add the concepts of `files` to the bundle files in `folder`; returns all its concepts, `present` ones first.
 
-    Files are replaced, never written in place: they may be hard links into another bundle.
+    Files are replaced, never written in place: they may be hard links into another bundle. report: gets one line each.
     """
     vocabulary = _shared_vocabulary(folder, encoders)
     _check_claims(files, vocabulary, present)
@@ -64,9 +73,14 @@ def bake(
     baked: list[Concept] = []
     ids: dict[str, int] = {}
     for file in files:
-        own = {token: first + len(ids) + index for index, token in enumerate(file.tokens)}
+        # An ordinary word stays what it is to the tokenizer, where it may be a part of others too: `gray` of "grayish".
+        names = [_MARK.format(name) if _is_word(name, vocabulary) else name for name in file.tokens]
+        own = {name: first + len(ids) + index for index, name in enumerate(names)}
         ids |= own
-        baked.append(Concept(token=file.token, token_ids=list(own.values()), sha256=file.sha256, source=file.path.name))
+        baked.append(Concept(token=file.token, token_ids=list(own.values()), sha256=file.sha256, source=file.source))
+        report(_line(file))
+        if _is_word(file.token, vocabulary):
+            report(f"warning: {file.token} is an ordinary word too; by itself in a prompt it is the concept")
     stored = folder / VECTORS
     vectors: dict[str, Vectors] = dict(load_file(stored)) if stored.exists() else {}
     vectors |= {f"{name}.{file.token}": rows for file in files for name, rows in file.vectors.items()}
@@ -96,27 +110,42 @@ def _shared_vocabulary(folder: Path, encoders: Sequence[TextEncoderInfo]) -> dic
 
 
 def _check_claims(files: Sequence[ConceptFile], vocabulary: Mapping[str, int], present: Sequence[Concept]) -> None:
-    """Raise ConceptError if a token is claimed twice, or is a word of the vocabulary already."""
+    """Raise ConceptError if a token is claimed twice, or is a word of the vocabulary already and was not asked for."""
     owners = {concept.token: concept.source for concept in present}
-    claimed: dict[str, Path] = {}
+    claimed: dict[str, str] = {}
     for file in files:
         for token in file.tokens:
             if token in claimed:
                 raise ConceptError(
-                    f"{file.path}: token {token} is claimed by {claimed[token]} too; leave one of them out"
+                    f"{file.place}: token {token} is claimed by {claimed[token]} too; leave one of them out, or ask for "
+                    f"another token: {_another(token)}=FILE"
                 )
             if token in owners:
                 raise ConceptError(
-                    f"{file.path}: token {token} is already baked in, from {owners[token]}; leave the file out, "
-                    "or export the bundle again without the other"
+                    f"{file.place}: token {token} is already baked in, from {owners[token]}; leave the file out, "
+                    f"or ask for another token: {_another(token)}=FILE"
                 )
-            if token in vocabulary or f"{token.lower()}</w>" in vocabulary:
+            if _is_word(token, vocabulary) and (not file.asked or token.startswith("<|")):
                 raise ConceptError(
-                    f"{file.path}: token {token} is already a word of the tokenizer's vocabulary; "
-                    "save the concept under another token, e.g. <"
-                    f"{token.strip('<>')}-style>"
+                    f"{file.place}: token {token} is already a word of the tokenizer's vocabulary; ask for another, "
+                    f"<{token.strip('<>|')}-style>=FILE, or for this one by name, {token}=FILE: then each such word in a "
+                    "prompt is the concept"
                 )
-            claimed[token] = file.path
+            claimed[token] = file.place
+
+
+def _is_word(token: str, vocabulary: Mapping[str, int]) -> bool:
+    return token in vocabulary or f"{token.lower()}</w>" in vocabulary
+
+
+def _another(token: str) -> str:
+    """A token that is like `token`: <x> -> <x-2>."""
+    return f"{token[:-1]}-2>" if token.endswith(">") else f"{token}-2"
+
+
+def _line(file: ConceptFile) -> str:
+    notes = f" ({'; '.join(file.notes)})" if file.notes else ""
+    return f"concept {file.token}: {file.count} {'vector' if file.count == 1 else 'vectors'} from {file.source}{notes}"
 
 
 def _vocabulary(tokenizer: Path) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The export from beginning to end: load, fuse, trace, compare with torch, bake concepts, publish."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,7 +34,8 @@ from latentpress.export.graphs.trace import Graph, quiet
 from latentpress.export.publish import check_output, hash_files, publish, workspace, write_info
 from latentpress.export.reading.clip_versions import save_tokenizer
 from latentpress.export.reading.components import Components, TextPart
-from latentpress.export.reading.concept_file import read_concept
+from latentpress.export.reading.concept_file import fitted, read_concepts
+from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
 from latentpress.export.source import Loaded, Source, load_source
 from latentpress.version import __version__
 
@@ -44,7 +45,7 @@ PACKAGES = ("torch", "onnx", "diffusers", "transformers")
 def run_export(
     source: Source,
     output: Path,
-    files: Sequence[Path],
+    concepts: Sequence[Path | AskedConcept] | Mapping[str, Path],
     *,
     name: str | None,
     report: Callable[[str], None],
@@ -54,6 +55,8 @@ def run_export(
 ) -> BundleInfo:
     """See `latentpress.export.export_bundle`."""
     check_output(output)
+    # Before gigabytes are read.
+    asked = [concept for each in concepts_asked(concepts) for concept in read_concepts(each)]
     report(f"reading {source.checkpoint}")  # and hashing it: seconds for each gigabyte
     with quiet():
         loaded = load_source(source)
@@ -61,7 +64,7 @@ def run_export(
         report(note)
     parts = loaded.parts
     encoders = [_encoder_info(part) for part in parts.texts]
-    concepts = [read_concept(path, encoders=encoders) for path in files]
+    files = [fitted(concept, encoders) for concept in asked]
     parity: list[Parity] = []
     row_tests: list[RowTest] = []
     samples: list[Sample] = []
@@ -73,10 +76,7 @@ def run_export(
         save_arrays(flatten(samples), work / SAMPLES)
         for part in parts.texts:
             save_tokenizer(part.tokenizer, work / part.tokenizer_folder)
-        baked = bake(work, concepts, encoders)
-        for concept in baked:
-            count = len(concept.token_ids)
-            report(f"concept {concept.token}: {count} {'vector' if count == 1 else 'vectors'} from {concept.source}")
+        baked = bake(work, files, encoders, report=report)
         info = _info(loaded, encoders, name or loaded.name, hash_files(work), baked, parity, precision)
         info = info.model_copy(update={"flavour": flavour, "engine": str(engine)})
         more, more_tests = prove_here(Bundle(work, info, ""), engine, report)

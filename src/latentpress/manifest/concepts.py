@@ -1,12 +1,15 @@
-"""The manifest's `concepts`: tokens and the files that teach them. Checks that files are there, not what they hold."""
+"""The manifest's `concepts`: tokens and the files that teach them. Checks that files are there, not what they hold.
+
+A concept is one file, a folder with one in it, or the two files that diffusers writes for SDXL.
+"""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentpress.bundle.info import file_sha256
-from latentpress.errors import short, shown
-from latentpress.manifest.nodes import MapNode, Node, Place, Problems, Scalar, described
+from latentpress.errors import ConceptError, short, shown
+from latentpress.export.reading.concept_paths import concept_files, concept_sha256
+from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
 from latentpress.manifest.values import given, not_given, parse_text
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -14,10 +17,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ConceptFile:
-    """A concept the manifest names; `place` is where its file is written."""
+    """A concept the manifest names; `place` is where its file, or its two files, are written; sha256: `concept_sha256`."""
 
     token: str
-    path: Path
+    files: tuple[Path, ...]
     sha256: str
     place: Place
 
@@ -32,8 +35,8 @@ def parse_concepts(node: Node, manifest: Path, problems: Problems) -> tuple[Conc
 
 
 def _concept(token: Scalar, node: Node, manifest: Path, problems: Problems) -> ConceptFile | None:
-    if not token.text or any(char.isspace() for char in token.text):
-        problems.add(token.place, f"concept token {shown(token.text)} must be one word, e.g. <line-art>")
+    if not token.text or token.text != token.text.strip() or not token.text.isprintable():
+        problems.add(token.place, f"concept token {shown(token.text)} must be text as prompts hold it, e.g. <line-art>")
         return None
     expected: str | None = None
     if isinstance(node, MapNode):
@@ -50,28 +53,45 @@ def _concept(token: Scalar, node: Node, manifest: Path, problems: Problems) -> C
             problems.add(node.place, f"concept {short(token.text)} has no file; write {{file: concepts/name.bin}}")
             return None
         node = values["file"]
-    text = "" if not_given(node) else parse_text(f"concept {short(token.text)}", node, problems)
-    if text is None:
+    paths = _paths(token, node, problems)
+    if not paths:
         return None
-    if not text:
-        problems.add(
-            node.place, f"concept {short(token.text)} names no file; write the path of its .bin or .safetensors"
-        )
-        return None
-    path = manifest.parent / text
+    name = short(token.text)
+    shown_paths = " and ".join(str(manifest.parent / path) for path in paths)
     try:
-        digest = file_sha256(path)
+        files = tuple(file for path in paths for file in concept_files(manifest.parent / path))
+        digest = concept_sha256(files)
+    except ConceptError as error:
+        problems.add(node.place, str(error))
+        return None
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         problems.add(
-            node.place, f"concept file {path} of {short(token.text)} {reason}; paths start at the manifest's folder"
+            node.place, f"concept file {error.filename} of {name} {reason}; paths start at the manifest's folder"
         )
         return None
     if expected and digest != expected:
         problems.add(
             node.place,
-            f"concept file {path} has sha256 {digest[:12]}…, the manifest says {expected[:12]}…; "
+            f"concept file {shown_paths} has sha256 {digest[:12]}…, the manifest says {expected[:12]}…; "
             "restore the file or correct the sum",
         )
         return None
-    return ConceptFile(token.text, path, digest, node.place)
+    return ConceptFile(token.text, files, digest, node.place)
+
+
+def _paths(token: Scalar, node: Node, problems: Problems) -> list[str]:
+    """The path or the two paths at `node`; none, and a problem, for anything else."""
+    name = short(token.text)
+    if not isinstance(node, ListNode):
+        text = "" if not_given(node) else parse_text(f"concept {name}", node, problems)
+        if text == "":
+            problems.add(node.place, f"concept {name} names no file; write the path of its .bin or .safetensors")
+        return [text] if text else []
+    if len(node.items) != 2:
+        problems.add(
+            node.place, f"concept {name} has {len(node.items)} files; write one, or two for SDXL's two text encoders"
+        )
+        return []
+    texts = [parse_text(f"concept {name}", item, problems) for item in node.items]
+    return [text for text in texts if text] if all(texts) else []

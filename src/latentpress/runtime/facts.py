@@ -13,8 +13,9 @@ from latentpress.runtime.rules import Rule
 class BundleFacts:
     """What planning and metadata need to know of a bundle.
 
-    default_size: (height, width) in pixels; concepts: token -> sha256 of its file; check: what its tokenizer says of a
-    prompt; loras, vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any;
+    default_size: (height, width) in pixels; concepts: token -> sha256 of its file; ordinary: those that are ordinary
+    words too; check: what its tokenizer says of a prompt; loras, vae: what was fused into it, and the VAE that replaced
+    the checkpoint's own, if any;
     zeros_for_no_negative: a negative prompt that is not given differs from an empty one;
     vae_scale_factor: pixels a latent; inpainting: whether the UNet sees the mask and the masked picture;
     refusal: (field, reason) where the bundle, or the refiner of a request, cannot do what is asked, else None;
@@ -28,6 +29,7 @@ class BundleFacts:
     concepts: Mapping[str, str]
     versions: Mapping[str, str]
     check: Callable[[str, Reading], PromptCheck]
+    ordinary: tuple[str, ...] = ()
     loras: tuple[Lora, ...] = ()
     vae: SeparateVae | None = None
     zeros_for_no_negative: bool = False

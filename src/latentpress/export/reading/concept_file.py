@@ -1,16 +1,11 @@
-"""Reads one textual-inversion file into a token and its vectors, trusting nothing in it. Does not need torch.
+"""Reads textual-inversion files into tokens and their vectors, trusting nothing in them. Does not need torch.
 
-A concept for SDXL holds vectors for each of its two text encoders, `clip_l` and `clip_g`; others hold one tensor.
-
-The format is told by content, not suffix: a safetensors file, or a torch file (a zip with a pickle, see torch_pickle).
+A concept for SDXL holds vectors for each of its two text encoders, `clip_l` and `clip_g`, or is two files, one for each;
+others hold one tensor. `concept_content` knows the formats of files, `concept_forms` what their keys mean.
 """
 
-import hashlib
-import json
-import struct
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +13,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.bundle.info import TextEncoderInfo
-from latentpress.errors import ConceptError
-from latentpress.export.reading.torch_pickle import PickleRefused, floats, read_torch_zip
+from latentpress.errors import ConceptError, short
+from latentpress.export.reading.concept_content import HOW, read_content
+from latentpress.export.reading.concept_forms import ENCODERS, T5, T5_WIDTH, Found, as_wide_as, choose, concepts_in
+from latentpress.export.reading.concept_paths import (
+    LIBRARY_STEM,
+    AskedConcept,
+    concept_sha256,
+    other_half,
+    single_tokens,
+)
 
 Vectors = NDArray[np.float32]
 
-# Published concept files are 4 to 20 KB; 75 vectors (a whole prompt) of SDXL's 2048 floats are 0.6 MB.
-MAX_BYTES = 16 << 20
-MAX_KEYS = 64
 MAX_VECTORS = 75
 MAX_TOKEN_LENGTH = 100
-_HOW = "a concept file holds {token: tensor} with one token"
-# What SDXL's concept files call the two encoders (A1111 and kohya; diffusers' pivotal tuning) -> what bundles call them.
-_ENCODERS = {
-    "clip_l": "text_encoder",
-    "clip_g": "text_encoder_2",
-    "text_encoders_0": "text_encoder",
-    "text_encoders_1": "text_encoder_2",
-}
-# Keys that stand where a token could: kohya's, and what textual inversion's first code called every concept.
-_NO_TOKENS = ("emb_params", "*")
 # The sd-concepts-library keeps a concept in a folder, as learned_embeds.bin with its token in a text file beside it.
-_LIBRARY_STEM = "learned_embeds"
 _IDENTIFIER = "token_identifier.txt"
 
 
 @dataclass(frozen=True)
 class ConceptFile:
-    """What a concept file holds: `token`, its `vectors`, the file's sha256 and where it lay.
+    """A concept as read: its `token`, its `vectors`, the sha256 of its file or files (`concept_sha256`) and their names.
 
-    vectors: text encoder -> (n, D) float32, for each encoder of the bundle; n is the same for all.
+    vectors: text encoder -> (n, D) float32; n is the same for all. A lone tensor's text encoder is "" until it is fitted.
+    place: what an error calls it; asked: whether the token was asked for by name; notes: of how it was read.
     """
 
-    path: Path
+    place: str
+    source: str
     token: str
     vectors: Mapping[str, Vectors]
     sha256: str
+    asked: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -66,53 +59,112 @@ class ConceptFile:
         return [self.token, *(f"{self.token}_{index}" for index in range(1, self.count))]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The tensors of a file by text encoder ("" for a lone tensor), and what it says the token is.
+def read_concepts(asked: AskedConcept) -> list[ConceptFile]:
+    """The concepts that the file, or the two files, of `asked` teach; raises ConceptError naming the file.
 
-    own: the token prompts must use; label: a name within the file that people may have renamed it from.
+    Mostly one. A LoRA may hold several, and `<s0><s1>` asks for one token for each vector of a file.
+    What a concept is called: what was asked for, always. Else the name in the file, if it is diffusers' ({token: tensor}), a
+    LoRA or a picture. Else (A1111's .pt, kohya's, SDXL's, a bare tensor), as A1111 does it, the file's own name, or for a
+    learned_embeds.bin the token_identifier.txt beside it.
     """
-
-    tensors: dict[str, Any]
-    own: Any = None
-    label: Any = None
-
-
-def read_concept(
-    path: Path, *, encoders: Sequence[TextEncoderInfo] | None = None, token: str | None = None
-) -> ConceptFile:
-    """Read the concept file at `path`; raises ConceptError naming it.
-
-    encoders: the text encoders of the bundle it is for; without them the vectors are given as found, a lone tensor's
-    under "". token: what prompts call it. A file that names a token must name this one. One that names none (a bare
-    tensor, kohya's, SDXL's) is called so, or, without `token`, by token_identifier.txt beside it if it is a
-    learned_embeds.bin, or by its own name. A1111's files hold a name that is only a default.
-    """
-    path = Path(path)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ConceptError(f"{path}: {size} bytes; a concept file has at most {MAX_BYTES}: is this a whole model?")
-        raw = path.read_bytes()
+        found = [_found(path, asked) for path in asked.files]
+        digest = concept_sha256(asked.files)
     except OSError as error:
-        raise ConceptError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    content = _torch_content(path) if zipfile.is_zipfile(path) else _safetensors_content(path, raw)
-    found = _pick(path, content)
-    if found.own is not None and token not in (None, found.own):
-        raise ConceptError(f"{path}: teaches {_shown(found.own)}, not {token}; use the file's own token in prompts")
-    name = found.own if found.own is not None else token or _default_token(path, found.label)
-    _check_token(path, name)
-    vectors = {encoder: _vectors(path, name, tensor) for encoder, tensor in found.tensors.items()}
-    if encoders is not None:
-        vectors = _fitted(path, name, vectors, encoders)
-    return ConceptFile(path, name, vectors, hashlib.sha256(raw).hexdigest())
+        raise ConceptError(f"{asked.place}: cannot be read ({error.strerror}); check the path") from None
+    read = found[0] if len(found) == 1 else [_two_halves(asked, found)]
+    return [concept for each in read for concept in _named(asked, each, digest)]
 
 
-def _default_token(path: Path, label: Any) -> Any:
+def fitted(concept: ConceptFile, encoders: Sequence[TextEncoderInfo]) -> ConceptFile:
+    """`concept` for the text encoders of a bundle; raises ConceptError if it was trained for others."""
+    place, token, vectors = concept.place, short(concept.token), concept.vectors
+    if list(vectors) == [""] and len(encoders) == 1:
+        vectors = {encoders[0].component: vectors[""]}
+    missing = [encoder for encoder in encoders if encoder.component not in vectors]
+    if missing and "" in vectors:
+        raise ConceptError(
+            f"{place}: {token} holds vectors for one text encoder, this bundle has two; {_advice(place)}"
+        )
+    if "text_encoder_2" in vectors and "text_encoder_2" not in {encoder.component for encoder in encoders}:
+        raise ConceptError(
+            f"{place}: clip_l and clip_g are a concept for SDXL's two text encoders, this bundle has one of another kind; "
+            "use a concept trained for this family of models"
+        )
+    if missing:
+        keys = ", ".join(key for key in ("clip_l", "clip_g") if ENCODERS[key] in vectors)
+        raise ConceptError(f"{place}: holds {keys} alone; a concept for SDXL holds clip_l and clip_g")
+    for encoder in encoders:
+        if (width := vectors[encoder.component].shape[1]) != encoder.hidden_size:
+            which = "second text encoder" if encoder.component == "text_encoder_2" else "text encoder"
+            raise ConceptError(
+                f"{place}: {token} is {width} wide{as_wide_as(width)}, the {which} {encoder.hidden_size}; "
+                "use a concept trained for this family of models"
+            )
+    return replace(concept, vectors={encoder.component: vectors[encoder.component] for encoder in encoders})
+
+
+def _advice(place: str) -> str:
+    other = other_half(Path(place))
+    if other is None:
+        return "use a concept trained for SDXL, which holds clip_l and clip_g or is two files"
+    return f"give {other.name} beside it too, which holds the other's, or their folder"
+
+
+def _found(path: Path, asked: AskedConcept) -> list[Found]:
+    content, picture = read_content(path)
+    return choose(path, concepts_in(path, content, picture), asked.token if len(asked.files) == 1 else None)
+
+
+def _two_halves(asked: AskedConcept, found: Sequence[Sequence[Found]]) -> Found:
+    """One concept of the two files of `asked`: SDXL's first text encoder is the narrower one."""
+    tensors: list[Any] = []
+    for path, each in zip(asked.files, found, strict=True):
+        if len(each) != 1 or list(each[0].tensors) != [""] or not isinstance(each[0].tensors[""], np.ndarray):
+            raise ConceptError(
+                f"{path}: not one of two files of a concept, which hold one tensor each, for SDXL's two text encoders; "
+                "give it as a concept of its own"
+            )
+        tensors.append(each[0].tensors[""])
+    first, second = sorted(tensors, key=lambda tensor: tensor.shape[-1:])
+    names = list(dict.fromkeys(each[0].token for each in found if each[0].token is not None))
+    if asked.token is None and len(names) > 1:
+        raise ConceptError(
+            f"{asked.place}: teach {_printable(names[0])} and {_printable(names[1])}; ask for a token: TOKEN=FOLDER"
+        )
+    return Found({"text_encoder": first, "text_encoder_2": second}, names[0] if names else None)
+
+
+def _named(asked: AskedConcept, found: Found, digest: str) -> list[ConceptFile]:
+    """The concept of `found` under its name; one for each vector where the name is several tokens."""
+    token = asked.token if asked.token is not None else found.token
+    if token is None:
+        token = _default_token(asked.files[0])
+    name = _checked(asked.place, token)
+    vectors = {encoder: _vectors(asked.place, name, tensor) for encoder, tensor in found.tensors.items()}
+    if len({len(rows) for rows in vectors.values()}) > 1:
+        counts = " and ".join(str(len(rows)) for rows in vectors.values())
+        raise ConceptError(
+            f"{asked.place}: {short(name)} has {counts} vectors for the two text encoders; they must be equally many"
+        )
+    whole = ConceptFile(asked.place, asked.source, name, vectors, digest, asked.token is not None, found.notes)
+    singles = single_tokens(name)
+    if len(singles) == 1:
+        return [whole]
+    if len(singles) != whole.count:
+        raise ConceptError(
+            f"{asked.place}: {short(name)} is {len(singles)} tokens, the file has {whole.count} vectors; "
+            "name one token for all of them, or one for each"
+        )
+    return [
+        replace(whole, token=single, vectors={encoder: rows[index : index + 1] for encoder, rows in vectors.items()})
+        for index, single in enumerate(singles)
+    ]
+
+
+def _default_token(path: Path) -> str:
     """What a file is called that names no token and was given none."""
-    if isinstance(label, str) and label.strip():
-        return label
-    if not path.stem.startswith(_LIBRARY_STEM):
+    if not path.stem.startswith(LIBRARY_STEM):
         return path.stem
     beside = path.with_name(_IDENTIFIER)
     try:
@@ -120,121 +172,37 @@ def _default_token(path: Path, label: Any) -> Any:
             return stream.read(4 * MAX_TOKEN_LENGTH + 4).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise ConceptError(
-            f"{path}: names no token, and no {_IDENTIFIER} beside it does; name the file after its token"
+            f"{path}: names no token, and no {_IDENTIFIER} beside it does; ask for one: TOKEN={path.name}"
         ) from None
 
 
-def _fitted(
-    path: Path, token: str, vectors: Mapping[str, Vectors], encoders: Sequence[TextEncoderInfo]
-) -> dict[str, Vectors]:
-    """Text encoder -> its vectors, checked to be as wide as it and equally many."""
-    if list(vectors) == [""] and len(encoders) == 1:
-        vectors = {encoders[0].component: vectors[""]}
-    missing = [encoder for encoder in encoders if encoder.component not in vectors]
-    if missing and "" in vectors:
-        raise ConceptError(
-            f"{path}: {token} holds vectors for one text encoder, this bundle has two; "
-            "use a concept trained for SDXL, which holds clip_l and clip_g"
-        )
-    if "text_encoder_2" in vectors and "text_encoder_2" not in {encoder.component for encoder in encoders}:
-        raise ConceptError(
-            f"{path}: clip_l and clip_g are a concept for SDXL's two text encoders, this bundle has one of another kind; "
-            "use a concept trained for this family of models"
-        )
-    if missing:
-        keys = ", ".join(key for key in ("clip_l", "clip_g") if _ENCODERS[key] in vectors)
-        raise ConceptError(f"{path}: holds {keys} alone; a concept for SDXL holds clip_l and clip_g")
-    found = {encoder.component: vectors[encoder.component] for encoder in encoders}
-    for encoder in encoders:
-        if (width := found[encoder.component].shape[1]) != encoder.hidden_size:
-            which = "second text encoder" if encoder.component == "text_encoder_2" else "text encoder"
-            raise ConceptError(
-                f"{path}: {token} is {width} wide, the {which} {encoder.hidden_size}; "
-                "use a concept trained for this family of models"
-            )
-    if len({len(tensor) for tensor in found.values()}) > 1:
-        counts = " and ".join(str(len(tensor)) for tensor in found.values())
-        raise ConceptError(f"{path}: {token} has {counts} vectors for the two text encoders; they must be equally many")
-    return found
-
-
-def _pick(path: Path, content: Any) -> _Found:
-    """The forms found in the wild, told apart by their keys."""
-    if isinstance(content, np.ndarray):
-        return _Found({"": content})
-    if not isinstance(content, dict):
-        raise ConceptError(f"{path}: holds a {type(content).__name__}, not a tensor; {_HOW}")
-    named: dict[Any, Any] = content
-    if len(named) > MAX_KEYS:
-        raise ConceptError(f"{path}: {len(named)} keys; {_HOW}: is this a whole model?")
-    if "string_to_param" in named:  # A1111's .pt
-        params = named["string_to_param"]
-        if isinstance(params, dict) and len(params) == 1:  # pyright: ignore[reportUnknownArgumentType]
-            return _Found({"": next(iter(params.values()))}, label=named.get("name"))  # pyright: ignore[reportUnknownVariableType]
-        raise ConceptError(f"{path}: string_to_param without one tensor; {_HOW}")
-    if named and named.keys() <= _ENCODERS.keys():
-        tensors = {_ENCODERS[key]: tensor for key, tensor in named.items()}
-        if len(tensors) == len(named):
-            return _Found(tensors)
-    if len(named) != 1:
-        keys = ", ".join(sorted(str(key) for key in named)[:5])
-        raise ConceptError(f"{path}: {len(named)} keys ({keys}); {_HOW}")
-    key, tensor = next(iter(named.items()))
-    return _Found({"": tensor}, own=None if key in _NO_TOKENS else key)
-
-
-def _shown(token: Any) -> str:
+def _printable(token: Any) -> str:
     return repr(token)[:40] if not isinstance(token, str) or not token.isprintable() else token[:40]
 
 
-def _check_token(path: Path, token: Any) -> None:
-    if not isinstance(token, str) or not token.strip() or len(token) > MAX_TOKEN_LENGTH:
-        raise ConceptError(f"{path}: token {str(token)[:40]!r} is not a text of 1 to {MAX_TOKEN_LENGTH} characters")
-    if any(letter.isspace() or not letter.isprintable() for letter in token):
-        raise ConceptError(f"{path}: token {token!r} holds a space or control character; prompts could not name it")
+def _checked(place: str, token: Any) -> str:
+    """`token` without spaces around it, if prompts can name it."""
+    name = token.strip() if isinstance(token, str) else ""
+    if not 0 < len(name) <= MAX_TOKEN_LENGTH:
+        raise ConceptError(f"{place}: token {str(token)[:40]!r} is not a text of 1 to {MAX_TOKEN_LENGTH} characters")
+    if not name.isprintable():
+        raise ConceptError(f"{place}: token {name!r} holds a control character; ask for another: TOKEN=FILE")
+    return name
 
 
-def _vectors(path: Path, token: str, tensor: Any) -> Vectors:
-    if not isinstance(tensor, np.ndarray):
-        raise ConceptError(f"{path}: {token} is a {type(tensor).__name__}, not a tensor of floats; {_HOW}")
-    vectors: Any = tensor[None] if tensor.ndim == 1 else tensor  # pyright: ignore[reportUnknownVariableType]
+def _vectors(place: str, token: str, tensor: Any) -> Vectors:
+    if not isinstance(tensor, np.ndarray) or tensor.dtype != np.float32:
+        kind = tensor.dtype if isinstance(tensor, np.ndarray) else type(tensor).__name__
+        raise ConceptError(f"{place}: {short(token)} is a {kind}, not a tensor of floats; {HOW}")
+    if tensor.ndim and tensor.shape[-1] == T5_WIDTH:
+        raise ConceptError(f"{place}: {T5}")
+    vectors: Any = tensor[None] if tensor.ndim == 1 else tensor
     if vectors.ndim != 2 or not 1 <= vectors.shape[0] <= MAX_VECTORS or vectors.shape[1] < 1:
         shape = "x".join(map(str, tensor.shape)) or "a single number"
-        raise ConceptError(f"{path}: {token} has shape {shape}; it must be D or nxD, with n from 1 to {MAX_VECTORS}")
+        raise ConceptError(
+            f"{place}: {short(token)} has shape {shape}; it must be D or nxD, with n from 1 to {MAX_VECTORS}"
+        )
     result: Vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if not np.isfinite(result).all():
-        raise ConceptError(f"{path}: {token} holds NaN or infinity; train or download it again")
+        raise ConceptError(f"{place}: {short(token)} holds NaN or infinity; train or download it again")
     return result
-
-
-def _torch_content(path: Path) -> Any:
-    try:
-        return read_torch_zip(path, MAX_BYTES)
-    except PickleRefused as error:
-        raise ConceptError(f"{path}: {error}; {_HOW}, and nothing else in it is loaded") from None
-
-
-def _safetensors_content(path: Path, raw: bytes) -> dict[Any, Any]:
-    """{name: array}, read by hand: the library's numpy reader has no bfloat16."""
-    try:
-        (length,) = struct.unpack("<Q", raw[:8])
-        if not 0 < length <= len(raw) - 8:
-            raise ValueError(length)
-        header: Any = json.loads(raw[8 : 8 + length])
-        names = [name for name in header if name != "__metadata__"]
-        if len(names) > MAX_KEYS:
-            raise ConceptError(f"{path}: {len(names)} keys; {_HOW}: is this a whole model?")
-        data = raw[8 + length :]
-        return {name: _array(data, header[name]) for name in names}
-    except (struct.error, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-        raise ConceptError(
-            f"{path}: neither a torch file nor safetensors, or cut short; download it again, "
-            "or save an old torch file again with a current torch"
-        ) from None
-
-
-def _array(data: bytes, entry: Any) -> Any:
-    start, end = entry["data_offsets"]
-    if not 0 <= start <= end <= len(data):
-        raise ValueError(entry)
-    return floats(data[start:end], str(entry["dtype"])).reshape([int(side) for side in entry["shape"]])

@@ -1,7 +1,7 @@
-"""Reads float tensors out of a torch.save file without torch, and without running anything the file asks for.
+"""Reads tensors out of a torch.save file without torch, and without running anything the file asks for.
 
 A torch file is a zip: `NAME/data.pkl`, a pickle whose tensors point at raw storages `NAME/data/KEY`. The pickle is read
-by an unpickler that knows seven names, which all do nothing but hold data; every other name is refused.
+by an unpickler that knows a few names, which all do nothing but hold data; every other name is refused.
 """
 
 import collections
@@ -21,23 +21,30 @@ from numpy.typing import NDArray
 _MAX_PICKLE = 1 << 20
 _MAX_ENTRIES = 1000
 _STORAGES = {"FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16", "DoubleStorage": "F64"}
+# The first trainers kept the id of the word they began with as a tensor (rinongal, InvokeAI, hlky).
+_WHOLE = {"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1"}
 _NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 class PickleRefused(Exception):
-    """The file holds something other than plain float tensors; the message says what."""
+    """The file holds something other than plain tensors; the message says what."""
 
 
 class _ParameterDict(dict[Any, Any]):
-    """Stands in for torch.nn.ParameterDict, which A1111's old files hold; only its parameters are kept."""
+    """Stands in for torch.nn.ParameterDict, which old files hold; only its parameters are kept.
+
+    torch 1.12 and later list its keys in `_keys`, and keep those that are no parameters beside the module's own attributes.
+    """
 
     def __setstate__(self, state: Any) -> None:
         if isinstance(state, dict):
-            self.update(state.get("_parameters") or {})
+            held: dict[Any, Any] = state
+            self.update(held.get("_parameters") or {})
+            self.update({key: held[key] for key in held.get("_keys") or () if key in held})
 
 
 def read_torch_zip(path: Path, max_bytes: int) -> Any:
-    """The object in the torch file at `path`, its tensors as float32 numpy arrays; raises PickleRefused."""
+    """The object in the torch file at `path`, its tensors as numpy arrays, floats as float32; raises PickleRefused."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -72,23 +79,25 @@ class _Unpickler(pickle.Unpickler):
             ("collections", "OrderedDict"): collections.OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2"): _tensor,
             ("torch._utils", "_rebuild_parameter"): _parameter,
+            ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
             ("torch.nn.modules.container", "ParameterDict"): _ParameterDict,
             ("builtins", "set"): set,
             ("__builtin__", "set"): set,
-            **{("torch", name): dtype for name, dtype in _STORAGES.items()},
+            **{("torch", name): dtype for name, dtype in (_STORAGES | _WHOLE).items()},
         }
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         try:
             return self._known[module_name, global_name]
         except KeyError:
-            raise PickleRefused(f"asks for {module_name}.{global_name}, which is not a float tensor") from None
+            raise PickleRefused(f"asks for {module_name}.{global_name}, which is not a tensor") from None
 
     def persistent_load(self, pid: Any, /) -> Any:
         kind, dtype, key, _location, count = pid
-        if kind != "storage" or dtype not in _STORAGES.values():
-            raise PickleRefused(f"holds a {kind!r} of {dtype!r}, which is not a float tensor")
-        values = floats(self._storage(str(key)), str(dtype))
+        if kind != "storage" or dtype not in (*_STORAGES.values(), *_WHOLE.values()):
+            raise PickleRefused(f"holds a {kind!r} of {dtype!r}, which is not a tensor")
+        raw = self._storage(str(key))
+        values: Any = np.frombuffer(raw, dtype) if dtype in _WHOLE.values() else floats(raw, str(dtype))
         if len(values) != count:
             raise PickleRefused(f"storage {key} has {len(values)} values, {count} are promised")
         return values
@@ -97,13 +106,15 @@ class _Unpickler(pickle.Unpickler):
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
     """A view of `storage` as torch describes it, checked to lie within it, copied out in row order."""
     # The pickle chooses the arguments: only a storage of ours may be strided over, or memory beside it could be read.
-    if not isinstance(storage, np.ndarray) or storage.dtype != np.float32 or storage.ndim != 1:
-        raise PickleRefused("a tensor without a storage of floats")
+    if not isinstance(storage, np.ndarray) or storage.dtype.kind not in "fiu" or storage.ndim != 1:
+        raise PickleRefused("a tensor without a storage of numbers")
     count = math.prod(size)
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
     if offset < 0 or min((*size, 1)) < 1 or min((*stride, 0)) < 0 or last >= len(storage) or count > len(storage):
         raise PickleRefused(f"a tensor of shape {tuple(size)} does not fit its storage of {len(storage)} values")
-    view = np.lib.stride_tricks.as_strided(storage[offset:], tuple(size), tuple(step * 4 for step in stride))
+    view = np.lib.stride_tricks.as_strided(
+        storage[offset:], tuple(size), tuple(step * storage.itemsize for step in stride)
+    )
     return view.copy()
 
 

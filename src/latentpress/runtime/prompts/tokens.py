@@ -73,6 +73,11 @@ class PromptTokenizer:
         """Tokens a prompt may use: the encoder's positions less the start and end tokens."""
         return self._length - 2
 
+    @property
+    def ordinary(self) -> tuple[str, ...]:
+        """The concepts whose tokens are ordinary words too."""
+        return tuple(token for token in self._concepts if self._tokenizer.is_word(token))
+
     def tokens(self, prompt: str) -> list[int]:
         """Every token id of `prompt`, uncut, without start and end; a concept gives one id per learned vector."""
         return [index for piece in self._pieces(prompt) for index in piece]

@@ -22,7 +22,8 @@ class FileKind:
 
     argument: what it is given as; build: writes one into an empty folder and returns the path to give; it belongs to the
     checkpoint `ldm_names.small_models(family)`. rounding: what a file in a coarser type makes of
-    those weights. refused: a part of the sentence that refuses it, None for a kind that is read.
+    those weights. token: what a concept calls itself. refused: a part of the sentence that refuses it, None for a kind
+    that is read.
     """
 
     argument: Literal["checkpoint", "vae", "lora", "concept"]
@@ -30,3 +31,4 @@ class FileKind:
     family: str = "sd1"
     rounding: Rounding = exactly
     refused: str | None = None
+    token: str | None = None
