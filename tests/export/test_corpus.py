@@ -10,19 +10,21 @@ from concept_files import read_concept
 from latentpress.bundle.info import TextEncoderInfo
 from latentpress.errors import UsageError
 from latentpress.export.families import family_named
-from latentpress.export.lora import fuse_lora
-from latentpress.export.reading.kinds import kind_of
+from latentpress.export.reading.hub_cache import in_cache
+from latentpress.export.reading.kinds import Asked, kind_of
 from latentpress.export.reading.vae_file import load_vae
 from latentpress.testing.corpus import KINDS
 from latentpress.testing.corpus.checkpoints import models_of
 from latentpress.testing.corpus.concepts import vectors
 from ldm_names import small_models
+from lora_files import fuse_lora
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
 
 
 def read_checkpoint(path, kind):
-    parts = kind_of(path).open(path, None).components()
+    path = in_cache(path)
+    parts = kind_of(path).open(path, Asked()).components()
     assert parts.family.name == kind.family
     found = {"unet": parts.unet, "vae": parts.vae, **{text.component: text.model for text in parts.texts}}
     for name, model in models_of(kind.family).items():

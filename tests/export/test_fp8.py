@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from latentpress.errors import CheckpointError
 from latentpress.export.families.sd1 import SD1
 from latentpress.export.lora import fuse_lora
-from latentpress.export.reading.kinds import kind_of
+from latentpress.export.reading.kinds import Asked, kind_of
 from latentpress.export.reading.single_file import load_single_file
 from latentpress.export.reading.vae_file import load_vae
 from latentpress.testing.corpus.checkpoints import models_of, write_folder
@@ -95,7 +95,7 @@ def test_a_folder_and_a_vae_of_eight_bits(tmp_path):
 
         state = load_file(folder / f"{part}.safetensors")
         save_file({key: value.to(torch.float8_e5m2) for key, value in state.items()}, folder / f"{part}.safetensors")
-    parts = parts_of(kind_of(folder).open(folder, None).components())
+    parts = parts_of(kind_of(folder).open(folder, Asked()).components())
     for name, part in parts.items():
         rounding = (
             (lambda key, value: value) if name == "vae" else (lambda key, value: value.to(torch.float8_e5m2).float())

@@ -8,37 +8,53 @@ import typer
 
 from latentpress.errors import UsageError, shown
 
+# What each option is, apart from the command, which hands them on.
+SourceArgument = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A diffusers folder, a .safetensors or .ckpt, or `demo`.")
+]
+BundleOption = Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to make.")]
+VaeOption = Annotated[Path | None, typer.Option(help="A VAE, folder or file, instead of the checkpoint's own.")]
+LoraOption = Annotated[
+    list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA to fuse, scale 1; may be repeated.")
+]
+MissingOption = Annotated[
+    str, typer.Option(help="Layers of a LoRA that the checkpoint lacks: error, or ignore them and fuse the rest.")
+]
+ConceptOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="[TOKEN=]FILE", help="A concept to bake in, its token if not its own; may be repeated."),
+]
+FamilyOption = Annotated[
+    str | None, typer.Option(help="Require this family: sd1, sd2, sdxl or sdxl_refiner; default whichever it is.")
+]
+PredictionOption = Annotated[
+    str | None,
+    typer.Option(help="epsilon or v_prediction; default what the checkpoint says, or a guess for a single file."),
+]
+VariantOption = Annotated[
+    str | None, typer.Option(help="Which weights of a folder, e.g. fp16; default the plain ones, or the only ones.")
+]
+NameOption = Annotated[str | None, typer.Option(help="The bundle's name; default the checkpoint's.")]
+PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(help="Make the graphs this engine runs fastest: {NAMES}; default graphs that every engine runs."),
+]
+
 
 def export_command(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A diffusers folder, a .safetensors or .ckpt, or `demo`.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to make.")],
-    vae: Annotated[Path | None, typer.Option(help="A VAE, folder or file, instead of the checkpoint's own.")] = None,
-    lora: Annotated[
-        list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA to fuse, scale 1; may be repeated.")
-    ] = None,
-    lora_missing: Annotated[
-        str, typer.Option(help="Layers of a LoRA that the checkpoint lacks: error, or ignore them and fuse the rest.")
-    ] = "error",
-    concept: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[TOKEN=]FILE", help="A concept to bake in, its token if not its own; may be repeated."),
-    ] = None,
-    family: Annotated[
-        str | None,
-        typer.Option(help="Require this family: sd1, sd2, sdxl or sdxl_refiner; default whichever it is."),
-    ] = None,
-    prediction_type: Annotated[
-        str | None,
-        typer.Option(help="epsilon or v_prediction; default what the checkpoint says, or a guess for a single file."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="The bundle's name; default the checkpoint's.")] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")] = "fp32",
-    engine: Annotated[
-        str | None,
-        typer.Option(help="Make the graphs this engine runs fastest: {NAMES}; default graphs that every engine runs."),
-    ] = None,
+    source: SourceArgument,
+    output: BundleOption,
+    vae: VaeOption = None,
+    lora: LoraOption = None,
+    lora_missing: MissingOption = "error",
+    concept: ConceptOption = None,
+    family: FamilyOption = None,
+    prediction_type: PredictionOption = None,
+    variant: VariantOption = None,
+    name: NameOption = None,
+    precision: PrecisionOption = "fp32",
+    engine: EngineOption = None,
 ) -> None:
     """Export a checkpoint to a bundle of ONNX graphs, each compared with torch."""
     from latentpress.bundle.info import PredictionType
@@ -64,6 +80,7 @@ def export_command(
         lora_missing=asked_missing,
         family=asked_family,
         prediction_type=asked_prediction,
+        variant=variant,
         name=name or ("demo" if demo else None),
         report=typer.echo,
         precision=parse_precision(precision, chosen),

@@ -22,6 +22,7 @@ def export_bundle(
     lora_missing: Literal["error", "ignore"] = "error",
     family: str | None = None,
     prediction_type: PredictionType | None = None,
+    variant: str | None = None,
     name: str | None = None,
     report: Callable[[str], None] = lambda line: None,
     engine: EngineChoice | None = None,
@@ -33,7 +34,8 @@ def export_bundle(
     vae: a separate VAE, a folder or a file; loras: files or folders to fuse and their scales, in order; lora_missing: what
     to do about layers of theirs that the checkpoint lacks; family: what the checkpoint
     must be, e.g. sdxl; prediction_type: what its UNet predicts, where the checkpoint does not say or is guessed wrongly;
-    name: what bundle.json calls it, by default the folder's name or the file's stem; report: gets one line per stage.
+    variant: which of a folder's weights to take where it has several, e.g. fp16; name: what bundle.json calls it, by
+    default the folder's name, ORG/NAME in a Hugging Face cache, or the file's stem; report: gets one line per stage.
     docs/checkpoints.md has the formats.
 
     engine: make the graphs that this engine runs fastest, rather than those that every engine runs, prove them on it
@@ -45,7 +47,9 @@ def export_bundle(
     from latentpress.export.source import Source
 
     fused = tuple((Path(file), scale) for file, scale in loras)
-    given = Source(Path(source), None if vae is None else Path(vae), fused, family, prediction_type, lora_missing)
+    given = Source(
+        Path(source), None if vae is None else Path(vae), fused, family, prediction_type, lora_missing, variant
+    )
     return run_export(
         given,
         Path(output),

@@ -1,5 +1,6 @@
 """Gathers what an export starts from: a checkpoint of any kind, a separate VAE, LoRA files to fuse."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from latentpress.export.families.family import Family
 from latentpress.export.graphs.fusing import Changes
 from latentpress.export.lora import Fusing, Missing, plan_lora
 from latentpress.export.reading.components import Components
-from latentpress.export.reading.kinds import kind_of
+from latentpress.export.reading.hub_cache import called, in_cache
+from latentpress.export.reading.kinds import Asked, kind_of
 from latentpress.export.reading.vae_file import vae_sha256
 
 
@@ -24,6 +26,7 @@ class Source:
     family: str | None = None
     prediction_type: PredictionType | None = None
     lora_missing: Missing = "error"
+    variant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,23 @@ class Loaded:
 
 def load_source(source: Source) -> Loaded:
     """Load `source`; raises CheckpointError and LoraError naming the file that cannot be used."""
-    for path, _scale in source.loras:
+    loras_given = [(in_cache(path), scale) for path, scale in source.loras]
+    for path, _scale in loras_given:
         if not path.exists():  # said before gigabytes are read
             raise LoraError(f"{path}: no such file; check the path (a scale is written FILE:0.8)")
+    checkpoint = in_cache(source.checkpoint)
     wanted = None if source.family is None else family_named(source.family)
-    kind = kind_of(source.checkpoint)
-    opened = kind.open(source.checkpoint, source.prediction_type)
+    kind, asked = kind_of(checkpoint), Asked(source.prediction_type, source.variant)
+    opened = kind.open(checkpoint, asked)
     if wanted is not None:
-        _check_family(source.checkpoint, opened.family, wanted)
-    parts, notes = opened.components(source.vae), [opened.note]
+        _check_family(checkpoint, opened.family, wanted)
+    vae_given = None if source.vae is None else in_cache(source.vae)
+    parts, notes = opened.components(vae_given, source.variant), [opened.note]
     vae = None
-    if source.vae is not None:
-        vae = SeparateVae(source=source.vae.resolve().name, sha256=vae_sha256(source.vae))
+    if vae_given is not None:
+        vae = SeparateVae(source=called(vae_given), sha256=vae_sha256(vae_given, source.variant))
         notes.append(f"vae {vae.source}")
-    fusings = _fusings(source, parts)
+    fusings = _fusings(loras_given, source.lora_missing, parts)
     changes: Changes = {}
     for fusing in fusings:
         notes += [
@@ -70,8 +76,8 @@ def load_source(source: Source) -> Loaded:
     return Loaded(
         parts,
         changes,
-        kind.name(source.checkpoint),
-        kind.sha256(source.checkpoint),
+        kind.name(checkpoint),
+        kind.sha256(checkpoint, asked),
         [fusing.record for fusing in fusings],
         vae,
         notes,
@@ -86,6 +92,6 @@ def _check_family(checkpoint: Path, found: Family, wanted: Family) -> None:
         )
 
 
-def _fusings(source: Source, parts: Components) -> list[Fusing]:
+def _fusings(loras: Sequence[tuple[Path, float]], missing: Missing, parts: Components) -> list[Fusing]:
     models = {parts.family.denoiser.component.name: parts.unet, **{part.component: part.model for part in parts.texts}}
-    return [plan_lora(path, scale, models, parts.family, source.lora_missing) for path, scale in source.loras]
+    return [plan_lora(path, scale, models, parts.family, missing) for path, scale in loras]

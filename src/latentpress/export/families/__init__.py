@@ -49,7 +49,9 @@ def family_for(pipeline: str, named: Collection[str], unet: Any = None) -> Famil
         met = unet is not None and all(getattr(unet, key, None) == value for key, value in marks.items())
         return len(set(named) - own), len(own - set(named)), -len(marks) if met else len(marks)
 
-    return min((family for family in FAMILIES.values() if pipeline in family.pipelines), key=misfit)
+    every = tuple(FAMILIES.values())
+    # A pipeline that is named nowhere has the parts of one of ours: they decide.
+    return min([family for family in every if pipeline in family.pipelines] or every, key=misfit)
 
 
 def family_config(family: Family, component: str) -> dict[str, Any]:

@@ -12,8 +12,17 @@ from latentpress.bundle.info import file_sha256
 from latentpress.export.families.family import Family
 from latentpress.export.reading.checkpoint import load_components, source_sha256
 from latentpress.export.reading.components import Components, with_prediction, with_vae
+from latentpress.export.reading.hub_cache import called
 from latentpress.export.reading.single_file import open_single_file
 from latentpress.export.reading.vae_file import load_vae
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user says of a checkpoint. prediction_type: what its UNet predicts; variant: which of a folder's weights."""
+
+    prediction_type: str | None = None
+    variant: str | None = None
 
 
 class Opened(Protocol):
@@ -24,8 +33,8 @@ class Opened(Protocol):
     @property
     def note(self) -> str: ...
 
-    def components(self, vae: Path | None = None) -> Components:
-        """Its parts in memory, its VAE replaced by the one at `vae`; raises CheckpointError."""
+    def components(self, vae: Path | None = None, variant: str | None = None) -> Components:
+        """Its parts in memory, its VAE replaced by the one at `vae`, of that variant; raises CheckpointError."""
         ...
 
 
@@ -33,23 +42,23 @@ class Opened(Protocol):
 class Kind:
     """A kind of checkpoint.
 
-    recognise: whether a path is one, from a look at it; open: takes the path and the prediction type asked for, raises
-    CheckpointError; name: what a bundle of it is called; sha256: over all of it that an export reads.
+    recognise: whether a path is one, from a look at it; open: raises CheckpointError; name: what a bundle of it is called;
+    sha256: over all of it that an export reads.
     """
 
     recognise: Callable[[Path], bool]
-    open: Callable[[Path, str | None], Opened]
+    open: Callable[[Path, Asked], Opened]
     name: Callable[[Path], str]
-    sha256: Callable[[Path], str]
+    sha256: Callable[[Path, Asked], str]
 
 
 @dataclass(frozen=True)
 class OpenedFolder:
-    """A diffusers folder whose parts are loaded; prediction_type: as asked for, None for what its scheduler says."""
+    """A diffusers folder whose parts are loaded."""
 
     path: Path
     parts: Components
-    prediction_type: str | None
+    asked: Asked
 
     @property
     def family(self) -> Family:
@@ -57,15 +66,15 @@ class OpenedFolder:
 
     @property
     def note(self) -> str:
-        told = "its scheduler says so" if self.prediction_type is None else "as asked for"
-        prediction = self.prediction_type or self.parts.scheduler.get("prediction_type", "epsilon")
-        return f"{self.path.resolve().name}: {self.family.title}, {prediction}: {told}"
+        told = "its scheduler says so" if self.asked.prediction_type is None else "as asked for"
+        prediction = self.asked.prediction_type or self.parts.scheduler.get("prediction_type", "epsilon")
+        return f"{called(self.path)}: {self.family.title}, {prediction}: {told}"
 
-    def components(self, vae: Path | None = None) -> Components:
+    def components(self, vae: Path | None = None, variant: str | None = None) -> Components:
         parts = self.parts
-        if self.prediction_type is not None:
-            parts = with_prediction(str(self.path), parts, self.prediction_type)
-        return parts if vae is None else with_vae(str(vae), parts, load_vae(vae, self.family))
+        if self.asked.prediction_type is not None:
+            parts = with_prediction(str(self.path), parts, self.asked.prediction_type)
+        return parts if vae is None else with_vae(str(vae), parts, load_vae(vae, self.family, variant))
 
 
 def kind_of(path: Path) -> Kind:
@@ -75,14 +84,14 @@ def kind_of(path: Path) -> Kind:
 
 _SINGLE_FILE = Kind(
     recognise=Path.is_file,
-    open=lambda path, prediction_type: open_single_file(path, prediction_type=prediction_type),
-    name=lambda path: path.stem,
-    sha256=file_sha256,
+    open=lambda path, asked: open_single_file(path, prediction_type=asked.prediction_type),
+    name=lambda path: Path(called(path)).stem,
+    sha256=lambda path, asked: file_sha256(path),
 )
 _FOLDER = Kind(
     recognise=Path.is_dir,
-    open=lambda path, prediction_type: OpenedFolder(path, load_components(path), prediction_type),
-    name=lambda path: path.resolve().name,
-    sha256=source_sha256,
+    open=lambda path, asked: OpenedFolder(path, load_components(path, asked.variant), asked),
+    name=called,
+    sha256=lambda path, asked: source_sha256(path, asked.variant),
 )
 KINDS = (_SINGLE_FILE, _FOLDER)

@@ -77,8 +77,11 @@ class SingleFile:
         """One line: what the file was found to be."""
         return f"{self.path.name}: {self.family.title}, {self.prediction}"
 
-    def components(self, vae: Path | None = None) -> Components:
-        """The torch models and tokenizers of the file, its VAE replaced by the one at `vae`. Raises CheckpointError."""
+    def components(self, vae: Path | None = None, variant: str | None = None) -> Components:
+        """The torch models and tokenizers of the file, its VAE replaced by the one at `vae`, of that variant.
+
+        Raises CheckpointError.
+        """
         family = self.family
         if vae is None and family.vae.name not in self.states:
             raise CheckpointError(f"{self.path}: holds no VAE; give one with --vae, e.g. the family's published one")
@@ -88,7 +91,7 @@ class SingleFile:
             if each != family.vae or vae is None
         }
         if vae is not None:
-            models[family.vae.name] = load_vae(vae, family)
+            models[family.vae.name] = load_vae(vae, family, variant)
         with tempfile.TemporaryDirectory() as work:
             for encoder in family.text_encoders:
                 folder = Path(work) / encoder.tokenizer.name

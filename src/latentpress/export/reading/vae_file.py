@@ -1,6 +1,5 @@
 """Reads a separate VAE: a diffusers folder, or one file with diffusers' names or those of Stability AI's checkpoints."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,26 +11,28 @@ from latentpress.errors import CheckpointError
 from latentpress.export.families.family import Component, Family
 from latentpress.export.reading.checkpoint import digest_of
 from latentpress.export.reading.components import model_from
+from latentpress.export.reading.folder_weights import read_state, weight_file
 from latentpress.export.reading.ldm_config import SHAPE_ERRORS, Misfit, misfit, vae_config
 from latentpress.export.reading.weights import read_weights
+from latentpress.export.reading.whole_file import read_json
 
 State = dict[str, Tensor]
 
 _PARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 # diffusers named the VAE's attention otherwise before 0.13.
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-_WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 
-def load_vae(path: Path, family: Family) -> Any:
+def load_vae(path: Path, family: Family, variant: str | None = None) -> Any:
     """The AutoencoderKL at `path`, a folder or a file, for a checkpoint of `family`; raises CheckpointError.
 
     Latents are scaled by what the folder's config.json says, which must be the family's; a file does not say it, and a
-    VAE of SD and one of SDXL cannot be told apart by their weights: a file is taken to be of the family.
+    VAE of SD and one of SDXL cannot be told apart by their weights: a file is taken to be of the family. variant: of a
+    folder's weights, where it has several.
     """
     path = Path(path)
     if path.is_dir():
-        state, config = _folder(path, family)
+        state, config = _folder(path, family, variant)
     else:
         weights = read_weights(path)
         try:
@@ -41,12 +42,11 @@ def load_vae(path: Path, family: Family) -> Any:
     return built(path, family.vae, config, state)
 
 
-def vae_sha256(path: Path) -> str:
+def vae_sha256(path: Path, variant: str | None = None) -> str:
     """sha256 of a VAE's file, or of its folder's configuration and weights."""
     if not path.is_dir():
         return file_sha256(path)
-    weights = next(path / name for name in _WEIGHTS if (path / name).is_file())
-    return digest_of(path, [path / "config.json", weights])
+    return digest_of(path, [path / "config.json", *weight_file(path, variant).files])
 
 
 def convert_vae(tensors: Mapping[str, Tensor], family: Family) -> tuple[State, dict[str, Any]]:
@@ -84,24 +84,22 @@ def built(path: Path, component: Component, config: Mapping[str, Any], state: Ma
         raise CheckpointError(f"{path}: {component.name} is not of a published architecture: {reason[:200]}") from None
 
 
-def _folder(path: Path, family: Family) -> tuple[State, dict[str, Any]]:
+def _folder(path: Path, family: Family, variant: str | None) -> tuple[State, dict[str, Any]]:
+    if (path / "model_index.json").is_file():
+        raise CheckpointError(f"{path}: a whole checkpoint, not a VAE; give the folder of its VAE, {path / 'vae'}")
     try:
-        config: Any = json.loads((path / "config.json").read_bytes())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not JSON"
+        config = read_json(path / "config.json")
+    except CheckpointError as error:
         raise CheckpointError(
-            f"{path / 'config.json'}: cannot be read ({reason}); give the folder of a diffusers VAE, or its file"
+            f"{str(error).partition(';')[0]}; give the folder of a diffusers VAE, or its file"
         ) from None
-    kind = config.get("_class_name") if isinstance(config, dict) else None
-    if kind != (wanted := family.vae.class_name):
+    if (kind := config.get("_class_name")) != (wanted := family.vae.class_name):
         raise CheckpointError(f"{path / 'config.json'}: holds a {kind!r}; a VAE is an {wanted}")
-    file = next((path / name for name in _WEIGHTS if (path / name).is_file()), None)
-    if file is None:
-        raise CheckpointError(f"{path}: no {' or '.join(_WEIGHTS)} in it; download the whole folder")
+    weights = weight_file(path, variant)
     try:
-        state, inferred = convert_vae(read_weights(file).tensors, family)
+        state, inferred = convert_vae(read_state(weights), family)
     except SHAPE_ERRORS as error:
-        raise CheckpointError(f"{file}: not a VAE of Stable Diffusion or SDXL: {misfit(error)}") from None
+        raise CheckpointError(f"{weights.path}: not a VAE of Stable Diffusion or SDXL: {misfit(error)}") from None
     # diffusers' own default, where an old folder does not say it.
     found, scaling = config.get("scaling_factor", 0.18215), inferred["scaling_factor"]
     if found != scaling:

@@ -40,3 +40,19 @@ def check_safetensors(file: Path) -> None:
     expected = 8 + length + max(ends, default=0)
     if size != expected:
         raise CheckpointError(f"{file}: {size} bytes, its header promises {expected}; download it again")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in the file at `path`; raises CheckpointError."""
+    refuse_pointer(path, CheckpointError)
+    try:
+        value: Any = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}); give a checkpoint in the diffusers folder layout"
+        ) from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error}); download it again") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: not a JSON object; download it again")
+    return value  # pyright: ignore[reportUnknownVariableType]
