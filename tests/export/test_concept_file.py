@@ -93,8 +93,11 @@ def test_a_library_folder_says_the_token_beside_the_file(tmp_path):
         folder.mkdir()
         path = saved(folder / "learned_embeds.bin", content)
         if name == "bare":
-            with pytest.raises(ConceptError, match=r"learned_embeds\.bin: names no token"):
+            with pytest.raises(
+                ConceptError, match=r"learned_embeds\.bin: names no token.*; ask for one: TOKEN=learned"
+            ):
                 read_concept(path)
+            assert read_concept(path, token="<asked>").token == "<asked>"
         (folder / "token_identifier.txt").write_text("<meeg>\n")
         assert read_concept(path).token == ("<meeg>" if name == "bare" else "<own>")
     (tmp_path / "bare/token_identifier.txt").write_bytes(b"x" * 1000)

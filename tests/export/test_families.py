@@ -114,6 +114,22 @@ def test_an_sdxl_concept_is_diffusers_textual_inversion(exported, concept, tmp_p
     assert psnr(without.image, expected) < 40
 
 
+def test_the_two_files_of_diffusers_teach_what_the_one_file_does(exported, concept, tmp_path):
+    path, tensors = concept
+    folder = tmp_path / "output"
+    folder.mkdir()
+    for stem, key in {"learned_embeds": "clip_l", "learned_embeds_2": "clip_g"}.items():
+        save_file({"birb": tensors[key]}, folder / f"{stem}.safetensors")
+    made = {}
+    for name, given in {"one": path, "two": folder}.items():
+        copy = shutil.copytree(exported("sdxl").path, tmp_path / name)
+        made[name] = add_concepts(copy, [given])
+    taught = [file for file in made["one"].files if file.startswith(("text_encoder", "tokenizer", "concepts"))]
+    assert len(taught) > 4
+    assert all(made["one"].files[file] == made["two"].files[file] for file in taught)
+    assert made["two"].concepts[0].source == "learned_embeds.safetensors + learned_embeds_2.safetensors"
+
+
 def test_a_refiner_takes_its_half_of_the_concept(exported, concept, tmp_path):
     copy = shutil.copytree(exported("refiner").path, tmp_path / "bundle")
     assert add_concepts(copy, [concept[0]]).concepts[0].token == "birb"

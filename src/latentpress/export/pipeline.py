@@ -24,7 +24,7 @@ from latentpress.bundle.samples import Sample, flatten
 from latentpress.engines.choice import DEFAULT_ENGINE
 from latentpress.engines.engine import EngineChoice
 from latentpress.engines.proof import parity_line, require_parity, row_test_line
-from latentpress.export.concepts import bake
+from latentpress.export.concepts import VECTORS, bake
 from latentpress.export.graphs.build import build_graphs, components_of
 from latentpress.export.graphs.flavours import fuse_for_cuda, trace_flavour
 from latentpress.export.graphs.memory import release_memory
@@ -37,6 +37,7 @@ from latentpress.export.reading.components import Components, TextPart
 from latentpress.export.reading.concept_file import fitted, read_concepts
 from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
 from latentpress.export.source import Loaded, Source, load_source
+from latentpress.export.taught import taught_concepts
 from latentpress.version import __version__
 
 PACKAGES = ("torch", "onnx", "diffusers", "transformers")
@@ -65,6 +66,7 @@ def run_export(
     parts = loaded.parts
     encoders = [_encoder_info(part) for part in parts.texts]
     files = [fitted(concept, encoders) for concept in asked]
+    taught, vectors = taught_concepts(parts)  # before a graph takes the text encoder's weights
     parity: list[Parity] = []
     row_tests: list[RowTest] = []
     samples: list[Sample] = []
@@ -76,7 +78,10 @@ def run_export(
         save_arrays(flatten(samples), work / SAMPLES)
         for part in parts.texts:
             save_tokenizer(part.tokenizer, work / part.tokenizer_folder)
-        baked = bake(work, files, encoders, report=report)
+        if taught:
+            save_arrays(vectors, work / VECTORS)
+            report(f"concepts of the checkpoint: {', '.join(concept.token for concept in taught)}")
+        baked = bake(work, files, encoders, taught, report)
         info = _info(loaded, encoders, name or loaded.name, hash_files(work), baked, parity, precision)
         info = info.model_copy(update={"flavour": flavour, "engine": str(engine)})
         more, more_tests = prove_here(Bundle(work, info, ""), engine, report)

@@ -35,7 +35,6 @@ class ClipTokenizer:
             names = {role: _content(config[f"{role}_token"]) for role in ("bos", "eos", "pad", "unk")}
             for name in names.values():
                 added.setdefault(name, (vocabulary[name], {"content": name}))
-            self._words = {name for name in vocabulary if name not in added}
             self._ids = vocabulary | {name: index for name, (index, _) in added.items()}
             self.bos_token_id, self.eos_token_id, self.pad_token_id, self._unknown = map(
                 self._ids.__getitem__, names.values()
@@ -64,7 +63,7 @@ class ClipTokenizer:
 
     def is_word(self, text: str) -> bool:
         """Whether `text` is a word of the vocabulary that was there before any token was added."""
-        return text in self._words or f"{text.lower()}</w>" in self._words
+        return any(name in self._ids and name not in self._added for name in (text, f"{text.lower()}</w>"))
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, in small letters as the tokenizer sees it."""
