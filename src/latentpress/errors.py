@@ -14,6 +14,7 @@
 A message is one sentence: the place, the value, the rule, the way out.
 """
 
+import re
 from collections.abc import Sequence
 
 
@@ -67,6 +68,12 @@ class OutputLocked(LatentpressError):
     """Another process renders into the same output folder."""
 
     exit_code = 75
+
+
+def reason(error: BaseException, longest: int = 100) -> str:
+    """What a library says of a failure, to stand in a sentence: one line, without addresses in memory."""
+    said = re.sub(r"<[^<>]*\bat 0x[0-9a-fA-F]+>", "it", " ".join(str(error).split()))
+    return said[:longest] or type(error).__name__
 
 
 def shown(text: str) -> str:

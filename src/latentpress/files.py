@@ -18,6 +18,9 @@ from pathlib import Path
 OWN_FOLDER = ".latentpress"
 TEMP_PREFIX = ".latentpress-tmp-"
 
+# No JSON file of a bundle or checkpoint comes near: a vocabulary is 1 MB, a bundle.json some KB.
+MAX_JSON_BYTES = 64 << 20
+
 _MAKING = threading.Lock()
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -29,21 +32,25 @@ _KINDS = {
 
 
 class NotAFile(OSError):
-    """What lies at a path is no regular file, or one that is too large; `strerror` says which."""
+    """What lies at a path is no regular file; `strerror` says what it is."""
+
+
+class TooLarge(OSError):
+    """A file has more bytes than such a file may have; `strerror` says so."""
 
 
 def check_regular(path: Path, limit: int | None = None) -> os.stat_result:
     """The state of the regular file at `path`; raises OSError where there is none, NotAFile for a pipe, a device, a folder.
 
-    limit: bytes, NotAFile for more.
+    limit: bytes, TooLarge for more.
     """
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         what = _KINDS.get(stat.S_IFMT(state.st_mode), "no file")
         raise NotAFile(errno.EINVAL, f"it is {what}, not a regular file", str(path))
     if limit is not None and state.st_size > limit:
-        most = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
-        raise NotAFile(errno.EFBIG, f"it has {state.st_size:,} bytes, and {most} is the limit", str(path))
+        most = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
+        raise TooLarge(errno.EFBIG, f"it has {state.st_size:,} bytes, and {most} is the limit", str(path))
     return state
 
 
@@ -57,7 +64,7 @@ def read_regular(path: Path, limit: int) -> bytes:
             raise NotAFile(errno.EINVAL, "it is not a regular file", str(path))
         content = stream.read(limit + 1)
     if len(content) > limit:
-        raise NotAFile(errno.EFBIG, f"it has more than {limit:,} bytes, the limit", str(path))
+        raise TooLarge(errno.EFBIG, f"it has more than {limit:,} bytes, the limit", str(path))
     return content
 
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from latentpress.errors import EnvironmentFailure, UsageError
+from latentpress.files import check_regular
 
 # Seconds to wait for another process' transaction.
 _TIMEOUT = 30
@@ -27,6 +28,8 @@ class Database:
         self.path = path
         self._shown = shown or path or "temporary database"
         self._turn = threading.RLock()
+        if path is not None and path.exists():
+            check_database(path, self._shown)
         with self._guard():
             self._connection = sqlite3.connect(
                 # A URI for what is attached to it; a path is one too unless it begins with file:.
@@ -109,3 +112,13 @@ class Database:
             raise UsageError(
                 f"{self._shown}: the ledger is damaged ({error}); render into another folder with -o"
             ) from None
+
+
+def check_database(path: Path, shown: Path | str) -> None:
+    """Raise UsageError, which names `shown`, unless a regular file is at `path`: SQLite waits for a pipe."""
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise UsageError(
+            f"{shown}: the ledger cannot be used ({error.strerror}); render into another folder with -o"
+        ) from None

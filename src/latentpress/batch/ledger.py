@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentpress.batch.database import Database
+from latentpress.batch.database import Database, check_database
 from latentpress.batch.job import Job
 from latentpress.batch.plan import Plan
 from latentpress.errors import EnvironmentFailure, UsageError
@@ -183,6 +183,7 @@ def beside(path: Path) -> Database:
         database = Database(None)
         database.script(_SCHEMA)
         return database
+    check_database(path, path)
     try:
         return _attached(path)
     except EnvironmentFailure:

@@ -5,13 +5,13 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from PIL.Image import Resampling
 
 from latentpress.batch.job import Job
 from latentpress.batch.plan import SHEET_NAME, Plan
-from latentpress.errors import UsageError
-from latentpress.files import write_durably
+from latentpress.errors import UsageError, reason
+from latentpress.files import check_regular, write_durably
 
 # Pixels. Small pictures are enlarged by whole factors so that labels fit over them; large ones are reduced.
 CELL_MIN, CELL_MAX = 160, 512
@@ -113,10 +113,14 @@ def _grid(rows: list[str], columns: list[str], cells: Cells) -> _Grid:
 def _tile(path: Path, size: tuple[int, int]) -> Image.Image:
     """The picture at `path`, fitted into `size` without changing its proportions."""
     try:
+        check_regular(path)
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
+    except UnidentifiedImageError:  # its own words name the path again
+        raise UsageError(f"{path}: cannot be read for the sheet (no picture); render the manifest first") from None
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read for the sheet ({error}); render the manifest first") from None
+        why = error.strerror or reason(error)
+        raise UsageError(f"{path}: cannot be read for the sheet ({why}); render the manifest first") from None
     factor = min(size[0] / picture.width, size[1] / picture.height)
     fitted = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
     # Enlarged pixels stay sharp squares: a blurred one would look like the model's doing.

@@ -29,6 +29,7 @@ from latentpress.bundle.components import AddedConditioning, Component, Precisio
 from latentpress.bundle.verified import INFO_FILE, check_there
 from latentpress.bundle.verified import file_sha256 as file_sha256
 from latentpress.errors import BundleError
+from latentpress.files import MAX_JSON_BYTES, read_regular
 
 FORMAT_VERSION = 3
 UNLISTED = 2  # the format whose bundles are Stable Diffusion's and do not say what their components are
@@ -233,7 +234,7 @@ def open_bundle(path: Path, *, verify: bool = True, cache: Path | None = None) -
     path = Path(path)
     file = path / INFO_FILE
     try:
-        raw = file.read_bytes()
+        raw = read_regular(file, MAX_JSON_BYTES)
     except OSError as error:
         raise BundleError(
             f"{path}: not a bundle, {INFO_FILE} cannot be read ({error.strerror}); "

@@ -8,13 +8,12 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from latentpress.errors import BundleError
-from latentpress.files import write_durably
+from latentpress.files import check_regular, write_durably
 
 INFO_FILE = "bundle.json"
 FOLDER = "verified"
@@ -23,7 +22,8 @@ Verified = dict[str, list[str | int]]
 
 
 def file_sha256(path: Path) -> str:
-    """Lowercase hex sha256 of a file's bytes."""
+    """Lowercase hex sha256 of a regular file's bytes; raises OSError for what is none."""
+    check_regular(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -34,12 +34,9 @@ def check_there(bundle: Path, name: str) -> os.stat_result:
     if not file.resolve().is_relative_to(bundle.resolve()):
         raise BundleError(f"{bundle / INFO_FILE}: file {name!r} lies outside the bundle; export the bundle again")
     try:
-        facts = file.stat()
+        return check_regular(file)
     except OSError as error:
         raise _unreadable(file, str(error.strerror)) from None
-    if not stat.S_ISREG(facts.st_mode):
-        raise _unreadable(file, "it is not a file")
-    return facts
 
 
 def verify(bundle: Path, files: Mapping[str, str], cache: Path | None) -> None:

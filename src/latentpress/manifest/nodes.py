@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from latentpress.errors import ManifestError, shown
+from latentpress.files import TooLarge, read_regular
 
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
@@ -127,9 +128,9 @@ def read_yaml(path: Path, problems: Problems) -> Node | None:
     """
     start = Place(str(path), 1, 1)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError([f"{start}: the manifest is larger than {MAX_BYTES >> 20} MiB; split it"])
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
+    except TooLarge:
+        raise ManifestError([f"{start}: the manifest is larger than {MAX_BYTES >> 20} MiB; split it"]) from None
     except OSError as error:
         raise ManifestError([f"{start}: the manifest cannot be read ({error.strerror})"]) from None
     except UnicodeDecodeError as error:

@@ -17,6 +17,7 @@ from PIL import Image
 from latentpress.errors import ConceptError
 from latentpress.export.reading.torch_pickle import PickleRefused, floats, read_torch_zip
 from latentpress.export.reading.whole_file import refuse_pointer
+from latentpress.files import check_regular
 
 # Published concept files are 4 to 20 KB; 75 vectors (a whole prompt) of SDXL's 2048 floats are 0.6 MB.
 MAX_BYTES = 16 << 20
@@ -49,7 +50,7 @@ _WITHIN = (".lora_", "lora_A.", "lora_B.", ".hada_w", ".lokr_w", ".oft_", ":up",
 def read_content(path: Path) -> tuple[Any, bool]:
     """What the file at `path` holds, its tensors as float32 arrays, and whether it is a picture; raises ConceptError."""
     try:
-        size = path.stat().st_size
+        size = check_regular(path).st_size
         with path.open("rb") as stream:
             head = stream.read(len(_PNG))
     except OSError as error:

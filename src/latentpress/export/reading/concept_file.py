@@ -23,6 +23,7 @@ from latentpress.export.reading.concept_paths import (
     other_half,
     single_tokens,
 )
+from latentpress.files import check_regular
 
 Vectors = NDArray[np.float32]
 
@@ -168,6 +169,7 @@ def _default_token(path: Path) -> str:
         return path.stem
     beside = path.with_name(_IDENTIFIER)
     try:
+        check_regular(beside)
         with beside.open("rb") as stream:
             return stream.read(4 * MAX_TOKEN_LENGTH + 4).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from latentpress.bundle.info import file_sha256
 from latentpress.errors import ConceptError, shown
+from latentpress.files import NotAFile, check_regular
 
 # The sd-concepts-library and diffusers' scripts keep a concept in a folder, in files that begin so.
 LIBRARY_STEM = "learned_embeds"
@@ -71,8 +72,12 @@ def concepts_asked(given: Sequence[Path | AskedConcept] | Mapping[str, Path]) ->
 def concept_files(path: Path) -> tuple[Path, ...]:
     """`path`, or of a folder the file, or the two files, of the concept in it; raises ConceptError if it has none."""
     if not path.is_dir():
-        if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
-            raise ConceptError(f"{path}: not a regular file; give a concept's file or folder")
+        try:
+            check_regular(path)
+        except NotAFile as error:
+            raise ConceptError(f"{path}: {error.strerror}; give a concept's file or folder") from None
+        except OSError:  # whoever reads it says so
+            pass
         return (path,)
     found = [
         next((file for suffix in _SUFFIXES if (file := path / f"{stem}{suffix}").is_file()), None)

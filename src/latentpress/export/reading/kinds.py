@@ -83,7 +83,7 @@ def kind_of(path: Path) -> Kind:
 
 
 _SINGLE_FILE = Kind(
-    recognise=Path.is_file,
+    recognise=lambda path: path.exists() and not path.is_dir(),  # a pipe is refused by whoever opens it
     open=lambda path, asked: open_single_file(path, prediction_type=asked.prediction_type),
     name=lambda path: Path(called(path)).stem,
     sha256=lambda path, asked: file_sha256(path),

@@ -15,9 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from latentpress.errors import CheckpointError
+from latentpress.errors import CheckpointError, reason
 from latentpress.export.reading.fp8 import widened
 from latentpress.export.reading.whole_file import check_safetensors
+from latentpress.files import check_regular
 
 # The first bytes of a pickle of protocol 2 to 5: torch files older than 1.6 begin so.
 _PICKLES = tuple(b"\x80" + bytes([protocol]) for protocol in range(2, 6))
@@ -58,6 +59,7 @@ def read_weights(path: Path) -> Weights:
     """Read the weights at `path`; raises CheckpointError naming it if it is cut short, hostile or something else."""
     path = Path(path)
     try:
+        check_regular(path)
         with path.open("rb") as stream:
             start = stream.read(8)
     except OSError as error:
@@ -105,4 +107,4 @@ def _torch_weights(path: Path) -> Weights:
 
 
 def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    return reason(error, 120)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from latentpress.errors import CheckpointError, UsageError
+from latentpress.files import MAX_JSON_BYTES, check_regular, read_regular
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -15,6 +16,7 @@ def refuse_pointer(path: Path, error: type[UsageError]) -> None:
     A file that is missing or cannot be read is left to whoever reads it.
     """
     try:
+        check_regular(path)
         with path.open("rb") as stream:
             start = stream.read(len(_POINTER))
     except OSError:
@@ -46,7 +48,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in the file at `path`; raises CheckpointError."""
     refuse_pointer(path, CheckpointError)
     try:
-        value: Any = json.loads(path.read_bytes())
+        value: Any = json.loads(read_regular(path, MAX_JSON_BYTES))
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error.strerror}); give a checkpoint in the diffusers folder layout"

@@ -6,7 +6,6 @@ Knows nothing of latents, and of masks no more than what counts as white.
 
 import contextlib
 import io
-import re
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageColor, UnidentifiedImageError
+
+from latentpress.errors import reason
 
 # How given pictures become pixels: as they look, masks by any pixel; or all as diffusers has it.
 SHOWN, DIFFUSERS = "shown", "diffusers"
@@ -273,5 +274,4 @@ def _why(error: Exception) -> str:
         return "of no format that is known"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels"
-    said = re.sub(r"<[^<>]*\bat 0x[0-9a-fA-F]+>", "the file", " ".join(str(error).split()))
-    return said[:100] or type(error).__name__
+    return reason(error)
