@@ -36,13 +36,14 @@ class Exported:
     def bundle(self):
         return open_bundle(self.path, verify=False)
 
-    def pipeline(self, kind, sampler):
-        """diffusers' pipeline `kind` on the checkpoint, with the scheduler of our `sampler`."""
+    def pipeline(self, kind, sampler, seed=None):
+        """diffusers' pipeline `kind` on the checkpoint, with the scheduler of our `sampler`; seed: of a Brownian path."""
         plain = {} if "XL" in kind.__name__ else {"safety_checker": None, "requires_safety_checker": False}
         pipeline = kind.from_pretrained(str(self.checkpoint), **plain)
         # From the file: a pipeline's own scheduler has filled in the defaults of its class, which are not another's.
         config = json.loads((self.checkpoint / "scheduler/scheduler_config.json").read_text())
-        pipeline.scheduler = diffusers_scheduler(sampler, {k: v for k, v in config.items() if not k.startswith("_")})
+        plain = {key: value for key, value in config.items() if not key.startswith("_")}
+        pipeline.scheduler = diffusers_scheduler(sampler, plain, seed)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 

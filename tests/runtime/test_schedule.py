@@ -40,18 +40,26 @@ def drawn():
     yield from (unit(1000 + count) for count in range(10**6))
 
 
+def running_timesteps(sampler, config, steps):
+    """The whole timesteps of diffusers as it runs, in float32: what it cuts off there is not what float64 would."""
+    scheduler = diffusers_scheduler(sampler, config, SEED)
+    scheduler.set_timesteps(steps)
+    return None if torch.is_floating_point(scheduler.timesteps) else scheduler.timesteps
+
+
 def run_diffusers(sampler, config, steps, start=0, **options):
     """(timesteps, levels, latents after each call) of the diffusers scheduler; `start` as image-to-image begins."""
+    whole = running_timesteps(sampler, config, steps)
     with in_float64(diffusers_scheduler(sampler, config, SEED), drawn()) as scheduler:
         scheduler.set_timesteps(steps)
+        assert not torch.is_floating_point(scheduler.timesteps) or scheduler.timesteps.dtype == torch.float64
+        scheduler.timesteps = scheduler.timesteps if whole is None else whole
         timesteps = scheduler.timesteps[start:]
-        assert not torch.is_floating_point(timesteps) or timesteps.dtype == torch.float64
-        if start:
-            if hasattr(scheduler, "set_begin_index"):
-                scheduler.set_begin_index(start)
-            latents = scheduler.add_noise(unit(2), unit(1), timesteps[:1])
-        else:
-            latents = unit(1) * scheduler.init_noise_sigma
+        # Said here, because the scheduler cannot find it by a timestep that comes twice.
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(start)
+        noise = unit(1)
+        latents = scheduler.add_noise(unit(2), noise, timesteps[:1]) if start else noise * scheduler.init_noise_sigma
         trajectory = [latents]
         for timestep in timesteps:
             out = toy_model(scheduler.scale_model_input(latents, timestep), timestep)
@@ -157,6 +165,18 @@ def test_zero_terminal_snr_is_the_diffusers_schedulers(sampler, prediction_type)
     np.testing.assert_allclose(found, expected.double(), rtol=0, atol=5e-7)  # float32 rounding
     for steps in (6, 20):
         agree(sampler, config, steps)
+
+
+@pytest.mark.parametrize("option", ["beta", "exponential"])
+@pytest.mark.parametrize("base", ["dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis"])
+def test_timesteps_are_cut_off_as_diffusers_does_when_it_runs(base, option):
+    """It begins at 998, where float64 would begin at 999."""
+    sampler = f"{base}_{option}"
+    for config in (SD15, {**SD15, "beta_schedule": "linear"}):
+        for steps in (1, 2, 5, 20, 30, 50):
+            found = solver_table(noise_schedule(config), sampler, steps).rows[:, INDEX["timestep"]]
+            assert found.tolist() == running_timesteps(sampler, config, steps).tolist(), steps
+    assert running_timesteps(sampler, SD15, 5)[0] == 998
 
 
 def test_alpha_bar_is_that_of_diffusers():

@@ -6,12 +6,15 @@ touches and of no others. So what was drawn wrongly does not count as done, and 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from latentpress.bundle.info import BundleInfo
 from latentpress.runtime import prompt_rules
+from latentpress.runtime.changes import counted_otherwise, pushed_otherwise, timed_otherwise
 from latentpress.runtime.pictures.masks import MASK_ALPHA, MODES, PICTURE_ALPHA, THIN
 from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.sampling.schedule import noise_schedule
+from latentpress.runtime.sampling.solvers import SolverCache
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,18 @@ class Scene:
 
     info: BundleInfo
     refiners: Mapping[str, BundleInfo]
+
+    def solvers_of(self, request: RenderRequest) -> tuple[SolverCache, SolverCache | None]:
+        """The samplers' tables on the bundle, and on the request's refiner, if it has one."""
+        return self._solvers, self._refined[request.refiner.sha256] if request.refiner else None
+
+    @cached_property
+    def _solvers(self) -> SolverCache:
+        return SolverCache(noise_schedule(self.info.scheduler))
+
+    @cached_property
+    def _refined(self) -> Mapping[str, SolverCache]:
+        return {digest: SolverCache(noise_schedule(info.scheduler)) for digest, info in self.refiners.items()}
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,9 @@ def _read_otherwise(name: str, request: RenderRequest, scene: Scene) -> bool:
 # In the order in which they came to be: a later one goes to the end, and none is ever taken out.
 RULES: tuple[Rule, ...] = (
     Rule("unassigned-characters", 2, lambda request, scene: prompt_rules.unassigned_characters(request)),
+    Rule("loss-at-zero-snr", 2, lambda request, scene: pushed_otherwise(request, *scene.solvers_of(request))),
+    Rule("switch-inside-a-step", 2, lambda request, scene: counted_otherwise(request, *scene.solvers_of(request))),
+    Rule("first-timestep", 2, lambda request, scene: timed_otherwise(request, *scene.solvers_of(request))),
     # Of given pictures, known when they are measured (manifest/given.py); `pictures.masks` and `pictures.reading` have why.
     *(Rule(name, 2, partial(_read_otherwise, name)) for name in (MODES, PICTURE_ALPHA, MASK_ALPHA, THIN)),
 )

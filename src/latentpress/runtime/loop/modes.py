@@ -10,9 +10,9 @@ import numpy as np
 
 from latentpress.runtime.loop.model import Model
 from latentpress.runtime.loop.trajectory import Blend, Latents, Trajectory, noised
-from latentpress.runtime.request import K, RenderRequest, first_step
+from latentpress.runtime.request import K, RenderRequest
 from latentpress.runtime.sampling.noise import NoiseSource
-from latentpress.runtime.sampling.solvers import switch_call
+from latentpress.runtime.sampling.steps import parts_of, refiner_steps
 
 
 def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
@@ -21,13 +21,9 @@ def begin(model: Model, key: K, request: RenderRequest) -> Trajectory[K]:
     Raises UsageError for a given picture that cannot be read.
     """
     info = model.info
-    whole = model.solvers.table(request.sampler, request.steps)
-    solver = model.solvers.table(
-        request.sampler, request.steps, start=first_step(request) * whole.order, eta=request.eta
-    )
-    total = solver.steps
-    if request.refiner is not None:
-        solver = solver.until_call(switch_call(whole, model.solvers, request.refiner.switch_at))
+    # What a refiner's own schedule would make of the steps is not known here, and is not expected to differ.
+    (part, *_), total = parts_of(request, model.solvers, model.solvers)
+    solver = part.table
     noise = NoiseSource(request.seed)
     image_latents: Latents | None = None
     keeps = request.mask_image is not None and not info.inpainting
@@ -66,20 +62,17 @@ def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
     The history of a multistep sampler is not carried over, because the refiner's predictions are its own.
     """
     request = trajectory.request
-    assert request.refiner is not None, "only a request with a refiner is handed over"
-    whole = refiner.solvers.table(request.sampler, request.steps)
-    start = switch_call(whole, refiner.solvers, request.refiner.switch_at)
-    # diffusers takes a whole step more rather than begin with a two-call step's second call.
-    start -= (len(whole) - start + 1) % 2 if whole.order == 2 else 0
+    first, solver = refiner_steps(request, refiner.solvers)
     return Trajectory(
         key=trajectory.key,
         request=request,
-        solver=refiner.solvers.table(request.sampler, request.steps, start=start, eta=request.eta),
+        solver=solver,
         noise=trajectory.noise,
         latents=trajectory.latents,
         cond=refiner.condition.cond(request),
         uncond=refiner.condition.uncond(request),
-        first=trajectory.solver.steps,
+        first=first,
+        begun=trajectory.solver.steps,
         total=trajectory.total,
         started=trajectory.started,
     )

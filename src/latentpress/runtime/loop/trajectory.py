@@ -13,6 +13,7 @@ from latentpress.runtime.sampling.brownian import BrownianPath
 from latentpress.runtime.sampling.noise import NoiseSource
 from latentpress.runtime.sampling.schedule import Float
 from latentpress.runtime.sampling.solvers import DEPTH, INDEX, SolverTable
+from latentpress.runtime.sampling.steps import acting
 
 Latents = NDArray[np.float32]
 
@@ -43,7 +44,8 @@ class Trajectory(Generic[K]):
     guidance_stop, no row is spent on it;
     channels: (c, h, w), what an inpainting UNet sees beside the latents; blend: what is put back after each step;
     first: the picture's step that this trajectory begins at (default 0); total: the picture's steps (default: this
-    trajectory's own). A step of a two-call sampler counts once.
+    trajectory's own). A step of a two-call sampler counts once. begun: the steps that were begun before this trajectory,
+    by an SDXL base; the last of them may be repeated here, and its losses have acted.
     """
 
     key: K
@@ -57,6 +59,7 @@ class Trajectory(Generic[K]):
     blend: Blend | None = None
     first: int = 0
     total: int = 0
+    begun: int = 0
     step: int = 0
     started: float = 0.0
     anchor: Latents = field(init=False)
@@ -100,14 +103,10 @@ class Trajectory(Generic[K]):
 
     def losses_now(self) -> tuple[LossSpec, ...]:
         """The losses that act on this call: those of the step it begins, and none on a step's second call."""
-        if not self.solver.begins_step(self.step):
+        step = self.picture_step
+        if not self.solver.begins_step(self.step) or step < self.begun:
             return ()
-        step, total = self.picture_step, self.total
-        return tuple(
-            loss
-            for loss in self.request.losses
-            if step % loss.every == 0 and loss.start * total <= step < loss.stop * total
-        )
+        return acting(self.request.losses, step, self.total)
 
     def advance_to(self, latents: Latents, anchor: Latents, history: Latents) -> None:
         """Take the next call's state, with what is kept of a given picture put back at its latents' noise level."""

@@ -40,11 +40,16 @@ _TINY = 2.0**-24
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """The training noise schedule: `alphas_cumprod` (T,) float64, `prediction_type`, and the config it came from."""
+    """The training noise schedule: `alphas_cumprod` (T,) float64, `prediction_type`, and the config it came from.
+
+    loss_sigma: the sigma up to which a loss pushes the harder, the higher it is: the highest there was before the
+    schedule was rescaled to zero terminal SNR, infinite where it was not.
+    """
 
     alphas_cumprod: Float
     prediction_type: str
     config: Mapping[str, Any]
+    loss_sigma: float = float("inf")
 
     @property
     def sigmas(self) -> Float:
@@ -109,7 +114,7 @@ def schedule_for(noise: NoiseSchedule, sampler: SamplerName) -> NoiseSchedule:
             "scheduler_config.json: rescale_betas_zero_snr with prediction_type epsilon leaves "
             f"{sampler.base.name} nothing to start from; such a checkpoint predicts v_prediction, or use euler"
         )
-    return NoiseSchedule(abar, noise.prediction_type, noise.config)
+    return NoiseSchedule(abar, noise.prediction_type, noise.config, float(noise.sigmas[-1]))
 
 
 @dataclass(frozen=True)
@@ -145,9 +150,10 @@ def discretize(noise: NoiseSchedule, sampler: SamplerName, steps: int) -> Discre
         first, last = (noise.sigmas[-1], noise.sigmas[0]) if whole else (sigmas[0], sigmas[-1])
         sigmas = _option_sigmas(sampler.sigmas, first, last, steps)
         timesteps = timestep_of(noise, sigmas)
-        if whole or base in ("kdpm2", "kdpm2_a"):
-            # Karras' are rounded, the others of the DPM-Solver family cut off, those of KDPM2 left alone.
-            timesteps = timesteps.round() if sampler.sigmas == "karras" else np.trunc(timesteps) if whole else timesteps
+        if sampler.sigmas == "karras" and (whole or base in ("kdpm2", "kdpm2_a")):
+            timesteps = timesteps.round()
+        elif whole:
+            timesteps = _cut_off(noise, sampler.sigmas, steps)
     final = 0.0
     if base == "deis":  # it stops at the smallest sigma; with option sigmas its last step stands still
         final = noise.sigmas[0] if sampler.sigmas is None else sigmas[-1]
@@ -161,6 +167,20 @@ def discretize(noise: NoiseSchedule, sampler: SamplerName, steps: int) -> Discre
 def timestep_of(noise: NoiseSchedule, sigmas: Float) -> Float:
     """The timesteps (fractions of them, too) at which the training schedule has `sigmas`."""
     return np.interp(np.log(sigmas), np.log(noise.sigmas), np.arange(len(noise.sigmas)))
+
+
+def _cut_off(noise: NoiseSchedule, option: str, steps: int) -> Float:
+    """The whole timesteps of `option` sigmas in diffusers' DPM-Solver family, which cuts off their fractions.
+
+    diffusers looks sigmas up by logarithms rounded to float32, and so finds the first at 998.9999 rather than 999: it
+    begins at 998.
+    """
+    abar = noise.alphas_cumprod.astype(np.float32)
+    sigmas = np.sqrt((np.float32(1) - abar) / abar)
+    # Not float32's own logarithm, whose last bit depends on the CPU.
+    logs = np.log(sigmas.astype(np.float64)).astype(np.float32)
+    asked = _option_sigmas(option, float(sigmas[-1]), float(sigmas[0]), steps)
+    return np.trunc(np.interp(np.log(asked), logs, np.arange(len(logs))))
 
 
 def _timesteps(spacing: str, train: int, steps: int, offset: int, *, whole: bool, rounded: bool) -> Float:

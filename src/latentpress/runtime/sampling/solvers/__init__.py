@@ -36,7 +36,7 @@ from latentpress.errors import UsageError
 from latentpress.runtime.sampling.samplers import parse_sampler
 from latentpress.runtime.sampling.schedule import Discretization, Float, NoiseSchedule, discretize, schedule_for
 from latentpress.runtime.sampling.solvers import multistep, sigma_space, signal_space, two_call
-from latentpress.runtime.sampling.solvers.columns import COLUMNS, DEPTH, INDEX, Table, stacked
+from latentpress.runtime.sampling.solvers.columns import COLUMNS, DEPTH, INDEX, Table, stacked, weaken
 
 __all__ = ["COLUMNS", "DEPTH", "INDEX", "SolverCache", "SolverTable", "solver_table"]
 
@@ -88,6 +88,7 @@ def solver_table(noise: NoiseSchedule, sampler: str, steps: int, *, start: int =
     noise = schedule_for(noise, name)
     grid = discretize(noise, name, steps)
     table, step_of = _table(name.base.name, noise, grid, start, eta)
+    weaken(table, noise.loss_sigma)
     rows = stacked(table)
     if not np.isfinite(rows).all():
         raise UsageError(
@@ -147,3 +148,12 @@ def switch_call(solver: SolverTable, solvers: SolverCache, switch_at: float) -> 
     train = len(solvers.noise.alphas_cumprod)
     cutoff = round(train - switch_at * train)
     return int((solver.rows[:, INDEX["timestep"]] >= cutoff).sum())
+
+
+def refiner_call(solver: SolverTable, solvers: SolverCache, switch_at: float) -> int:
+    """The call of the whole run `solver` that the refiner begins with: `switch_call`, or the first call of its step.
+
+    diffusers repeats a step that the base has begun rather than begin with a two-call step's second call.
+    """
+    call = switch_call(solver, solvers, switch_at)
+    return call if solver.order == 1 or call >= len(solver) or solver.begins_step(call) else call - 1

@@ -97,5 +97,18 @@ def signal_space(
     return table
 
 
+def weaken(table: Table, limit: float) -> None:
+    """Make losses weaker where the noise is above sigma / alpha = `limit`, by (limit * alpha / sigma)^4.
+
+    With sigma up to `limit` a loss's push on x0 is sigma^2, above it is limit^4 / sigma^2, and so it ends in 0 where x holds
+    nothing of the picture, at alpha = 0. On a schedule rescaled to zero terminal SNR sigma rises to 4096 and more, and
+    with sigma^2 the push would be a thousand times what x holds of a picture.
+    """
+    if np.isfinite(limit):
+        # alpha and sigma are the noise levels of a step's first call, the only one that losses act on.
+        alpha, sigma = table["level_image"], table["level_noise"]
+        table["nudge"] *= np.minimum(limit * alpha / sigma, 1.0) ** 4
+
+
 def _keep_x0(table: Table, move: Float) -> None:
     table["keep_x"], table["keep_out"], table["keep_move"] = table["x0_x"].copy(), table["x0_out"].copy(), move

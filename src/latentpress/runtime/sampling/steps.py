@@ -1,0 +1,57 @@
+"""What counts a picture's steps: which losses act in one, and where a refiner goes on counting. Knows no latents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from latentpress.runtime.request import LossSpec, RenderRequest, first_step
+from latentpress.runtime.sampling.solvers import SolverCache, SolverTable, refiner_call, switch_call
+
+
+def acting(losses: Sequence[LossSpec], step: int, total: int) -> tuple[LossSpec, ...]:
+    """The losses that act in step `step` of a picture's `total`."""
+    return tuple(loss for loss in losses if step % loss.every == 0 and loss.start * total <= step < loss.stop * total)
+
+
+def refiner_steps(request: RenderRequest, solvers: SolverCache) -> tuple[int, SolverTable]:
+    """The number of the step that the request's refiner begins at, among the picture's, and the refiner's table.
+
+    The picture's steps are numbered as without a refiner: where the base ends inside a two-call step, the refiner repeats
+    that step, under its number.
+    """
+    assert request.refiner is not None, "only a request with a refiner is handed over"
+    whole = solvers.table(request.sampler, request.steps)
+    start = refiner_call(whole, solvers, request.refiner.switch_at)
+    first = int(whole.step_of[start]) - first_step(request) if start < len(whole) else 0
+    return first, solvers.table(request.sampler, request.steps, start=start, eta=request.eta)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one model runs of a picture: `table`, its first step's number, and the steps that were begun before it."""
+
+    table: SolverTable
+    first: int = 0
+    begun: int = 0
+
+    def acts(self, request: RenderRequest, total: int) -> list[tuple[bool, tuple[LossSpec, ...]]]:
+        """Of each call, whether it is guided, and by which losses, in a picture of `total` steps."""
+        guided = request.guided_steps(total)
+        found: list[tuple[bool, tuple[LossSpec, ...]]] = []
+        for call, step in enumerate(self.table.step_of):
+            number = self.first + int(step)
+            begins = number >= self.begun and self.table.begins_step(call)
+            found.append((number < guided, acting(request.losses, number, total) if begins else ()))
+        return found
+
+
+def parts_of(request: RenderRequest, base: SolverCache, refiner: SolverCache | None) -> tuple[list[Part], int]:
+    """What runs of the request's picture, by the base and by the refiner, if there is one, and the picture's steps."""
+    start, whole = first_step(request), base.table(request.sampler, request.steps)
+    table = base.table(request.sampler, request.steps, start=start * whole.order, eta=request.eta)
+    if request.refiner is None or refiner is None:
+        return [Part(table)], table.steps
+    first, refined = refiner_steps(request, base)
+    total = first + refined.steps
+    table = table.until_call(switch_call(whole, base, request.refiner.switch_at))
+    first, refined = refiner_steps(request, refiner)
+    return [Part(table), Part(refined, first, table.steps)], total
