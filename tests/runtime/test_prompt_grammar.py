@@ -120,6 +120,27 @@ def test_compel_grammar_is_compels(prompt):
     assert parts(prompt, "compel") == [compels_own(prompt)]
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_brackets_nest_as_deep_as_they_like(depth):
+    """compel's own parser follows as far as Python's stack lets it; what it does must not change beyond."""
+
+    def prompts(depth):
+        yield "(" * depth + " a red heart"
+        yield "(" * depth + "a" + ")+" * depth
+        yield "(a " * depth + ")0.9" * (depth - 1)
+        yield '"' + "(" * depth + "a" + ")" * depth + '"--'
+        yield r"\(" + "(" * depth + r"\) b" + ")" * depth
+
+    for prompt in prompts(depth):
+        assert parts(prompt, "compel") == [compels_own(prompt)], prompt
+    unclosed, weighed, *others = prompts(400)
+    assert parts(unclosed, "compel") == [[("(" * 400 + " a red heart", 1.0)]]
+    (((text, weight),),) = parts(weighed, "compel")
+    assert (text, weight) == ("a", pytest.approx(1.1**400, rel=1e-9))
+    for prompt in others:
+        assert parts(prompt, "compel")
+
+
 def test_compel_grammar_is_compels_for_anything():
     choose = random.Random(7)
     atoms = [*'()()+-,.=" "[:', "cat", "red", "<line-art>", "++", "--", "1.3", ".5", "2", " ", " ", r"\(", r"\)", r"\""]

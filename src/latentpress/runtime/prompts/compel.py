@@ -20,6 +20,8 @@ _WORD = re.compile(
     rf"(?>\\[{_SYNTAX}]|[+-](?![\s{_SYNTAX}]|\Z)|-?[0-9]+|[^\s{_SYNTAX}])++", re.ASCII
 )  # possessive, because compel's parser does not backtrack into a word
 _ANYTHING = re.compile(r"\S+", re.ASCII)
+# Not of an escaped one: what lies behind it would be read once for each, in vain.
+_OPENED = re.compile(r"(?<!\\)(?:\\\\)*\(")
 _QUOTED = re.compile(r'"((?:\\"|[^"\n\r])*)"')
 _ESCAPED = re.compile(r"\\+([()\"])")
 _SIGNS = r"\++|-+"
@@ -52,6 +54,10 @@ class _Text:
     def __init__(self, text: str) -> None:
         self.text = text
         self._groups: dict[int, _Found | None] = {}
+        # From the last bracket to the first, so that what a bracket holds is known when it is read: the methods below
+        # call each other, and would else as deep as brackets nest, which Python bounds.
+        for bracket in reversed(list(_OPENED.finditer(text))):
+            self._group(bracket.end() - 1)
 
     def parts(self) -> Iterator[Part]:
         """The parts of a whole prompt; what fits no rule is text up to the next space."""
