@@ -74,7 +74,7 @@ def test_a_picture_is_the_manifests(bundle, assets, tmp_path) -> None:
     [
         ({"steps": 0}, "steps is '0'; it must be a whole number from 1 to 1000"),
         ({"sede": 1}, "unknown key 'sede' in the keywords; did you mean 'seed'?"),
-        ({"seed": "1..3"}, "seed is '1..3'; a picture has one seed, from 0 to 2^63-1"),
+        ({"seed": "1..3"}, "seed is '1..3'; a picture has one seed, from 0 to 2^64-1"),
         ({"seed": -1}, "seed is '-1'; a picture has one seed"),
         ({"size": (64, 60)}, "size is 64x60; both sides must be multiples of 8, e.g. 64x64"),
         ({"loss": {"name": "cany"}}, "unknown loss 'cany'; did you mean 'canny'?"),

@@ -111,7 +111,7 @@ def mixes(draw, lab):
     kinds = {
         "prompt": st.sampled_from(PROMPTS),
         "negative_prompt": st.sampled_from(["", "blurry"]),
-        "seed": st.integers(0, 2**63 - 1),
+        "seed": st.integers(0, 2**64 - 1),
         "sampler": st.sampled_from(NAMES),
         "steps": st.integers(2, 4),
         "size": st.sampled_from(SIZES),

@@ -151,3 +151,38 @@ def test_drawn_seeds_are_distinct_and_stay_as_frozen(planned):
     again = planned(longer, frozen=first.draws, draw=lambda: next(seeds))
     assert outputs(again) == ["new-103.png", "a-100.png", "a-101.png", "b-102.png"]
     assert again.undrawn == 1
+
+
+def test_seeds_have_64_bits_and_survive_tables(planned):
+    seeds = [0, 2**63 - 1, 2**63, 2**64 - 1]
+    plan = planned(P + f"jobs: [{', '.join(f'{{seed: {seed}}}' for seed in seeds)}]\noutput: '{{seed}}.png'\n")
+    assert [job.request.seed for job in plan.jobs] == seeds == [plan.jobs[index].request.seed for index in range(4)]
+    assert outputs(plan) == [f"{seed}.png" for seed in seeds] == [f"{job.labels['seed']}.png" for job in plan.jobs]
+    (last,) = planned(P + f"jobs: [{{seed: {2**64 - 2}, n: 2}}]\n").jobs[1:]
+    assert last.job_hash == plan.jobs[3].job_hash
+    assert planned(P + f"matrix: {{seed: {2**64 - 3}..{2**64 - 1}}}\n").jobs[2].request == last.request
+    with pytest.raises(ManifestError, match=r"the seeds would pass 2\^64-1; start from a smaller one"):
+        planned(P + f"jobs: [{{seed: {2**64 - 2}, n: 3}}]\n")
+    with pytest.raises(ManifestError, match=rf"job 2 \(id 2, seed {2**64 - 1}\) both have the output name"):
+        planned(P + f"jobs: [{{seed: 1}}, {{seed: {2**64 - 1}}}]\noutput: x.png\n")
+
+
+def test_seeds_that_draw_one_picture_are_told(planned):
+    body = P + f"jobs: [{{id: a, seed: 42}}, {{id: b, seed: {2**32 + 42}}}, {{id: c, seed: 42}}, {{id: d, seed: 43}}"
+    (warning,) = planned(body + "]\n").warnings
+    named = "job 1 (id a, seed 42) and job 2 (id b, seed 4294967338) draw one picture, because noise"
+    assert warning.startswith(f"m.yaml: warning: {named}")
+    (warning,) = planned(body + f", {{seed: {2**63 + 42}}}, {{seed: {2**64 - 1}}}, {{seed: {2**32 - 1}}}]\n").warnings
+    assert "draw one picture (and 2 more like them), because" in warning
+    # Another picture anyway, or the same one twice; a Brownian path grows from the whole seed.
+    other = f"steps: 9, seed: {2**32 + 42}"
+    assert planned(P + f"jobs: [{{seed: 42}}, {{{other}}}, {{id: again, {other}}}]\n").warnings == ()
+    assert planned(body.replace("a mouse", "a mouse, sampler: dpmpp_sde_karras") + "]\n").warnings == ()
+    assert planned(P + f"matrix: {{seed: {2**40}..{2**40 + 50}}}\n").warnings == ()
+
+
+def test_a_drawn_seed_of_64_bits_stays_as_frozen(go, folder, new_executor):
+    body = P + "jobs: [{seed: -1}]\noutput: '{seed}.png'\n"
+    go(body, new_executor(), draw=lambda: 2**64 - 5)
+    (job,) = folder(body, draw=lambda: 1).plan().jobs
+    assert job.request.seed == 2**64 - 5

@@ -9,7 +9,7 @@ from latentpress.runtime.request import ImageFile, LossSpec, MicroConditioning, 
 
 EVERYTHING = RenderRequest(
     prompt='a "möuse",\\ "seed":7, in {braces}\n',
-    seed=2**63 - 1,
+    seed=2**64 - 1,
     height=512,
     width=768,
     sampler="dpmpp_2m_karras",

@@ -32,12 +32,12 @@ MISTAKES = {
     "seed": ("defaults: {prompt: a, seed: -2}\n", "m.yaml:4:29: seed is '-2'; it must be a whole number from 0"),
     "backwards": ("defaults: {prompt: a, seed: 9..1}\n", "m.yaml:4:29: range 9..1 runs backwards"),
     "past the largest seed": (
-        "defaults: {prompt: a, seed: 9223372036854775800..9223372036854775809}\n",
-        "m.yaml:4:29: range 9223372036854775800..9223372036854775809 passes 2^63-1, the largest seed",
+        "defaults: {prompt: a, seed: 18446744073709551610..18446744073709551616}\n",
+        "m.yaml:4:29: range 18446744073709551610..18446744073709551616 passes 2^64-1, the largest seed",
     ),
     "an axis past the largest seed": (
-        P + "matrix: {seed: 9223372036854775800..9223372036854775809}\n",
-        "m.yaml:5:16: range 9223372036854775800..9223372036854775809 passes 2^63-1",
+        P + "matrix: {seed: 18446744073709551610..18446744073709551616}\n",
+        "m.yaml:5:16: range 18446744073709551610..18446744073709551616 passes 2^64-1",
     ),
     "model empty": (P + 'jobs: [{model: ""}]\n', "m.yaml:5:16: model is empty"),
     "endless": (

@@ -9,7 +9,7 @@ import torch
 from latentpress.runtime.sampling import generator
 from latentpress.runtime.sampling.generator import Generator
 
-SEEDS = [0, 1, 42, 2**31, 2**32 - 1, 2**32, 123456789012345678, 2**63 - 1]
+SEEDS = [0, 1, 42, 2**31, 2**32 - 1, 2**32, 123456789012345678, 2**63 - 1, 2**63, 2**64 - 1]
 TORCH = {np.float32: torch.float32, np.float64: torch.float64}
 # torch's `default` kernel (ATEN_CPU_CAPABILITY=default chooses it on any CPU) takes logarithm, sine and cosine from the C
 # library, and 2 pi times a uniform in double precision, where the others round both 2 pi (by 1.7e-7) and the angle (by

@@ -87,7 +87,7 @@ def test_the_list_names_every_sampler_once():
 LOW, HIGH = 0.029167, 14.614642
 
 
-@pytest.mark.parametrize("seed", [0, 42, 2**63 - 1])
+@pytest.mark.parametrize("seed", [0, 42, 2**63 - 1, 2**64 - 1])
 def test_the_path_is_the_brownian_tree_of_torchsde(seed):
     like = torch.zeros(1, 4, 8, 8, dtype=torch.float64)
     default = torch.get_default_dtype()

@@ -33,9 +33,22 @@ CREATE INDEX jobs_hash ON jobs (job_hash);
 # main: a ledger beside the database may have tables of these names too.
 CLEAR = "DROP TABLE IF EXISTS main.jobs; DROP TABLE IF EXISTS main.drafts;"
 
+# SQLite's integers are signed and seeds are not: of 64 bits the same ones, so that smaller seeds are stored as they are.
+_SIGN, _WRAP = 1 << 63, 1 << 64
+
 _BLOCK = 2000
 _DRAFTS_KEPT = 4096
 _COLUMNS = "job, draft, seed, seed_label, output, job_hash"
+
+
+def seed_column(seed: int) -> int:
+    """A seed as it is stored."""
+    return seed if seed < _SIGN else seed - _WRAP
+
+
+def seed_of(column: int) -> int:
+    """The seed that is stored as `column`."""
+    return column if column >= 0 else column + _WRAP
 
 
 class Jobs(Sequence[Job]):
@@ -67,7 +80,8 @@ class Jobs(Sequence[Job]):
             after = found[-1][0]
 
     def _job(self, row: Any) -> Job:
-        job, draft, seed, seed_label, output, job_hash = row
+        job, draft, column, seed_label, output, job_hash = row
+        seed = seed_of(column)
         job_id, bundle, labels, request = self._draft(draft)
         labels = labels | {"seed": str(seed) if seed_label is None else seed_label}
         return Job(job, job_id, replace(request, seed=seed), labels, PurePosixPath(output), job_hash, bundle)

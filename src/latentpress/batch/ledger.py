@@ -12,6 +12,7 @@ from pathlib import Path
 
 from latentpress.batch.database import Database, check_database
 from latentpress.batch.job import Job
+from latentpress.batch.jobs import seed_column, seed_of
 from latentpress.batch.plan import Plan
 from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.files import OWN_FOLDER
@@ -86,7 +87,9 @@ class Ledger(Database):
 
     def record(self, plan: Plan) -> None:
         """Record a plan, whose table this is, and freeze its drawn seeds, before anything is rendered."""
-        self.many("INSERT OR IGNORE INTO seeds VALUES (?, ?)", plan.draws.items())
+        self.many(
+            "INSERT OR IGNORE INTO seeds VALUES (?, ?)", ((key, seed_column(seed)) for key, seed in plan.draws.items())
+        )
         bundles = " ".join(facts.hash for facts in plan.rendered_on)
         self.run(
             "INSERT OR IGNORE INTO plans VALUES (?, ?, ?, ?)", (plan.plan_hash, plan.name, bundles, len(plan.jobs))
@@ -162,7 +165,7 @@ class Ledger(Database):
 
 def draws(database: Database) -> dict[str, int]:
     """The seeds drawn by earlier renders, of a ledger or of a database `beside` it."""
-    return dict(database.answers("SELECT key, seed FROM seeds"))
+    return {key: seed_of(column) for key, column in database.answers("SELECT key, seed FROM seeds")}
 
 
 def check_version(version: int, path: Path) -> None:

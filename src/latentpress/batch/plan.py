@@ -11,8 +11,9 @@ from typing import Any
 from latentpress.batch.database import Database
 from latentpress.batch.given import picture_warnings
 from latentpress.batch.job import JobHash, canonical_json, request_data, stored, title_of
-from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs
+from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs, seed_column, seed_of
 from latentpress.batch.prompts import PromptChecks
+from latentpress.batch.twins import twins_warning
 from latentpress.errors import short, shown
 from latentpress.manifest import names
 from latentpress.manifest.draft import Draft
@@ -99,6 +100,7 @@ def build_plan(
         _check_collisions(manifest, table, problems)
         problems.raise_if_any()
         table.script(INDEXES)
+        twins = twins_warning(table, manifest.path)
     return Plan(
         name=manifest.name,
         jobs=Jobs(table),
@@ -106,7 +108,7 @@ def build_plan(
         plan_hash=listing.hexdigest(),
         draws=planning.draws,
         undrawn=len(planning.draws.keys() - frozen.keys()),
-        warnings=(*_ordinary(manifest, bundles), *planning.prompts.warnings),
+        warnings=(*_ordinary(manifest, bundles), *planning.prompts.warnings, *([twins] if twins else [])),
         sheet=manifest.sheet,
         chunks=planning.prompts.chunks,
         table=table,
@@ -185,7 +187,8 @@ class _Planning:
             if trouble := names.path_problem(output):
                 add(place, f"output name {shown(output)} {trouble}")
             before = " ".join(hashes.of(seed) for hashes in settled.earlier) or None
-            yield index, settled.number, seed, seed_label, output, names.collision_key(output), digest, before
+            collision = names.collision_key(output)
+            yield index, settled.number, seed_column(seed), seed_label, output, collision, digest, before
 
     def _settle(self, draft: Draft) -> _Settled:
         facts = self._bundles[draft.values["model"]]
@@ -231,13 +234,13 @@ def _check_collisions(manifest: Manifest, table: Database, problems: Problems) -
         query = f"{columns} WHERE collision=? OR collision LIKE ? ORDER BY job"
         for job, job_id, seed, output in table.answers(query, (SHEET_NAME, SHEET_NAME + "/%")):
             what = "needs a folder named as" if "/" in output else "would be written over"
-            message = f"{title_of(job, job_id, seed)} {what} the contact sheet {SHEET_NAME}; rename it"
+            message = f"{title_of(job, job_id, seed_of(seed))} {what} the contact sheet {SHEET_NAME}; rename it"
             problems.add(place, message)
     twice = "SELECT collision FROM jobs GROUP BY collision HAVING count(*) > 1"
     first: dict[str, str] = {}
     query = f"SELECT job, id, seed, output, collision FROM jobs JOIN drafts USING (draft) WHERE collision IN ({twice})"
     for job, job_id, seed, output, key in table.answers(query + " ORDER BY job"):
-        title = title_of(job, job_id, seed)
+        title = title_of(job, job_id, seed_of(seed))
         other = first.setdefault(key, title)
         if other != title:
             way_out = "add a placeholder such as {seed}, {index} or {hash:12}, or a label"

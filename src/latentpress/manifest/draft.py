@@ -187,7 +187,7 @@ class Expansion:
         if seeds[0] == DRAWN:
             return (DRAWN,) * int(count)
         if seeds[0] + int(count) - 1 > MAX_SEED:
-            problems.add(node.place, "the seeds would pass 2^63-1; start from a smaller one")
+            problems.add(node.place, "the seeds would pass 2^64-1; start from a smaller one")
             return ()
         return range(seeds[0], seeds[0] + int(count))
 

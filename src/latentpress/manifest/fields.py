@@ -28,7 +28,8 @@ from latentpress.runtime.prompts import CLEANINGS, LONG_PROMPTS, PLAIN, WEIGHTIN
 from latentpress.runtime.request import MicroConditioning, Refiner, RenderRequest
 from latentpress.runtime.sampling.samplers import canonical_sampler, parse_sampler
 
-MAX_SEED = 2**63 - 1
+# As in torch, which ComfyUI draws its seeds for.
+MAX_SEED = 2**64 - 1
 DRAWN = -1
 DEMO = "demo"
 
@@ -37,15 +38,15 @@ def _parse_seeds(node: Node, reader: Reader) -> Sequence[int] | None:
     """One seed, or the seeds of an inclusive range; -1 stands for one still to be drawn."""
     if isinstance(node, Scalar) and (values := parse_range(node)) is not None:
         return values if check_range(values, node, reader.problems) and check_seeds(values, node, reader) else None
-    rule = "a whole number from 0 to 2^63-1, a range such as 1000..1007, or -1 to have one drawn"
+    rule = "a whole number from 0 to 2^64-1, a range such as 1000..1007, or -1 to have one drawn"
     seed = parse_number("seed", node, reader.problems, DRAWN, MAX_SEED, whole=True, rule=rule)
     return None if seed is None else (int(seed),)
 
 
 def check_seeds(values: range, node: Scalar, reader: Reader) -> bool:
-    """Whether a range of seeds ends at 2^63-1, the largest one, or before; reports it otherwise."""
+    """Whether a range of seeds ends at 2^64-1, the largest one, or before; reports it otherwise."""
     if values[-1] > MAX_SEED:
-        reader.problems.add(node.place, f"range {node.text} passes 2^63-1, the largest seed; start from a smaller one")
+        reader.problems.add(node.place, f"range {node.text} passes 2^64-1, the largest seed; start from a smaller one")
     return values[-1] <= MAX_SEED
 
 

@@ -73,7 +73,7 @@ class Refiner:
 class RenderRequest:
     """Everything that decides a picture's pixels, apart from the bundle.
 
-    height, width: pixels, multiples of 8; seed: 0 .. 2**63-1; sampler: a canonical name of `runtime.sampling.samplers`;
+    height, width: pixels, multiples of 8; seed: 0 .. 2**64-1; sampler: a canonical name of `runtime.sampling.samplers`;
     steps: >= 1; guidance_scale: classifier-free guidance acts iff > 1; negative_prompt: None is zeros where the bundle
     has force_zeros_for_empty_prompt, elsewhere "".
     guidance_rescale: phi of arXiv 2305.08891, section 3.4, 0..1. clip_skip: the last layers of each text encoder left
