@@ -16,6 +16,7 @@ from latentpress.export.reading.vae_file import load_vae
 from latentpress.testing.corpus import KINDS
 from latentpress.testing.corpus.checkpoints import models_of
 from latentpress.testing.corpus.concepts import vectors
+from latentpress.testing.corpus.loras import LAYER, RATIO, SAME, matrices
 from ldm_names import small_models
 from lora_files import fuse_lora
 
@@ -58,6 +59,22 @@ def read_lora_file(path, kind):
         if value is not None and not torch.equal(models[name].state_dict()[key].float(), value.float())
     ]
     assert changed, "a LoRA that changes nothing is not read"
+
+
+def expected_changes(path, kind):
+    """(the layer's weight before, after) the LoRA at `path` at a scale of 0.5."""
+    models = small_models(kind.family, vocabulary=1000)
+    weight = models["unet"].get_submodule(LAYER).weight
+    before = weight.detach().clone()
+    fuse_lora(path, 0.5, models, family_named(kind.family))
+    return before, weight.detach()
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_whoever_names_its_layers_a_lora_says_one_thing(name, tmp_path):
+    before, after = expected_changes(SAME[name].build(tmp_path), SAME[name])
+    down, up = matrices()
+    torch.testing.assert_close(after, before + 0.5 * RATIO * up @ down, atol=1e-6, rtol=1e-6)
 
 
 def read_concept_file(path, kind):
