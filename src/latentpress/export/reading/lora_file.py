@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from latentpress.errors import LoraError
 from latentpress.export.lora_methods import BIASES, METHODS, method_of, ratio_of
-from latentpress.export.reading.lora_folder import LoraSource, adapter_scale, read_source
+from latentpress.export.reading.lora_folder import (
+    NUMBERED,
+    TEXTUAL_INVERSION,
+    LoraSource,
+    adapter_scale,
+    read_source,
+)
 from latentpress.export.reading.lora_names import LayerNames
 
 # The end of a key -> the role of its tensor in the layer.
@@ -47,7 +53,8 @@ _OTHER_METHODS = {
 }
 # What a key shows -> what the file is instead.
 _OTHER_KINDS = {
-    r"^(emb_params|string_to_param|clip_[lg]|text_encoders_[01]|<[^<>]+>)$": "a textual inversion; give it with --concept",
+    r"^(unet|text_encoder):\d+:(up|down)$": NUMBERED,
+    r"^(emb_params|string_to_param|clip_[lg]|text_encoders_[01]|<[^<>]+>)$": TEXTUAL_INVERSION,
     r"^(model\.diffusion_model|cond_stage_model|conditioner\.embedders|first_stage_model)\..*(weight|bias)$": (
         "a whole checkpoint; give it as what to export"
     ),

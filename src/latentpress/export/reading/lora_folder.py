@@ -22,6 +22,13 @@ _DIFFUSERS = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
 _ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 _SETTINGS = "adapter_config.json"
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
+# What a file may be instead, as an error goes on after "is".
+TEXTUAL_INVERSION = "a textual inversion; give it with --concept"
+NUMBERED = (
+    "a LoRA of cloneofsimo's trainer, whose layers have numbers and no names; merge it with that trainer's lora_add"
+)
+# No textual inversion is larger than this.
+_SMALL = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,8 @@ def read_source(path: Path) -> LoraSource:
         try:
             weights = read_weights(file)
         except CheckpointError as error:
-            raise LoraError(str(error)) from None
+            kind = _another_kind(file, str(error))
+            raise LoraError(str(error) if kind is None else f"{file}: is {kind}") from None
         tensors |= {part + key: value for key, value in weights.tensors.items()}
         metadata |= weights.metadata
         if file.name in _ADAPTER and not path.is_dir() and (file.parent / _SETTINGS).is_file():
@@ -103,6 +111,16 @@ def adapter_scale(source: LoraSource, component: str, name: str, parts: Mapping[
         return None
     rank = parts["down"].shape[0]
     return float(alpha) / (math.sqrt(rank) if settings.get(f"{start}use_rslora") else rank)
+
+
+def _another_kind(path: Path, said: str) -> str | None:
+    """What a torch file that holds no named tensors is; said: the error of reading it."""
+    if "holds a list" in said:
+        return NUMBERED
+    # A1111's: a pickle of dictionaries, whose names stand in it as they are.
+    if path.is_file() and path.stat().st_size < _SMALL and b"string_to_param" in path.read_bytes():
+        return TEXTUAL_INVERSION
+    return None
 
 
 def _prefixed(prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -111,6 +111,24 @@ def _peft_dora() -> State:
     return _peft("unet.") | {f"unet.{LAYER}.lora_magnitude_vector": 1 + _random(WIDTH)}
 
 
+def _numbered() -> State:
+    """cloneofsimo's trainer numbers the layers in the order it met them, and names its words as it likes."""
+    down, up = matrices()
+    return {"unet:0:up": up, "unet:0:down": down, "<s1>": _random(WIDTH)}
+
+
+def _numbered_list(folder: Path) -> Path:
+    down, up = matrices()
+    torch.save([up.half(), down.half()], folder / "lora_weight.pt")
+    return folder / "lora_weight.pt"
+
+
+def _a1111_concept(folder: Path) -> Path:
+    words = torch.nn.ParameterDict({"*": torch.nn.Parameter(_random(2, WIDTH))})
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": words, "name": "my-style"}, folder / "style.pt")
+    return folder / "style.pt"
+
+
 def _kind(state: Callable[[], State], metadata: dict[str, str] | None = None, refused: str | None = None) -> FileKind:
     return FileKind("lora", _saved(state, metadata=metadata), refused=refused)
 
@@ -166,5 +184,8 @@ LORAS: dict[str, FileKind] = {
     "lora-flux": _kind(
         lambda: _kohya_named("lora_unet_double_blocks_0_img_attn_proj"), refused="a LoRA for Flux, the checkpoint is"
     ),
+    "lora-cloneofsimo": _kind(_numbered, refused="is a LoRA of cloneofsimo's trainer"),
+    "lora-cloneofsimo-pt": FileKind("lora", _numbered_list, refused="is a LoRA of cloneofsimo's trainer"),
     "lora-concept": _kind(lambda: {"emb_params": _random(2, WIDTH)}, refused="is a textual inversion; give it with"),
+    "lora-concept-pt": FileKind("lora", _a1111_concept, refused="is a textual inversion; give it with"),
 }
