@@ -1,12 +1,16 @@
 """What a single file's UNet predicts, from whatever says it."""
 
+import diffusers
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from latentpress.errors import CheckpointError
+from latentpress.export.reading.checkpoint import load_components
+from latentpress.export.reading.components import check_scheduler
 from latentpress.export.reading.prediction import read_original_config
 from latentpress.export.reading.single_file import open_single_file
+from latentpress.testing.random_checkpoint import build_checkpoint
 from ldm_names import single_file_state
 
 # The relevant lines of Stability AI's v2-inference-v.yaml, comments and all.
@@ -75,3 +79,28 @@ def test_a_configuration_that_cannot_be_read_is_refused(tmp_path, text):
     (tmp_path / "model.yaml").write_text(text)
     with pytest.raises(CheckpointError, match=r"model\.yaml: cannot be read as the checkpoint's configuration"):
         read_original_config(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (
+            diffusers.FlowMatchEulerDiscreteScheduler,
+            "FlowMatchEulerDiscreteScheduler, so the model is of flow matching",
+        ),
+        (diffusers.EDMEulerScheduler, "EDMEulerScheduler, so the model is of EDM preconditioning"),
+        (diffusers.EDMDPMSolverMultistepScheduler, "EDMDPMSolverMultistepScheduler, so the model is of EDM"),
+    ],
+)
+def test_a_scheduler_of_another_kind_of_model_is_refused(kind, says, tmp_path):
+    build_checkpoint(tmp_path, width=8, size=16, hidden=16)
+    kind().save_pretrained(tmp_path / "scheduler")
+    with pytest.raises(CheckpointError, match=says):
+        load_components(tmp_path)
+
+
+def test_flow_sigmas_are_flow_matching(tmp_path):
+    config = diffusers.DPMSolverMultistepScheduler(use_flow_sigmas=True).config
+    with pytest.raises(CheckpointError, match="flow matching"):
+        check_scheduler("here", config)
+    check_scheduler("here", diffusers.DPMSolverMultistepScheduler().config)

@@ -34,6 +34,9 @@ from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, canonical_sam
         ("UniPC", "unipc"),
         ("HeunDiscreteScheduler", "heun"),
         ("DDIM trailing", "ddim_trailing"),
+        ("euler_sgm_uniform", "euler_trailing"),
+        ("Euler a SGM Uniform", "euler_a_trailing"),
+        ("DPM++ 2M SGM Uniform", "dpmpp_2m_trailing"),
         ("dpmpp_2m_trailing_karras", "dpmpp_2m_karras_trailing"),
     ],
 )

@@ -86,7 +86,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, ImageFile):
         return value.sha256
     if is_dataclass(value):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+        held = {one: getattr(value, one.name) for one in fields(value)}
+        return {
+            one.name: plain(found) for one, found in held.items() if found != one.default or "later" not in one.metadata
+        }
     if isinstance(value, tuple | list):
         return [plain(one) for one in value]
     assert isinstance(value, Mapping), f"a request holds a {type(value).__name__}"

@@ -12,7 +12,9 @@ from latentpress.runtime.request import MicroConditioning
 SWITCH_AT = 0.8
 
 _REFINER_KEYS = ("model", "switch_at")
-_MICRO_KEYS = ("original_size", "crop_top_left", "target_size", "aesthetic_score", "negative_aesthetic_score")
+_SIZES = ("original_size", "target_size", "negative_original_size", "negative_target_size")
+_CROPS = ("crop_top_left", "negative_crop_top_left")
+_MICRO_KEYS = (*_SIZES, *_CROPS, "aesthetic_score", "negative_aesthetic_score")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def parse_refiner(node: Node, reader: Reader) -> tuple[RefinerChoice, ...] | Non
 
 
 def parse_micro(node: Node, reader: Reader) -> MicroConditioning | None:
-    """SDXL's micro-conditioning: sizes as WxH, crop_top_left as [top, left], aesthetic scores."""
+    """SDXL's micro-conditioning: sizes as WxH, crops as [top, left], aesthetic scores."""
     problems = reader.problems
     if not isinstance(node, MapNode):
         problems.add(node.place, f"micro_conditioning is {described(node)}; write {{original_size: 1024x1024}}")
@@ -61,10 +63,10 @@ def parse_micro(node: Node, reader: Reader) -> MicroConditioning | None:
         problems.unknown_key(node.keys[key], _MICRO_KEYS, "micro_conditioning")
     found: dict[str, object] = {}
     for key, value in given(node).items():
-        if key in ("original_size", "target_size"):
+        if key in _SIZES:
             found[key] = parse_size(value, problems, name=key, multiple=1)
-        elif key == "crop_top_left":
-            found[key] = _parse_crop(value, reader)
+        elif key in _CROPS:
+            found[key] = _parse_crop(key, value, reader)
         elif key in _MICRO_KEYS:
             found[key] = parse_number(key, value, problems, 0, 10, rule="a number from 0 to 10")
     if None in found.values():
@@ -72,17 +74,15 @@ def parse_micro(node: Node, reader: Reader) -> MicroConditioning | None:
     return replace(MicroConditioning(), **found)
 
 
-def _parse_crop(node: Node, reader: Reader) -> tuple[int, int] | None:
+def _parse_crop(name: str, node: Node, reader: Reader) -> tuple[int, int] | None:
     rule = "a whole number of pixels from 0 to 8192"
     if (
         not isinstance(node, ListNode)
         or len(node.items) != 2
         or not all(isinstance(item, Scalar) for item in node.items)
     ):
-        message = f"crop_top_left is {described(node)}; write it as [top, left], e.g. [0, 0]"
+        message = f"{name} is {described(node)}; write it as [top, left], e.g. [0, 0]"
         reader.problems.add(node.place, message)
         return None
-    top, left = (
-        parse_number("crop_top_left", item, reader.problems, 0, 8192, whole=True, rule=rule) for item in node.items
-    )
+    top, left = (parse_number(name, item, reader.problems, 0, 8192, whole=True, rule=rule) for item in node.items)
     return None if top is None or left is None else (int(top), int(left))

@@ -41,6 +41,23 @@ def counted_otherwise(request: RenderRequest, base: SolverCache, refiner: Solver
     return [part.acts(request, total) for part in parts] != [part.acts(request, steps) for part in before]
 
 
+def cropped_otherwise(
+    request: RenderRequest, scored: tuple[bool, bool], base: SolverCache, refiner: SolverCache | None
+) -> bool:
+    """Whether a model told aesthetic scores was told the prompt's crop with the negative prompt, and is told (0, 0) now.
+
+    scored: whether the bundle, and the request's refiner, has requires_aesthetics_score.
+    """
+    micro = request.micro
+    if micro.crop_top_left == (0, 0) or micro.negative_crop_top_left is not None or not any(scored):
+        return False
+    parts, total = parts_of(request, base, refiner)
+    return any(
+        told and any(guided for guided, _ in part.acts(request, total))
+        for told, part in zip(scored, parts, strict=False)
+    )
+
+
 def timed_otherwise(request: RenderRequest, base: SolverCache, refiner: SolverCache | None) -> bool:
     """Whether a call's timestep was another before the DPM-Solver family cut them off as diffusers does, in float32."""
     sampler = parse_sampler(request.sampler)

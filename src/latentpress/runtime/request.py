@@ -45,13 +45,18 @@ class ImageFile:
     otherwise: tuple[str, ...] = field(default=(), compare=False)
 
 
+# Of a field of nested data that came later: it is left out of a job's hash at its default.
+LATER: Mapping[str, bool] = {"later": True}
+
+
 @dataclass(frozen=True)
 class MicroConditioning:
     """What SDXL is told of the picture it would have been trained on; sizes and offsets in pixels, (height, width).
 
     original_size, target_size: None for the picture's own size; crop_top_left: (top, left); the aesthetic scores, of
     the prompt and of the negative prompt, are for bundles with requires_aesthetics_score. The defaults are diffusers'.
-    The negative prompt has the same sizes as the prompt.
+    The negative_... ones are of the negative prompt: sizes None for those of the prompt, the crop None for diffusers'
+    choice, which `negative` has.
     """
 
     original_size: tuple[int, int] | None = None
@@ -59,6 +64,24 @@ class MicroConditioning:
     target_size: tuple[int, int] | None = None
     aesthetic_score: float = 6.0
     negative_aesthetic_score: float = 2.5
+    negative_original_size: tuple[int, int] | None = field(default=None, metadata=LATER)
+    negative_crop_top_left: tuple[int, int] | None = field(default=None, metadata=LATER)
+    negative_target_size: tuple[int, int] | None = field(default=None, metadata=LATER)
+
+    def negative(self, *, scored: bool, given: bool) -> "MicroConditioning":
+        """What the model is told with the negative prompt.
+
+        scored: whether the bundle has requires_aesthetics_score; given: whether the picture has an init_image. The crop is
+        by default (0, 0) where `scored`, and from text alone if both negative sizes are set; elsewhere it is the prompt's.
+        """
+        sizes = self.negative_original_size is not None and self.negative_target_size is not None
+        crop = (0, 0) if scored or (sizes and not given) else self.crop_top_left
+        return MicroConditioning(
+            self.negative_original_size or self.original_size,
+            crop if self.negative_crop_top_left is None else self.negative_crop_top_left,
+            self.negative_target_size or self.target_size,
+            self.negative_aesthetic_score,
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 
 from latentpress.bundle.info import BundleInfo
 from latentpress.runtime import prompt_rules
-from latentpress.runtime.changes import counted_otherwise, pushed_otherwise, timed_otherwise
+from latentpress.runtime.changes import counted_otherwise, cropped_otherwise, pushed_otherwise, timed_otherwise
 from latentpress.runtime.pictures.masks import MASK_ALPHA, MODES, PICTURE_ALPHA, THIN
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.sampling.schedule import noise_schedule
@@ -27,6 +27,11 @@ class Scene:
     def solvers_of(self, request: RenderRequest) -> tuple[SolverCache, SolverCache | None]:
         """The samplers' tables on the bundle, and on the request's refiner, if it has one."""
         return self._solvers, self._refined[request.refiner.sha256] if request.refiner else None
+
+    def scored(self, request: RenderRequest) -> tuple[bool, bool]:
+        """Whether the bundle, and the request's refiner, is told aesthetic scores."""
+        refiner = self.refiners[request.refiner.sha256] if request.refiner else None
+        return self.info.requires_aesthetics_score, refiner is not None and refiner.requires_aesthetics_score
 
     @cached_property
     def _solvers(self) -> SolverCache:
@@ -60,6 +65,7 @@ RULES: tuple[Rule, ...] = (
     Rule("unassigned-characters", 2, lambda request, scene: prompt_rules.unassigned_characters(request)),
     Rule("loss-at-zero-snr", 2, lambda request, scene: pushed_otherwise(request, *scene.solvers_of(request))),
     Rule("switch-inside-a-step", 2, lambda request, scene: counted_otherwise(request, *scene.solvers_of(request))),
+    Rule("negative-crop", 2, lambda r, scene: cropped_otherwise(r, scene.scored(r), *scene.solvers_of(r))),
     Rule("first-timestep", 2, lambda request, scene: timed_otherwise(request, *scene.solvers_of(request))),
     # Of given pictures, known when they are measured (manifest/given.py); `pictures.masks` and `pictures.reading` have why.
     *(Rule(name, 2, partial(_read_otherwise, name)) for name in (MODES, PICTURE_ALPHA, MASK_ALPHA, THIN)),

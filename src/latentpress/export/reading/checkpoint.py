@@ -14,7 +14,7 @@ from latentpress.errors import CheckpointError
 from latentpress.export.families import FAMILIES, family_for, pipelines
 from latentpress.export.families.family import SCHEDULER, Component, Family
 from latentpress.export.reading.clip_versions import WHOLE, split_tokenizer
-from latentpress.export.reading.components import Components, assemble, model_from
+from latentpress.export.reading.components import Components, assemble, check_scheduler, model_from
 from latentpress.export.reading.folder_weights import WeightFile, read_state, weight_file, weights_in
 from latentpress.export.reading.whole_file import check_safetensors, read_json, refuse_pointer
 
@@ -112,8 +112,9 @@ def load_components(folder: Path, variant: str | None = None) -> Components:
     check_checkpoint(folder, variant)
     index = _read_index(folder)
     needed = needed_components(index)
-    models = {each.name: _load(folder / each.name, each, variant) for each in needed if each.class_name is not None}
     scheduler = read_json(folder / SCHEDULER.name / SCHEDULER.file)
+    check_scheduler(str(folder), scheduler)  # before weights of some gigabytes are read
+    models = {each.name: _load(folder / each.name, each, variant) for each in needed if each.class_name is not None}
     family = _family(index, models[_family(index).denoiser.component.name].config)
     return assemble(str(folder), family, models, scheduler, index)
 

@@ -150,7 +150,7 @@ def assemble(
     aesthetics = bool(settings.get("requires_aesthetics_score", False))
     _check_unet(where, unet.config, family)
     _check_vae(where, vae.config, family)
-    _check_scheduler(where, scheduler)
+    check_scheduler(where, scheduler)
     _check_widths(where, texts, unet.config)
     adds = unet.config.addition_embed_type is not None
     return Components(
@@ -174,7 +174,7 @@ def with_vae(where: str, parts: Components, vae: Any) -> Components:
 def with_prediction(where: str, parts: Components, prediction_type: str) -> Components:
     """`parts` whose UNet predicts what was asked for, whatever the scheduler's config says. Raises CheckpointError."""
     scheduler = {**parts.scheduler, "prediction_type": prediction_type}
-    _check_scheduler(where, scheduler)
+    check_scheduler(where, scheduler)
     return replace(parts, scheduler=scheduler)
 
 
@@ -207,7 +207,15 @@ def _check_vae(where: str, config: Any, family: Family) -> None:
             raise CheckpointError(f"{where}: the VAE has {name}, which cannot be exported; use the family's usual VAE")
 
 
-def _check_scheduler(where: str, config: dict[str, Any]) -> None:
+def check_scheduler(where: str, config: Mapping[str, Any]) -> None:
+    """Raise CheckpointError for the configuration of a scheduler whose models cannot be rendered."""
+    name = str(config.get("_class_name", ""))
+    if name.startswith(("FlowMatch", "EDM")) or config.get("use_flow_sigmas"):
+        kind = "EDM preconditioning" if name.startswith("EDM") else "flow matching"
+        raise CheckpointError(
+            f"{where}: the scheduler is {name or 'unnamed'}, so the model is of {kind}; only models that predict "
+            "epsilon or v_prediction on Stable Diffusion's schedule can be rendered: use a checkpoint of that kind"
+        )
     if (prediction := config.get("prediction_type", "epsilon")) not in ("epsilon", "v_prediction"):
         raise CheckpointError(
             f"{where}: the scheduler's prediction_type {prediction!r} cannot be rendered; use epsilon or v_prediction"

@@ -58,14 +58,14 @@ class Conditioner:
 
     def cond(self, request: RenderRequest) -> Conditioning:
         """The conditional row's conditioning."""
-        return self._row(request, request.prompt, request.micro.aesthetic_score)
+        return self._row(request, request.prompt)
 
     def uncond(self, request: RenderRequest) -> Conditioning | None:
         """The unconditional row's; None without classifier-free guidance, which acts where guidance_scale > 1."""
         if request.guidance_scale <= 1:
             return None
         zeros = request.negative_prompt is None and self._info.force_zeros_for_empty_prompt
-        return self._row(request, request.negative_prompt or "", request.micro.negative_aesthetic_score, zeros)
+        return self._row(request, request.negative_prompt or "", zeros, negative=True)
 
     def chunks(self, request: RenderRequest) -> int:
         """How many chunks each of the request's rows is encoded in: as many as the longer of its prompts takes."""
@@ -75,9 +75,9 @@ class Conditioner:
         reading = _reading(request)
         return max(len(tokenizer.chunks(prompt, reading)) for prompt in prompts for tokenizer in self._tokenizers)
 
-    def _row(self, request: RenderRequest, prompt: str, aesthetic_score: float, zeros: bool = False) -> Conditioning:
+    def _row(self, request: RenderRequest, prompt: str, zeros: bool = False, *, negative: bool = False) -> Conditioning:
         added = self._info.added_conditioning is not None
-        time_ids = self._time_ids(request, aesthetic_score) if added else None
+        time_ids = self._time_ids(request, negative) if added else None
         return self._alike(prompt, request.clip_skip, time_ids, zeros, _reading(request), self.chunks(request))
 
     def _conditioning(
@@ -104,10 +104,14 @@ class Conditioner:
         pooled = next(found.pooled for found in encoded if found.pooled is not None)
         return Conditioning(hidden, np.zeros_like(pooled) if zeros else pooled, np.asarray(time_ids, np.float32))
 
-    def _time_ids(self, request: RenderRequest, aesthetic_score: float) -> tuple[float, ...]:
+    def _time_ids(self, request: RenderRequest, negative: bool) -> tuple[float, ...]:
         """(6,): original size, crop, target size (arXiv 2307.01952, 2.2); (5,) with the score for the target size."""
-        own, micro = (request.height, request.width), request.micro
-        last = (aesthetic_score,) if self._info.requires_aesthetics_score else micro.target_size or own
+        scored = self._info.requires_aesthetics_score
+        micro = request.micro
+        if negative:
+            micro = micro.negative(scored=scored, given=request.init_image is not None)
+        own = request.height, request.width
+        last = (micro.aesthetic_score,) if scored else micro.target_size or own
         return (*(micro.original_size or own), *micro.crop_top_left, *last)
 
 

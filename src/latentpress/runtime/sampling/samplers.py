@@ -127,6 +127,8 @@ class SamplerName:
 def parse_sampler(name: str) -> SamplerName:
     """The parts of `name`, in any spelling known; raises UsageError saying what is wrong with it."""
     rest, sigmas, spacing = _squeezed(name), None, None
+    if rest.endswith("sgmuniform"):
+        rest = f"{rest.removesuffix('sgmuniform')}trailing"
     while (ending := next((word for word in (*SIGMA_OPTIONS, *SPACINGS) if rest.endswith(word)), None)) is not None:
         if (sigmas if ending in SIGMA_OPTIONS else spacing) is not None:
             break
@@ -168,6 +170,7 @@ def sampler_lines() -> list[str]:
         "",
         f"Sigmas: add one of _{', _'.join(SIGMA_OPTIONS)}, e.g. dpmpp_2m_karras; not to {plain}.",
         f"Spacing: add one of _{', _'.join(SPACINGS)}, e.g. ddim_trailing; not to {own}.",
+        "_sgm_uniform, as ComfyUI and A1111 call it, means _trailing.",
         "Other spellings are understood: 'DPM++ 2M Karras', k_lms, EulerAncestralDiscreteScheduler.",
     ]
 
