@@ -99,7 +99,7 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
             vae_scale_factor=bundle.info.vae_scale_factor,
             inpainting=bundle.info.inpainting,
             refusal=Limits(bundle.info, infos).refusal,
-            rules=partial(rules_of, scene=Scene(bundle.info, infos)),
+            rules=partial(rules_of, scene=Scene(bundle.info, infos, tokenizer.found_otherwise)),
         )
         for name, bundle in bundles.items()
         for tokenizer in (PromptTokenizer(bundle),)

@@ -25,7 +25,8 @@ def check(prompt: str, reading: Reading) -> PromptCheck:
     cut = " ".join(words[LIMIT:]) if reading.long_prompts == "truncate" else ""
     chunks = 1 if reading.long_prompts == "truncate" else -(-len(words) // LIMIT)
     fault = f"the {reading.weighting} prompt is no good" if "no good" in prompt else None
-    return PromptCheck(len(words), LIMIT, cut, unknown, chunks, fault)
+    concepts = tuple(token for token in CONCEPTS if token in words)
+    return PromptCheck(len(words), LIMIT, cut, unknown, chunks, fault, concepts)
 
 
 class FakeExecutor:

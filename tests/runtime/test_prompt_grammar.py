@@ -1,7 +1,6 @@
 """Grammars of prompt weights: compel's held to the package itself, A1111's to the examples its parser publishes."""
 
 import random
-import re
 import warnings
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from latentpress.bundle.info import Bundle
 from latentpress.errors import UsageError
 from latentpress.runtime.prompts import Reading, parse_prompt
+from latentpress.runtime.prompts.concepts import Names
 from latentpress.runtime.prompts.tokens import PromptTokenizer
 
 with warnings.catch_warnings():  # compel calls pyparsing by names of old
@@ -170,7 +170,7 @@ def test_a_plan_hears_of_faults(dialect, prompt, said, bundle):
 def test_a_concept_that_a_dialect_takes_apart_is_refused(bundle):
     tokenizer = PromptTokenizer(bundle)
     tokenizer._concepts = {"<a.b>": [3]}
-    tokenizer._splitter = re.compile(re.escape("<a.b>"))
+    tokenizer._names = Names(("<a.b>",), {}, tokenizer._tokenizer.words)
     assert tokenizer.check("<a.b> cat+", COMPEL).fault is None
     assert "takes the concept <a.b> apart" in tokenizer.check("(<a.b> cat)+", COMPEL).fault
 

@@ -6,6 +6,7 @@ import pytest
 from latentpress.runtime.prompts import clip_tokenizer
 from latentpress.runtime.prompts import tokens as text
 from latentpress.runtime.prompts.clip_tokenizer import ClipTokenizer
+from latentpress.runtime.prompts.concepts import Names
 from latentpress.runtime.prompts.recent import Recent
 from latentpress.runtime.prompts.tokens import PromptTokenizer, TextEncoder
 
@@ -111,12 +112,9 @@ def test_the_words_that_are_remembered_are_bounded(bundle, monkeypatch):
 
 
 def test_word_like_concepts_leave_longer_words_alone(tokenizer, monkeypatch):
-    import re
-
     concepts = {"cat": [900], "bad": [901], "bad-hands": [902, 903]}
     monkeypatch.setattr(tokenizer, "_concepts", concepts)
-    longest_first = sorted(concepts, key=len, reverse=True)
-    monkeypatch.setattr(tokenizer, "_splitter", re.compile("|".join(text._word(token) for token in longest_first)))
+    monkeypatch.setattr(tokenizer, "_names", Names(tuple(concepts), {}, tokenizer._tokenizer.words))
     assert 900 not in tokenizer.tokens("concatenate")
     assert tokenizer.tokens("cat") == [900]
     assert tokenizer.tokens("bad-hands bad") == [902, 903, 901]

@@ -99,6 +99,7 @@ def build_plan(
         listing.update(b"]")
         _check_collisions(manifest, table, problems)
         problems.raise_if_any()
+        planning.prompts.warn_of_unused(manifest.concepts)
         table.script(INDEXES)
         twins = twins_warning(table, manifest.path)
     return Plan(

@@ -1,15 +1,17 @@
 """What a plan says of its prompts: those that cannot be read, words that look like concepts, text that is cut off."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from latentpress.errors import short, shown
+from latentpress.manifest.concepts import ConceptFile
 from latentpress.manifest.draft import Draft
 from latentpress.manifest.nodes import Place, Problems
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.prompts import Reading
 from latentpress.runtime.prompts.cleaning import dropped
+from latentpress.runtime.prompts.marks import misread
 from latentpress.runtime.prompts.parts import PromptCheck
 
 # Verdicts kept: a matrix repeats its prompts, and its negative prompt above all.
@@ -26,6 +28,7 @@ class PromptChecks:
         self._bundles, self._problems = bundles, problems
         self._facts = {facts.hash: facts for facts in bundles.values()}
         self._verdict = lru_cache(_KEPT)(self._ask)
+        self._used: set[str] = set()
         self.warnings: dict[str, None] = {}
         self.chunks: dict[str, int] = {}
 
@@ -41,10 +44,20 @@ class PromptChecks:
                 self._check_unknown(prompt, found, bundle)
                 if found.fault:  # of a text, whatever a job uses it for
                     self._problems.add(prompt.place, found.fault if prompt.positive else _of_negative(found.fault))
+                self._used.update(found.concepts)
                 most = max(most, found.chunks)
                 self.chunks[bundle.hash] = max(self.chunks.get(bundle.hash, 1), found.chunks)
             self._warn(prompt, self._verdict(facts.hash, prompt.text, reading), reading)
         return most
+
+    def warn_of_unused(self, concepts: Sequence[ConceptFile]) -> None:
+        """Warn of those of a manifest's `concepts` that none of the prompts checked draws on."""
+        for concept in concepts:
+            if concept.token not in self._used:
+                self.warnings.setdefault(
+                    f"{concept.place}: warning: no prompt uses the concept {short(concept.token)}; "
+                    "write its token into a prompt, in these letters, or leave it out"
+                )
 
     def _ask(self, bundle: str, text: str, reading: Reading) -> PromptCheck:
         return self._facts[bundle].check(text, reading)
@@ -62,6 +75,15 @@ class PromptChecks:
                 f"{prompt.place}: warning: {prompt.called} holds {codes}, which `text_cleaning: basic` leaves out; "
                 "`text_cleaning: clip` reads what CLIP read in training"
             )
+        for word, concept in verdict.near:
+            self.warnings.setdefault(
+                f"{prompt.place}: warning: {shown(word)} in {prompt.called} is read as ordinary words; "
+                f"did you mean the concept {short(concept)}?"
+            )
+        for text, says in misread(prompt.text, reading.weighting):
+            self.warnings.setdefault(
+                f"{prompt.place}: warning: {shown(text)} in {prompt.called} is taken as characters; {says}"
+            )
         for marker in ("\nNegative prompt:", "\nSteps:"):
             if marker in prompt.text:
                 self.warnings.setdefault(
@@ -71,12 +93,18 @@ class PromptChecks:
 
     def _check_unknown(self, prompt: "_Prompt", verdict: PromptCheck, bundle: BundleFacts) -> None:
         for token in verdict.unknown:
-            known = ", ".join(bundle.concepts) or "none"
-            self._problems.add(
-                prompt.place,
-                f"{short(token)} in {prompt.called} looks like a concept, but the bundle has none of that name; "
-                f"name its file under `concepts`, or use one of: {known}",
-            )
+            if token.startswith(("<lora:", "<lyco:", "<hypernet:")):
+                why = (
+                    "is a LoRA of A1111's, and prompts name none here; fuse its file by "
+                    "`latentpress export --lora FILE:SCALE`, and take it out of the prompt"
+                )
+            else:
+                known = ", ".join(bundle.concepts) or "none"
+                why = (
+                    "looks like a concept, but the bundle has none of that name; name its file under `concepts`, "
+                    f"use one of: {known}, or write \\{short(token[:-1])}\\> for the characters themselves"
+                )
+            self._problems.add(prompt.place, f"{short(token)} in {prompt.called} {why}")
 
 
 @dataclass(frozen=True)

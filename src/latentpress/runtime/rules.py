@@ -19,10 +19,14 @@ from latentpress.runtime.sampling.solvers import SolverCache
 
 @dataclass(frozen=True)
 class Scene:
-    """What a rule may look at beside the request: the bundle's info, and those of the refiners by their bundles' hash."""
+    """What a rule may look at beside the request: the bundle's info, and those of the refiners by their bundles' hash.
+
+    found_otherwise: whether A1111's dialect finds a concept in a prompt that is not written there to the letter.
+    """
 
     info: BundleInfo
     refiners: Mapping[str, BundleInfo]
+    found_otherwise: Callable[[str], bool] = lambda prompt: False
 
     def solvers_of(self, request: RenderRequest) -> tuple[SolverCache, SolverCache | None]:
         """The samplers' tables on the bundle, and on the request's refiner, if it has one."""
@@ -69,6 +73,7 @@ RULES: tuple[Rule, ...] = (
     Rule("first-timestep", 2, lambda request, scene: timed_otherwise(request, *scene.solvers_of(request))),
     # Of given pictures, known when they are measured (manifest/given.py); `pictures.masks` and `pictures.reading` have why.
     *(Rule(name, 2, partial(_read_otherwise, name)) for name in (MODES, PICTURE_ALPHA, MASK_ALPHA, THIN)),
+    Rule("concept-case", 2, lambda request, scene: prompt_rules.concept_case(request, scene.found_otherwise)),
 )
 
 

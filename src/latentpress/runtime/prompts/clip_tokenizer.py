@@ -65,6 +65,14 @@ class ClipTokenizer:
         """Whether `text` is a word of the vocabulary that was there before any token was added."""
         return any(name in self._ids and name not in self._added for name in (text, f"{text.lower()}</w>"))
 
+    def words(self, text: str) -> list[int]:
+        """The ids of `text` where none of its words is an added token."""
+        return [self._ids.get(token, self._unknown) for token in self._tokens(text, "basic")]
+
+    def adds(self, text: str) -> bool:
+        """Whether `text` is an added token: a concept's, or one of the tokenizer's own."""
+        return text in self._added
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`, in small letters as the tokenizer sees it."""
         runs: list[list[str]] = [[]]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from latentpress.bundle.info import Bundle
 from latentpress.engines.engine import Session
+from latentpress.runtime.prompt_rules import reading_of
 from latentpress.runtime.prompts import Reading
 from latentpress.runtime.prompts.tokens import PromptTokenizer, TextEncoder
 from latentpress.runtime.request import RenderRequest
@@ -72,13 +73,13 @@ class Conditioner:
         if request.long_prompts == "truncate":
             return 1
         prompts = [request.prompt, *([request.negative_prompt or ""] if request.guidance_scale > 1 else [])]
-        reading = _reading(request)
+        reading = reading_of(request)
         return max(len(tokenizer.chunks(prompt, reading)) for prompt in prompts for tokenizer in self._tokenizers)
 
     def _row(self, request: RenderRequest, prompt: str, zeros: bool = False, *, negative: bool = False) -> Conditioning:
         added = self._info.added_conditioning is not None
         time_ids = self._time_ids(request, negative) if added else None
-        return self._alike(prompt, request.clip_skip, time_ids, zeros, _reading(request), self.chunks(request))
+        return self._alike(prompt, request.clip_skip, time_ids, zeros, reading_of(request), self.chunks(request))
 
     def _conditioning(
         self,
@@ -113,7 +114,3 @@ class Conditioner:
         own = request.height, request.width
         last = (micro.aesthetic_score,) if scored else micro.target_size or own
         return (*(micro.original_size or own), *micro.crop_top_left, *last)
-
-
-def _reading(request: RenderRequest) -> Reading:
-    return Reading(request.prompt_weighting, request.long_prompts, request.text_cleaning)

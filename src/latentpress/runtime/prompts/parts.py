@@ -34,7 +34,9 @@ PLAIN = Reading()
 class PromptCheck:
     """A prompt's length and faults: `tokens` of `limit`, the text `cut` off, `unknown` concept-like words.
 
-    chunks: how many of `limit` tokens it is encoded in; fault: why it cannot be read as the job asks, None if it can.
+    chunks: how many of `limit` tokens it is encoded in; fault: why it cannot be read as the job asks, None if it can;
+    concepts: those that it draws on, each once, without what is cut off; near: words that are a concept but for their
+    case, or the name of a concept's file, each with the concept.
     """
 
     tokens: int
@@ -43,3 +45,5 @@ class PromptCheck:
     unknown: tuple[str, ...]
     chunks: int = 1
     fault: str | None = None
+    concepts: tuple[str, ...] = ()
+    near: tuple[tuple[str, str], ...] = ()

@@ -1,11 +1,10 @@
 """Prompts with concepts -> token ids -> one text encoder's outputs, each distinct prompt encoded once.
 
-Concepts are spliced at token level: longest match, case-sensitive, and never inside a word, so a concept `cat` leaves
-"concatenate" alone. (diffusers rewrites the prompt's text instead.) Needs no torch.
+Concepts are spliced at token level, where `concepts` finds them. (diffusers rewrites the prompt's text instead.) Needs no
+torch.
 """
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ from latentpress.bundle.info import Bundle
 from latentpress.engines.engine import Session
 from latentpress.errors import UsageError
 from latentpress.runtime.prompts import PLAIN, Reading, parse_prompt
+from latentpress.runtime.prompts.chunk import Chunk, Token
 from latentpress.runtime.prompts.clip_tokenizer import ClipTokenizer
+from latentpress.runtime.prompts.concepts import Names, concept_like, has_literals, hide_literals, show_literals
 from latentpress.runtime.prompts.parts import PromptCheck
 from latentpress.runtime.prompts.recent import Recent
 from latentpress.runtime.prompts.weights import States, a1111_states, compel_states
@@ -26,27 +27,8 @@ from latentpress.runtime.prompts.weights import States, a1111_states, compel_sta
 # others is encoded again: 0.006 TFLOP, where a picture of SD 1.5 in 20 steps takes 32.
 KEPT_BYTES = 128 << 20
 
-_LOOKS_LIKE_CONCEPT = re.compile(r"<[^<>\s]+>")
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """One call of a text encoder: start, up to `limit` tokens, end, padding.
-
-    ids (max_tokens,) int64; weights (max_tokens,) float32, 1 by default; parts (max_tokens,) int64, the index of the part
-    of the prompt that each token belongs to, -1 for none.
-    """
-
-    ids: NDArray[np.int64]
-    weights: NDArray[np.float32]
-    parts: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Token:
-    id: int
-    weight: float
-    part: int
+# A concept, or "" for other tokens, and ids that chunks must not divide.
+_Piece = tuple[str, list[int]]
 
 
 class PromptTokenizer:
@@ -65,8 +47,8 @@ class PromptTokenizer:
         self._tokenizer = ClipTokenizer(bundle.file(self._encoder.tokenizer))
         self._length = bundle.info.max_tokens
         self._concepts = bundle.concept_ids
-        longest_first = sorted(self._concepts, key=len, reverse=True)
-        self._splitter = re.compile("|".join(_word(token) for token in longest_first)) if longest_first else None
+        sources = {concept.token: concept.source for concept in bundle.info.concepts}
+        self._names = Names(tuple(self._concepts), sources, self._tokenizer.words)
 
     @property
     def limit(self) -> int:
@@ -80,7 +62,7 @@ class PromptTokenizer:
 
     def tokens(self, prompt: str) -> list[int]:
         """Every token id of `prompt`, uncut, without start and end; a concept gives one id per learned vector."""
-        return [index for piece in self._pieces(prompt) for index in piece]
+        return [index for _, piece in self._pieces(prompt, PLAIN) for index in piece]
 
     def ids(self, prompt: str) -> NDArray[np.int64]:
         """(max_tokens,) int64: start, the prompt cut to fit, end, padding, as CLIPTokenizer pads."""
@@ -95,26 +77,43 @@ class PromptTokenizer:
 
     def lowered(self, prompt: str, reading: Reading) -> dict[int, float]:
         """Part -> weight, for the parts of `prompt` that weigh less than 1."""
-        parts = [part for section in parse_prompt(prompt, reading.weighting) for part in section]
+        parts = [part for section in parse_prompt(hide_literals(prompt), reading.weighting) for part in section]
         return {index: part.weight for index, part in enumerate(parts) if part.weight < 1}
 
     def check(self, prompt: str, reading: Reading = PLAIN) -> PromptCheck:
         """What a plan says of `prompt` before anything is rendered."""
-        unknown = tuple(word for word in _LOOKS_LIKE_CONCEPT.findall(prompt) if word not in self._concepts)
-        if reading == PLAIN and (count := sum(map(len, self._pieces(prompt)))) <= self.limit:
-            return PromptCheck(count, self.limit, "", unknown)  # most prompts: read as they stand, and whole
+        unknown = tuple(word for word in concept_like(prompt) if not self._concept_of(word, reading))
+        near = () if reading.weighting == "a1111" else self._names.near(prompt)
+        if reading == PLAIN:
+            pieces = self._pieces(hide_literals(prompt), reading)
+            count = sum([len(ids) for _, ids in pieces])
+            if count <= self.limit:  # most prompts: read as they stand, and whole
+                return PromptCheck(count, self.limit, "", unknown, concepts=_used(pieces), near=near)
         try:
             sections = self._sections(prompt, reading)
         except UsageError as error:
             return PromptCheck(0, self.limit, "", unknown, fault=str(error))
-        tokens = [token.id for section in sections for piece in section for token in piece]
+        found = [token for section in sections for piece in section for token in piece]
         truncated = reading.long_prompts == "truncate"
-        cut = self._tokenizer.decode(tokens[self.limit :]).strip() if truncated and len(tokens) > self.limit else ""
+        kept = self.limit if truncated else len(found)
+        cut = self._tokenizer.decode([token.id for token in found[kept:]]).strip() if found[kept:] else ""
+        concepts = dict.fromkeys(token.concept for token in found[:kept] if token.concept)
         chunks = 1 if truncated else sum(len(self._divided(section)) for section in sections)
         fault = self._fault(prompt, reading, len(sections), chunks)
-        return PromptCheck(len(tokens), self.limit, cut, unknown, chunks, fault)
+        return PromptCheck(len(found), self.limit, cut, unknown, chunks, fault, tuple(concepts), near)
+
+    def found_otherwise(self, prompt: str) -> bool:
+        """Whether `prompt` names a concept in A1111's dialect that is not written there to the letter."""
+        if not self._concepts:
+            return False
+        try:
+            parts = [part.text for section in parse_prompt(hide_literals(prompt), "a1111") for part in section]
+        except UsageError:
+            return False
+        return any(_ids(self._pieces(text, Reading("a1111"))) != _ids(self._pieces(text, PLAIN)) for text in parts)
 
     def _fault(self, prompt: str, reading: Reading, sections: int, chunks: int) -> str | None:
+        prompt = hide_literals(prompt)
         parts = [part.text for section in parse_prompt(prompt, reading.weighting) for part in section]
         left = Counter(concept for text in parts for concept in self._found(text))
         if lost := Counter(self._found(prompt)) - left:
@@ -136,23 +135,23 @@ class PromptTokenizer:
             )
         return None
 
-    def _sections(self, prompt: str, reading: Reading) -> list[list[list[_Token]]]:
+    def _sections(self, prompt: str, reading: Reading) -> list[list[list[Token]]]:
         """The tokens of each section, in pieces that chunks must not divide."""
         number = itertools.count()
         return [
             [
-                [_Token(index, part.weight, place) for index in piece]
+                [Token(index, part.weight, place, concept) for index in piece]
                 for part in section
                 for place in (next(number),)
-                for piece in self._pieces(part.text, reading.cleaning)
+                for concept, piece in self._pieces(part.text, reading)
             ]
-            for section in parse_prompt(prompt, reading.weighting)
+            for section in parse_prompt(hide_literals(prompt), reading.weighting)
         ]
 
-    def _divided(self, section: list[list[_Token]]) -> list[list[_Token]]:
+    def _divided(self, section: list[list[Token]]) -> list[list[Token]]:
         """A section's tokens by chunk. A concept that fits into one chunk is not divided, as in A1111; without concepts,
         each chunk but the last is full."""
-        chunks: list[list[_Token]] = [[]]
+        chunks: list[list[Token]] = [[]]
         for piece in section:
             if len(piece) <= self.limit < len(chunks[-1]) + len(piece):
                 chunks.append([])
@@ -162,7 +161,7 @@ class PromptTokenizer:
                 chunks[-1].append(token)
         return chunks
 
-    def _chunk(self, tokens: list[_Token]) -> Chunk:
+    def _chunk(self, tokens: list[Token]) -> Chunk:
         tokenizer, limit = self._tokenizer, self.limit
         kept = tokens[:limit]
         # Where a part is cut, compel counts the end token as part of it, unless the part is all there is.
@@ -175,28 +174,47 @@ class PromptTokenizer:
         parts = [-1, *(token.part for token in kept), end, *[-1] * padding]
         return Chunk(np.asarray(ids, np.int64), np.asarray(weights, np.float32), np.asarray(parts, np.int64))
 
-    def _pieces(self, prompt: str, cleaning: str = "basic") -> list[list[int]]:
-        """Token ids, each in a piece of its own, those of a concept in one."""
-        pieces: list[list[int]] = []
+    def _pieces(self, text: str, reading: Reading) -> list[_Piece]:
+        """The tokens of `text`, each in a piece of its own, those of a concept in one."""
+        pieces: list[_Piece] = []
         position = 0
-        for match in self._splitter.finditer(prompt) if self._splitter else ():
-            pieces += [[index] for index in self._plain(prompt[position : match.start()], cleaning)]
-            pieces.append(self._concepts[match.group()])
-            position = match.end()
-        return pieces + [[index] for index in self._plain(prompt[position:], cleaning)]
+        for start, end, concept in self._names.spelled(text, any_case=reading.weighting == "a1111"):
+            pieces += self._words(text[position:start], reading)
+            pieces.append((concept, self._concepts[concept]))
+            position = end
+        return pieces + self._words(text[position:], reading)
+
+    def _words(self, text: str, reading: Reading) -> list[_Piece]:
+        """The tokens of `text`, in which no concept is written out; in A1111's dialect its tokens may still be there."""
+        if not text.strip():
+            return []
+        if has_literals(text):
+            shown = show_literals(text, self._tokenizer.adds)
+            return [("", [index]) for index in self._tokenizer.encode(shown, reading.cleaning)]
+        ids = self._tokenizer.encode(text, reading.cleaning)
+        if reading.weighting != "a1111" or not self._concepts:
+            return [("", [index]) for index in ids]
+        pieces: list[_Piece] = []
+        place = 0
+        while place < len(ids):
+            concept, count = self._names.at(ids, place)
+            pieces.append((concept, self._concepts[concept] if concept else [ids[place]]))
+            place += count
+        return pieces
+
+    def _concept_of(self, word: str, reading: Reading) -> bool:
+        return word in self._concepts or (reading.weighting == "a1111" and bool(_used(self._pieces(word, reading))))
 
     def _found(self, text: str) -> list[str]:
-        return self._splitter.findall(text) if self._splitter else []
-
-    def _plain(self, text: str, cleaning: str) -> list[int]:
-        return self._tokenizer.encode(text, cleaning) if text.strip() else []
+        return [concept for _, _, concept in self._names.spelled(text, any_case=False)]
 
 
-def _word(token: str) -> str:
-    """A pattern for `token` that does not match inside a longer word."""
-    before = r"(?<!\w)" if token[0].isalnum() else ""
-    after = r"(?!\w)" if token[-1].isalnum() else ""
-    return before + re.escape(token) + after
+def _used(pieces: list[_Piece]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([concept for concept, _ in pieces if concept]))
+
+
+def _ids(pieces: list[_Piece]) -> list[int]:
+    return [index for _, ids in pieces for index in ids]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,32 @@
+"""What in a prompt another program would read as more than its characters, and what to write here for it."""
+
+import re
+
+_A1111, _COMPEL, _LONG = "`prompt_weighting: a1111`", "`prompt_weighting: compel`", "`long_prompts: chunks`"
+_WEIGHT = r"[+-]?(?:\d?\.\d+|[0-2]\.?)"  # so that (16:9) is none
+# Most prompts have none of these, and are not looked at further.
+_ANY = ("(", "[", "<", "++", "--", "__", "BREAK")
+# The dialect that reads it, the pattern, what they say of it.
+_MARKS = (
+    ("a1111", re.compile(rf"(?<!\\)\([^()]*:\s*{_WEIGHT}\s*\)"), f"{_A1111} reads it as a weight"),
+    ("a1111", re.compile(r"(?<!\\)\(\([^()]+\)\)"), f"{_A1111} reads it as a weight"),
+    ("a1111", re.compile(r"(?<!\\)\[[^\[\]]*:\s*(?:\d*\.?\d+)\s*\]"), f"{_A1111} changes the prompt between steps"),
+    ("a1111", re.compile(r"(?<!\\)\[[^\[\]|]+\|[^\[\]]*\]"), f"{_A1111} changes the prompt at every step"),
+    ("a1111", re.compile(r"\bBREAK\b"), f"{_A1111} with {_LONG} begins a new chunk there"),
+    # C++ and dashes between words are none.
+    ("compel", re.compile(r"(?!(?<!\w)[cC]\+\+)[\w-]*\w(?:\+\++|--+)(?=[\s,.)]|$)"), f"{_COMPEL} reads it as a weight"),
+    ("compel", re.compile(rf"\([^()]*\)(?:\++|-+|{_WEIGHT})(?=[\s,.)]|$)"), f"{_COMPEL} reads it as a weight"),
+    ("", re.compile(r"__[\w./ *-]*\w__"), "there are no wildcards; list their words as an axis of `matrix`"),
+    ("", re.compile(r"<(?:lora|lyco):[^<>]*\s[^<>]*>"), "a LoRA is fused by `latentpress export --lora FILE:SCALE`"),
+)
+
+
+def misread(prompt: str, weighting: str) -> list[tuple[str, str]]:
+    """What `prompt` holds that its dialect takes as characters, and what reads it otherwise; the first of each kind."""
+    if not any(map(prompt.__contains__, _ANY)):
+        return []
+    found: dict[str, str] = {}
+    for dialect, pattern, says in _MARKS:
+        if dialect != weighting and says not in found.values() and (match := pattern.search(prompt)):
+            found.setdefault(match.group(), says)
+    return list(found.items())
