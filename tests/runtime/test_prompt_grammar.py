@@ -78,8 +78,6 @@ def test_break_divides_a_prompt_wherever_it_stands():
 @pytest.mark.parametrize(
     ("dialect", "prompt", "said"),
     [
-        ("a1111", "a [cat:dog:0.5] x", "'[cat:dog:0.5]' in the prompt changes the prompt between steps in A1111"),
-        ("a1111", "a [cat|dog]", "'[cat|dog]' in the prompt changes the prompt at every step"),
         ("a1111", "cat AND dog", "'AND' in the prompt composes several prompts in A1111"),
         ("a1111", "(cat:1.2.3)", "the weight '1.2.3' in the prompt"),
         ("compel", '("a", "b").and()', "').and(' in the prompt is compel's, but no weight"),
@@ -158,7 +156,7 @@ def test_compel_grammar_is_compels_for_anything():
     ("dialect", "prompt", "said"),
     [
         ("a1111", "a cat BREAK a dog", "add `long_prompts: chunks`"),
-        ("a1111", "[a:b:3]", "changes the prompt between steps"),
+        ("a1111", "a AND b", "composes several prompts"),
         ("compel", "(a, b).and()", "no weight"),
     ],
 )

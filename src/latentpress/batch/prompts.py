@@ -1,16 +1,21 @@
 """What a plan says of its prompts: those that cannot be read, words that look like concepts, text that is cut off."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 
 from latentpress.errors import short, shown
+from latentpress.export.reading.concept_paths import single_tokens
 from latentpress.manifest.concepts import ConceptFile
 from latentpress.manifest.draft import Draft
+from latentpress.manifest.field import Values
 from latentpress.manifest.nodes import Place, Problems
 from latentpress.runtime.facts import BundleFacts, Bundles
+from latentpress.runtime.prompt_rules import calls_of
 from latentpress.runtime.prompts import Reading
 from latentpress.runtime.prompts.cleaning import dropped
+from latentpress.runtime.prompts.editing import texts
 from latentpress.runtime.prompts.marks import misread
 from latentpress.runtime.prompts.parts import PromptCheck
 
@@ -39,21 +44,22 @@ class PromptChecks:
         used = [*(self._bundles[choice.model] for choice in draft.values["refiner"]), facts]
         most = 1
         for prompt in _prompts(draft):
-            for bundle in used:
-                found = self._verdict(bundle.hash, prompt.text, reading)
-                self._check_unknown(prompt, found, bundle)
+            for one, bundle in product(_texts(prompt, values), used):
+                found = self._verdict(bundle.hash, one.text, reading)
+                self._check_unknown(one, found, bundle)
                 if found.fault:  # of a text, whatever a job uses it for
                     self._problems.add(prompt.place, found.fault if prompt.positive else _of_negative(found.fault))
                 self._used.update(found.concepts)
                 most = max(most, found.chunks)
                 self.chunks[bundle.hash] = max(self.chunks.get(bundle.hash, 1), found.chunks)
-            self._warn(prompt, self._verdict(facts.hash, prompt.text, reading), reading)
+            for one in _texts(prompt, values):
+                self._warn(one, self._verdict(facts.hash, one.text, reading), reading)
         return most
 
     def warn_of_unused(self, concepts: Sequence[ConceptFile]) -> None:
         """Warn of those of a manifest's `concepts` that none of the prompts checked draws on."""
         for concept in concepts:
-            if concept.token not in self._used:
+            if not self._used.issuperset(single_tokens(concept.token)):
                 self.warnings.setdefault(
                     f"{concept.place}: warning: no prompt uses the concept {short(concept.token)}; "
                     "write its token into a prompt, in these letters, or leave it out"
@@ -118,6 +124,14 @@ class _Prompt:
     @property
     def called(self) -> str:
         return "the prompt" if self.positive else "the negative prompt"
+
+
+def _texts(prompt: _Prompt, values: Values) -> list[_Prompt]:
+    """The prompt as each of the texts that A1111's dialect makes of it in the course of the steps."""
+    if values["prompt_weighting"] != "a1111":
+        return [prompt]
+    calls = calls_of(values["sampler"], values["steps"])
+    return [replace(prompt, text=text) for text in texts(prompt.text, calls)]
 
 
 def _prompts(draft: Draft) -> Iterator[_Prompt]:

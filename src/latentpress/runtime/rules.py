@@ -74,6 +74,7 @@ RULES: tuple[Rule, ...] = (
     # Of given pictures, known when they are measured (manifest/given.py); `pictures.masks` and `pictures.reading` have why.
     *(Rule(name, 2, partial(_read_otherwise, name)) for name in (MODES, PICTURE_ALPHA, MASK_ALPHA, THIN)),
     Rule("concept-case", 2, lambda request, scene: prompt_rules.concept_case(request, scene.found_otherwise)),
+    Rule("prompt-editing", 2, lambda request, scene: prompt_rules.prompt_editing(request)),
 )
 
 

@@ -116,7 +116,7 @@ def predict(unet: Session, active: Sequence[Trajectory[K]], conditioning: Condit
     if channels:  # all have them or none: they belong to the UNet
         inputs = np.concatenate([inputs, np.stack(channels)], axis=1)
     timesteps = at["timestep"].reshape(-1)
-    rows = [*(trajectory.cond for trajectory in active), *unconds.values()]
+    rows = [*(trajectory.cond_now for trajectory in active), *unconds.values()]
     outputs = unet.run(
         {
             "sample": np.concatenate([inputs, inputs[guided]]),

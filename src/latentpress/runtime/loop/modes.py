@@ -74,6 +74,7 @@ def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
         first=first,
         begun=trajectory.solver.steps,
         total=trajectory.total,
+        first_call=trajectory.first_call + len(trajectory.solver),
         started=trajectory.started,
     )
 

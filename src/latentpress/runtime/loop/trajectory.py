@@ -7,7 +7,7 @@ from typing import Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from latentpress.runtime.prompts.conditioning import Conditioning
+from latentpress.runtime.prompts.conditioning import Conditioning, Edited
 from latentpress.runtime.request import K, LossSpec, RenderRequest
 from latentpress.runtime.sampling.brownian import BrownianPath
 from latentpress.runtime.sampling.noise import NoiseSource
@@ -45,7 +45,8 @@ class Trajectory(Generic[K]):
     channels: (c, h, w), what an inpainting UNet sees beside the latents; blend: what is put back after each step;
     first: the picture's step that this trajectory begins at (default 0); total: the picture's steps (default: this
     trajectory's own). A step of a two-call sampler counts once. begun: the steps that were begun before this trajectory,
-    by an SDXL base; the last of them may be repeated here, and its losses have acted.
+    by an SDXL base; the last of them may be repeated here, and its losses have acted. first_call: the UNet calls made for
+    the picture before, by which edited prompts count; with a given picture they begin there, as in A1111.
     """
 
     key: K
@@ -53,13 +54,14 @@ class Trajectory(Generic[K]):
     solver: SolverTable
     noise: NoiseSource
     latents: Latents
-    cond: Conditioning
-    uncond: Conditioning | None
+    cond: Conditioning | Edited
+    uncond: Conditioning | Edited | None
     channels: Latents | None = None
     blend: Blend | None = None
     first: int = 0
     total: int = 0
     begun: int = 0
+    first_call: int = 0
     step: int = 0
     started: float = 0.0
     anchor: Latents = field(init=False)
@@ -80,7 +82,12 @@ class Trajectory(Generic[K]):
         """What the next call's unconditional row attends to, None where it has none."""
         if self.uncond is None or self.picture_step >= self.request.guided_steps(self.total):
             return None
-        return self.uncond
+        return self.uncond.at(self.first_call + self.step)
+
+    @property
+    def cond_now(self) -> Conditioning:
+        """What the next call's conditional row attends to."""
+        return self.cond.at(self.first_call + self.step)
 
     @property
     def picture_step(self) -> int:
@@ -90,7 +97,7 @@ class Trajectory(Generic[K]):
     @property
     def shape(self) -> tuple[int, ...]:
         """What trajectories of one call have in common: the latents' (C, h, w), and the tokens each row attends to."""
-        return *self.latents.shape, len(self.cond.encoder_hidden_states)
+        return *self.latents.shape, len(self.cond.at(0).encoder_hidden_states)
 
     @property
     def finished(self) -> bool:

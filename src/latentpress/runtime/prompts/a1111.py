@@ -3,7 +3,7 @@ r"""The weighting dialect of AUTOMATIC1111's stable-diffusion-webui: (more), (so
 Its wiki page "Features, Attention/emphasis" and the docstring of its parse_prompt_attention give the grammar:
 (text) is weighed 1.1, (text:number) number, [text] 1/1.1; brackets nest and multiply; \( \) \[ \] \\ are the characters
 themselves; a bracket never closed reaches to the end, one never opened is a character. BREAK, a word of its own, begins
-a new chunk.
+a new chunk. What changes between steps, `editing` has settled before.
 """
 
 import re
@@ -21,23 +21,19 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
-# A1111 uses the same characters for what it does while sampling; these are not weights.
-_ESCAPE = "write the brackets as \\[ and \\] if they are meant as characters"
-_OTHERWISE = (
-    (re.compile(r"(?<!\\)\[[^\[\]]*:\s*(?:\d+\.?\d*|\.\d+)\s*\]"), "changes the prompt between steps", _ESCAPE),
-    (re.compile(r"(?<!\\)\[[^\[\]]*\|[^\[\]]*\]"), "changes the prompt at every step", _ESCAPE),
-    (re.compile(r"\bAND\b"), "composes several prompts", "write it in small letters if it is meant as a word"),
-)
+_AND = re.compile(r"\bAND\b")
 
 
 def parse(prompt: str) -> tuple[Section, ...]:
     """The sections of `prompt` between its BREAKs, never none; neighbours of equal weight are one part.
 
-    Raises UsageError for prompt editing ([from:to:when], [a|b]), AND, and a weight that is not a number.
+    Raises UsageError for AND, and a weight that is not a number.
     """
-    for pattern, what, way_out in _OTHERWISE:
-        if match := pattern.search(prompt):
-            raise UsageError(f"{shown(match.group())} in the prompt {what} in A1111, which is not supported; {way_out}")
+    if _AND.search(prompt):
+        raise UsageError(
+            "'AND' in the prompt composes several prompts in A1111, which is not supported; "
+            "write it in small letters if it is meant as a word"
+        )
     texts: list[str] = []
     weights: list[float] = []
     breaks: set[int] = set()  # the parts that a BREAK precedes

@@ -90,8 +90,12 @@ class Names:
 
     def near(self, prompt: str) -> tuple[tuple[str, str], ...]:
         """Words of `prompt` that are a concept's name but for their case, or its file's name, each with the concept."""
+        if self._alike is None:
+            return ()
         lower = prompt.lower()
-        if self._alike is None or not any(name in lower for name in self._near):
+        # Most prompts write what they name to the letter, and need no closer look.
+        here = [(name, token) for name, token in self._near.items() if name in lower]
+        if all(token.lower() == name and lower.count(name) == prompt.count(token) for name, token in here):
             return ()
         found = [match.group() for match in self._alike.finditer(_LITERAL.sub(" ", prompt))]
         pairs = {word: self._near.get(word.lower(), "") for word in found if word not in self._tokens}

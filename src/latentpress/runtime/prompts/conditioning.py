@@ -1,5 +1,6 @@
 """Prompts and sizes -> what one UNet row attends to, for every family. Knows nothing of latents."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from latentpress.bundle.info import Bundle
 from latentpress.engines.engine import Session
-from latentpress.runtime.prompt_rules import reading_of
+from latentpress.runtime.prompt_rules import reading_of, schedule_of, texts_of
 from latentpress.runtime.prompts import Reading
 from latentpress.runtime.prompts.tokens import PromptTokenizer, TextEncoder
 from latentpress.runtime.request import RenderRequest
@@ -30,6 +31,10 @@ class Conditioning:
     text_embeds: NDArray[np.float32] | None = None
     time_ids: NDArray[np.float32] | None = None
 
+    def at(self, call: int) -> "Conditioning":
+        """Itself, whatever the call: `Edited` has others."""
+        return self
+
     def inputs(self) -> dict[str, NDArray[np.float32]]:
         """The arrays by the names of the UNet's inputs, without those this family lacks."""
         if self.text_embeds is None or self.time_ids is None:
@@ -39,6 +44,25 @@ class Conditioning:
             "text_embeds": self.text_embeds,
             "time_ids": self.time_ids,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """One row's conditioning where its prompt changes between calls (`prompts.editing`); all rows of one length.
+
+    ends: the last call that each of `rows` is for, in order, counted as A1111 counts them.
+    """
+
+    ends: tuple[int, ...]
+    rows: tuple[Conditioning, ...]
+
+    def at(self, call: int) -> Conditioning:
+        """The row of a picture's `call`, counted from 0.
+
+        A1111 compares that with ends which count from 1 (modules/prompt_parser.py, reconstruct_cond_batch), so that a text
+        "up to 3" is for the first four calls; pictures from there need it so.
+        """
+        return self.rows[min(bisect_left(self.ends, call), len(self.rows) - 1)]
 
 
 class Conditioner:
@@ -57,11 +81,11 @@ class Conditioner:
         ]
         self._alike = lru_cache(_ROWS_KEPT)(self._conditioning)
 
-    def cond(self, request: RenderRequest) -> Conditioning:
+    def cond(self, request: RenderRequest) -> Conditioning | Edited:
         """The conditional row's conditioning."""
         return self._row(request, request.prompt)
 
-    def uncond(self, request: RenderRequest) -> Conditioning | None:
+    def uncond(self, request: RenderRequest) -> Conditioning | Edited | None:
         """The unconditional row's; None without classifier-free guidance, which acts where guidance_scale > 1."""
         if request.guidance_scale <= 1:
             return None
@@ -69,17 +93,21 @@ class Conditioner:
         return self._row(request, request.negative_prompt or "", zeros, negative=True)
 
     def chunks(self, request: RenderRequest) -> int:
-        """How many chunks each of the request's rows is encoded in: as many as the longer of its prompts takes."""
+        """How many chunks each of the request's rows is encoded in: as many as the longest text of its prompts takes."""
         if request.long_prompts == "truncate":
             return 1
-        prompts = [request.prompt, *([request.negative_prompt or ""] if request.guidance_scale > 1 else [])]
         reading = reading_of(request)
-        return max(len(tokenizer.chunks(prompt, reading)) for prompt in prompts for tokenizer in self._tokenizers)
+        return max(len(one.chunks(text, reading)) for text in texts_of(request) for one in self._tokenizers)
 
-    def _row(self, request: RenderRequest, prompt: str, zeros: bool = False, *, negative: bool = False) -> Conditioning:
+    def _row(
+        self, request: RenderRequest, prompt: str, zeros: bool = False, *, negative: bool = False
+    ) -> Conditioning | Edited:
         added = self._info.added_conditioning is not None
         time_ids = self._time_ids(request, negative) if added else None
-        return self._alike(prompt, request.clip_skip, time_ids, zeros, reading_of(request), self.chunks(request))
+        reading, chunks = reading_of(request), self.chunks(request)
+        ends, texts = zip(*schedule_of(request, prompt), strict=True)
+        rows = tuple(self._alike(text, request.clip_skip, time_ids, zeros, reading, chunks) for text in texts)
+        return rows[0] if len(rows) == 1 else Edited(ends, rows)
 
     def _conditioning(
         self,
