@@ -146,6 +146,23 @@ def test_a_token_that_reads_like_a_lora_is_a_token(tmp_path):
         assert read_concept(tmp_path / "x.safetensors").token == token
 
 
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.argument == "lora" and not kind.refused])
+def test_a_lora_is_not_taken_for_a_concept(name, tmp_path):
+    path = KINDS[name].build(tmp_path)
+    for file in path.rglob("*.safetensors") if path.is_dir() else [path]:
+        if "bundle" not in name:  # which holds a concept too
+            with pytest.raises(
+                ConceptError, match="a LoRA, not a concept; give it to `latentpress export` with --lora"
+            ):
+                read_concept(file)
+
+
+def test_a_pipelines_folder_is_not_taken_for_a_concept(tmp_path):
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(ConceptError, match="a checkpoint, not a concept; export it"):
+        read_concept(tmp_path)
+
+
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     import os
 

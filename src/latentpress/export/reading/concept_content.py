@@ -35,6 +35,9 @@ _VAE = "a VAE, not a concept; give it to `latentpress export` with --vae"
 _CHECKPOINT = "a checkpoint, not a concept; give it to `latentpress export` as its source"
 _BEGINNINGS = {
     "lora_": _LORA,
+    "lycoris_": _LORA,
+    "unet.": _LORA,
+    "base_model.model.": _LORA,
     "model.diffusion_model.": _CHECKPOINT,
     "cond_stage_model.": _CHECKPOINT,
     "conditioner.embedders.": _CHECKPOINT,
@@ -44,7 +47,19 @@ _BEGINNINGS = {
     "down_blocks.": "a lone UNet, not a concept; give the whole checkpoint to `latentpress export`",
     "text_model.": "a text encoder, not a concept; give the whole checkpoint to `latentpress export`",
 }
-_WITHIN = (".lora_", "lora_A.", "lora_B.", ".hada_w", ".lokr_w", ".oft_", ":up", ":down", ".on_input", ".diff_b")
+_WITHIN = (
+    ".lora_",
+    "_lora.",
+    "lora_A.",
+    "lora_B.",
+    ".hada_w",
+    ".lokr_w",
+    ".oft_",
+    ":up",
+    ":down",
+    ".on_input",
+    ".diff_b",
+)
 
 
 def read_content(path: Path) -> tuple[Any, bool]:
@@ -65,6 +80,8 @@ def read_content(path: Path) -> tuple[Any, bool]:
 
 def other_kind(keys: list[str]) -> str | None:
     """What a file with these keys is if it is another kind of file people have, and how that is used."""
+    if len(keys) == 1 and not keys[0].startswith("lora_unet_"):  # a concept may have any name
+        return None
     if any(mark in key for key in keys for mark in _WITHIN):
         return _LORA
     return next((what for start, what in _BEGINNINGS.items() if any(key.startswith(start) for key in keys)), None)
@@ -113,7 +130,7 @@ def _safetensors(path: Path, size: int) -> dict[Any, Any]:
             header: Any = json.loads(stream.read(length))
             names = [name for name in header if name != "__metadata__"]
             bundled = [name for name in names if name.startswith(BUNDLED)]
-            if not bundled and len(names) > 1 and (what := other_kind(names)):
+            if not bundled and (what := other_kind(names)):
                 raise ConceptError(f"{path}: {what}")
             if len(bundled or names) > MAX_KEYS:
                 raise ConceptError(f"{path}: {len(names)} keys; {HOW}: is this a whole model?")

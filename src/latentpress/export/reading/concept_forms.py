@@ -79,7 +79,7 @@ def _pick(path: Path, named: dict[Any, Any], picture: bool) -> Found:
     keys = [key for key in named if isinstance(key, str)]
     if any(key in _T5 for key in keys):
         raise ConceptError(f"{path}: {T5}")
-    if len(keys) > 1 and _A1111 not in named and (what := other_kind(keys)):
+    if _A1111 not in named and (what := other_kind(keys)):
         raise ConceptError(f"{path}: {what}")
     if len(named) > MAX_KEYS:
         raise ConceptError(f"{path}: {len(named)} keys; {HOW}: is this a whole model?")

@@ -83,6 +83,10 @@ def concept_files(path: Path) -> tuple[Path, ...]:
         next((file for suffix in _SUFFIXES if (file := path / f"{stem}{suffix}").is_file()), None)
         for stem in (LIBRARY_STEM, _SECOND)
     ]
+    if found[0] is None and (path / "model_index.json").is_file():
+        raise ConceptError(
+            f"{path}: a checkpoint, not a concept; export it: the concepts it was saved with are then in the bundle"
+        )
     if found[0] is None:
         others = [file for file in sorted(path.iterdir()) if file.suffix in (*_SUFFIXES, ".pt") and file.is_file()]
         if len(others) != 1:

@@ -155,8 +155,8 @@ def _notes(source: LoraSource) -> list[str]:
     if not words:
         return []
     return [
-        f"lora {source.path.name}: the textual inversions beside it were left out ({', '.join(words)}); save them as files "
-        "of their own and give those with --concept"
+        f"lora {source.path.name}: the textual inversions in it were left out ({', '.join(words)}); "
+        f"--concept {source.path.name} bakes them in"
     ]
 
 
