@@ -8,13 +8,12 @@ from safetensors.torch import save_file
 
 from latentpress.errors import CheckpointError
 from latentpress.export.families.sd1 import SD1
-from latentpress.export.lora import fuse_lora
 from latentpress.export.reading.kinds import Asked, kind_of
 from latentpress.export.reading.single_file import load_single_file
 from latentpress.export.reading.vae_file import load_vae
 from latentpress.testing.corpus.checkpoints import models_of, write_folder
 from ldm_names import assert_same_weights, ldm_unet_key, ldm_vae, single_file_state, small_models, stored
-from lora_files import kohya_state, lora_models
+from lora_files import fuse_lora, kohya_state, lora_models
 
 UNET = "model.diffusion_model."
 TYPES = {"e4m3": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
