@@ -76,6 +76,11 @@ def reason(error: BaseException, longest: int = 100) -> str:
     return said[:longest] or type(error).__name__
 
 
+def one_line(text: str) -> str:
+    """`text` with line breaks and other characters that cannot be seen written as escapes, as in `\\n`."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def shown(text: str) -> str:
     """`text` quoted, short enough for one line of a message."""
     return repr(short(text))

@@ -213,3 +213,11 @@ def test_nested_aliases_do_not_multiply(manifest):
     with pytest.raises(ManifestError):
         manifest("".join(levels) + "defaults: {prompt: a}\nmatrix: {style: *a11}\n")
     assert time.monotonic() - began < 5
+
+
+def test_a_mistake_is_one_line_whatever_a_value_holds(manifest):
+    with pytest.raises(ManifestError) as caught:
+        manifest('defaults: {prompt: a}\njobs: [{id: a, init_image: "a\\nb\\u2028.png"}]\noutput: "{id}.png"\n')
+    (problem,) = caught.value.problems
+    assert problem.splitlines() == [problem]
+    assert r"a\nb\u2028.png does not exist" in problem

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from latentpress.errors import ManifestError, shown
+from latentpress.errors import ManifestError, one_line, shown
 from latentpress.files import TooLarge, read_regular
 
 MAX_BYTES = 16 * 2**20
@@ -97,8 +97,8 @@ class Problems:
         self._found: dict[str, tuple[int, int]] = {}
 
     def add(self, place: Place, message: str) -> None:
-        """Record `file:line:col: message`."""
-        self._found.setdefault(f"{place}: {message}", (place.line, place.column))
+        """Record `file:line:col: message`, in one line whatever a value in it holds."""
+        self._found.setdefault(f"{place}: {one_line(message)}", (place.line, place.column))
 
     def unknown_key(self, key: Scalar, known: Sequence[str], where: str) -> None:
         """Record a key that `where` does not have."""
