@@ -144,7 +144,7 @@ def test_a_lora_tag_has_a_sentence_of_its_own(planned):
     (problem,) = caught.value.problems
     assert "<lora:add_detail:0.8> in the prompt is a LoRA of A1111's" in problem
     assert "`latentpress export --lora FILE:SCALE`" in problem
-    with pytest.raises(ManifestError, match=r"or write \\<OK\\> for the characters themselves"):
+    with pytest.raises(ManifestError, match=r"write \\<OK\\> for the characters themselves"):
         planned('defaults: {prompt: "a button saying <OK>"}\n')
 
 

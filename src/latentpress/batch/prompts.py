@@ -107,8 +107,9 @@ class PromptChecks:
             else:
                 known = ", ".join(bundle.concepts) or "none"
                 why = (
-                    "looks like a concept, but the bundle has none of that name; name its file under `concepts`, "
-                    f"use one of: {known}, or write \\{short(token[:-1])}\\> for the characters themselves"
+                    "looks like a concept, but the bundle has none of that name; "
+                    f"write \\{short(token[:-1])}\\> for the characters themselves, name its file under `concepts`, "
+                    f"or use one of: {known}"
                 )
             self._problems.add(prompt.place, f"{short(token)} in {prompt.called} {why}")
 
