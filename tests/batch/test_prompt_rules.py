@@ -9,10 +9,13 @@ from latentpress.batch.job import hash_job
 from latentpress.batch.metadata import text_chunks
 from latentpress.batch.plan import build_plan
 from latentpress.errors import ManifestError
-from latentpress.runtime import rules
 from latentpress.runtime.prompts.parts import PromptCheck
 from latentpress.runtime.request import Origin, RenderRequest
-from latentpress.runtime.rules import Scene
+from latentpress.runtime.rules import RULES, Scene
+
+
+def rule_named(name):
+    return next(rule for rule in RULES if rule.name == name)
 
 
 def request(prompt, **changes):
@@ -33,8 +36,9 @@ def request(prompt, **changes):
     ],
 )
 def test_the_rule_touches_the_prompts_whose_tokens_changed(asked, touched, facts):
-    assert [rule.name for rule in rules.rules_of(asked, Scene(None, {}))] == ["unassigned-characters"] * touched
-    ruled = replace(facts, rules=lambda request: rules.rules_of(request, Scene(None, {})))
+    rule = rule_named("unassigned-characters")
+    assert rule.touches(asked, None) == touched
+    ruled = replace(facts, rules=lambda request: (rule,) * rule.touches(request, None))
     assert (hash_job(asked, ruled) != hash_job(asked, facts)) == touched
 
 
@@ -55,7 +59,7 @@ def test_the_rule_of_concept_case_touches_what_a1111_finds_otherwise():
         (request("a", **a1111), False),
         (request("easy"), False),
     ):
-        assert [rule.name for rule in rules.rules_of(asked, scene)] == ["concept-case"] * touched
+        assert rule_named("concept-case").touches(asked, scene) == touched
 
 
 def test_a_picture_names_the_concepts_of_its_tokens(planned, facts):
