@@ -83,6 +83,18 @@ def test_a_folder_that_does_not_say_which_is_refused(tmp_path):
         plan_lora(tmp_path / "empty", 1.0, {}, family_named("sd1"))
 
 
+def test_a_folder_is_called_by_its_own_name_or_its_repositorys(tmp_path, monkeypatch):
+    snapshot = tmp_path / "models--someone--style" / "snapshots" / ("1" * 40)
+    snapshot.mkdir(parents=True)
+    LORAS["lora-diffusers"].build(snapshot)
+    models = small_models("sd1", vocabulary=1000)
+    assert plan_lora(snapshot, 1.0, models, family_named("sd1")).record.source == "someone/style"
+    (tmp_path / "style-2").mkdir()
+    monkeypatch.chdir(tmp_path / "style-2")
+    LORAS["lora-diffusers"].build(tmp_path / "style-2")
+    assert plan_lora(Path(), 1.0, models, family_named("sd1")).record.source == "style-2"
+
+
 def with_unknown(tmp_path) -> Path:
     """The corpus' LoRA with two layers that Stable Diffusion 1 lacks, and a key of no layer."""
     path = LORAS["lora-kohya"].build(tmp_path)

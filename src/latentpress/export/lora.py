@@ -18,6 +18,7 @@ from latentpress.export.families.family import Family
 from latentpress.export.graphs.fusing import Change, Changes
 from latentpress.export.lora_methods import BIASES, METHODS, Parts, fused, shape_of
 from latentpress.export.lora_misfit import misfit
+from latentpress.export.reading.hub_cache import called
 from latentpress.export.reading.lora_file import LoraFile, LoraLayer, not_a_lora, read_lora
 from latentpress.export.reading.lora_folder import lora_sha256
 
@@ -66,8 +67,8 @@ def plan_lora(
         raise LoraError(f"{path}: {misfit(lora, models, family, what)}")
     notes = list(lora.notes)
     if left_out:
-        notes.append(f"lora {path.name}: {len(left_out)} layers or keys left out, first {left_out[0]}")
-    return Fusing(Lora(source=path.name, sha256=lora_sha256(path), scale=scale, layers=layers), changes, notes)
+        notes.append(f"lora {called(path)}: {len(left_out)} layers or keys left out, first {left_out[0]}")
+    return Fusing(Lora(source=called(path), sha256=lora_sha256(path), scale=scale, layers=layers), changes, notes)
 
 
 def _way_out(lora: LoraFile) -> str:
