@@ -78,7 +78,7 @@ def test_a_picture_is_the_manifests(bundle, assets, tmp_path) -> None:
         ({"seed": -1}, "seed is '-1'; a picture has one seed"),
         ({"size": (64, 60)}, "size is 64x60; both sides must be multiples of 8, e.g. 64x64"),
         ({"loss": {"name": "cany"}}, "unknown loss 'cany'; did you mean 'canny'?"),
-        ({"eta": 0.5}, "only ddim takes it"),
+        ({"eta": 0.5}, "only ddim and tcd take it"),
         ({"prompt": "a <lime-art>"}, "<lime-art> in the prompt looks like a concept"),
         ({"loss": object()}, "loss is of type object; give text, a number, a path, a list or a dict"),
         ({"prompt": None}, "prompt is missing; it must be text"),

@@ -16,6 +16,7 @@ _SCHEDULERS = {
     "ddpm": (diffusers.DDPMScheduler, {}),
     "pndm": (diffusers.PNDMScheduler, {"skip_prk_steps": True}),
     "lcm": (diffusers.LCMScheduler, {}),
+    "tcd": (diffusers.TCDScheduler, {}),
     "euler": (diffusers.EulerDiscreteScheduler, {}),
     "euler_a": (diffusers.EulerAncestralDiscreteScheduler, {}),
     "heun": (diffusers.HeunDiscreteScheduler, {}),

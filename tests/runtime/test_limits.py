@@ -55,7 +55,7 @@ def refined(name="fine", switch_at=0.8):
         (info(), {"init_image": IMAGE, "strength": 0.04}, "strength", "leaves none to run; it must be at least 0.05"),
         (info(), {"steps": 2000}, "steps", "1000"),
         (info(), {"steps": 51, "sampler": "lcm"}, "steps", "lcm takes 1..50"),
-        (info(), {"eta": 0.5}, "eta", "only ddim takes it, and the sampler is euler"),
+        (info(), {"eta": 0.5}, "eta", "only ddim and tcd take it, and the sampler is euler"),
         (info("sd1"), {"refiner": refined()}, "refiner", "is of family sd1"),
         (info(), {"refiner": refined("sd2")}, "refiner", "a refiner must be SDXL's"),
         (info(), {"refiner": refined("inpainting")}, "refiner", "9 channels"),

@@ -93,6 +93,8 @@ def run_rows(solver, start=0):
 
 
 def agree(sampler, config, steps, start=0, **options):
+    if sampler == "tcd":  # its step has another default, which pipelines overrule
+        options = {"eta": 0.0, **options}
     timesteps, expected = run_diffusers(sampler, config, steps, start, **options)
     # diffusers' own alpha-bars: one float32 rounding beside them already moves the Brownian path's times of 1e-6.
     abar = diffusers_scheduler(sampler, config).alphas_cumprod.double().numpy()
@@ -144,8 +146,15 @@ def test_ddim_with_noise_is_the_diffusers_schedulers(eta):
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("eta", [0.25, 0.5, 1.0])
+def test_tcd_with_noise_is_the_diffusers_schedulers(eta, prediction_type):
+    for steps in (1, 4, 8):
+        agree("tcd", {**SD15, "prediction_type": prediction_type}, steps, eta=eta)
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize(
-    "sampler", ["ddim", "ddpm", "lcm", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "euler_trailing"]
+    "sampler", ["ddim", "ddpm", "lcm", "tcd", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "euler_trailing"]
 )
 def test_zero_terminal_snr_is_the_diffusers_schedulers(sampler, prediction_type):
     config = {
@@ -155,7 +164,7 @@ def test_zero_terminal_snr_is_the_diffusers_schedulers(sampler, prediction_type)
         "timestep_spacing": "trailing",
     }
     base = parse_sampler(sampler)
-    if base.base.name in ("ddim", "ddpm", "lcm") and prediction_type == "epsilon":
+    if base.base.name in ("ddim", "ddpm", "lcm", "tcd") and prediction_type == "epsilon":
         with pytest.raises(UsageError, match=r"leaves .* nothing to start from"):
             schedule_for(noise_schedule(config), base)
         return

@@ -59,8 +59,8 @@ class Limits:
 
     def _eta(self, request: RenderRequest) -> Refusal | None:
         base = parse_sampler(request.sampler).base.name
-        if request.eta and base != "ddim":
-            return "eta", f"eta is {request.eta:g}; only ddim takes it, and the sampler is {base}: leave eta out"
+        if request.eta and base not in ("ddim", "tcd"):
+            return "eta", f"eta is {request.eta:g}; only ddim and tcd take it, and the sampler is {base}: leave eta out"
         return None
 
     def _steps(self, request: RenderRequest) -> Refusal | None:

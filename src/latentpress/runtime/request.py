@@ -101,7 +101,7 @@ class RenderRequest:
     has force_zeros_for_empty_prompt, elsewhere "".
     guidance_rescale: phi of arXiv 2305.08891, section 3.4, 0..1. clip_skip: the last layers of each text encoder left
     out, of the prompt and (unlike diffusers' Stable Diffusion pipelines) of the negative prompt.
-    eta: for the sampler ddim alone, the share of DDPM's noise that it adds, 0..1.
+    eta: for the samplers ddim, the share of DDPM's noise that it adds, and tcd, its gamma, alone; 0..1.
     init_image: the picture to start from; strength: 0..1, the share of the steps that are run on it; mask_image: white
     where the picture is to be redrawn, needs an init_image.
     picture_reading: how both are read, of `runtime.pictures.reading`'s READINGS; background: "#rrggbb", what a transparent

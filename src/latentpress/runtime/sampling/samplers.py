@@ -56,6 +56,7 @@ BASES: dict[str, Sampler] = {
             "pndm", "PLMS", "PNDMScheduler", "arXiv 2202.09778, skip_prk_steps", "N+1", sigmas=False, aliases=("plms",)
         ),
         Sampler("lcm", "LCM", "LCMScheduler", "arXiv 2310.04378", noise="draws", sigmas=False, spaced=False),
+        Sampler("tcd", "TCD", "TCDScheduler", "arXiv 2402.19159, algorithm 4", sigmas=False, spaced=False),
         Sampler("euler", "Euler", "EulerDiscreteScheduler", f"{_K} sample_euler"),
         Sampler(
             "euler_a",

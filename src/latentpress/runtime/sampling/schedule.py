@@ -94,9 +94,9 @@ def _alphas_cumprod(alphas: NDArray[np.float32]) -> Float:
 def schedule_for(noise: NoiseSchedule, sampler: SamplerName) -> NoiseSchedule:
     """`noise` as `sampler` sees it: with zero terminal SNR where the config asks and its diffusers class knows of it.
 
-    arXiv 2305.08891, algorithm 1. DDIM, DDPM and LCM take alpha-bar = 0 as it is; the others divide by it and take 2^-24.
+    arXiv 2305.08891, algorithm 1. DDIM, DDPM, LCM and TCD take alpha-bar = 0 as it is; others divide by it and take 2^-24.
     """
-    exact = sampler.base.name in ("ddim", "ddpm", "lcm")
+    exact = sampler.base.name in ("ddim", "ddpm", "lcm", "tcd")
     clamped = sampler.base.name in ("euler", "euler_a", "dpmpp_2m", "dpmpp_2m_sde", "unipc")
     if not noise.config.get("rescale_betas_zero_snr") or not (exact or clamped):
         return noise
@@ -134,8 +134,8 @@ def discretize(noise: NoiseSchedule, sampler: SamplerName, steps: int) -> Discre
     train, base = len(noise.alphas_cumprod), sampler.base.name
     if not 1 <= steps <= train:
         raise UsageError(f"steps is {steps}; it must lie in 1..{train}, the training timesteps of this checkpoint")
-    if base == "lcm":
-        return Discretization(_lcm_timesteps(noise.config, train, steps), np.zeros(steps + 1), 1.0)
+    if base in ("lcm", "tcd"):
+        return Discretization(_distilled_timesteps(noise.config, train, steps, base), np.zeros(steps + 1), 1.0)
     # diffusers' family of DPM-Solver: whole timesteps, N + 1 of them with the last left out, option sigmas over all of
     # the training schedule rather than between the first and last of their own.
     whole = base in ("dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis")
@@ -201,11 +201,11 @@ def _timesteps(spacing: str, train: int, steps: int, offset: int, *, whole: bool
     return np.clip(values.astype(np.float64), 0, train - 1)
 
 
-def _lcm_timesteps(config: Mapping[str, Any], train: int, steps: int) -> Float:
+def _distilled_timesteps(config: Mapping[str, Any], train: int, steps: int, base: str) -> Float:
     """Evenly among the timesteps the model was distilled at (arXiv 2310.04378, section 4.3)."""
     distilled = int(config.get("original_inference_steps", 50))
     if steps > distilled:
-        raise UsageError(f"steps is {steps}; lcm takes 1..{distilled}, the timesteps such models are distilled at")
+        raise UsageError(f"steps is {steps}; {base} takes 1..{distilled}, the timesteps such models are distilled at")
     origin = np.arange(distilled, 0, -1) * (train // distilled) - 1
     return origin[np.floor(np.linspace(0, distilled, steps, endpoint=False)).astype(int)].astype(np.float64)
 

@@ -81,7 +81,7 @@ def solver_table(noise: NoiseSchedule, sampler: str, steps: int, *, start: int =
 
     start: the call that has no history: multistep samplers take it at first order, PNDM counts its calls from it, and
     LMS leaves out the terms that have no prediction yet. Image-to-image's step k is call k * order.
-    eta: for DDIM, the share of DDPM's noise, 0..1.
+    eta: for DDIM, the share of DDPM's noise; for TCD, its gamma; 0..1.
     Raises UsageError as `parse_sampler`, `schedule_for` and `discretize` do.
     """
     name = parse_sampler(sampler)
@@ -116,6 +116,8 @@ def _table(
         return table, np.where(calls > start, calls - 1, calls)
     if base == "ddim":
         return signal_space.ddim(noise, grid, eta), steps
+    if base == "tcd":
+        return signal_space.tcd(noise, grid, eta), steps
     if base in multistep.SOLVERS:
         return multistep.SOLVERS[base](noise, grid, start), steps
     one_call = {

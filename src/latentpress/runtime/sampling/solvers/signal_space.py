@@ -1,4 +1,4 @@
-"""Samplers that step on the training schedule's own alpha-bar: DDIM, DDPM, PNDM and LCM."""
+"""Samplers that step on the training schedule's own alpha-bar: DDIM, DDPM, PNDM, LCM and TCD."""
 
 import numpy as np
 
@@ -93,6 +93,28 @@ def lcm(noise: NoiseSchedule, grid: Discretization) -> Table:
     table["next_x"], table["next_m0"] = np.sqrt(after) * skip, np.sqrt(after) * out
     table["next_noise"] = np.sqrt(1 - after)
     table["draw"][:-1] = 1.0
+    return table
+
+
+def tcd(noise: NoiseSchedule, grid: Discretization, eta: float) -> Table:
+    """arXiv 2402.19159, algorithm 4: down to timestep floor((1 - gamma) * next), then noised up to the next; gamma = eta.
+
+    The last step ends at timestep 0, without noise.
+    """
+    timesteps = grid.timesteps.astype(int)
+    abar = noise.alphas_cumprod[timesteps]
+    following = np.append(timesteps[1:], 0)
+    # In float32, as diffusers has it: another product may fall to the other side of a whole number.
+    down = np.floor(np.float32(1 - eta) * following.astype(np.float32)).astype(int)
+    reached, after = noise.alphas_cumprod[down], noise.alphas_cumprod[following]
+    alpha, sigma = np.sqrt(abar), np.sqrt(1 - abar)
+    table = signal_space(grid.timesteps, alpha, sigma, noise.prediction_type, keep="x0")
+    # sqrt(reached) * x0 + sqrt(1 - reached) * eps, with eps = (x - alpha * x0) / sigma
+    scale, direction = np.sqrt(after / reached), np.sqrt(1 - reached)
+    table["next_x"] = scale * direction / sigma
+    table["next_m0"] = scale * (np.sqrt(reached) - direction * alpha / sigma)
+    table["next_noise"] = np.sqrt(1 - after / reached)
+    table["draw"][:-1] = float(eta > 0)
     return table
 
 
