@@ -132,8 +132,9 @@ class BundleInfo(BaseModel):
     force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not "" encoded;
     requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
     order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
-    in older bundles; vae: None where the checkpoint's own was kept; engine: what the graphs were made for and a
-    render uses unless told otherwise; parity, row_tests: measured at export.
+    in older bundles; vae: None where the checkpoint's own was kept; revisions: ORG/NAME on a hub -> the commit whose
+    files were read; engine: what the graphs were made for and a render uses unless told otherwise; parity, row_tests:
+    measured at export.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -163,6 +164,7 @@ class BundleInfo(BaseModel):
     concepts: list[Concept]
     loras: list[Lora] = Field(default_factory=list[Lora])
     vae: SeparateVae | None = None
+    revisions: dict[str, str] = Field(default_factory=dict[str, str])
     any_prompt_length: bool = False
     parity: list[Parity]
     row_tests: list[RowTest] = []

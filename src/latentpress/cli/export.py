@@ -10,7 +10,10 @@ from latentpress.errors import UsageError, shown
 
 # What each option is, apart from the command, which hands them on.
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A diffusers folder, a .safetensors or .ckpt, or `demo`.")
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="A diffusers folder, a .safetensors or .ckpt, ORG/NAME on the hub, or `demo`."
+    ),
 ]
 BundleOption = Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to make.")]
 VaeOption = Annotated[Path | None, typer.Option(help="A VAE, folder or file, instead of the checkpoint's own.")]

@@ -66,6 +66,7 @@ def _facts(opened: "Bundle") -> dict[str, Any]:
         "vae": None if info.vae is None else info.vae.model_dump(),
         "loras": [lora.model_dump() for lora in info.loras],
         "concepts": [concept.token for concept in info.concepts],
+        "revisions": info.revisions,
         "versions": info.versions,
     }
 
@@ -83,4 +84,6 @@ def _lines(opened: "Bundle", facts: Mapping[str, Any]) -> Iterator[str]:
     loras = [f"{lora.source} at {lora.scale:g}" for lora in info.loras]
     yield f"LoRAs: {', '.join(loras) or 'none'}; VAE: {info.vae.source if info.vae else 'its own'}"
     yield f"concepts: {', '.join(facts['concepts']) or 'none'}"
+    if info.revisions:
+        yield f"from the hub: {', '.join(f'{name}@{commit}' for name, commit in info.revisions.items())}"
     yield f"made with: {', '.join(f'{name} {version}' for name, version in info.versions.items())}"

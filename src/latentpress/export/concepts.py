@@ -20,6 +20,7 @@ from latentpress.export.graphs.embedding import append_rows
 from latentpress.export.publish import hash_files, publish, workspace, write_info
 from latentpress.export.reading.concept_file import ConceptFile, Vectors, fitted, read_concepts
 from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
+from latentpress.export.reading.hub import concepts_on_disk
 from latentpress.files import replacing, write_durably
 
 VECTORS = "concepts.safetensors"
@@ -38,7 +39,7 @@ def add_concepts(
     report: gets one line per concept. Raises ConceptError (a bad file, a token taken twice) and BundleError (the bundle is
     damaged).
     """
-    read = [concept for asked in concepts_asked(concepts) for concept in read_concepts(asked)]
+    read = [concept for asked in concepts_asked(concepts_on_disk(concepts, report)) for concept in read_concepts(asked)]
     bundle = open_bundle(Path(bundle_path))
     read = [fitted(concept, bundle.info.text_encoders) for concept in read]
     with workspace(bundle.path) as work:

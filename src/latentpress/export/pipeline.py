@@ -36,7 +36,9 @@ from latentpress.export.reading.clip_versions import save_tokenizer
 from latentpress.export.reading.components import Components, TextPart
 from latentpress.export.reading.concept_file import fitted, read_concepts
 from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
-from latentpress.export.source import Loaded, Source, load_source
+from latentpress.export.reading.hub import concepts_on_disk
+from latentpress.export.reading.hub_cache import revision_of
+from latentpress.export.source import Loaded, Source, fetched, load_source
 from latentpress.export.taught import taught_concepts
 from latentpress.version import __version__
 
@@ -57,7 +59,9 @@ def run_export(
     """See `latentpress.export.export_bundle`."""
     check_output(output)
     # Before gigabytes are read.
-    asked = [concept for each in concepts_asked(concepts) for concept in read_concepts(each)]
+    source = fetched(source, report)
+    given = concepts_asked(concepts_on_disk(concepts, report))
+    asked = [concept for each in given for concept in read_concepts(each)]
     report(f"reading {source.checkpoint}")  # and hashing it: seconds for each gigabyte
     with quiet():
         loaded = load_source(source)
@@ -83,7 +87,10 @@ def run_export(
             report(f"concepts of the checkpoint: {', '.join(concept.token for concept in taught)}")
         baked = bake(work, files, encoders, taught, report)
         info = _info(loaded, encoders, name or loaded.name, hash_files(work), baked, parity, precision)
-        info = info.model_copy(update={"flavour": flavour, "engine": str(engine)})
+        revisions = dict(loaded.revisions)
+        for path in (file for each in given for file in each.files):
+            revisions |= revision_of(path)
+        info = info.model_copy(update={"flavour": flavour, "engine": str(engine), "revisions": revisions})
         more, more_tests = prove_here(Bundle(work, info, ""), engine, report)
         info = info.model_copy(update={"parity": [*parity, *more], "row_tests": [*row_tests, *more_tests]})
         write_info(work, info)

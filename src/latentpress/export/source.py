@@ -1,7 +1,7 @@
 """Gathers what an export starts from: a checkpoint of any kind, a separate VAE, LoRA files to fuse."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from latentpress.bundle.info import Lora, PredictionType, SeparateVae
@@ -11,7 +11,8 @@ from latentpress.export.families.family import Family
 from latentpress.export.graphs.fusing import Changes
 from latentpress.export.lora import Fusing, Missing, plan_lora
 from latentpress.export.reading.components import Components
-from latentpress.export.reading.hub_cache import called, in_cache
+from latentpress.export.reading.hub import on_disk
+from latentpress.export.reading.hub_cache import called, in_cache, revision_of
 from latentpress.export.reading.kinds import Asked, kind_of
 from latentpress.export.reading.vae_file import vae_sha256
 
@@ -33,7 +34,8 @@ class Source:
 class Loaded:
     """A `Source` in memory: its models, what its LoRAs change in them, and what a bundle says of where they came from.
 
-    name: the checkpoint's own; sha256: of its file, or of its folder's contents; notes: a line for each decision.
+    name: the checkpoint's own; sha256: of its file, or of its folder's contents; revisions: of the repositories of a
+    hub it came from, each one's commit; notes: a line for each decision.
     """
 
     parts: Components
@@ -42,11 +44,12 @@ class Loaded:
     sha256: str
     loras: list[Lora]
     vae: SeparateVae | None
+    revisions: dict[str, str]
     notes: list[str]
 
 
 def load_source(source: Source) -> Loaded:
-    """Load `source`; raises CheckpointError and LoraError naming the file that cannot be used."""
+    """Load `source`, all of it on this machine; raises CheckpointError and LoraError naming the file that cannot be used."""
     loras_given = [(in_cache(path), scale) for path, scale in source.loras]
     for path, _scale in loras_given:
         if not path.exists():  # said before gigabytes are read
@@ -73,6 +76,8 @@ def load_source(source: Source) -> Loaded:
         for layer, own in fusing.changes.items():
             for parameter, more in own.items():
                 changes.setdefault(layer, {}).setdefault(parameter, []).extend(more)
+    given = [checkpoint, *([] if vae_given is None else [vae_given]), *(path for path, _ in loras_given)]
+    revisions = {name: commit for path in given for name, commit in revision_of(path).items()}
     return Loaded(
         parts,
         changes,
@@ -80,7 +85,21 @@ def load_source(source: Source) -> Loaded:
         kind.sha256(checkpoint, asked),
         [fusing.record for fusing in fusings],
         vae,
+        revisions,
         notes,
+    )
+
+
+def fetched(source: Source, report: Callable[[str], None]) -> Source:
+    """`source` with paths on this machine in place of names on a hub, downloaded where its cache lacks them.
+
+    Raises CheckpointError and LoraError.
+    """
+    return replace(
+        source,
+        checkpoint=on_disk(source.checkpoint, "checkpoint", variant=source.variant, report=report),
+        vae=None if source.vae is None else on_disk(source.vae, "vae", variant=source.variant, report=report),
+        loras=tuple((on_disk(path, "lora", LoraError, report=report), scale) for path, scale in source.loras),
     )
 
 

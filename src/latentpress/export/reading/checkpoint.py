@@ -129,7 +129,10 @@ def _load(folder: Path, component: Component, variant: str | None) -> Any:
         return model_from(component, config, state)
     except (CheckpointError, RuntimeError):
         pass  # the libraries below know older names of weights, and say what is wrong where that does not help
-    options: dict[str, Any] = {"use_safetensors": weights.kind == "safetensors", "variant": weights.variant or None}
+    options: dict[str, Any] = {
+        "use_safetensors": weights.set.kind == "safetensors",
+        "variant": weights.set.variant or None,
+    }
     if component.library == "diffusers":
         options["low_cpu_mem_usage"] = False  # it needs accelerate, which we do not depend on
     return _from_pretrained(folder, component, **options)
@@ -170,7 +173,7 @@ def _model_files(folder: Path, needed: Iterable[Component], variant: str | None)
     for component in needed:
         if component.file == _MODEL_CONFIG:
             found: WeightFile = weight_file(folder / component.name, variant)
-            files += [found.path, *found.files] if found.is_index else found.files
+            files += dict.fromkeys([found.path, *found.files])
     return files
 
 

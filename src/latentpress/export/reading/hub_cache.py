@@ -48,6 +48,15 @@ def called(path: Path) -> str:
     return path.name
 
 
+def revision_of(path: Path) -> dict[str, str]:
+    """ORG/NAME -> the commit of the snapshot that the file or folder at `path` belongs to; empty outside a cache."""
+    path = _link_of(_absolute(path))
+    for above in (path, *path.parents):
+        if above.parent.name == "snapshots" and (repository := _repository(above.parent.parent.name)):
+            return {repository: above.name}
+    return {}
+
+
 def _link_of(path: Path) -> Path:
     """The link in a snapshot that leads to the blob at `path`; another path as it is."""
     folder = _absolute(path).parent
