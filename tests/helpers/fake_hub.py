@@ -60,7 +60,9 @@ def serving(hub: FakeHub):
             path = unquote(self.path.partition("?")[0])
             hub.asked.append((self.command, path, self.headers.get("Range")))
             parts = path.strip("/").split("/")
-            if parts[:2] == ["api", "models"]:
+            if parts[:2] == ["api", "models"] and parts[4:5] == ["tree"]:
+                self.tree("/".join(parts[2:4]), parts[5], body)
+            elif parts[:2] == ["api", "models"]:
                 self.info("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main", body)
             elif len(parts) > 4 and parts[2] == "resolve":
                 self.file("/".join(parts[:2]), parts[3], "/".join(parts[4:]), body)
@@ -102,6 +104,18 @@ def serving(hub: FakeHub):
                 "likes": 0,
             }
             self.reply(200, {"Content-Type": "application/json"}, json.dumps(data).encode(), body)
+
+        def tree(self, name, revision, body):
+            """What newer versions of huggingface_hub ask for beside `info`; a large file's LFS entry has its sha256."""
+            if (found := self.repository(name, revision, body)) is None:
+                return
+            entries = []
+            for file in found.files:
+                content = (found.folder / file).read_bytes()
+                entry = {"type": "file", "path": file, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                digest = hashlib.sha256(content).hexdigest()
+                entries.append(entry | {"lfs": {"oid": digest, "size": len(content), "pointerSize": 134}})
+            self.reply(200, {"Content-Type": "application/json"}, json.dumps(entries).encode(), body)
 
         def file(self, name, revision, file, body):
             if (found := self.repository(name, revision, body)) is None:

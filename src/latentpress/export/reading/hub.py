@@ -84,14 +84,21 @@ def concepts_on_disk(
 
 
 def _cached(name: HubName) -> Path | None:
-    """The snapshot of the revision, as far as the cache has it."""
-    from huggingface_hub import snapshot_download
+    """The snapshot of the revision, as far as the cache has it.
 
+    Looked up by the cache's layout: newer versions of huggingface_hub refuse a snapshot that lacks any file of the
+    repository, whether it is wanted or not.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE) / f"models--{name.repository.replace('/', '--')}"
+    revision = name.revision or "main"
     try:
-        return Path(snapshot_download(name.repository, revision=name.revision, local_files_only=True))
-    except Exception:
-        # What the versions of huggingface_hub raise for what is not there differs; the download says what is wrong.
-        return None
+        commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
+    except OSError:
+        commit = revision  # which may be a commit itself
+    found = folder / "snapshots" / commit
+    return found if found.is_dir() else None
 
 
 def _downloaded(name: HubName, kind: Kind, variant: str | None, error: type[UsageError]) -> Path:
