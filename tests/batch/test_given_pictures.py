@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,6 +43,10 @@ FILES = {
 }
 
 
+# A plain model's: nothing of it is about given pictures.
+SCENE = Scene(SimpleNamespace(scheduler={}, requires_aesthetics_score=False), {})
+
+
 @pytest.fixture
 def pictures(tmp_path):
     (tmp_path / "in").mkdir()
@@ -52,7 +57,7 @@ def pictures(tmp_path):
 @pytest.fixture
 def ruled(manifest, facts, pictures):
     """ruled(fields) is the plan of such a job where rules are known; they ask nothing of the bundle."""
-    facts = replace(facts, rules=partial(rules_of, scene=Scene(None, {})))
+    facts = replace(facts, rules=partial(rules_of, scene=SCENE))
 
     def plan(fields, **changes):
         return build_plan(manifest(P + fields + "}\n"), {"demo": replace(facts, **changes)}, {}, lambda: 7)
@@ -82,7 +87,7 @@ def test_a_job_is_touched_by_what_is_read_otherwise_and_by_no_other_rule(fields,
     plan = ruled(", " + fields)
     (job,) = plan.jobs
     # Read back from the plan's table, as a resumed run has it.
-    assert [rule.name for rule in rules_of(job.request, Scene(None, {}))] == TOUCHED[fields]
+    assert [rule.name for rule in rules_of(job.request, SCENE)] == TOUCHED[fields]
     assert (job.job_hash == hash_job(job.request, facts)) == (not TOUCHED[fields])
     (names, stored) = plan.table.one("SELECT rules, request FROM drafts")
     assert names.split() == TOUCHED[fields]
