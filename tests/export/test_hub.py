@@ -1,8 +1,9 @@
-"""Names on a hub, against a server that speaks its protocol; each export's look at the hub is a process of its own.
+"""Names on a hub, against a server that speaks its protocol; what asks it is another process, of one home after another.
 
 LATENTPRESS_TEST_HUB names a folder with another huggingface_hub (`pip install --target`), to run these with that one.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -17,40 +18,40 @@ from latentpress.testing.corpus.folders import COMMIT
 from latentpress.testing.random_checkpoint import build_checkpoint
 
 NAME = "someone/a-style"
-# What an export asks of the hub module, without torch and the rest of an export.
+# What an export asks of the hub module, without torch and the rest of an export. It reads questions until there are no more.
 SCRIPT = """
-import sys
+import json, os, sys
 from pathlib import Path
+from huggingface_hub import constants
 from latentpress.errors import UsageError
-from latentpress.export.reading.hub import on_disk
-from latentpress.export.reading.hub_cache import revision_of
-name, kind, variant = sys.argv[1:]
-try:
-    path = on_disk(Path(name), kind, variant=variant or None)
-except UsageError as error:
-    sys.exit(f"error: {error}")
-print(path)
-print(*revision_of(path).values())
+from latentpress.export.reading.hub import concepts_on_disk, on_disk
+from latentpress.export.reading.hub_cache import revisions_of
+for line in sys.stdin:
+    home, name, kind, variant, os.environ["HF_TOKEN"] = json.loads(line)
+    os.chdir(home)
+    constants.HF_HUB_CACHE = str(Path(home) / "hub")
+    try:
+        if kind == "concept":
+            (asked,) = concepts_on_disk([Path(name)], lambda line: None)
+            found = asked.files
+        else:
+            found = [on_disk(Path(name), kind, variant=variant or None)]
+        print(json.dumps([*map(str, found), *revisions_of(found).values()]), flush=True)
+    except UsageError as error:
+        print(json.dumps(str(error)), flush=True)
 """
 
 
 class Machine:
-    """Somebody's machine: a home of its own for the cache, and the hub's address."""
+    """Somebody's machine: a home of its own for the cache."""
 
-    def __init__(self, home, hub):
-        self.home, self.hub = home, hub
+    def __init__(self, home, asker):
+        self.home, self.asker = home, asker
 
-    def run(self, name, kind="checkpoint", *, variant="", token=None):
-        """(exit code, the path and commit printed, what was said to people)."""
-        own = {"HF_HOME": str(self.home), "HF_ENDPOINT": self.hub.address, "HF_HUB_OFFLINE": "0"}
-        path = [os.environ.get("LATENTPRESS_TEST_HUB", ""), *sys.path]
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
-        environment = kept | own | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
-        if token:
-            environment["HF_TOKEN"] = token
-        command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(name), kind, variant]
-        done = subprocess.run(command, env=environment, cwd=self.home, capture_output=True, text=True, timeout=120)
-        return done.returncode, done.stdout.split(), done.stderr.splitlines()[-1:] or [""]
+    def run(self, name, kind="checkpoint", *, variant="", token=""):
+        """The paths and the commit found, or the error's sentence."""
+        print(json.dumps([str(self.home), str(name), kind, variant, token]), file=self.asker.stdin, flush=True)
+        return json.loads(self.asker.stdout.readline())
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +72,37 @@ def content(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def running():
+    """(the hub, a process that asks it)."""
+    with serving(FakeHub({})) as hub:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+        path = os.pathsep.join(filter(None, [os.environ.get("LATENTPRESS_TEST_HUB", ""), *sys.path]))
+        # No one's own token is read, and nothing is written to their home.
+        own = {"HF_ENDPOINT": hub.address, "HF_HOME": os.devnull, "HF_TOKEN_PATH": os.devnull, "PYTHONPATH": path}
+        command = [sys.executable, "-W", "ignore", "-c", SCRIPT]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        with subprocess.Popen(command, env=kept | own, **pipes) as asker:
+            yield hub, asker
+
+
 @pytest.fixture
-def hub(content):
-    repositories = {
+def hub(running, content):
+    hub, _ = running
+    hub.repositories = {
         NAME: Repository(content, COMMIT, ("main", "v1")),
         "someone/gated": Repository(content, COMMIT, gated=True),
     }
-    with serving(FakeHub(repositories)) as running:
-        yield running
+    hub.down = False
+    for kept in (hub.cut, hub.asked, hub.sent):
+        kept.clear()
+    return hub
 
 
 @pytest.fixture
-def machine(tmp_path, hub):
-    return Machine(tmp_path, hub)
+def machine(tmp_path, running):
+    (tmp_path / "home").mkdir()
+    return Machine(tmp_path / "home", running[1])
 
 
 def files(folder):
@@ -91,8 +110,8 @@ def files(folder):
 
 
 def test_a_checkpoint_is_downloaded_once_without_what_no_export_reads(machine, hub, content):
-    code, (path, commit), _ = machine.run(NAME)
-    assert (code, commit) == (0, COMMIT)
+    path, commit = machine.run(NAME)
+    assert commit == COMMIT
     assert Path(path).parts[-3:] == (f"models--{NAME.replace('/', '--')}", "snapshots", COMMIT)
     parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
     wanted = [name for name in files(content) if name.startswith(parts) and name.endswith((".json", ".txt"))]
@@ -101,59 +120,84 @@ def test_a_checkpoint_is_downloaded_once_without_what_no_export_reads(machine, h
     for name in files(path):
         assert (Path(path) / name).read_bytes() == (content / name).read_bytes()
     asked = len(hub.asked)
-    assert machine.run(f"{NAME}@main")[:2] == (0, [path, commit])
+    assert machine.run(f"{NAME}@main") == [path, commit]
     assert len(hub.asked) == asked, "what is cached asks nothing of the network"
     # Another variant is another download, of its weights alone.
-    assert machine.run(NAME, variant="fp16")[0] == 0
+    assert machine.run(NAME, variant="fp16") == [path, commit]
     more = {path.rpartition("/")[2] for method, path, _ in hub.asked[asked:] if method == "GET" and "/resolve/" in path}
     assert more == {"diffusion_pytorch_model.fp16.safetensors", "model.fp16.safetensors"}
 
 
-def test_a_second_run_needs_no_hub(content, tmp_path):
-    with serving(FakeHub({NAME: Repository(content, COMMIT)})) as hub:
-        first = Machine(tmp_path, hub).run(NAME)
-    assert first[0] == 0
-    again = Machine(tmp_path, hub)  # at an address where nobody answers any more
-    assert again.run(NAME)[:2] == first[:2]
-    code, _, (said,) = again.run("someone/unknown")
-    assert code == 1
+def test_a_second_run_needs_no_hub(machine, hub):
+    first = machine.run(NAME)
+    assert first[1] == COMMIT
+    hub.down = True
+    assert machine.run(NAME) == first
+    said = machine.run("someone/unknown")
     assert said.startswith(
-        "error: someone/unknown: not a path on this machine, not whole in the Hugging Face cache, and the"
+        "someone/unknown: not a path on this machine, not whole in the Hugging Face cache, and the hub "
     )
-    assert "hub cannot be reached" in said
+    assert "cannot be reached" in said
 
 
-def test_an_interrupted_download_is_resumed(tmp_path):
-    """huggingface_hub writes 10 MiB at a time: the connection breaks after two of these."""
-    chunk, file = 10 << 20, "pytorch_lora_weights.safetensors"
-    content = tmp_path / "content"
-    content.mkdir()
-    (content / file).write_bytes(bytes(range(256)) * ((2 * chunk + 5120) // 256))
-    size = (content / file).stat().st_size
-    with serving(FakeHub({NAME: Repository(content, COMMIT)}, cut={file: 2 * chunk})) as hub:
-        machine = Machine(tmp_path, hub)
-        code, _, (said,) = machine.run(NAME, "lora")
-        assert code == 1
-        assert said.startswith(f"error: {NAME}: ")
-        assert said.endswith("what is downloaded already is kept")
-        hub.cut.clear()
-        asked = len(hub.asked)
-        assert hub.sent[file] == 2 * chunk
-        code, (path, _), _ = machine.run(NAME, "lora")
-    assert code == 0
-    assert Path(path).read_bytes() == (content / file).read_bytes()
-    ranges = [ask for method, url, ask in hub.asked[asked:] if method == "GET" and url.endswith(file)]
-    assert ranges == [f"bytes={2 * chunk}-"]
-    assert hub.sent[file] == size, "no byte is fetched twice"
+@pytest.fixture
+def large(hub, tmp_path):
+    """A LoRA of more than twice what is written at a time."""
+    chunk, file = 10 << 20, tmp_path / "content/pytorch_lora_weights.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(bytes(range(256)) * ((2 * chunk + 5120) // 256))
+    hub.repositories = {NAME: Repository(file.parent, COMMIT)}
+    hub.cut[file.name] = 2 * chunk
+    return file
+
+
+def test_an_interrupted_download_is_resumed(machine, hub, large):
+    said = machine.run(NAME, "lora")
+    assert said.startswith(f"{NAME}: ")
+    assert said.endswith("what is downloaded already is kept")
+    hub.cut.clear()
+    asked = len(hub.asked)
+    assert hub.sent[large.name] == 20 << 20
+    path, _ = machine.run(NAME, "lora")
+    assert Path(path).read_bytes() == large.read_bytes()
+    ranges = [ask for method, url, ask in hub.asked[asked:] if method == "GET" and url.endswith(large.name)]
+    assert ranges == [f"bytes={20 << 20}-"]
+    assert hub.sent[large.name] == large.stat().st_size, "no byte is fetched twice"
+
+
+def test_a_damaged_beginning_is_not_kept(machine, hub, large):
+    machine.run(NAME, "lora")
+    hub.cut.clear()
+    (part,) = machine.home.rglob("*.incomplete")
+    with part.open("r+b") as file:
+        file.write(b"damaged")
+    said = machine.run(NAME, "lora")
+    assert said.endswith("is not what the hub lists, its sha256 is another, and was deleted; try again")
+    path, _ = machine.run(NAME, "lora")
+    assert Path(path).read_bytes() == large.read_bytes()
 
 
 def test_a_revision_is_pinned(machine, hub):
-    code, (path, commit), _ = machine.run(f"{NAME}@v1")
-    assert (code, commit) == (0, COMMIT)
+    path, commit = machine.run(f"{NAME}@v1", "lora")
+    assert commit == COMMIT
     asked = len(hub.asked)
-    assert machine.run(f"{NAME}@v1")[:2] == (0, [path, commit])
-    assert machine.run(f"{NAME}@{COMMIT}")[:2] == (0, [path, commit])
+    assert machine.run(f"{NAME}@v1", "lora") == [path, commit]
+    assert machine.run(f"{NAME}@{COMMIT}", "lora") == [path, commit]
     assert len(hub.asked) == asked
+
+
+def test_both_files_of_an_sdxl_concept_are_meant(machine, hub, tmp_path):
+    folder = tmp_path / "content"
+    folder.mkdir()
+    pair = ["learned_embeds.safetensors", "learned_embeds_2.safetensors"]
+    for name in [*pair, "learned_embeds-steps-500.safetensors"]:
+        (folder / name).write_bytes(name.encode())
+    hub.repositories = {NAME: Repository(folder, COMMIT)}
+    for _ in range(2):
+        *found, commit = machine.run(NAME, "concept")
+        assert [Path(path).name for path in found] == pair
+        assert commit == COMMIT
+        hub.down = True
 
 
 @pytest.mark.parametrize(
@@ -168,14 +212,14 @@ def test_a_revision_is_pinned(machine, hub):
     ],
 )
 def test_other_files_are_called_by_the_same_names(machine, hub, name, kind, inside, also):
-    code, (path, commit), _ = machine.run(name, kind)
-    assert (code, commit) == (0, COMMIT)
+    path, commit = machine.run(name, kind)
+    assert commit == COMMIT
     assert path.endswith(f"snapshots/{COMMIT}/{inside}")
     snapshot = Path(path[: -len(inside) - 1])
     weights = ["vae/diffusion_pytorch_model.safetensors"] if inside == "vae" else [inside]
     assert files(snapshot) == sorted([*weights, *also])
     asked = len(hub.asked)
-    assert machine.run(name, kind)[0] == 0
+    assert machine.run(name, kind) == [path, commit]
     assert len(hub.asked) == asked
 
 
@@ -188,19 +232,20 @@ def test_other_files_are_called_by_the_same_names(machine, hub, name, kind, insi
         (f"{NAME}:nothing.ckpt", "has no file nothing.ckpt; it holds README.md, "),
     ],
 )
+@pytest.mark.usefixtures("hub")
 def test_what_the_hub_refuses_is_a_sentence(machine, name, says):
-    code, out, (said,) = machine.run(name)
-    assert (code, out) == (1, [])
-    assert said.startswith(f"error: {name.partition(':')[0]}: ")
+    said = machine.run(name)
+    assert said.startswith(f"{name.partition(':')[0]}: ")
     assert says in said
 
 
+@pytest.mark.usefixtures("hub")
 def test_a_token_opens_a_gated_repository(machine):
-    assert machine.run("someone/gated", token=TOKEN)[0] == 0
+    assert machine.run("someone/gated", token=TOKEN)[1] == COMMIT
 
 
-def test_a_path_that_is_there_is_no_name(machine, hub, tmp_path):
-    (tmp_path / "someone/a-style").mkdir(parents=True)
-    assert machine.run(NAME)[:2] == (0, [NAME])
-    assert machine.run("someone/gone.safetensors")[:2] == (0, ["someone/gone.safetensors"])
+def test_a_path_that_is_there_is_no_name(machine, hub):
+    (machine.home / "someone/a-style").mkdir(parents=True)
+    assert machine.run(NAME) == [NAME]
+    assert machine.run("someone/gone.safetensors") == ["someone/gone.safetensors"]
     assert not hub.asked

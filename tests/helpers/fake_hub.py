@@ -28,7 +28,8 @@ class Repository:
 
 @dataclass
 class FakeHub:
-    """repositories: ORG/NAME -> what it holds. cut: a file's name -> bytes after which its connections break.
+    """repositories: ORG/NAME -> what it holds. cut: a file's name -> bytes after which its connections break. down: nobody
+    gets an answer.
 
     asked: (method, path, the Range header or None) of each request; sent: path -> bytes of content sent.
     """
@@ -38,6 +39,7 @@ class FakeHub:
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
     sent: dict[str, int] = field(default_factory=dict)
     address: str = ""
+    down: bool = False
 
 
 @contextlib.contextmanager
@@ -57,6 +59,9 @@ def serving(hub: FakeHub):
             self.answer(body=True)
 
         def answer(self, body):
+            if hub.down:
+                self.close_connection = True
+                return
             path = unquote(self.path.partition("?")[0])
             hub.asked.append((self.command, path, self.headers.get("Range")))
             parts = path.strip("/").split("/")

@@ -37,7 +37,7 @@ from latentpress.export.reading.components import Components, TextPart
 from latentpress.export.reading.concept_file import fitted, read_concepts
 from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
 from latentpress.export.reading.hub import concepts_on_disk
-from latentpress.export.reading.hub_cache import revision_of
+from latentpress.export.reading.hub_cache import revisions_of
 from latentpress.export.source import Loaded, Source, fetched, load_source
 from latentpress.export.taught import taught_concepts
 from latentpress.version import __version__
@@ -87,9 +87,7 @@ def run_export(
             report(f"concepts of the checkpoint: {', '.join(concept.token for concept in taught)}")
         baked = bake(work, files, encoders, taught, report)
         info = _info(loaded, encoders, name or loaded.name, hash_files(work), baked, parity, precision)
-        revisions = dict(loaded.revisions)
-        for path in (file for each in given for file in each.files):
-            revisions |= revision_of(path)
+        revisions = loaded.revisions | revisions_of(file for each in given for file in each.files)
         info = info.model_copy(update={"flavour": flavour, "engine": str(engine), "revisions": revisions})
         more, more_tests = prove_here(Bundle(work, info, ""), engine, report)
         info = info.model_copy(update={"parity": [*parity, *more], "row_tests": [*row_tests, *more_tests]})

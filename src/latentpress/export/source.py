@@ -12,7 +12,7 @@ from latentpress.export.graphs.fusing import Changes
 from latentpress.export.lora import Fusing, Missing, plan_lora
 from latentpress.export.reading.components import Components
 from latentpress.export.reading.hub import on_disk
-from latentpress.export.reading.hub_cache import called, in_cache, revision_of
+from latentpress.export.reading.hub_cache import called, in_cache, revisions_of
 from latentpress.export.reading.kinds import Asked, kind_of
 from latentpress.export.reading.vae_file import vae_sha256
 
@@ -77,7 +77,7 @@ def load_source(source: Source) -> Loaded:
             for parameter, more in own.items():
                 changes.setdefault(layer, {}).setdefault(parameter, []).extend(more)
     given = [checkpoint, *([] if vae_given is None else [vae_given]), *(path for path, _ in loras_given)]
-    revisions = {name: commit for path in given for name, commit in revision_of(path).items()}
+    revisions = revisions_of(given)
     return Loaded(
         parts,
         changes,

@@ -1,8 +1,9 @@
 """Brings what an export is given by its name on a hub (ORG/NAME[@REVISION][:FILE]) into the Hugging Face cache.
 
 What the cache holds whole is taken from it and nothing is asked of the network. Otherwise huggingface_hub downloads the
-files that an export reads, and no others: resumed where it was interrupted, with a progress bar, with the token of the
-environment or of `hf auth login`. Knows nothing of what is in the files; `hub_files` says which are wanted.
+files that an export reads, and no others, with a progress bar, with the token of the environment or of `hf auth login`;
+`hub_resume` makes it go on where it was interrupted. Knows nothing of what is in the files; `hub_files` says which are
+wanted.
 """
 
 import re
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from latentpress.errors import CheckpointError, ConceptError, UsageError
-from latentpress.export.reading.concept_paths import AskedConcept
-from latentpress.export.reading.hub_files import Kind, is_whole, main_file, wanted_files
+from latentpress.export.reading.concept_paths import AskedConcept, other_half
+from latentpress.export.reading.hub_files import Kind, is_weights, is_whole, main_file, wanted_files
+from latentpress.export.reading.hub_resume import bring_blob
 
 _NAME = re.compile(
     r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>[^:@\s]+))?(?::(?P<file>[^:]+))?"
@@ -69,18 +71,20 @@ def on_disk(
 
 def concepts_on_disk(
     given: Sequence[Path | AskedConcept] | Mapping[str, Path], report: Callable[[str], None]
-) -> list[Path | AskedConcept]:
+) -> list[AskedConcept]:
     """Concepts that were asked for, `given` as for an export, with paths in place of names. Raises ConceptError."""
 
-    def here(path: Path) -> Path:
-        return on_disk(Path(path), "concept", ConceptError, report=report)
+    def here(path: Path) -> list[Path]:
+        found = on_disk(Path(path), "concept", ConceptError, report=report)
+        # A repository is what a folder is: both of SDXL's files are meant.
+        name = hub_name(str(path))
+        other = other_half(found) if name is not None and name.file is None else None
+        return [found] if other is None else [found, other]
 
     if isinstance(given, Mapping):
         given = [AskedConcept((Path(path),), token) for token, path in given.items()]
-    return [
-        replace(each, files=tuple(map(here, each.files))) if isinstance(each, AskedConcept) else here(each)
-        for each in given
-    ]
+    asked = [each if isinstance(each, AskedConcept) else AskedConcept((Path(each),)) for each in given]
+    return [replace(each, files=tuple(file for path in each.files for file in here(path))) for each in asked]
 
 
 def _cached(name: HubName) -> Path | None:
@@ -89,9 +93,7 @@ def _cached(name: HubName) -> Path | None:
     Looked up by the cache's layout: newer versions of huggingface_hub refuse a snapshot that lacks any file of the
     repository, whether it is wanted or not.
     """
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    folder = Path(HF_HUB_CACHE) / f"models--{name.repository.replace('/', '--')}"
+    folder = _folder(name)
     revision = name.revision or "main"
     try:
         commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
@@ -101,25 +103,38 @@ def _cached(name: HubName) -> Path | None:
     return found if found.is_dir() else None
 
 
+def _folder(name: HubName) -> Path:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE) / f"models--{name.repository.replace('/', '--')}"
+
+
 def _downloaded(name: HubName, kind: Kind, variant: str | None, error: type[UsageError]) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi
 
     try:
         info = HfApi().model_info(name.repository, revision=name.revision)
         names = [sibling.rfilename for sibling in info.siblings or ()]
         wanted = wanted_files(str(name), names, kind, name.file, variant)
-        # At the revision asked for, not at its commit: the cache remembers which commit the name stands for.
-        folder = snapshot_download(name.repository, revision=name.revision, allow_patterns=_escaped(wanted))
+        for file in filter(is_weights, wanted):
+            bring_blob(_folder(name), name.repository, info.sha or name.revision or "main", file)
+        if kind in ("lora", "concept") and wanted[1:]:
+            # First what stands beside the file that `is_whole` looks for: where that one is, the others then are too.
+            _taken(name, wanted[1:])
+        return _taken(name, wanted)
     except UsageError as refused:
         raise error(str(refused)) from None
     except Exception as failed:
         raise error(_sentence(name, failed)) from failed
-    return Path(folder)
 
 
-def _escaped(names: Sequence[str]) -> list[str]:
-    """As patterns that match these names alone."""
-    return [re.sub(r"([*?\[])", r"[\1]", name) for name in names]
+def _taken(name: HubName, wanted: Sequence[str]) -> Path:
+    """The snapshot, with these files of it downloaded."""
+    from huggingface_hub import snapshot_download
+
+    patterns = [re.sub(r"([*?\[])", r"[\1]", file) for file in wanted]  # that match these names alone
+    # At the revision asked for, not at its commit: the cache remembers which commit the name stands for.
+    return Path(snapshot_download(name.repository, revision=name.revision, allow_patterns=patterns))
 
 
 def _sentence(name: HubName, failed: Exception) -> str:

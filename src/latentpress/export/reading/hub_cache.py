@@ -5,6 +5,7 @@ models--ORG--NAME/refs/main names a commit, snapshots/COMMIT/... are links to bl
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from latentpress.errors import CheckpointError
@@ -48,13 +49,16 @@ def called(path: Path) -> str:
     return path.name
 
 
-def revision_of(path: Path) -> dict[str, str]:
-    """ORG/NAME -> the commit of the snapshot that the file or folder at `path` belongs to; empty outside a cache."""
-    path = _link_of(_absolute(path))
-    for above in (path, *path.parents):
-        if above.parent.name == "snapshots" and (repository := _repository(above.parent.parent.name)):
-            return {repository: above.name}
-    return {}
+def revisions_of(paths: Iterable[Path]) -> dict[str, str]:
+    """ORG/NAME -> the commit of the snapshot, for each of these files and folders that lies in one of a cache."""
+    found: dict[str, str] = {}
+    for path in paths:
+        path = _link_of(_absolute(path))
+        for above in (path, *path.parents):
+            if above.parent.name == "snapshots" and (repository := _repository(above.parent.parent.name)):
+                found[repository] = above.name
+                break
+    return found
 
 
 def _link_of(path: Path) -> Path:

@@ -23,8 +23,10 @@ _ENDINGS = {
     "lora": (".safetensors",),
     "concept": (".safetensors", ".bin", ".pt"),
 }
-# Small files that say what a file beside them does not.
-_BESIDE = {"concept": ("token_identifier.txt",), "lora": ("adapter_config.json",)}
+# SDXL's other text encoder's vectors of a concept.
+_SECOND = ("learned_embeds_2.safetensors", "learned_embeds_2.bin")
+# What is read with a file beside it: small files that say what it does not.
+_BESIDE = {"concept": ("token_identifier.txt", *_SECOND), "lora": ("adapter_config.json",)}
 _SETTINGS = (".json", ".txt")
 
 
@@ -66,6 +68,11 @@ def main_file(names: Collection[str], kind: Kind, file: str | None) -> str | Non
     if kind == "vae" and (folder := _vae_folder(names)) is not None:
         return folder or None
     return _only("", list(names), kind)[0]
+
+
+def is_weights(name: str) -> bool:
+    """Whether the file may be a large one."""
+    return not name.endswith(_SETTINGS)
 
 
 def is_whole(snapshot: Path, kind: Kind, file: str | None, variant: str | None) -> bool:
@@ -125,7 +132,7 @@ def _vae_folder(names: Collection[str]) -> str | None:
 def _only(where: str, names: Sequence[str], kind: Kind) -> list[str]:
     """The usual file of such a repository, or the only one of its endings, with what stands beside it."""
     usual = [name for name in _USUAL.get(kind, ()) if name in names]
-    others = [name for name in names if "/" not in name and name.endswith(_ENDINGS[kind])]
+    others = [name for name in names if "/" not in name and name.endswith(_ENDINGS[kind]) and name not in _SECOND]
     found = usual[:1] or others
     if len(found) != 1:
         what = f"which of {_some(others)}" if others else f"which file, it holds {_some(names)}"
