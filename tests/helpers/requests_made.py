@@ -34,6 +34,7 @@ EVERYTHING = RenderRequest(
     long_prompts="chunks",
     guidance_stop=0.9,
     text_cleaning="clip",
+    timesteps=(999, 749, 0),
 )
 FACTS = BundleFacts(
     hash="c" * 64,

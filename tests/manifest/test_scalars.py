@@ -27,6 +27,7 @@ SET = {
     "guidance_stop": "0.5",
     "clip_skip": "1",
     "eta": "0.5",
+    "timesteps": "[999, 500]",
     "init_image": "m.yaml",
     "mask_image": "m.yaml",
     "strength": "0.5",

@@ -56,6 +56,9 @@ def refined(name="fine", switch_at=0.8):
         (info(), {"steps": 2000}, "steps", "1000"),
         (info(), {"steps": 51, "sampler": "lcm"}, "steps", "lcm takes 1..50"),
         (info(), {"eta": 0.5}, "eta", "only ddim and tcd take it, and the sampler is euler"),
+        (info(), {"timesteps": (999, 500)}, "steps", "steps is 20, and 2 timesteps are given"),
+        (info(), {"timesteps": (1000, 500), "steps": 2}, "timesteps", "must lie in 0..999"),
+        (info(), {"timesteps": (999, 5), "steps": 2, "sampler": "unipc"}, "timesteps", "unipc does not take any"),
         (info("sd1"), {"refiner": refined()}, "refiner", "is of family sd1"),
         (info(), {"refiner": refined("sd2")}, "refiner", "a refiner must be SDXL's"),
         (info(), {"refiner": refined("inpainting")}, "refiner", "9 channels"),
@@ -69,6 +72,12 @@ def refined(name="fine", switch_at=0.8):
         (
             info(),
             {"refiner": refined(), "init_image": IMAGE, "strength": 0.1},
+            "refiner",
+            "leaves the base none of the 2 steps",
+        ),
+        (
+            info(),
+            {"refiner": refined(switch_at=0.2), "timesteps": (700, 500), "steps": 2},
             "refiner",
             "leaves the base none of the 2 steps",
         ),

@@ -203,7 +203,8 @@ class _Planning:
         labels = draft.all_labels()
         labels["size"] = labels["size"] or f"{request.width}x{request.height}"
         self._drafts += 1
-        data, rules = request_data(request), facts.rules(request)
+        # A rule may ask for the tables of what runs, which a refused request need not have.
+        data, rules = request_data(request), () if refused else facts.rules(request)
         row = (
             *(self._drafts, draft.id, facts.hash, request.width, request.height, chunks),
             _as_json(labels),

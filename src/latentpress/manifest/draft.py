@@ -9,6 +9,7 @@ from latentpress.manifest.axes import Matrix, SeedRange
 from latentpress.manifest.field import WRONG, Reader, Values
 from latentpress.manifest.fields import DRAWN, FIELDS, MAX_SEED, label
 from latentpress.manifest.nodes import Node, Place
+from latentpress.manifest.timesteps import counted_steps
 from latentpress.manifest.values import MAX_JOBS, not_given, parse_number
 
 # Drafts of one job that are kept for the seeds to come, where the seeds are not the fastest axis.
@@ -149,6 +150,10 @@ class Expansion:
         wrong = any(value is WRONG for value in set_here.values())
         if missing or wrong or not self._wrong <= set_here.keys():
             return None
+        counted = counted_steps(values, nodes, self._reader)
+        if counted is None:
+            return None
+        values |= counted
         templates = {name: values[name] for name in ("prompt", "negative_prompt") if values[name] is not None}
         if apart and any("{seed" in template for template in templates.values()):
             return _Seeded(Draft(job.id, values, choice.labels, {}), (), None, None, names_seed=True)

@@ -21,6 +21,7 @@ from latentpress.manifest.kinds import choice_field, number_field, pair, picture
 from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import Node, Scalar
 from latentpress.manifest.sdxl import parse_micro, parse_refiner
+from latentpress.manifest.timesteps import parse_timesteps, timesteps_text
 from latentpress.manifest.values import MAX_STEPS, check_range, parse_number, parse_range, parse_size, parse_text
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.pictures.reading import READINGS, SHOWN, WHITE
@@ -197,6 +198,12 @@ FIELDS: dict[str, Field] = {
     ),
     "eta": number_field(
         *("eta", 0, 1, _UNIT, 0.0), parameters=pair("Eta DDIM", lambda r: f"{r.eta:g}" if r.eta else None)
+    ),
+    "timesteps": Field(
+        parse_timesteps,
+        (),
+        text=lambda values: timesteps_text(values["timesteps"]),
+        parameters=pair("Timesteps", lambda r: timesteps_text(r.timesteps) if r.timesteps else None),
     ),
     "init_image": picture_field("init_image", "Init image hash", settled_picture),
     "mask_image": picture_field("mask_image", "Mask image hash", settled_mask),

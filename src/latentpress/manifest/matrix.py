@@ -11,6 +11,7 @@ from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import check_seeds, model_name
 from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
+from latentpress.manifest.timesteps import written_timesteps
 from latentpress.manifest.values import MAX_JOBS, check_range, not_given, parse_range, parse_text, parse_word
 
 
@@ -134,6 +135,8 @@ def _text(name: str, node: Node, problems: Problems) -> str:
         return model_name(text) if name == "model" else text
     if name == "size" and isinstance(node, ListNode) and all(isinstance(side, Scalar) for side in node.items):
         return "x".join(side.text for side in node.items if isinstance(side, Scalar))
+    if name == "timesteps" and isinstance(node, ListNode):
+        return written_timesteps(node)
     if name == "refiner" and isinstance(node, MapNode) and "model" in node.values:
         return _text("refiner", node.values["model"], problems)
     # A loss or a refiner that cannot be read is reported where it is read.

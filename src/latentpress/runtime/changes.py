@@ -67,7 +67,7 @@ def timed_otherwise(request: RenderRequest, base: SolverCache, refiner: SolverCa
     for part, cache in zip(parts, (base, refiner), strict=False):
         assert cache is not None, "a part is some model's"
         noise = schedule_for(cache.noise, sampler)
-        grid = discretize(noise, sampler, request.steps)
+        grid = discretize(noise, sampler, request.steps, request.timesteps)
         before = np.trunc(timestep_of(noise, grid.sigmas[:-1]))
         if (before != grid.timesteps)[part.table.start : part.table.start + len(part.table)].any():
             return True

@@ -6,8 +6,9 @@ from latentpress.bundle.info import BundleInfo
 from latentpress.errors import UsageError
 from latentpress.runtime.request import RenderRequest, first_step
 from latentpress.runtime.sampling.samplers import parse_sampler
-from latentpress.runtime.sampling.schedule import noise_schedule
+from latentpress.runtime.sampling.schedule import check_given, noise_schedule
 from latentpress.runtime.sampling.solvers import SolverCache, switch_call
+from latentpress.runtime.sampling.steps import table_of
 
 # A refused field, by its name in RenderRequest, and why.
 Refusal = tuple[str, str]
@@ -29,6 +30,7 @@ class Limits:
             self._clip_skip(request)
             or self._given(request)
             or self._eta(request)
+            or self._timesteps(request)
             or self._steps(request)
             or self._refiner(request)
         )
@@ -63,9 +65,26 @@ class Limits:
             return "eta", f"eta is {request.eta:g}; only ddim and tcd take it, and the sampler is {base}: leave eta out"
         return None
 
+    def _timesteps(self, request: RenderRequest) -> Refusal | None:
+        count = len(request.timesteps)
+        if count == 0:
+            return None
+        if count != request.steps:
+            return (
+                "steps",
+                f"steps is {request.steps}, and {count} timesteps are given; leave steps out, or set it to {count}",
+            )
+        run_by = [self._solvers, *([self._refiners[request.refiner.sha256][1]] if request.refiner else [])]
+        try:
+            for solvers in run_by:
+                check_given(parse_sampler(request.sampler), request.timesteps, len(solvers.noise.alphas_cumprod))
+        except UsageError as error:
+            return "timesteps", str(error)
+        return None
+
     def _steps(self, request: RenderRequest) -> Refusal | None:
         try:
-            self._solvers.table(request.sampler, request.steps)
+            table_of(request, self._solvers)
         except UsageError as error:
             return "steps", str(error)
         if first_step(request) == request.steps:
@@ -95,8 +114,7 @@ class Limits:
         return self._switch(request, request.refiner.switch_at, solvers)
 
     def _switch(self, request: RenderRequest, switch_at: float, solvers: SolverCache) -> Refusal | None:
-        first, whole = first_step(request), self._solvers.table(request.sampler, request.steps)
-        refined = solvers.table(request.sampler, request.steps)
+        first, whole, refined = first_step(request), table_of(request, self._solvers), table_of(request, solvers)
         if switch_call(whole, self._solvers, switch_at) <= first * whole.order:
             return "refiner", (
                 f"switch_at {switch_at:g} leaves the base none of the {request.steps - first} steps; "

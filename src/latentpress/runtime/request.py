@@ -109,6 +109,7 @@ class RenderRequest:
     guidance_stop: 0..1, the share of the steps after which classifier-free guidance is off.
     prompt_weighting, long_prompts: how prompt and negative prompt are read, of `runtime.prompts`' WEIGHTINGS and
     LONG_PROMPTS. text_cleaning: what becomes of their characters first, of its CLEANINGS.
+    timesteps: falling training timesteps >= 0 at which the steps begin, as many as `steps`; () leaves them to the sampler.
     """
 
     prompt: str
@@ -134,6 +135,7 @@ class RenderRequest:
     long_prompts: str = "truncate"
     guidance_stop: float = 1.0
     text_cleaning: str = "basic"
+    timesteps: tuple[int, ...] = ()
 
     def guided_steps(self, steps: int) -> int:
         """How many of a picture's first `steps` have classifier-free guidance, as by the `stop` of diffusers' guiders."""

@@ -23,7 +23,7 @@ class Sampler:
 
     scheduler: the diffusers class it equals; calls: UNet calls of N steps; noise: none, fresh draws, or one Brownian
     path; sigmas: whether SIGMA_OPTIONS apply; spaced: whether SPACINGS apply; label: A1111's name; aliases: other names,
-    small letters and digits only.
+    small letters and digits only; given: whether its timesteps may be given, as by `timesteps` of its class' set_timesteps.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Sampler:
     sigmas: bool = True
     spaced: bool = True
     aliases: tuple[str, ...] = ()
+    given: bool = False
 
     @property
     def order(self) -> int:
@@ -51,13 +52,15 @@ BASES: dict[str, Sampler] = {
     sampler.name: sampler
     for sampler in (
         Sampler("ddim", "DDIM", "DDIMScheduler", "arXiv 2010.02502", sigmas=False),
-        Sampler("ddpm", "DDPM", "DDPMScheduler", "arXiv 2006.11239", noise="draws", sigmas=False),
+        Sampler("ddpm", "DDPM", "DDPMScheduler", "arXiv 2006.11239", noise="draws", sigmas=False, given=True),
         Sampler(
             "pndm", "PLMS", "PNDMScheduler", "arXiv 2202.09778, skip_prk_steps", "N+1", sigmas=False, aliases=("plms",)
         ),
-        Sampler("lcm", "LCM", "LCMScheduler", "arXiv 2310.04378", noise="draws", sigmas=False, spaced=False),
-        Sampler("tcd", "TCD", "TCDScheduler", "arXiv 2402.19159, algorithm 4", sigmas=False, spaced=False),
-        Sampler("euler", "Euler", "EulerDiscreteScheduler", f"{_K} sample_euler"),
+        Sampler(
+            "lcm", "LCM", "LCMScheduler", "arXiv 2310.04378", noise="draws", sigmas=False, spaced=False, given=True
+        ),
+        Sampler("tcd", "TCD", "TCDScheduler", "arXiv 2402.19159, algorithm 4", sigmas=False, spaced=False, given=True),
+        Sampler("euler", "Euler", "EulerDiscreteScheduler", f"{_K} sample_euler", given=True),
         Sampler(
             "euler_a",
             "Euler a",
@@ -67,7 +70,9 @@ BASES: dict[str, Sampler] = {
             sigmas=False,
             aliases=("eulerancestral",),
         ),
-        Sampler("heun", "Heun", "HeunDiscreteScheduler", "arXiv 2206.00364, algorithm 1 without churn", "2N-1"),
+        Sampler(
+            "heun", "Heun", "HeunDiscreteScheduler", "arXiv 2206.00364, algorithm 1 without churn", "2N-1", given=True
+        ),
         Sampler("lms", "LMS", "LMSDiscreteScheduler", f"{_K} sample_lms"),
         Sampler(
             "kdpm2", "DPM2", "KDPM2DiscreteScheduler", f"{_K} sample_dpm_2", "2N-1", aliases=("dpm2", "dpm2discrete")
@@ -81,13 +86,14 @@ BASES: dict[str, Sampler] = {
             noise="draws",
             aliases=("dpm2a", "dpm2ancestral", "kdpm2ancestral"),
         ),
-        Sampler("dpmpp_2m", "DPM++ 2M", "DPMSolverMultistepScheduler", "arXiv 2211.01095, algorithm 2"),
+        Sampler("dpmpp_2m", "DPM++ 2M", "DPMSolverMultistepScheduler", "arXiv 2211.01095, algorithm 2", given=True),
         Sampler(
             "dpmpp_2m_sde",
             "DPM++ 2M SDE",
             "DPMSolverMultistepScheduler, sde-dpmsolver++",
             "arXiv 2211.01095, section 5",
             noise="draws",
+            given=True,
         ),
         Sampler("dpmpp_sde", "DPM++ SDE", "DPMSolverSDEScheduler", f"{_K} sample_dpmpp_sde", "2N-1", noise="path"),
         Sampler("unipc", "UniPC", "UniPCMultistepScheduler", "arXiv 2302.04867, bh2, order 2", aliases=("unipcbh2",)),
@@ -171,6 +177,7 @@ def sampler_lines() -> list[str]:
         "",
         f"Sigmas: add one of _{', _'.join(SIGMA_OPTIONS)}, e.g. dpmpp_2m_karras; not to {plain}.",
         f"Spacing: add one of _{', _'.join(SPACINGS)}, e.g. ddim_trailing; not to {own}.",
+        f"Timesteps of your own: {', '.join(sampler.name for sampler in BASES.values() if sampler.given)}, without _sigmas.",
         "_sgm_uniform, as ComfyUI and A1111 call it, means _trailing.",
         "Other spellings are understood: 'DPM++ 2M Karras', k_lms, EulerAncestralDiscreteScheduler.",
     ]
@@ -189,6 +196,7 @@ def sampler_data() -> list[dict[str, object]]:
             "noise": sampler.noise,
             "sigmas": [f"{sampler.name}_{option}" for option in SIGMA_OPTIONS] if sampler.sigmas else [],
             "spacings": list(SPACINGS) if sampler.spaced else [],
+            "timesteps": sampler.given,
         }
         for sampler in BASES.values()
     ]

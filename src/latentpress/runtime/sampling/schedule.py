@@ -9,7 +9,8 @@ rescale_betas_zero_snr, variance_type, original_inference_steps and timestep_sca
 rest: sigmas, orders, solver types. clip_sample is ignored, because Stable Diffusion's latents have no range to clip to.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.errors import EnvironmentFailure, UsageError
-from latentpress.runtime.sampling.samplers import SamplerName
+from latentpress.runtime.sampling.samplers import BASES, SamplerName
 
 Float = NDArray[np.float64]
 
@@ -126,23 +127,57 @@ class Discretization:
     init_noise_sigma: float
 
 
-def discretize(noise: NoiseSchedule, sampler: SamplerName, steps: int) -> Discretization:
-    """The timesteps and sigmas at which the `steps` >= 1 steps of `sampler` begin.
+def check_given(sampler: SamplerName, timesteps: Sequence[int], train: int) -> None:
+    """Raises UsageError where diffusers' scheduler of `sampler` does not take these of its `train` training timesteps."""
+    base = sampler.base.name
+    if not sampler.base.given:
+        takers = ", ".join(other.name for other in BASES.values() if other.given)
+        raise UsageError(
+            f"timesteps are given, and {base} does not take any, as diffusers' {sampler.base.scheduler} does not; "
+            f"use one of {takers}, or leave timesteps out"
+        )
+    if sampler.sigmas is not None:
+        raise UsageError(
+            f"timesteps are given, and {base} with {sampler.sigmas} sigmas has its own; use {base}, or leave timesteps out"
+        )
+    if any(later >= earlier for earlier, later in itertools.pairwise(timesteps)):
+        raise UsageError(f"timesteps are {_listed(timesteps)}; each must be smaller than the one before")
+    if not (timesteps[-1] >= 0 and timesteps[0] < train):
+        raise UsageError(
+            f"timesteps are {_listed(timesteps)}; they must lie in 0..{train - 1}, the training timesteps of this checkpoint"
+        )
 
-    Raises UsageError where the training schedule has too few timesteps for `steps`.
+
+def _listed(timesteps: Sequence[int]) -> str:
+    """A list for a message, the middle of a long one left out."""
+    few = [*timesteps[:6], "...", timesteps[-1]] if len(timesteps) > 8 else timesteps
+    return f"[{', '.join(map(str, few))}]"
+
+
+def discretize(noise: NoiseSchedule, sampler: SamplerName, steps: int, given: Sequence[int] = ()) -> Discretization:
+    """The timesteps and sigmas at which the `steps` >= 1 steps of `sampler` begin: at those `given`, if there are any.
+
+    Raises UsageError where the training schedule has too few timesteps for `steps`, and as `check_given` does.
     """
     train, base = len(noise.alphas_cumprod), sampler.base.name
+    if given:
+        check_given(sampler, given, train)
+        assert len(given) == steps, "a request has as many timesteps as steps"
     if not 1 <= steps <= train:
         raise UsageError(f"steps is {steps}; it must lie in 1..{train}, the training timesteps of this checkpoint")
     if base in ("lcm", "tcd"):
-        return Discretization(_distilled_timesteps(noise.config, train, steps, base), np.zeros(steps + 1), 1.0)
+        timesteps = np.array(given, np.float64) if given else _distilled_timesteps(noise.config, train, steps, base)
+        return Discretization(timesteps, np.zeros(steps + 1), 1.0)
     # diffusers' family of DPM-Solver: whole timesteps, N + 1 of them with the last left out, option sigmas over all of
     # the training schedule rather than between the first and last of their own.
     whole = base in ("dpmpp_2m", "dpmpp_2m_sde", "unipc", "deis")
     signal_space = base in ("ddim", "ddpm", "pndm")
     spacing = sampler.spacing or str(noise.config.get("timestep_spacing", "leading" if signal_space else "linspace"))
     offset = int(noise.config.get("steps_offset", 0))
-    timesteps = _timesteps(spacing, train, steps, offset, whole=whole, rounded=whole or signal_space)
+    if given:  # a spacing then decides the scale of the initial noise alone
+        timesteps = np.array(given, np.float64)
+    else:
+        timesteps = _timesteps(spacing, train, steps, offset, whole=whole, rounded=whole or signal_space)
     if signal_space:
         return Discretization(timesteps, np.zeros(steps + 1), 1.0)
     sigmas = np.interp(timesteps, np.arange(train), noise.sigmas)

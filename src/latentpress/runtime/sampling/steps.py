@@ -12,6 +12,11 @@ def acting(losses: Sequence[LossSpec], step: int, total: int) -> tuple[LossSpec,
     return tuple(loss for loss in losses if step % loss.every == 0 and loss.start * total <= step < loss.stop * total)
 
 
+def table_of(request: RenderRequest, solvers: SolverCache, start: int = 0) -> SolverTable:
+    """The rows of the request's sampler, from the call `start` on, on the model of `solvers`."""
+    return solvers.table(request.sampler, request.steps, start=start, eta=request.eta, timesteps=request.timesteps)
+
+
 def refiner_steps(request: RenderRequest, solvers: SolverCache) -> tuple[int, SolverTable]:
     """The number of the step that the request's refiner begins at, among the picture's, and the refiner's table.
 
@@ -19,10 +24,10 @@ def refiner_steps(request: RenderRequest, solvers: SolverCache) -> tuple[int, So
     that step, under its number.
     """
     assert request.refiner is not None, "only a request with a refiner is handed over"
-    whole = solvers.table(request.sampler, request.steps)
+    whole = table_of(request, solvers)
     start = refiner_call(whole, solvers, request.refiner.switch_at)
     first = int(whole.step_of[start]) - first_step(request) if start < len(whole) else 0
-    return first, solvers.table(request.sampler, request.steps, start=start, eta=request.eta)
+    return first, table_of(request, solvers, start)
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class Part:
 
 def parts_of(request: RenderRequest, base: SolverCache, refiner: SolverCache | None) -> tuple[list[Part], int]:
     """What runs of the request's picture, by the base and by the refiner, if there is one, and the picture's steps."""
-    start, whole = first_step(request), base.table(request.sampler, request.steps)
-    table = base.table(request.sampler, request.steps, start=start * whole.order, eta=request.eta)
+    start, whole = first_step(request), table_of(request, base)
+    table = table_of(request, base, start * whole.order)
     if request.refiner is None or refiner is None:
         return [Part(table)], table.steps
     first, refined = refiner_steps(request, base)

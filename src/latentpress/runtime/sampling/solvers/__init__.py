@@ -76,17 +76,26 @@ class SolverTable:
         return replace(self, rows=self.rows[:count], step_of=self.step_of[:count], stop=min(stop, self.stop))
 
 
-def solver_table(noise: NoiseSchedule, sampler: str, steps: int, *, start: int = 0, eta: float = 0.0) -> SolverTable:
+def solver_table(
+    noise: NoiseSchedule,
+    sampler: str,
+    steps: int,
+    *,
+    start: int = 0,
+    eta: float = 0.0,
+    timesteps: tuple[int, ...] = (),
+) -> SolverTable:
     """The rows of `sampler` in `steps` steps, from the call `start` on, as diffusers continues from there.
 
     start: the call that has no history: multistep samplers take it at first order, PNDM counts its calls from it, and
     LMS leaves out the terms that have no prediction yet. Image-to-image's step k is call k * order.
     eta: for DDIM, the share of DDPM's noise; for TCD, its gamma; 0..1.
+    timesteps: where the steps begin, `steps` of them; () leaves them to the sampler.
     Raises UsageError as `parse_sampler`, `schedule_for` and `discretize` do.
     """
     name = parse_sampler(sampler)
     noise = schedule_for(noise, name)
-    grid = discretize(noise, name, steps)
+    grid = discretize(noise, name, steps, timesteps)
     table, step_of = _table(name.base.name, noise, grid, start, eta)
     weaken(table, noise.loss_sigma)
     rows = stacked(table)
@@ -131,18 +140,20 @@ def _table(
 
 
 class SolverCache:
-    """The rows of each (sampler, steps, start, eta) a run meets, computed once."""
+    """The rows of each (sampler, steps, start, eta, timesteps) a run meets, computed once."""
 
     def __init__(self, noise: NoiseSchedule) -> None:
         self.noise = noise
         self._rows = lru_cache(maxsize=None)(self._compute)
 
-    def table(self, sampler: str, steps: int, *, start: int = 0, eta: float = 0.0) -> SolverTable:
+    def table(
+        self, sampler: str, steps: int, *, start: int = 0, eta: float = 0.0, timesteps: tuple[int, ...] = ()
+    ) -> SolverTable:
         """As `solver_table`."""
-        return self._rows(sampler, steps, start, eta)
+        return self._rows(sampler, steps, start, eta, timesteps)
 
-    def _compute(self, sampler: str, steps: int, start: int, eta: float) -> SolverTable:
-        return solver_table(self.noise, sampler, steps, start=start, eta=eta)
+    def _compute(self, sampler: str, steps: int, start: int, eta: float, timesteps: tuple[int, ...]) -> SolverTable:
+        return solver_table(self.noise, sampler, steps, start=start, eta=eta, timesteps=timesteps)
 
 
 def switch_call(solver: SolverTable, solvers: SolverCache, switch_at: float) -> int:
