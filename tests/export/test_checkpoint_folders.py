@@ -111,17 +111,16 @@ def test_what_a_cache_holds_is_called_by_its_repository(tmp_path, small):
     snapshot = cached / "snapshots" / COMMIT
     blob = (snapshot / "vae.safetensors").resolve()
     lora = (snapshot / "style.safetensors").resolve()
-    for vae, called in {
-        snapshot / "vae": "someone/a-style/vae",
-        snapshot / "vae.safetensors": "vae.safetensors",
-        blob: "vae.safetensors",
-    }.items():
-        for checkpoint in (cached, snapshot):
-            loaded = load_source(Source(checkpoint, vae, ((lora, 0.5),)))
-            assert (loaded.name, loaded.vae.source) == ("someone/a-style", called)
-            assert [each.source for each in loaded.loras] == ["style.safetensors"]
-            assert COMMIT[:8] not in " ".join(loaded.notes)
-            assert blob.name not in " ".join(loaded.notes)
+    for checkpoint, vae, called in (
+        (cached, snapshot / "vae", "someone/a-style/vae"),
+        (snapshot, snapshot / "vae.safetensors", "vae.safetensors"),
+        (cached, blob, "vae.safetensors"),
+    ):
+        loaded = load_source(Source(checkpoint, vae, ((lora, 0.5),)))
+        assert (loaded.name, loaded.vae.source) == ("someone/a-style", called)
+        assert [each.source for each in loaded.loras] == ["style.safetensors"]
+        assert COMMIT[:8] not in " ".join(loaded.notes)
+        assert blob.name not in " ".join(loaded.notes)
     (cached / "refs/main").write_text("0" * 40)
     with pytest.raises(
         CheckpointError, match=r"a Hugging Face cache without main's snapshot \(it holds 451f4fe16113\)"
