@@ -93,6 +93,7 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
             versions=bundle.info.versions,
             loras=tuple(bundle.info.loras),
             vae=bundle.info.vae,
+            base=bundle.info.base,
             check=tokenizer.check,
             ordinary=tokenizer.ordinary,
             zeros_for_no_negative=bundle.info.force_zeros_for_empty_prompt,

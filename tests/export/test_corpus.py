@@ -12,6 +12,7 @@ from latentpress.errors import UsageError
 from latentpress.export.families import family_named
 from latentpress.export.reading.hub_cache import in_cache
 from latentpress.export.reading.kinds import Asked, kind_of
+from latentpress.export.reading.lone_unet import open_with_base
 from latentpress.export.reading.vae_file import load_vae
 from latentpress.testing.corpus import KINDS
 from latentpress.testing.corpus.checkpoints import models_of
@@ -25,7 +26,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "checkpoints.md"
 
 def read_checkpoint(path, kind):
     path = in_cache(path)
-    parts = kind_of(path).open(path, Asked()).components()
+    if kind.base is None:
+        parts = kind_of(path).open(path, Asked()).components()
+    else:
+        parts = open_with_base(path, kind.base(path.parent), Asked()).components()
     assert parts.family.name == kind.family
     found = {"unet": parts.unet, "vae": parts.vae, **{text.component: text.model for text in parts.texts}}
     for name, model in models_of(kind.family).items():

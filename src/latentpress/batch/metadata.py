@@ -65,6 +65,8 @@ def _bundle_data(bundle: BundleFacts) -> dict[str, object]:
         data["loras"] = [{"source": lora.source, "sha256": lora.sha256, "scale": lora.scale} for lora in bundle.loras]
     if bundle.vae:
         data["vae"] = {"source": bundle.vae.source, "sha256": bundle.vae.sha256}
+    if bundle.base:
+        data["base"] = {"source": bundle.base.source, "sha256": bundle.base.sha256}
     return data
 
 

@@ -68,6 +68,14 @@ class SeparateVae(BaseModel):
     sha256: str
 
 
+class BaseCheckpoint(BaseModel):
+    """The checkpoint that a lone UNet was exported with: its name and sha256, as `source_sha256` is one's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: str
+    sha256: str
+
+
 class Parity(BaseModel):
     """How far one output of one component, on one engine, is from torch in float32 on real inputs.
 
@@ -132,7 +140,8 @@ class BundleInfo(BaseModel):
     force_zeros_for_empty_prompt: a negative prompt that is not given is zeros, not "" encoded;
     requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
     order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
-    in older bundles; vae: None where the checkpoint's own was kept; revisions: ORG/NAME on a hub -> the commit whose
+    in older bundles; vae: None where the checkpoint's own was kept; base: what gave all parts but the UNet, where
+    source_sha256 is a lone UNet's; revisions: ORG/NAME on a hub -> the commit whose
     files were read; engine: what the graphs were made for and a render uses unless told otherwise; parity, row_tests:
     measured at export.
     """
@@ -164,6 +173,7 @@ class BundleInfo(BaseModel):
     concepts: list[Concept]
     loras: list[Lora] = Field(default_factory=list[Lora])
     vae: SeparateVae | None = None
+    base: BaseCheckpoint | None = None
     revisions: dict[str, str] = Field(default_factory=dict[str, str])
     any_prompt_length: bool = False
     parity: list[Parity]

@@ -17,6 +17,9 @@ SourceArgument = Annotated[
 ]
 BundleOption = Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to make.")]
 VaeOption = Annotated[Path | None, typer.Option(help="A VAE, folder or file, instead of the checkpoint's own.")]
+BaseOption = Annotated[
+    Path | None, typer.Option(metavar="CHECKPOINT", help="For a UNet alone: the checkpoint its other parts come from.")
+]
 LoraOption = Annotated[
     list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA to fuse, scale 1; may be repeated.")
 ]
@@ -49,6 +52,7 @@ def export_command(
     source: SourceArgument,
     output: BundleOption,
     vae: VaeOption = None,
+    base: BaseOption = None,
     lora: LoraOption = None,
     lora_missing: MissingOption = "error",
     concept: ConceptOption = None,
@@ -79,6 +83,7 @@ def export_command(
         output,
         [*(demo_concepts() if demo else ()), *map(parse_concept, concept or ())],
         vae=vae,
+        base=base,
         loras=[parse_lora(text) for text in lora or ()],
         lora_missing=asked_missing,
         family=asked_family,

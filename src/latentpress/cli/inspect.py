@@ -64,6 +64,7 @@ def _facts(opened: "Bundle") -> dict[str, Any]:
         "components": [component.model_dump() for component in info.components],
         "source_sha256": info.source_sha256,
         "vae": None if info.vae is None else info.vae.model_dump(),
+        "base": None if info.base is None else info.base.model_dump(),
         "loras": [lora.model_dump() for lora in info.loras],
         "concepts": [concept.token for concept in info.concepts],
         "revisions": info.revisions,
@@ -83,6 +84,8 @@ def _lines(opened: "Bundle", facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"graphs: {info.flavour}, for {', '.join(facts['runs_on'])}; rendered on {info.engine} unless told otherwise"
     loras = [f"{lora.source} at {lora.scale:g}" for lora in info.loras]
     yield f"LoRAs: {', '.join(loras) or 'none'}; VAE: {info.vae.source if info.vae else 'its own'}"
+    if info.base:
+        yield f"a UNet; its other parts from {info.base.source}"
     yield f"concepts: {', '.join(facts['concepts']) or 'none'}"
     if info.revisions:
         yield f"from the hub: {', '.join(f'{name}@{commit}' for name, commit in info.revisions.items())}"

@@ -18,6 +18,7 @@ def export_bundle(
     concepts: Sequence[Path | AskedConcept] | Mapping[str, Path] = (),
     *,
     vae: Path | None = None,
+    base: Path | None = None,
     loras: Sequence[tuple[Path, float]] = (),
     lora_missing: Literal["error", "ignore"] = "error",
     family: str | None = None,
@@ -31,7 +32,8 @@ def export_bundle(
     """Export the checkpoint `source`, a diffusers folder or one file, to the bundle folder `output`, `concepts` baked in.
 
     concepts: files or folders, each under its own name, or a map from the token that prompts use to the file;
-    vae: a separate VAE, a folder or a file; loras: files or folders to fuse and their scales, in order; lora_missing: what
+    vae: a separate VAE, a folder or a file; base: the checkpoint that `source`, a UNet alone, belongs to and takes all
+    other parts from; loras: files or folders to fuse and their scales, in order; lora_missing: what
     to do about layers of theirs that the checkpoint lacks; family: what the checkpoint
     must be, e.g. sdxl; prediction_type: what its UNet predicts, where the checkpoint does not say or is guessed wrongly;
     variant: which of a folder's weights to take where it has several, e.g. fp16; name: what bundle.json calls it, by
@@ -48,7 +50,14 @@ def export_bundle(
 
     fused = tuple((Path(file), scale) for file, scale in loras)
     given = Source(
-        Path(source), None if vae is None else Path(vae), fused, family, prediction_type, lora_missing, variant
+        Path(source),
+        None if vae is None else Path(vae),
+        fused,
+        family,
+        prediction_type,
+        lora_missing,
+        variant,
+        None if base is None else Path(base),
     )
     return run_export(
         given,

@@ -197,6 +197,7 @@ def _info(
         concepts=concepts,
         loras=loaded.loras,
         vae=loaded.vae,
+        base=loaded.base,
         any_prompt_length=True,
         parity=parity,
         versions=versions(),

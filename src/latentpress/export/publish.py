@@ -48,10 +48,12 @@ def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str
 
 def write_info(folder: Path, info: BundleInfo) -> None:
     """Write bundle.json: the same info gives the same bytes, whose sha256 is the bundle's hash."""
-    # A bundle that came from no hub is the same bytes as before bundles could.
+    # A bundle that came from no hub, or has no base, is the same bytes as before bundles could.
     absent = {"components"} if info.format_version == UNLISTED else set[str]()
     if not info.revisions:
         absent.add("revisions")
+    if info.base is None:
+        absent.add("base")
     data = info.model_dump(mode="json", exclude=absent)
     text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")

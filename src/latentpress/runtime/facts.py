@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from latentpress.bundle.info import Lora, SeparateVae
+from latentpress.bundle.info import BaseCheckpoint, Lora, SeparateVae
 from latentpress.runtime.prompts.parts import PromptCheck, Reading
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.rules import Rule
@@ -15,7 +15,7 @@ class BundleFacts:
 
     default_size: (height, width) in pixels; concepts: token -> sha256 of its file; ordinary: those that are ordinary
     words too; check: what its tokenizer says of a prompt; loras, vae: what was fused into it, and the VAE that replaced
-    the checkpoint's own, if any;
+    the checkpoint's own, if any; base: what a lone UNet's other parts are from;
     zeros_for_no_negative: a negative prompt that is not given differs from an empty one;
     vae_scale_factor: pixels a latent; inpainting: whether the UNet sees the mask and the masked picture;
     refusal: (field, reason) where the bundle, or the refiner of a request, cannot do what is asked, else None;
@@ -32,6 +32,7 @@ class BundleFacts:
     ordinary: tuple[str, ...] = ()
     loras: tuple[Lora, ...] = ()
     vae: SeparateVae | None = None
+    base: BaseCheckpoint | None = None
     zeros_for_no_negative: bool = False
     vae_scale_factor: int = 8
     inpainting: bool = False

@@ -16,6 +16,7 @@ from latentpress.export.families.family import SCHEDULER, Component, Family
 from latentpress.export.reading.clip_versions import WHOLE, split_tokenizer
 from latentpress.export.reading.components import Components, assemble, check_scheduler, model_from
 from latentpress.export.reading.folder_weights import WeightFile, read_state, weight_file, weights_in
+from latentpress.export.reading.unet_names import LONE, UNET_CLASS
 from latentpress.export.reading.whole_file import check_safetensors, read_json, refuse_pointer
 
 INDEX = "model_index.json"
@@ -58,6 +59,9 @@ def needed_components(index: dict[str, Any]) -> tuple[Component, ...]:
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
+    config = folder / _MODEL_CONFIG
+    if not (folder / INDEX).is_file() and config.is_file() and read_json(config).get("_class_name") == UNET_CLASS:
+        raise CheckpointError(f"{folder}: {LONE}")
     files = sorted(file.name for file in folder.iterdir() if file.suffix in (".safetensors", ".ckpt"))
     if files and not (folder / INDEX).is_file():
         raise CheckpointError(

@@ -171,6 +171,19 @@ def with_vae(where: str, parts: Components, vae: Any) -> Components:
     return replace(parts, vae=vae.float().eval())
 
 
+def with_unet(where: str, parts: Components, unet: Any, scheduler: dict[str, Any]) -> Components:
+    """`parts` with the torch model `unet`, read from `where`, and its schedule instead of their own.
+
+    Raises CheckpointError.
+    """
+    _check_unet(where, unet.config, parts.family)
+    check_scheduler(where, scheduler)
+    _check_widths(where, parts.texts, unet.config)
+    if parts.added_conditioning is not None:
+        _added(where, parts.texts, unet.config, parts.requires_aesthetics_score)
+    return replace(parts, unet=unet.eval(), scheduler=scheduler)
+
+
 def with_prediction(where: str, parts: Components, prediction_type: str) -> Components:
     """`parts` whose UNet predicts what was asked for, whatever the scheduler's config says. Raises CheckpointError."""
     scheduler = {**parts.scheduler, "prediction_type": prediction_type}

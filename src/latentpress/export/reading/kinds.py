@@ -3,10 +3,10 @@
 A kind recognises a path, opens it, and says what a bundle calls it; whoever asks sees components from there on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from latentpress.bundle.info import file_sha256
 from latentpress.export.families.family import Family
@@ -26,12 +26,14 @@ class Asked:
 
 
 class Opened(Protocol):
-    """A recognised checkpoint. note: one line, what it was found to be."""
+    """A recognised checkpoint. note: one line, what it was found to be; scheduler: the configuration of its schedule."""
 
     @property
     def family(self) -> Family: ...
     @property
     def note(self) -> str: ...
+    @property
+    def scheduler(self) -> Mapping[str, Any]: ...
 
     def components(self, vae: Path | None = None, variant: str | None = None) -> Components:
         """Its parts in memory, its VAE replaced by the one at `vae`, of that variant; raises CheckpointError."""
@@ -69,6 +71,10 @@ class OpenedFolder:
         told = "its scheduler says so" if self.asked.prediction_type is None else "as asked for"
         prediction = self.asked.prediction_type or self.parts.scheduler.get("prediction_type", "epsilon")
         return f"{called(self.path)}: {self.family.title}, {prediction}: {told}"
+
+    @property
+    def scheduler(self) -> Mapping[str, Any]:
+        return self.parts.scheduler
 
     def components(self, vae: Path | None = None, variant: str | None = None) -> Components:
         parts = self.parts

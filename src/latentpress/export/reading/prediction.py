@@ -29,6 +29,16 @@ def prediction_of(
     What was asked for; a configuration of the same name beside the file (.yaml); the file's metadata (ModelSpec); the
     key `v_pred`; the family's own guess, where it has one; what the family's published checkpoint predicts.
     """
+    if (said := prediction_said(weights, original, asked)) is not None:
+        return said
+    if family.guess_prediction is None:
+        return str(family_config(family, "scheduler")["prediction_type"]), "the family's usual"
+    step = weights.values.get("global_step", weights.tensors.get("global_step"))
+    return family.guess_prediction(None if step is None else int(step), config["in_channels"], unet)
+
+
+def prediction_said(weights: Weights, original: Mapping[str, Any], asked: str | None) -> tuple[str, str] | None:
+    """The first of these, as for `prediction_of`, that are no guess; None if nothing says it. Raises CheckpointError."""
     if asked is not None:
         if asked not in ("epsilon", "v_prediction"):
             raise CheckpointError(f"{weights.path}: prediction type {asked!r} is unknown; epsilon or v_prediction")
@@ -39,18 +49,19 @@ def prediction_of(
         return ("epsilon" if said == "epsilon" else "v_prediction"), "the file's metadata says so"
     if "v_pred" in weights.tensors:
         return "v_prediction", "the file holds the key v_pred"
-    if family.guess_prediction is None:
-        return str(family_config(family, "scheduler")["prediction_type"]), "the family's usual"
-    step = weights.values.get("global_step", weights.tensors.get("global_step"))
-    return family.guess_prediction(None if step is None else int(step), config["in_channels"], unet)
+    return None
 
 
 def sample_size_of(weights: Weights, family: Family, prediction: str) -> int:
     """Latents a side at the size of training: the metadata's, or the family's for what its UNet predicts."""
+    said = size_said(weights) or family.sample_sizes.get(prediction)
+    return said or int(denoiser_config(family)["sample_size"])
+
+
+def size_said(weights: Weights) -> int | None:
+    """Latents a side at the size that the metadata names, if it names a square."""
     square = re.fullmatch(r"(\d{3,4})x\1", weights.metadata.get("modelspec.resolution", ""))
-    if square and int(square[1]) % 8 == 0:
-        return int(square[1]) // 8
-    return family.sample_sizes.get(prediction) or int(denoiser_config(family)["sample_size"])
+    return int(square[1]) // 8 if square and int(square[1]) % 8 == 0 else None
 
 
 def read_original_config(path: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from latentpress.export.families.family import Family, TextEncoder
 from latentpress.export.reading.components import Components, assemble
 from latentpress.export.reading.ldm_config import SHAPE_ERRORS, heads_of, misfit, text_config, unet_config
 from latentpress.export.reading.prediction import prediction_of, read_original_config, sample_size_of
+from latentpress.export.reading.unet_names import LONE, lone_unet
 from latentpress.export.reading.vae_file import built, convert_vae, load_vae
 from latentpress.export.reading.weights import Weights, read_weights
 
@@ -50,8 +51,9 @@ _FOREIGN = {
     "first_stage_model.": "a VAE, not a checkpoint; give it with --vae beside a checkpoint",
     "decoder.": "a VAE, not a checkpoint; give it with --vae beside a checkpoint",
     "emb_params": "a textual inversion, not a checkpoint; give it with --concept beside a checkpoint",
-    "down_blocks.": "a lone UNet in diffusers' names; give the whole checkpoint, or its diffusers folder",
 }
+# What a scheduler's configuration says of a model trained so that its last timestep is pure noise.
+ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,9 @@ def open_single_file(path: Path, *, prediction_type: str | None = None) -> Singl
         configs = {name: text_config(state, family, name) for name, state in states.items()}
         projections = (states[each.name].get("text_projection.weight") for each in encoders if each.pooled)
         pooled = next((weight for weight in projections if weight is not None), None)
-        configs["unet"] = unet_config(unet, family, None if pooled is None else pooled.shape[0])
         original = read_original_config(path)
-        configs["unet"] |= _heads(original, configs["unet"])
-        states["unet"] = _unet_state(unet, configs["unet"])
+        pooled_size = None if pooled is None else pooled.shape[0]
+        states["unet"], configs["unet"] = convert_unet(unet, family, pooled_size, original)
         if any(key.startswith(family.vae_prefixes) for key in weights.tensors):
             states["vae"], configs["vae"] = convert_vae(weights.tensors, family)
     except SHAPE_ERRORS as error:
@@ -134,8 +135,8 @@ def open_single_file(path: Path, *, prediction_type: str | None = None) -> Singl
     if configs["unet"]["in_channels"] == latents_of(family).unet_channels[1]:
         pipeline = family.inpainting_pipeline
     scheduler = family_config(family, "scheduler") | {"prediction_type": kind}
-    if kind == "v_prediction" and "ztsnr" in weights.tensors:  # trained so that its last timestep is pure noise
-        scheduler |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    if kind == "v_prediction" and "ztsnr" in weights.tensors:
+        scheduler |= ZERO_SNR
     return SingleFile(path, family, pipeline, index, configs, states, scheduler, f"{kind}: {why}")
 
 
@@ -147,12 +148,27 @@ def load_single_file(path: Path, *, prediction_type: str | None = None, vae: Pat
     return open_single_file(path, prediction_type=prediction_type).components(vae)
 
 
+def convert_unet(
+    unet: State, family: Family, pooled_size: int | None, original: Mapping[str, Any]
+) -> tuple[State, dict[str, Any]]:
+    """The UNet `unet`, in LDM's names without their prefix, in diffusers' names, and its configuration.
+
+    pooled_size: width of the pooled text, for SDXL; original: see `prediction.read_original_config`. Raises one of
+    SHAPE_ERRORS.
+    """
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    config = unet_config(unet, family, pooled_size)
+    config |= _heads(original, config)
+    return convert_ldm_unet_checkpoint({_LDM_UNET + key: value for key, value in unet.items()}, config), config
+
+
 def _detect(weights: Weights) -> tuple[Family, dict[str, str]]:
     """The family, and each text encoder's prefix in the file."""
     tensors = weights.tensors
     candidates = [family for family in FAMILIES.values() if family.denoiser.in_file(tensors)]
     if not candidates or any(key.startswith(tuple(_FOREIGN_DENOISERS)) for key in tensors):
-        raise CheckpointError(f"{weights.path}: {_foreign(tensors)}")
+        raise CheckpointError(f"{weights.path}: {LONE if lone_unet(tensors) else _foreign(tensors)}")
     for family in candidates:
         found = {
             each.name: next(
@@ -163,9 +179,11 @@ def _detect(weights: Weights) -> tuple[Family, dict[str, str]]:
         if all(found.values()):
             return family, {name: prefix for name, prefix in found.items() if prefix}
     first = candidates[0]
+    if lone_unet(tensors) and not any(key.startswith(first.vae_prefixes) for key in tensors):
+        raise CheckpointError(f"{weights.path}: {LONE}")
     raise CheckpointError(
         f"{weights.path}: holds {first.denoiser.title} without its text encoder{'s' * (len(first.text_encoders) > 1)}; "
-        "give the whole checkpoint"
+        "give the whole checkpoint, or the one it belongs to with --base"
     )
 
 
@@ -179,12 +197,6 @@ def _foreign(tensors: Mapping[str, Tensor]) -> str:
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> State:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _unet_state(unet: State, config: Mapping[str, Any]) -> State:
-    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
-
-    return convert_ldm_unet_checkpoint({_LDM_UNET + key: value for key, value in unet.items()}, config)
 
 
 def _text_state(tensors: Mapping[str, Tensor], encoder: TextEncoder, prefix: str, family: Family) -> State:

@@ -22,7 +22,8 @@ class FileKind:
 
     argument: what it is given as; build: writes one into an empty folder and returns the path to give; it belongs to the
     checkpoint `ldm_names.small_models(family)`. rounding: what a file in a coarser type makes of
-    those weights. token: what a concept calls itself. refused: a part of the sentence that refuses it, None for a kind
+    those weights. token: what a concept calls itself. base: of a lone UNet, writes the checkpoint that has its other parts
+    (and another UNet) into the folder. refused: a part of the sentence that refuses it, None for a kind
     that is read.
     """
 
@@ -32,3 +33,4 @@ class FileKind:
     rounding: Rounding = exactly
     refused: str | None = None
     token: str | None = None
+    base: Callable[[Path], Path] | None = None
