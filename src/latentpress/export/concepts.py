@@ -21,6 +21,7 @@ from latentpress.export.publish import hash_files, publish, workspace, write_inf
 from latentpress.export.reading.concept_file import ConceptFile, Vectors, fitted, read_concepts
 from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
 from latentpress.export.reading.hub import concepts_on_disk
+from latentpress.export.reading.hub_cache import revisions_of
 from latentpress.files import replacing, write_durably
 
 VECTORS = "concepts.safetensors"
@@ -39,7 +40,8 @@ def add_concepts(
     report: gets one line per concept. Raises ConceptError (a bad file, a token taken twice) and BundleError (the bundle is
     damaged).
     """
-    read = [concept for asked in concepts_asked(concepts_on_disk(concepts, report)) for concept in read_concepts(asked)]
+    asked = concepts_asked(concepts_on_disk(concepts, report))
+    read = [concept for each in asked for concept in read_concepts(each)]
     bundle = open_bundle(Path(bundle_path))
     read = [fitted(concept, bundle.info.text_encoders) for concept in read]
     with workspace(bundle.path) as work:
@@ -49,9 +51,9 @@ def add_concepts(
             _link(bundle.file(name), target)
         _keep_engines(bundle.path, work)
         baked = bake(work, read, bundle.info.text_encoders, bundle.info.concepts, report)
-        info = bundle.info.model_copy(
-            update={"concepts": baked, "files": hash_files(work, _unchanged(work, bundle.path, bundle.info.files))}
-        )
+        files = hash_files(work, _unchanged(work, bundle.path, bundle.info.files))
+        revisions = bundle.info.revisions | revisions_of(file for each in asked for file in each.files)
+        info = bundle.info.model_copy(update={"concepts": baked, "files": files, "revisions": revisions})
         write_info(work, info)
         publish(work, bundle.path)
     return info
