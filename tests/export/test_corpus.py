@@ -1,5 +1,7 @@
 """Every kind of file in the corpus is read, or refused in a sentence, as the table of docs/checkpoints.md says."""
 
+import copy
+import functools
 import re
 from pathlib import Path
 
@@ -52,9 +54,15 @@ def assert_rounded(found, name, model, kind):
         assert torch.equal(value.float(), expected[key]), f"{name}: {key}"
 
 
+@functools.cache
+def untouched(family):
+    """Models that a LoRA is fused into copies of."""
+    return small_models(family, vocabulary=1000)
+
+
 def read_lora_file(path, kind):
-    models = small_models(kind.family, vocabulary=1000)
-    before = {name: {key: value.clone() for key, value in model.state_dict().items()} for name, model in models.items()}
+    models = copy.deepcopy(untouched(kind.family))
+    before = {name: model.state_dict() for name, model in untouched(kind.family).items()}
     assert fuse_lora(path, 1.0, models, family_named(kind.family)).layers > 0
     changed = [
         key
@@ -67,7 +75,7 @@ def read_lora_file(path, kind):
 
 def expected_changes(path, kind):
     """(the layer's weight before, after) the LoRA at `path` at a scale of 0.5."""
-    models = small_models(kind.family, vocabulary=1000)
+    models = copy.deepcopy(untouched(kind.family))
     weight = models["unet"].get_submodule(LAYER).weight
     before = weight.detach().clone()
     fuse_lora(path, 0.5, models, family_named(kind.family))
