@@ -59,8 +59,8 @@ CASES = {
     ),
     "hostile": (["hostile.ckpt"], "it could run code, so nothing in it was loaded"),
     "another kind": (["flux.safetensors"], "flux.safetensors: a Flux checkpoint, which cannot be exported"),
-    "a LoRA": (["xl.safetensors"], "a LoRA, not a checkpoint; give it with --lora"),
-    "a VAE": (["vae.safetensors"], "a VAE, not a checkpoint; give it with --vae"),
+    "a LoRA": (["xl.safetensors"], "a LoRA, not a checkpoint; give it to `latentpress export` with --lora"),
+    "a VAE": (["vae.safetensors"], "a VAE, not a checkpoint; give it to `latentpress export` with --vae"),
     "unknown family": (
         ["model.safetensors", "--family", "sd4"],
         "--family 'sd4' is unknown; it must be one of sd1, sd2, sdxl, sdxl_refiner",

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from latentpress.errors import ConceptError
+from latentpress.export.reading.file_kinds import CONCEPT, known_kind
 from latentpress.export.reading.torch_pickle import PickleRefused, floats, read_torch_zip
 from latentpress.export.reading.whole_file import refuse_pointer
 from latentpress.files import check_regular
@@ -28,38 +29,6 @@ BUNDLED = "bundle_emb."
 _PNG = b"\x89PNG\r\n\x1a\n"
 # modules/textual_inversion/textual_inversion.py of A1111
 _PNG_KEY = "sd-ti-embedding"
-
-# What a file is whose keys begin, or go on, so, and how it is used.
-_LORA = "a LoRA, not a concept; give it to `latentpress export` with --lora"
-_VAE = "a VAE, not a concept; give it to `latentpress export` with --vae"
-_CHECKPOINT = "a checkpoint, not a concept; give it to `latentpress export` as its source"
-_BEGINNINGS = {
-    "lora_": _LORA,
-    "lycoris_": _LORA,
-    "unet.": _LORA,
-    "base_model.model.": _LORA,
-    "model.diffusion_model.": _CHECKPOINT,
-    "cond_stage_model.": _CHECKPOINT,
-    "conditioner.embedders.": _CHECKPOINT,
-    "first_stage_model.": _VAE,
-    "decoder.": _VAE,
-    "control_model.": "a ControlNet, not a concept; it cannot be used here",
-    "down_blocks.": "a lone UNet, not a concept; give the whole checkpoint to `latentpress export`",
-    "text_model.": "a text encoder, not a concept; give the whole checkpoint to `latentpress export`",
-}
-_WITHIN = (
-    ".lora_",
-    "_lora.",
-    "lora_A.",
-    "lora_B.",
-    ".hada_w",
-    ".lokr_w",
-    ".oft_",
-    ":up",
-    ":down",
-    ".on_input",
-    ".diff_b",
-)
 
 
 def read_content(path: Path) -> tuple[Any, bool]:
@@ -82,9 +51,8 @@ def other_kind(keys: list[str]) -> str | None:
     """What a file with these keys is if it is another kind of file people have, and how that is used."""
     if len(keys) == 1 and not keys[0].startswith("lora_unet_"):  # a concept may have any name
         return None
-    if any(mark in key for key in keys for mark in _WITHIN):
-        return _LORA
-    return next((what for start, what in _BEGINNINGS.items() if any(key.startswith(start) for key in keys)), None)
+    kind = known_kind(keys)
+    return None if kind is None or kind is CONCEPT else kind.not_a("a concept")
 
 
 def _too_large(path: Path, size: int) -> str:

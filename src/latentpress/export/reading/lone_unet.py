@@ -17,6 +17,7 @@ from latentpress.export.families import FAMILIES, denoiser_config, family_config
 from latentpress.export.families.family import Family
 from latentpress.export.reading.checkpoint import digest_of
 from latentpress.export.reading.components import Components, with_unet, with_vae
+from latentpress.export.reading.file_kinds import known_kind
 from latentpress.export.reading.folder_weights import read_state, weight_file
 from latentpress.export.reading.hub_cache import called
 from latentpress.export.reading.kinds import Asked, Opened, kind_of
@@ -160,6 +161,8 @@ def _read(path: Path, variant: str | None) -> LoneUnet:
 
 
 def _no_unet(keys: Collection[str]) -> str:
+    if (kind := known_kind(keys)) is not None:
+        return kind.not_a("a UNet")
     held = ", ".join(sorted(keys)[:3]) or "nothing"
     return f"holds no UNet (it holds {held}); --base is for a UNet that comes without its text encoders"
 

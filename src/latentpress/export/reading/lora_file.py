@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from latentpress.errors import LoraError
 from latentpress.export.lora_methods import BIASES, METHODS, method_of, ratio_of
+from latentpress.export.reading.file_kinds import LORA, known_kind
 from latentpress.export.reading.lora_folder import (
     NUMBERED,
-    TEXTUAL_INVERSION,
     LoraSource,
     adapter_scale,
     read_source,
@@ -51,18 +51,7 @@ _OTHER_METHODS = {
     r"\.(q_layer|p_layer|lambda_layer)\b": "T-LoRA",
     r"\.(vera_lambda|ia3_l|oft_[rs]\b|hra_u|fourierft_)": "a method of PEFT's other than LoRA",
 }
-# What a key shows -> what the file is instead.
-_OTHER_KINDS = {
-    r"^(unet|text_encoder):\d+:(up|down)$": NUMBERED,
-    r"^(emb_params|string_to_param|clip_[lg]|text_encoders_[01]|<[^<>]+>)$": TEXTUAL_INVERSION,
-    r"^(model\.diffusion_model|cond_stage_model|conditioner\.embedders|first_stage_model)\..*(weight|bias)$": (
-        "a whole checkpoint; give it as what to export"
-    ),
-    r"^(conv_in|down_blocks\.0\.resnets\.0\.conv1|input_blocks\.0\.0|time_embedding\.linear_1)\.weight$": (
-        "a whole UNet; give it with the rest of its checkpoint as what to export"
-    ),
-    r"^(decoder\.conv_in|encoder\.conv_in)\.weight$": "a VAE; give it with --vae",
-}
+_NUMBERED = re.compile(r"(unet|text_encoder):\d+:(up|down)")
 
 
 @dataclass(frozen=True)
@@ -138,9 +127,16 @@ def _split(key: str) -> tuple[str, str | None]:
 
 
 def _check_kind(source: LoraSource, keys: Mapping[str, Any]) -> None:
-    for pattern, kind in _OTHER_KINDS.items():
-        if any(re.search(pattern, key) for key in keys):
-            raise LoraError(f"{source.path}: is {kind}")
+    if any(_NUMBERED.fullmatch(key) for key in keys):
+        raise LoraError(f"{source.path}: is {NUMBERED}")
+    kind = known_kind(keys)
+    if kind is LORA:  # with something of another kind among its layers?
+        beside = [
+            key for key in keys if _split(key)[1] is None and ("." not in key or key.endswith((".weight", ".bias")))
+        ]
+        kind = known_kind(beside)
+    if kind is not None and kind is not LORA:
+        raise LoraError(f"{source.path}: is {kind.not_a('a LoRA')}")
     for pattern, method in _OTHER_METHODS.items():
         if (key := next((key for key in keys if re.search(pattern, key)), None)) is not None:
             raise LoraError(

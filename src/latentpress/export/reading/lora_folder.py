@@ -16,6 +16,7 @@ from torch import Tensor
 from latentpress.bundle.info import file_sha256
 from latentpress.errors import CheckpointError, LoraError
 from latentpress.export.reading.checkpoint import digest_of
+from latentpress.export.reading.file_kinds import CONCEPT
 from latentpress.export.reading.weights import read_weights
 
 _DIFFUSERS = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
@@ -23,7 +24,7 @@ _ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 _SETTINGS = "adapter_config.json"
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
 # What a file may be instead, as an error goes on after "is".
-TEXTUAL_INVERSION = "a textual inversion; give it with --concept"
+TEXTUAL_INVERSION = CONCEPT.not_a("a LoRA")
 NUMBERED = (
     "a LoRA of cloneofsimo's trainer, whose layers have numbers and no names; merge it with that trainer's lora_add"
 )

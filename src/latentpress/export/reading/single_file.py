@@ -25,6 +25,7 @@ from latentpress.export.families import (
 )
 from latentpress.export.families.family import Family, TextEncoder
 from latentpress.export.reading.components import Components, assemble
+from latentpress.export.reading.file_kinds import CHECKPOINT, UNET, known_kind
 from latentpress.export.reading.ldm_config import SHAPE_ERRORS, heads_of, misfit, text_config, unet_config
 from latentpress.export.reading.prediction import prediction_of, read_original_config, sample_size_of
 from latentpress.export.reading.unet_names import LONE, lone_unet
@@ -35,23 +36,10 @@ State = dict[str, Tensor]
 
 # The prefix that diffusers' function for a UNet of LDM's looks for.
 _LDM_UNET = "model.diffusion_model."
-# The beginning of a denoiser's keys that is where ours have theirs -> what such a file is.
-_FOREIGN_DENOISERS = {
-    "model.diffusion_model.joint_blocks.": "a Stable Diffusion 3 checkpoint, which cannot be exported",
-    "model.diffusion_model.double_blocks.": "a Flux checkpoint, which cannot be exported",
-}
-# A key's beginning -> what such a file is instead of a checkpoint that can be exported, and the way out.
-_FOREIGN = {
-    **_FOREIGN_DENOISERS,
-    "double_blocks.": "a Flux checkpoint, which cannot be exported",
-    "control_model.": "a ControlNet, which cannot be exported; give the checkpoint it belongs to",
-    "edm_mean": "a Playground 2.5 checkpoint, which cannot be exported",
-    "lora_": "a LoRA, not a checkpoint; give it with --lora beside the checkpoint it was trained for",
-    "unet.": "a LoRA or a part of one, not a checkpoint; give it with --lora beside a checkpoint",
-    "first_stage_model.": "a VAE, not a checkpoint; give it with --vae beside a checkpoint",
-    "decoder.": "a VAE, not a checkpoint; give it with --vae beside a checkpoint",
-    "emb_params": "a textual inversion, not a checkpoint; give it with --concept beside a checkpoint",
-}
+# The beginning of a denoiser's keys that is where ours have theirs: of Stable Diffusion 3, Flux, Stable Cascade.
+_FOREIGN_DENOISERS = tuple(
+    _LDM_UNET + name for name in ("joint_blocks.", "double_blocks.", "clip_txt_pooled_mapper.", "effnet_mapper.")
+)
 # What a scheduler's configuration says of a model trained so that its last timestep is pure noise.
 ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
 
@@ -167,7 +155,7 @@ def _detect(weights: Weights) -> tuple[Family, dict[str, str]]:
     """The family, and each text encoder's prefix in the file."""
     tensors = weights.tensors
     candidates = [family for family in FAMILIES.values() if family.denoiser.in_file(tensors)]
-    if not candidates or any(key.startswith(tuple(_FOREIGN_DENOISERS)) for key in tensors):
+    if not candidates or any(key.startswith(_FOREIGN_DENOISERS) for key in tensors):
         raise CheckpointError(f"{weights.path}: {LONE if lone_unet(tensors) else _foreign(tensors)}")
     for family in candidates:
         found = {
@@ -188,9 +176,9 @@ def _detect(weights: Weights) -> tuple[Family, dict[str, str]]:
 
 
 def _foreign(tensors: Mapping[str, Tensor]) -> str:
-    for start, what in _FOREIGN.items():
-        if any(key.startswith(start) for key in tensors):
-            return what
+    kind = known_kind(tensors)
+    if kind not in (None, CHECKPOINT, UNET):
+        return kind.not_a("a Stable Diffusion checkpoint" if "checkpoint" in kind.what else "a checkpoint")
     shown = ", ".join(sorted(tensors)[:3]) or "nothing"
     return f"of no known family (it holds {shown}); {ALL_FAMILIES} and their inpainting models can be exported"
 

@@ -11,6 +11,7 @@ from latentpress.errors import CheckpointError
 from latentpress.export.families.family import Component, Family
 from latentpress.export.reading.checkpoint import digest_of
 from latentpress.export.reading.components import model_from
+from latentpress.export.reading.file_kinds import VAE, known_kind
 from latentpress.export.reading.folder_weights import read_state, weight_file
 from latentpress.export.reading.ldm_config import SHAPE_ERRORS, Misfit, misfit, vae_config
 from latentpress.export.reading.weights import read_weights
@@ -35,6 +36,7 @@ def load_vae(path: Path, family: Family, variant: str | None = None) -> Any:
         state, config = _folder(path, family, variant)
     else:
         weights = read_weights(path)
+        _check_kind(path, weights.tensors, family)
         try:
             state, config = convert_vae(weights.tensors, family)
         except SHAPE_ERRORS as error:
@@ -82,6 +84,13 @@ def built(path: Path, component: Component, config: Mapping[str, Any], state: Ma
         lines = [line.strip() for line in str(error).splitlines()]
         reason = next((line for line in lines if line.startswith("size mismatch")), lines[0])
         raise CheckpointError(f"{path}: {component.name} is not of a published architecture: {reason[:200]}") from None
+
+
+def _check_kind(path: Path, tensors: Mapping[str, Tensor], family: Family) -> None:
+    """Raise CheckpointError for a file without a VAE that is something else; a checkpoint's own VAE is read."""
+    kind = None if any(_starts(tensors, name) for name in family.vae_prefixes) else known_kind(tensors)
+    if kind is not None and kind is not VAE:
+        raise CheckpointError(f"{path}: {kind.not_a('a VAE')}")
 
 
 def _folder(path: Path, family: Family, variant: str | None) -> tuple[State, dict[str, Any]]:

@@ -186,6 +186,8 @@ LORAS: dict[str, FileKind] = {
     ),
     "lora-cloneofsimo": _kind(_numbered, refused="is a LoRA of cloneofsimo's trainer"),
     "lora-cloneofsimo-pt": FileKind("lora", _numbered_list, refused="is a LoRA of cloneofsimo's trainer"),
-    "lora-concept": _kind(lambda: {"emb_params": _random(2, WIDTH)}, refused="is a textual inversion; give it with"),
-    "lora-concept-pt": FileKind("lora", _a1111_concept, refused="is a textual inversion; give it with"),
+    "lora-concept": _kind(
+        lambda: {"emb_params": _random(2, WIDTH)}, refused="is a textual inversion, not a LoRA; give it"
+    ),
+    "lora-concept-pt": FileKind("lora", _a1111_concept, refused="is a textual inversion, not a LoRA; give it"),
 }
