@@ -99,11 +99,12 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
             zeros_for_no_negative=bundle.info.force_zeros_for_empty_prompt,
             vae_scale_factor=bundle.info.vae_scale_factor,
             inpainting=bundle.info.inpainting,
-            refusal=Limits(bundle.info, infos).refusal,
+            refusal=limits.refusal,
+            notes=limits.notes,
             rules=partial(rules_of, scene=Scene(bundle.info, infos, tokenizer.found_otherwise)),
         )
         for name, bundle in bundles.items()
-        for tokenizer in (PromptTokenizer(bundle),)
+        for tokenizer, limits in ((PromptTokenizer(bundle), Limits(bundle.info, infos)),)
     }
 
 

@@ -1,7 +1,10 @@
 """Plans: names that are safe, hashes that depend on pixels alone, drawn seeds that stay drawn."""
 
+from dataclasses import replace
+
 import pytest
 
+from latentpress.batch.plan import build_plan
 from latentpress.errors import ManifestError
 
 P = "defaults: {prompt: a mouse}\n"
@@ -104,6 +107,13 @@ def test_what_is_said_of_a_negative_prompt_names_it_and_its_own_place(where, pla
         planned(body.replace("TEXT", "a <nope>"))
     (problem,) = caught.value.problems
     assert problem.startswith(f"{place}: <nope> in the negative prompt looks like a concept")
+
+
+def test_what_a_bundle_has_no_use_for_is_a_warning_at_its_place_or_at_the_models(manifest, facts):
+    said = replace(facts, notes=lambda request: [("sampler", "no such"), ("negative_prompt", "no use")])
+    body = 'defaults: {seed: 1, negative_prompt: blue}\nmatrix: {prompt: [a, b]}\noutput: "{prompt}.png"\n'
+    plan = build_plan(manifest(body), {"demo": said}, {}, lambda: 7)
+    assert plan.warnings == ("m.yaml:3:8: warning: no such", "m.yaml:4:38: warning: no use"), "once for both prompts"
 
 
 def test_identical_jobs_share_a_hash_and_labels_do_not_matter(planned):

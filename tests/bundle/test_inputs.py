@@ -15,6 +15,7 @@ XL = SimpleNamespace(
     cross_attention_dim=48,
     unet_in_channels=9,
     added_conditioning=AddedConditioning(pooled_size=20, time_ids=5),
+    guidance_embedding=10,
     latent_channels=4,
     vae_scale_factor=8,
     scaling_factor=0.5,
@@ -43,6 +44,8 @@ def test_they_are_as_large_as_real_ones():
     assert unet["encoder_hidden_states"].shape == (4, 77, 48)
     assert unet["text_embeds"].shape == (4, 20)
     assert unet["time_ids"].tolist() == [[48, 80, 0, 0, 48]] * 4
+    assert unet["timestep_cond"].shape == (4, 10)
+    np.testing.assert_allclose(unet["timestep_cond"][1], [0] * 5 + [1] * 5)  # of scale 1: sines and cosines of 0
     pixels = example_inputs(XL, "vae_encoder", 4, (6, 10))["sample"]
     assert pixels.shape == (4, 3, 48, 80)
     assert -1 <= pixels.min() < -0.99 < 0.99 < pixels.max() <= 1

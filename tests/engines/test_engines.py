@@ -95,12 +95,16 @@ def test_the_graphs_inputs_are_those_of_the_profile(bundle):
 
 
 def test_sdxl_profiles_reach_down_to_the_samples_and_hold_the_added_conditioning(bundle):
-    from latentpress.bundle.components import AddedConditioning, stable_diffusion_components
+    from latentpress.bundle.components import AddedConditioning, TensorSpec, stable_diffusion_components
 
     wide = {"default_size": (1024, 1024), "added_conditioning": AddedConditioning(pooled_size=80, time_ids=6)}
-    info = bundle.info.model_copy(update=wide)
+    # Components that are listed keep the input of a distilled UNet when they are listed again.
+    told = [TensorSpec(name="timestep_cond", shape=["batch", 256])]
+    unet = bundle.info.denoiser.model_copy(update={"inputs": [*bundle.info.denoiser.inputs, *told]})
+    info = bundle.info.model_copy(update={**wide, "components": [unet]})
     listed = stable_diffusion_components(info, info.text_encoders, "fp32")
     profile = shape_profile(info.model_copy(update={"components": listed}))
+    assert profile.inputs("unet")["timestep_cond"] == ((1, 256), (8, 256), (16, 256))
     assert profile.height == Span(64, 128, 128)
     assert profile.inputs("unet")["time_ids"] == ((1, 6), (8, 6), (16, 6))
 

@@ -48,7 +48,7 @@ def assert_rounded(found, name, model, kind):
         key: kind.rounding(name, key, value)
         for key, value in model.state_dict().items()
         if not key.endswith("position_ids")
-    }
+    } | dict(kind.more.get(name, {}))
     assert found.state_dict().keys() == expected.keys()
     for key, value in found.state_dict().items():
         assert torch.equal(value.float(), expected[key]), f"{name}: {key}"

@@ -22,6 +22,8 @@ FAMILIES = {
     "sdxl": {"family": "sdxl"},
     "sdxl-inpainting": {"family": "sdxl", "inpainting": True},
     "refiner": {"family": "sdxl_refiner"},
+    "lcm": {"guidance": 32},
+    "lcm-sdxl": {"family": "sdxl", "guidance": 32},
 }
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from latentpress.bundle.info import AddedConditioning, BundleInfo, TextEncoderInfo
+from latentpress.bundle.components import AddedConditioning, Component, TensorSpec
+from latentpress.bundle.info import BundleInfo, TextEncoderInfo
 from latentpress.runtime.limits import Limits
 from latentpress.runtime.request import ImageFile, Refiner, RenderRequest
 
@@ -22,6 +23,7 @@ def info(family="sdxl", channels=4, layers=12):
     added = AddedConditioning(pooled_size=8, time_ids=5 if refiner else 6) if family.startswith("sdxl") else None
     return BundleInfo.model_construct(
         name=family,
+        components=[],
         family=family,
         scheduler=TRAINING,
         unet_in_channels=channels,
@@ -105,3 +107,33 @@ def test_a_refusal_names_the_field_and_the_reason(bundle, changes, field, says):
 )
 def test_what_can_be_had_is_not_refused(bundle, changes):
     assert Limits(bundle, REFINERS).refusal(replace(PLAIN, **changes)) is None
+
+
+TOLD = Component(
+    name="unet",
+    role="denoiser",
+    precision="fp32",
+    inputs=[TensorSpec(name="timestep_cond", shape=["batch", 256])],
+    outputs=[],
+)
+LCM = info().model_copy(update={"components": [TOLD]})
+FITTING = replace(PLAIN, sampler="lcm", steps=4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({}, []),
+        ({"sampler": "tcd", "negative_prompt": "", "guidance_scale": 1.0}, []),
+        ({"sampler": "dpmpp_2m_karras"}, ["sampler"]),
+        ({"negative_prompt": "blurry"}, ["negative_prompt"]),
+        ({"guidance_stop": 0.5, "guidance_rescale": 0.7}, ["guidance_stop", "guidance_rescale"]),
+        ({"negative_prompt": "blurry", "refiner": refined()}, []),
+    ],
+)
+def test_what_a_distilled_bundle_has_no_use_for_is_said(changes, fields):
+    asked = replace(FITTING, **changes)
+    found = Limits(LCM, REFINERS).notes(asked)
+    assert [name for name, _ in found] == fields
+    assert all("bundle sdxl" in why and "\n" not in why for _, why in found)
+    assert Limits(info(), REFINERS).notes(asked) == []

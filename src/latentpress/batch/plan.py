@@ -200,6 +200,10 @@ class _Planning:
         if (refused := facts.refusal(request)) is not None:
             name, why = refused
             self._problems.add(draft.places.get(name, draft.prompt_place), why)
+        for name, what in facts.notes(request):
+            # Where the field is not written, the model is what it does not suit.
+            place = draft.places.get(name, self._manifest.models[draft.values["model"]])
+            self.prompts.warnings.setdefault(f"{place}: warning: {what}")
         labels = draft.all_labels()
         labels["size"] = labels["size"] or f"{request.width}x{request.height}"
         self._drafts += 1

@@ -274,7 +274,8 @@ class _Metered:
 def _throughput(renderer: Renderer, unet: _Metered, work: Workload, rows: int) -> Throughput:
     renderer.batch_rows = rows
     # Twice what the batch holds, so that places are refilled as in a long run.
-    asked = requests(work, max(2, 2 * rows // (2 if work.guidance_scale > 1 else 1)))
+    two = work.guidance_scale > 1 and renderer.bundle.info.guidance_embedding is None
+    asked = requests(work, max(2, 2 * rows // (2 if two else 1)))
     # All of them in a few steps: the first calls of every size that comes allocate, and on a GPU they tune and capture.
     for _ in renderer.render((key, replace(request, steps=min(3, request.steps))) for key, request in asked):
         pass

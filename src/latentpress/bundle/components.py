@@ -9,6 +9,8 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from latentpress.bundle.distilled import TIMESTEP_COND
+
 # Of weights and arithmetic; every input and output is float32 whatever it is.
 Precision = Literal["fp32", "fp16", "bf16"]
 # text: prompts to hidden states; denoiser: what the loop calls for each step; encoder, decoder: pictures to latents, back.
@@ -71,6 +73,8 @@ class Widths(Protocol):
     @property
     def added_conditioning(self) -> AddedConditioning | None: ...
     @property
+    def guidance_embedding(self) -> int | None: ...
+    @property
     def latent_channels(self) -> int: ...
 
 
@@ -94,6 +98,8 @@ def stable_diffusion_components(
     if (added := widths.added_conditioning) is not None:
         unet.append(_tensor("text_embeds", "batch", added.pooled_size))
         unet.append(_tensor("time_ids", "batch", added.time_ids))
+    if (size := widths.guidance_embedding) is not None:
+        unet.append(_tensor(TIMESTEP_COND, "batch", size))
     moments = _tensor("moments", "batch", 2 * widths.latent_channels, *_LATENTS)
     return [
         *(_text(widths.max_tokens, text, precision) for text in texts),

@@ -7,7 +7,8 @@ text_encoder.onnx           input_ids (batch, 77) int64 -> hidden_states (batch,
                             the same token, hidden from the others
 text_encoder_2.onnx         the same for SDXL's second encoder, and pooled (batch, P) float32
 unet.onnx                   sample (batch, C, h, w), timestep (batch,), encoder_hidden_states (batch, tokens, D), and
-                            for SDXL text_embeds (batch, P), time_ids (batch, n) -> noise_pred (batch, 4, h, w)
+                            for SDXL text_embeds (batch, P), time_ids (batch, n), and for LCM timestep_cond (batch, G),
+                            the guidance scale (bundle/distilled.py) -> noise_pred (batch, 4, h, w)
 vae_encoder.onnx            sample (batch, 3, H, W) in -1..1 -> moments (batch, 8, h, w)
 vae_decoder.onnx            latents (batch, 4, h, w), already divided by scaling_factor -> sample (batch, 3, H, W)
 parity.safetensors          what torch gives for a few inputs; every engine on every machine is compared with it
@@ -26,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from latentpress.bundle import verified
 from latentpress.bundle.components import AddedConditioning, Component, Precision, Role, stable_diffusion_components
+from latentpress.bundle.distilled import TIMESTEP_COND
 from latentpress.bundle.verified import INFO_FILE, check_there
 from latentpress.bundle.verified import file_sha256 as file_sha256
 from latentpress.errors import BundleError
@@ -208,6 +210,12 @@ class BundleInfo(BaseModel):
     def inpainting(self) -> bool:
         """Whether the denoiser takes a mask and the masked picture beside the latents."""
         return self.unet_in_channels == INPAINTING_CHANNELS
+
+    @property
+    def guidance_embedding(self) -> int | None:
+        """The width of the denoiser's guidance input (LCM), which stands in for classifier-free guidance; None without."""
+        specs = (spec for component in self.components for spec in component.inputs if spec.name == TIMESTEP_COND)
+        return next((size for spec in specs if isinstance(size := spec.shape[-1], int)), None)
 
     def _only(self, role: Role) -> Component:
         found = [component for component in self.components if component.role == role]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.bundle.components import Component, TensorSpec
+from latentpress.bundle.distilled import TIMESTEP_COND, guidance_embedding
 
 Array = NDArray[Any]
 
@@ -57,6 +58,9 @@ def example_inputs(
             return np.resize(np.asarray([999, 1, 401], np.float32), shape)
         if name == "time_ids":  # as without cropping; the refiner's fifth is a score
             return np.tile(np.asarray([*side, 0, 0, *side][: shape[1]], np.float32), (batch, 1))
+        if name == TIMESTEP_COND:
+            scales = np.resize(np.asarray([8.5, 1.0, 3.0]), batch)
+            return np.stack([guidance_embedding(scale, shape[1]) for scale in scales])
         if role == "encoder":
             return random.random(shape, dtype=np.float32) * 2 - 1
         normal = random.standard_normal(shape, dtype=np.float32)

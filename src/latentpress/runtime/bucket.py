@@ -34,7 +34,8 @@ def choose_rows(renderer: Renderer, requests: Iterable[RenderRequest], cache: Pa
     height, width = Counter((request.height, request.width) for request in work).most_common(1)[0][0]
     key = calibration_key(renderer, height, width, threads)
     file = calibration_file(cache)
-    rows = sum(request.steps + request.guided_steps(request.steps) for request in work)
+    distilled = renderer.bundle.info.guidance_embedding is not None  # no row but a picture's own
+    rows = sum(request.steps + (0 if distilled else request.guided_steps(request.steps)) for request in work)
     found = recalled(file, key)
     if found is None and rows < WORTH_ROWS:
         renderer.batch_rows = DEFAULT_ROWS

@@ -19,6 +19,7 @@ class BundleFacts:
     zeros_for_no_negative: a negative prompt that is not given differs from an empty one;
     vae_scale_factor: pixels a latent; inpainting: whether the UNet sees the mask and the masked picture;
     refusal: (field, reason) where the bundle, or the refiner of a request, cannot do what is asked, else None;
+    notes: (field, what is said of it) for what a request asks that the bundle has no use for;
     rules: those of `runtime.rules` that touch a request, in the order in which they came to be.
     """
 
@@ -37,6 +38,7 @@ class BundleFacts:
     vae_scale_factor: int = 8
     inpainting: bool = False
     refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
+    notes: Callable[[RenderRequest], list[tuple[str, str]]] = lambda request: []
     rules: Callable[[RenderRequest], tuple[Rule, ...]] = lambda request: ()
 
 

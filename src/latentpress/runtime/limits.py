@@ -12,6 +12,10 @@ from latentpress.runtime.sampling.steps import table_of
 
 # A refused field, by its name in RenderRequest, and why.
 Refusal = tuple[str, str]
+# The same of a field that is not refused and does not do what it does elsewhere.
+Note = tuple[str, str]
+# Samplers that few steps of a distilled model are meant for.
+_DISTILLED = ("lcm", "tcd")
 
 
 class Limits:
@@ -34,6 +38,29 @@ class Limits:
             or self._steps(request)
             or self._refiner(request)
         )
+
+    def notes(self, request: RenderRequest) -> list[Note]:
+        """The fields of `request` that a bundle distilled with guidance (LCM) has no use for, or not this one."""
+        if self._info.guidance_embedding is None:
+            return []
+        found: list[Note] = []
+        if (sampler := parse_sampler(request.sampler).base.name) not in _DISTILLED:
+            found.append(
+                (
+                    "sampler",
+                    f"the sampler is {sampler}, and bundle {self._info.name} is distilled for few steps (LCM): "
+                    "use lcm or tcd, with 4 to 8 steps",
+                )
+            )
+        without = {
+            "negative_prompt": bool(request.negative_prompt),
+            "guidance_stop": request.guidance_stop < 1,
+            "guidance_rescale": request.guidance_rescale > 0,
+        }
+        # A refiner is no distilled model: it takes them.
+        names = [name for name, given in without.items() if given and request.refiner is None]
+        why = f"has no effect on bundle {self._info.name}, which is distilled with its guidance (LCM): leave it out"
+        return found + [(name, f"{name} {why}") for name in names]
 
     def _clip_skip(self, request: RenderRequest) -> Refusal | None:
         infos = [self._info, *([self._refiners[request.refiner.sha256][0]] if request.refiner else [])]

@@ -25,9 +25,13 @@ def schedule_of(request: RenderRequest, prompt: str) -> Schedule:
     return schedule(prompt, calls_of(request.sampler, request.steps))
 
 
-def texts_of(request: RenderRequest) -> tuple[str, ...]:
-    """The different texts that the prompts are which decide pixels: the negative one where there is guidance."""
-    return tuple(dict.fromkeys(text for prompt in _prompts(request) for _, text in schedule_of(request, prompt)))
+def texts_of(request: RenderRequest, *, negative: bool = True) -> tuple[str, ...]:
+    """The different texts that the prompts are which decide pixels: the negative one where there is guidance.
+
+    negative: False where the model has no use for one.
+    """
+    prompts = _prompts(request) if negative else (request.prompt,)
+    return tuple(dict.fromkeys(text for prompt in prompts for _, text in schedule_of(request, prompt)))
 
 
 def reading_of(request: RenderRequest) -> Reading:

@@ -97,8 +97,8 @@ class RenderRequest:
     """Everything that decides a picture's pixels, apart from the bundle.
 
     height, width: pixels, multiples of 8; seed: 0 .. 2**64-1; sampler: a canonical name of `runtime.sampling.samplers`;
-    steps: >= 1; guidance_scale: classifier-free guidance acts iff > 1; negative_prompt: None is zeros where the bundle
-    has force_zeros_for_empty_prompt, elsewhere "".
+    steps: >= 1; guidance_scale: classifier-free guidance acts iff > 1, and never where the model is told the scale
+    (LCM); negative_prompt: None is zeros where the bundle has force_zeros_for_empty_prompt, elsewhere "".
     guidance_rescale: phi of arXiv 2305.08891, section 3.4, 0..1. clip_skip: the last layers of each text encoder left
     out, of the prompt and (unlike diffusers' Stable Diffusion pipelines) of the negative prompt.
     eta: for the samplers ddim, the share of DDPM's noise that it adds, and tcd, its gamma, alone; 0..1.

@@ -14,6 +14,15 @@ from latentpress.testing.words import write_tokenizer
 
 # Which diffusers wrote the published schedulers' configurations.
 _WRITTEN_BY = {"PNDMScheduler": "0.6.0", "DDIMScheduler": "0.8.0", "EulerDiscreteScheduler": "0.19.0.dev0"}
+# What LCM_Dreamshaper_v7's scheduler has otherwise than Stable Diffusion 1's.
+_LCM = {
+    "_class_name": "LCMScheduler",
+    "_diffusers_version": "0.23.0.dev0",
+    "original_inference_steps": 50,
+    "set_alpha_to_one": True,
+    "rescale_betas_zero_snr": False,
+    "timestep_spacing": "leading",
+}
 
 
 def build_checkpoint(
@@ -21,6 +30,7 @@ def build_checkpoint(
     *,
     family: str = "sd1",
     inpainting: bool = False,
+    guidance: int | None = None,
     width: int = 32,
     size: int = 64,
     hidden: int = 64,
@@ -28,7 +38,8 @@ def build_checkpoint(
 ) -> Path:
     """Write a random checkpoint into `folder` (made if missing); the same arguments give the same weights.
 
-    inpainting: a UNet of 9 channels. width: the UNet's first level's channels, a multiple of 8. size: pixels a side, a
+    inpainting: a UNet of 9 channels. guidance: one distilled with guidance, as LCM's pipeline saves it, and the width of
+    its scale's features, >= 4. width: the UNet's first level's channels, a multiple of 8. size: pixels a side, a
     multiple of 16. hidden: the (first) text encoder's width, a multiple of 16; SDXL's second is 16 wider.
     """
     if width % 8 or size % 16 or hidden % 16:
@@ -47,13 +58,19 @@ def build_checkpoint(
         models = {encoder.name: _text_encoder(encoder, made, vocabulary, hidden) for encoder in made.text_encoders}
         attended = sum(int(model.config.hidden_size) for model in models.values())
         channels = latents.unet_channels[inpainting]
-        models["unet"] = _unet(made, width, size // 8, attended, hidden + 16, channels)
+        models["unet"] = _unet(made, width, size // 8, attended, hidden + 16, channels, guidance)
         models["vae"] = random_vae(size, latents.scaling_factor)
     for name, model in models.items():
         model.save_pretrained(folder / name, safe_serialization=True)
     (folder / SCHEDULER.name).mkdir(exist_ok=True)
-    _write_json(folder / SCHEDULER.name / SCHEDULER.file, _scheduler(made))
-    _write_json(folder / "model_index.json", pipeline_index(made, inpainting))
+    scheduler, index = _scheduler(made), pipeline_index(made, inpainting)
+    if guidance is not None:
+        scheduler |= _LCM
+        index["scheduler"] = ["diffusers", _LCM["_class_name"]]
+        if made.name == "sd1":  # there is no such pipeline of SDXL's
+            index["_class_name"] = "LatentConsistencyModelPipeline"
+    _write_json(folder / SCHEDULER.name / SCHEDULER.file, scheduler)
+    _write_json(folder / "model_index.json", index)
     return folder
 
 
@@ -68,10 +85,12 @@ def _text_encoder(encoder: TextEncoder, family: Family, vocabulary: int, hidden:
     return random_text_encoder(vocabulary, hidden, layers=layers, activation=activation)
 
 
-def _unet(family: Family, width: int, latent_size: int, attended: int, pooled: int, channels: int) -> Any:
+def _unet(
+    family: Family, width: int, latent_size: int, attended: int, pooled: int, channels: int, guidance: int | None
+) -> Any:
     """Two levels, one with attention and one without, the first as the published UNet has it."""
     config = denoiser_config(family)
-    levels: dict[str, Any] = {"in_channels": channels}
+    levels: dict[str, Any] = {"in_channels": channels, "guidance": guidance}
     if config["down_block_types"][0] == "DownBlock2D":
         levels["down_block_types"] = ("DownBlock2D", "CrossAttnDownBlock2D")
         levels["up_block_types"] = ("CrossAttnUpBlock2D", "UpBlock2D")

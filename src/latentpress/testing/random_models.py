@@ -54,13 +54,22 @@ def random_text_encoder(
 
 
 def random_unet(
-    width: int, latent_size: int, hidden: int, *, pooled: int | None = None, time_ids: int = 6, **config: Any
+    width: int,
+    latent_size: int,
+    hidden: int,
+    *,
+    pooled: int | None = None,
+    time_ids: int = 6,
+    guidance: int | None = None,
+    **config: Any,
 ) -> Any:
     """A UNet of two levels, the first `width` channels wide, attending to vectors `hidden` wide.
 
-    pooled: the width of SDXL's pooled text, which comes with so many `time_ids`; config: further or other arguments of
-    UNet2DConditionModel.
+    pooled: the width of SDXL's pooled text, which comes with so many `time_ids`; guidance: the width of the guidance scale's
+    features, of a distilled UNet (LCM); config: further or other arguments of UNet2DConditionModel.
     """
+    if guidance is not None:
+        config["time_cond_proj_dim"] = guidance
     if pooled is not None:
         config |= {
             "addition_embed_type": "text_time",
@@ -90,6 +99,8 @@ def random_unet(
         # Fresh weights pass on a tenth of what they get; pooled text and sizes must show beside the timestep.
         unet.add_embedding.linear_1.weight.mul_(4)
         unet.add_embedding.linear_2.weight.mul_(4)
+    if guidance is not None:  # fresh weights hardly tell one scale from another
+        unet.time_embedding.cond_proj.weight.mul_(4)
     _give_noise_back(unet, pooled, time_ids)
     return unet
 

@@ -12,8 +12,14 @@ from latentpress.export.families.family import (
     TextEncoder,
 )
 
-# Img2img and inpainting pipelines hold the same components as their base.
-PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")
+# Img2img and inpainting pipelines hold the same components as their base; LCM's UNet takes the guidance scale too.
+PIPELINES = (
+    "StableDiffusionPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",
+    "LatentConsistencyModelPipeline",
+    "LatentConsistencyModelImg2ImgPipeline",
+)
 
 SD1 = Family(
     name="sd1",

@@ -45,7 +45,8 @@ def _module(parts: Components, component: Component) -> Any:
     if component.role == "decoder":
         return wrappers.VaeDecoder(parts.vae)
     if component.role == "denoiser":
-        return wrappers.UNETS[parts.unet.config.addition_embed_type](parts.unet)
+        kind = parts.unet.config.addition_embed_type, parts.guidance_embedding is not None
+        return wrappers.UNETS[kind](parts.unet)
     part = next(part for part in parts.texts if part.component == component.name)
     return wrappers.TextEncoder(
         part.model,

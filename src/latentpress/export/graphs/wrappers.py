@@ -56,9 +56,21 @@ class UNet(nn.Module):
         model.num_upsamplers = 40
 
     def forward(self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
+        return self._predict(sample, timestep, encoder_hidden_states)
+
+    def _predict(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        timestep_cond: Tensor | None = None,
+        added: dict[str, Tensor] | None = None,
+    ) -> Tensor:
         # The timestep stays float32: float16 rounds 999 by up to 0.25, and its sinusoids with it.
         dtype = self.computes_in or self.model.conv_in.weight.dtype
-        return self.model(sample.to(dtype), timestep, encoder_hidden_states.to(dtype), return_dict=False)[0].float()
+        given = (sample.to(dtype), timestep, encoder_hidden_states.to(dtype))
+        cond = None if timestep_cond is None else timestep_cond.to(dtype)
+        return self.model(*given, timestep_cond=cond, added_cond_kwargs=added, return_dict=False)[0].float()
 
 
 class UNetXL(UNet):
@@ -72,13 +84,41 @@ class UNetXL(UNet):
         self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, text_embeds: Tensor, time_ids: Tensor
     ) -> Tensor:
         added = {"text_embeds": text_embeds, "time_ids": time_ids}
-        dtype = self.computes_in or self.model.conv_in.weight.dtype
-        given = (sample.to(dtype), timestep, encoder_hidden_states.to(dtype))
-        return self.model(*given, added_cond_kwargs=added, return_dict=False)[0].float()
+        return self._predict(sample, timestep, encoder_hidden_states, added=added)
 
 
-# addition_embed_type, of what a UNet takes beside the hidden states -> its module.
-UNETS: dict[str | None, type[UNet]] = {None: UNet, "text_time": UNetXL}
+class DistilledUNet(UNet):
+    """As UNet, with timestep_cond (batch, G), the guidance scale's features (bundle/distilled.py), of LCM's checkpoints."""
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, sample: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, timestep_cond: Tensor
+    ) -> Tensor:
+        return self._predict(sample, timestep, encoder_hidden_states, timestep_cond)
+
+
+class DistilledUNetXL(UNet):
+    """As UNetXL, with timestep_cond (batch, G) as the last."""
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        text_embeds: Tensor,
+        time_ids: Tensor,
+        timestep_cond: Tensor,
+    ) -> Tensor:
+        added = {"text_embeds": text_embeds, "time_ids": time_ids}
+        return self._predict(sample, timestep, encoder_hidden_states, timestep_cond, added)
+
+
+# (addition_embed_type, of what a UNet takes beside the hidden states; whether it takes the guidance scale) -> its module.
+UNETS: dict[tuple[str | None, bool], type[UNet]] = {
+    (None, False): UNet,
+    ("text_time", False): UNetXL,
+    (None, True): DistilledUNet,
+    ("text_time", True): DistilledUNetXL,
+}
 
 
 class VaeEncoder(nn.Module):

@@ -85,6 +85,12 @@ class Components:
         return int(self.unet.config.cross_attention_dim)
 
     @property
+    def guidance_embedding(self) -> int | None:
+        """The width of the guidance scale's features that a UNet distilled with guidance (LCM) takes; None for others."""
+        size = self.unet.config.time_cond_proj_dim
+        return None if size is None else int(size)
+
+    @property
     def latent_channels(self) -> int:
         return int(self.vae.config.latent_channels)
 
@@ -199,7 +205,7 @@ def _check_unet(where: str, config: Any, family: Family) -> None:
             f"{where}: the UNet's addition_embed_type is {found!r}, this pipeline's is {wanted!r}; "
             "this architecture cannot be exported"
         )
-    for name in ("time_cond_proj_dim", "class_embed_type", "encoder_hid_dim_type"):
+    for name in ("class_embed_type", "encoder_hid_dim_type"):
         if getattr(config, name, None) is not None:
             raise CheckpointError(
                 f"{where}: the UNet has {name} {getattr(config, name)!r}, which cannot be exported; "

@@ -40,7 +40,7 @@ class Trajectory(Generic[K]):
 
     latents: (C, h, w) float32; anchor: as latents, what the solver keeps of the step's beginning;
     history: (DEPTH, C, h, w), the stored predictions, newest first; step: the next call's row of the solver;
-    cond, uncond: what each row attends to. uncond is None where guidance_scale <= 1; there, and in the steps after
+    cond, uncond: what each row attends to. uncond is None without classifier-free guidance; there, and in the steps after
     guidance_stop, no row is spent on it;
     channels: (c, h, w), what an inpainting UNet sees beside the latents; blend: what is put back after each step;
     first: the picture's step that this trajectory begins at (default 0); total: the picture's steps (default: this

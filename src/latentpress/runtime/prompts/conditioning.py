@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from latentpress.bundle.distilled import TIMESTEP_COND, guidance_embedding
 from latentpress.bundle.info import Bundle
 from latentpress.engines.engine import Session
 from latentpress.runtime.prompt_rules import reading_of, schedule_of, texts_of
@@ -23,6 +24,7 @@ _ROWS_KEPT = 256
 class Conditioning:
     """One row's conditioning, float32: encoder_hidden_states (T, D); SDXL's text_embeds (P,) and time_ids (n,).
 
+    timestep_cond: (G,), the guidance scale's features, of a bundle that was distilled with guidance (LCM).
     T: the bundle's max_tokens, or a multiple of it where long prompts are encoded in chunks. Rows of different T cannot
     share a call: attention has no mask, so that padding one to the other's length would change its picture.
     """
@@ -30,6 +32,7 @@ class Conditioning:
     encoder_hidden_states: NDArray[np.float32]
     text_embeds: NDArray[np.float32] | None = None
     time_ids: NDArray[np.float32] | None = None
+    timestep_cond: NDArray[np.float32] | None = None
 
     def at(self, call: int) -> "Conditioning":
         """Itself, whatever the call: `Edited` has others."""
@@ -37,13 +40,13 @@ class Conditioning:
 
     def inputs(self) -> dict[str, NDArray[np.float32]]:
         """The arrays by the names of the UNet's inputs, without those this family lacks."""
-        if self.text_embeds is None or self.time_ids is None:
-            return {"encoder_hidden_states": self.encoder_hidden_states}
-        return {
+        arrays = {
             "encoder_hidden_states": self.encoder_hidden_states,
             "text_embeds": self.text_embeds,
             "time_ids": self.time_ids,
+            TIMESTEP_COND: self.timestep_cond,
         }
+        return {name: array for name, array in arrays.items() if array is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,7 @@ class Conditioner:
 
     def __init__(self, bundle: Bundle, sessions: Mapping[str, Session]) -> None:
         self._info = bundle.info
+        self._distilled = bundle.info.guidance_embedding
         encoders = bundle.info.text_encoders
         self._tokenizers = [PromptTokenizer(bundle, encoder.tokenizer) for encoder in encoders]
         self._encoders = [
@@ -86,8 +90,11 @@ class Conditioner:
         return self._row(request, request.prompt)
 
     def uncond(self, request: RenderRequest) -> Conditioning | Edited | None:
-        """The unconditional row's; None without classifier-free guidance, which acts where guidance_scale > 1."""
-        if request.guidance_scale <= 1:
+        """The unconditional row's; None without classifier-free guidance, which acts where guidance_scale > 1.
+
+        A bundle that was distilled with guidance is told the scale in its one row instead.
+        """
+        if request.guidance_scale <= 1 or self._distilled is not None:
             return None
         zeros = request.negative_prompt is None and self._info.force_zeros_for_empty_prompt
         return self._row(request, request.negative_prompt or "", zeros, negative=True)
@@ -97,7 +104,8 @@ class Conditioner:
         if request.long_prompts == "truncate":
             return 1
         reading = reading_of(request)
-        return max(len(one.chunks(text, reading)) for text in texts_of(request) for one in self._tokenizers)
+        texts = texts_of(request, negative=self._distilled is None)
+        return max(len(one.chunks(text, reading)) for text in texts for one in self._tokenizers)
 
     def _row(
         self, request: RenderRequest, prompt: str, zeros: bool = False, *, negative: bool = False
@@ -106,7 +114,8 @@ class Conditioner:
         time_ids = self._time_ids(request, negative) if added else None
         reading, chunks = reading_of(request), self.chunks(request)
         ends, texts = zip(*schedule_of(request, prompt), strict=True)
-        rows = tuple(self._alike(text, request.clip_skip, time_ids, zeros, reading, chunks) for text in texts)
+        scale = None if self._distilled is None else request.guidance_scale
+        rows = tuple(self._alike(text, request.clip_skip, time_ids, zeros, reading, chunks, scale) for text in texts)
         return rows[0] if len(rows) == 1 else Edited(ends, rows)
 
     def _conditioning(
@@ -117,6 +126,7 @@ class Conditioner:
         zeros: bool,
         reading: Reading,
         chunks: int,
+        scale: float | None,
     ) -> Conditioning:
         encoded = [encode(prompt, clip_skip, reading) for encode in self._encoders]
         states = [found.hidden_states for found in encoded]
@@ -128,10 +138,12 @@ class Conditioner:
         hidden = states[0] if len(states) == 1 else np.concatenate(states, axis=-1)
         if zeros:
             hidden = np.zeros_like(hidden)
+        told = None if scale is None or self._distilled is None else guidance_embedding(scale, self._distilled)
         if time_ids is None:
-            return Conditioning(hidden)
+            return Conditioning(hidden, timestep_cond=told)
         pooled = next(found.pooled for found in encoded if found.pooled is not None)
-        return Conditioning(hidden, np.zeros_like(pooled) if zeros else pooled, np.asarray(time_ids, np.float32))
+        sizes = np.asarray(time_ids, np.float32)
+        return Conditioning(hidden, np.zeros_like(pooled) if zeros else pooled, sizes, told)
 
     def _time_ids(self, request: RenderRequest, negative: bool) -> tuple[float, ...]:
         """(6,): original size, crop, target size (arXiv 2307.01952, 2.2); (5,) with the score for the target size."""

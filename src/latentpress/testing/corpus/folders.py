@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTokenizerFast
 
@@ -20,6 +22,9 @@ LFS_POINTER = (
     "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
     "size 3438354725\n"
 )
+# Of LCM's UNet, whose first level here is 64 channels wide: what projects the guidance scale's features.
+_COND = "time_embedding.cond_proj.weight"
+_GUIDANCE = torch.randn(64, 256, generator=torch.Generator().manual_seed(1))
 COMMIT = "451f4fe16113bff5a5d2269ed5ad43b0592e9a14"
 
 
@@ -103,6 +108,16 @@ def _of_pipeline(name: str, **parts: list[str]) -> Callable[[Path], Path]:
     return build
 
 
+def _lcm(folder: Path) -> Path:
+    """As diffusers saves LCM_Dreamshaper_v7: the pipeline's name, and a UNet that takes the guidance scale."""
+    path = _of_pipeline("LatentConsistencyModelPipeline")(folder) / "unet"
+    config = json.loads((path / "config.json").read_bytes()) | {"time_cond_proj_dim": _GUIDANCE.shape[1]}
+    (path / "config.json").write_text(json.dumps(config))
+    weights = path / "diffusion_pytorch_model.safetensors"
+    save_file(load_file(weights) | {_COND: _GUIDANCE}, weights, {"format": "pt"})
+    return path.parent
+
+
 def _pointer(*files: str) -> Callable[[Path], Path]:
     """A folder in which Git LFS' pointers stand for these files."""
 
@@ -139,6 +154,7 @@ FOLDERS: dict[str, FileKind] = {
     "folder-fp16-bin": FileKind("checkpoint", _saved(**_FP16, **_TORCH), rounding=_half),
     "folder-cache": FileKind("checkpoint", _cache),
     "folder-pag": FileKind("checkpoint", _of_pipeline("StableDiffusionPAGPipeline")),
+    "folder-lcm": FileKind("checkpoint", _lcm, more={"unet": {_COND: _GUIDANCE}}),
     "folder-controlnet": FileKind(
         "checkpoint",
         _of_pipeline("StableDiffusionControlNetPipeline", controlnet=["diffusers", "ControlNetModel"]),
