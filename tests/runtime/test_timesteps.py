@@ -3,15 +3,8 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
-import torch
-from diffusers import (
-    StableDiffusionImg2ImgPipeline,
-    StableDiffusionPipeline,
-    StableDiffusionXLImg2ImgPipeline,
-    StableDiffusionXLPipeline,
-)
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from diffusers.utils import load_image
 from PIL import Image
 
@@ -19,18 +12,18 @@ from compare import diffusers_scheduler, psnr
 from families import picture_file, pixels
 from latentpress.errors import UsageError
 from latentpress.runtime.changes import pushed_otherwise
-from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, Refiner, RenderRequest
 from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, parse_sampler
 from latentpress.runtime.sampling.schedule import noise_schedule
-from latentpress.runtime.sampling.solvers import SolverCache, solver_table
+from latentpress.runtime.sampling.solvers import INDEX, SolverCache, solver_table
+from latentpress.runtime.sampling.steps import parts_of
 from toy_runs import SD15, agree
 
 # Hyper-SD's for one step, the trailing ones of four, and uneven ones down to 0.
 LISTS = [(800,), (999, 749, 499, 249), (981, 900, 720, 719, 500, 260, 30, 0)]
 GIVEN = [name for name, base in BASES.items() if base.given]
 PROMPT, NEGATIVE, SCALE = "a red mouse in the night", "blurry blue", 6.0
-# dB; measured 90 and more.
+# dB, as for pictures of whole schedules.
 BOUND = 80
 
 
@@ -153,14 +146,13 @@ def test_a_given_picture_is_the_pipelines(sampler, pipeline, renderer, tmp_path)
     agree_in_pixels(renderer, request(sampler, given, init_image=file, strength=0.6), expected)
 
 
-@pytest.mark.parametrize("sampler", ["euler", "heun"])
-def test_a_refiner_takes_over_as_in_the_ensemble(sampler, exported):
-    given, generator = LISTS[2], torch.Generator().manual_seed(5)
-    options = {"negative_prompt": NEGATIVE, "generator": generator, "guidance_scale": SCALE, "timesteps": list(given)}
-    base = exported("sdxl").pipeline(StableDiffusionXLPipeline, sampler)
-    latents = base(PROMPT, height=64, width=64, denoising_end=0.4, output_type="latent", **options).images
-    second = exported("refiner").pipeline(StableDiffusionXLImg2ImgPipeline, sampler)
-    expected = np.asarray(second(PROMPT, image=latents, denoising_start=0.4, **options).images[0])
-    renderer = Renderer(exported("sdxl").bundle, refiners=[exported("refiner").bundle])
-    asked = request(sampler, given, refiner=Refiner(exported("refiner").bundle.hash, 0.4))
-    agree_in_pixels(renderer, asked, expected)
+def test_a_refiner_begins_at_the_first_of_them_below_its_switch():
+    """denoising_end and denoising_start of 0.4 cut at timestep 600; inside a step of Heun, which is repeated."""
+    solvers = SolverCache(noise_schedule(SD15))
+    for sampler, base, refined in (
+        ("euler", [981, 900, 720, 719], [500, 260, 30, 0]),
+        ("heun", [981, 900, 900, 720, 720, 719, 719], [719, 500, 500, 260, 260, 30, 30, 0, 0]),
+    ):
+        parts, total = parts_of(request(sampler, LISTS[2], refiner=Refiner("a" * 64, 0.4)), solvers, solvers)
+        found = [part.table.rows[:, INDEX["timestep"]].tolist() for part in parts]
+        assert (total, found) == (8, [base, refined])
