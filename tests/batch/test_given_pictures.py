@@ -153,10 +153,13 @@ WARNED = {
         "4:73: warning: mask_image in/alphamask.png is transparent in places, so what is opaque is redrawn"
     ],
     IN + "black.png": [
-        "mask_image in/black.png is black everywhere, so nothing is redrawn; what is to change must be white"
+        "mask_image in/black.png is black everywhere, or too dark to count, so nothing is redrawn; what is to change must "
+        "be white"
     ],
     IN + "white.png": ["mask_image in/white.png is white in every latent, so all of the picture is redrawn"],
-    IN + "thin.png, picture_reading: diffusers": ["mask_image in/thin.png chooses no latent, so nothing is redrawn"],
+    IN + "thin.png, picture_reading: diffusers": [
+        "mask_image in/thin.png chooses no latent as diffusers reads it, so nothing is redrawn"
+    ],
     IN + "wide.png": ["mask_image in/wide.png is 128x32 and init_image 64x64, so it is stretched; give both one shape"],
 }
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +10,12 @@ from latentpress.batch.job import hash_job
 from latentpress.batch.metadata import text_chunks
 from latentpress.batch.plan import build_plan
 from latentpress.errors import ManifestError
+from latentpress.runtime.prompt_rules import texts_drawn
 from latentpress.runtime.prompts.parts import PromptCheck
-from latentpress.runtime.request import Origin, RenderRequest
+from latentpress.runtime.request import ImageFile, Origin, RenderRequest
 from latentpress.runtime.rules import RULES, Scene
+
+PICTURE = ImageFile("a" * 64, Path("a.png"))
 
 
 def rule_named(name):
@@ -168,3 +172,31 @@ def test_a_near_miss_is_warned_of(manifest, facts):
     (warning,) = build_plan(manifest("defaults: {prompt: x}\n"), {"demo": near}, {}, lambda: 7).warnings
     said = "'easynegative' in the prompt is read as ordinary words; did you mean the concept EasyNegative?"
     assert warning.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "changes", "drawn"),
+    [
+        ("[a mouse:<sepia>:0.5]", {}, ["a mouse", "<sepia>"]),
+        ("[a mouse:<sepia>:0.5]", {"init_image": PICTURE, "strength": 0.5}, ["a mouse"]),
+        ("[a mouse:<sepia>:3]", {}, ["a mouse"]),  # three ends with the fourth call, as in A1111
+        ("[a mouse:<sepia>:3]", {"sampler": "heun"}, ["a mouse", "<sepia>"]),
+    ],
+)
+def test_a_text_that_no_call_has_is_not_drawn(prompt, changes, drawn):
+    asked = request(prompt, **{"steps": 4, "prompt_weighting": "a1111", "guidance_scale": 1.0, **changes})
+    assert list(texts_drawn(asked)) == drawn
+
+
+def test_one_token_of_several_is_use_enough(manifest, facts, tmp_path):
+    (tmp_path / "a.bin").write_bytes(b"x")
+    own = replace(facts, check=lambda text, reading: PromptCheck(1, 75, "", (), concepts=("<s0>",)))
+    made = manifest("concepts: {<s0><s1>: a.bin}\ndefaults: {prompt: a <s0> mouse}\n")
+    assert build_plan(made, {"demo": own}, {}, lambda: 7).warnings == ()
+
+
+def test_a_fault_of_a_negative_prompt_does_not_speak_of_the_prompt(manifest, facts):
+    faults = {"a": None, "x": "'AND' in the prompt"}
+    own = replace(facts, check=lambda text, reading: PromptCheck(1, 75, "", (), fault=faults[text]))
+    with pytest.raises(ManifestError, match="the negative prompt cannot be read: 'AND' in it"):
+        build_plan(manifest("defaults: {prompt: a, negative_prompt: x}\n"), {"demo": own}, {}, lambda: 7)

@@ -58,7 +58,10 @@ CASES = {
         "cut/unet/diffusion_pytorch_model.safetensors: not a safetensors file, or cut short",
     ),
     "hostile": (["hostile.ckpt"], "it could run code, so nothing in it was loaded"),
-    "another kind": (["flux.safetensors"], "flux.safetensors: a Flux checkpoint, which cannot be exported"),
+    "another kind": (
+        ["flux.safetensors"],
+        "flux.safetensors: a Flux checkpoint, not a Stable Diffusion checkpoint;",
+    ),
     "a LoRA": (["xl.safetensors"], "a LoRA, not a checkpoint; give it to `latentpress export` with --lora"),
     "a VAE": (["vae.safetensors"], "a VAE, not a checkpoint; give it to `latentpress export` with --vae"),
     "unknown family": (
@@ -78,7 +81,10 @@ CASES = {
     "a scale": (["model.safetensors", "--lora", "xl.safetensors:nan"], "the scale nan is not a number to fuse at"),
     "a cut LoRA": (["model.safetensors", "--lora", "cut.safetensors"], "cut.safetensors"),
     "a hostile LoRA": (["model.safetensors", "--lora", "hostile.ckpt"], "it could run code"),
-    "no VAE": (["model.safetensors", "--vae", "xl.safetensors"], "xl.safetensors: not a VAE of Stable Diffusion"),
+    "no VAE": (
+        ["model.safetensors", "--vae", "xl.safetensors"],
+        "xl.safetensors: a LoRA, not a VAE; give it to",
+    ),
     "a missing VAE": (["model.safetensors", "--vae", "gone"], "gone: cannot be read"),
     "a hostile VAE": (["model.safetensors", "--vae", "hostile.ckpt"], "it could run code"),
     "a cut concept": (["model.safetensors", "--concept", "cut.safetensors"], "cut.safetensors: "),
@@ -89,7 +95,7 @@ CASES = {
     ),
     "a concept too wide": (
         ["model.safetensors", "--concept", "wide.safetensors"],
-        "wide.safetensors: <x> is 1024 wide, the text encoder 64",
+        "wide.safetensors: <x> is 1024 wide, as concepts for Stable Diffusion 2 are, the text encoder 64; use a concept",
     ),
 }
 
@@ -106,3 +112,16 @@ def test_one_sentence_and_nothing_published(case, folder, monkeypatch, capsys):
     assert said.count("\n") == 1
     assert "Traceback" not in said
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_token_claimed_twice_is_told_before_anything_is_traced(folder, tmp_path, monkeypatch, capsys):
+    def traced(*arguments):
+        raise AssertionError("minutes of tracing")
+
+    monkeypatch.setattr("latentpress.export.pipeline.build_graphs", traced)
+    files = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    for file in files:
+        save_file({"<x>": torch.zeros(64)}, file)
+    given = [part for file in files for part in ("--concept", str(file))]
+    assert export(str(folder / "model.safetensors"), *given, "-o", str(tmp_path / "bundle")) == 2
+    assert f"{files[1]}: token <x> is claimed by {files[0]} too" in capsys.readouterr().err

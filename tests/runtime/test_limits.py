@@ -55,6 +55,7 @@ def refined(name="fine", switch_at=0.8):
         (info("sd1", 9), {"init_image": IMAGE}, "mask_image", "is an inpainting model"),
         (info("sdxl_refiner"), {}, "model", "is an SDXL refiner, which continues pictures"),
         (info(), {"init_image": IMAGE, "strength": 0.04}, "strength", "leaves none to run; it must be at least 0.05"),
+        (info(), {"steps": 3, "init_image": IMAGE, "strength": 0.33}, "strength", "it must be at least 0.334,"),
         (info(), {"steps": 2000}, "steps", "1000"),
         (info(), {"steps": 51, "sampler": "lcm"}, "steps", "lcm takes 1..50"),
         (info(), {"eta": 0.5}, "eta", "only ddim and tcd take it, and the sampler is euler"),

@@ -45,8 +45,11 @@ def _of_mask(draft: Draft, request: RenderRequest, bundles: Bundles) -> list[str
         if chosen == 1 and not bundles[draft.values["model"]].inpainting:
             found.append("is white in every latent, so all of the picture is redrawn; leave mask_image out for that")
         if chosen == 0:
-            what = "chooses no latent" if facts.chosen[SHOWN] else "is black everywhere"
-            found.append(f"{what}, so nothing is redrawn; what is to change must be white")
+            found.append(
+                "chooses no latent as diffusers reads it, so nothing is redrawn; leave picture_reading out, or paint wider"
+                if facts.chosen[SHOWN]
+                else "is black everywhere, or too dark to count, so nothing is redrawn; what is to change must be white"
+            )
     if mask is not None and picture is not None:
         (height, width), (tall, wide) = mask.own_size, picture.own_size
         if abs(height * wide / (width * tall) - 1) > _ROUNDING:

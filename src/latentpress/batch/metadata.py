@@ -12,7 +12,7 @@ from latentpress.engines.choice import engine_called
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.manifest.fields import parameters_of
 from latentpress.runtime.facts import BundleFacts, Bundles
-from latentpress.runtime.prompt_rules import reading_of, texts_of
+from latentpress.runtime.prompt_rules import reading_of, texts_drawn
 from latentpress.runtime.request import Origin
 from latentpress.runtime.rules import numbers
 
@@ -27,7 +27,7 @@ def text_chunks(job: Job, bundles: Bundles, origin: Origin) -> dict[str, str]:
     """
     request = job.request
     facts = _facts(bundles, job.bundle)
-    found = [facts.check(text, reading_of(request)).concepts for text in texts_of(request)]
+    found = [facts.check(text, reading_of(request)).concepts for text in texts_drawn(request)]
     used = {token: digest for token, digest in facts.concepts.items() if any(token in one for one in found)}
     own: dict[str, object] = {
         "bundle": _bundle_data(facts),

@@ -59,7 +59,7 @@ class PromptChecks:
     def warn_of_unused(self, concepts: Sequence[ConceptFile]) -> None:
         """Warn of those of a manifest's `concepts` that none of the prompts checked draws on."""
         for concept in concepts:
-            if not self._used.issuperset(single_tokens(concept.token)):
+            if self._used.isdisjoint({concept.token, *single_tokens(concept.token)}):
                 self.warnings.setdefault(
                     f"{concept.place}: warning: no prompt uses the concept {short(concept.token)}; "
                     "write its token into a prompt, in these letters, or leave it out"
@@ -99,7 +99,9 @@ class PromptChecks:
 
     def _check_unknown(self, prompt: "_Prompt", verdict: PromptCheck, bundle: BundleFacts) -> None:
         for token in verdict.unknown:
-            if token.startswith(("<lora:", "<lyco:", "<hypernet:")):
+            if token.startswith("<hypernet:"):
+                why = "is a hypernetwork of A1111's, and hypernetworks are not read here; take it out of the prompt"
+            elif token.startswith(("<lora:", "<lyco:")):
                 why = (
                     "is a LoRA of A1111's, and prompts name none here; fuse its file by "
                     "`latentpress export --lora FILE:SCALE`, and take it out of the prompt"
@@ -143,4 +145,4 @@ def _prompts(draft: Draft) -> Iterator[_Prompt]:
 
 def _of_negative(fault: str) -> str:
     """A fault of a text that calls itself "the prompt", where a job has that text as its negative prompt."""
-    return f"the negative prompt cannot be read: {fault}"
+    return f"the negative prompt cannot be read: {fault.replace('in the prompt', 'in it')}"

@@ -71,7 +71,7 @@ def bake(
     Files are replaced, never written in place: they may be hard links into another bundle. report: gets one line each.
     """
     vocabulary = _shared_vocabulary(folder, encoders)
-    _check_claims(files, vocabulary, present)
+    check_claims(files, vocabulary, present)
     first = max(vocabulary.values()) + 1
     baked: list[Concept] = []
     ids: dict[str, int] = {}
@@ -112,7 +112,7 @@ def _shared_vocabulary(folder: Path, encoders: Sequence[TextEncoderInfo]) -> dic
     return first
 
 
-def _check_claims(files: Sequence[ConceptFile], vocabulary: Mapping[str, int], present: Sequence[Concept]) -> None:
+def check_claims(files: Sequence[ConceptFile], vocabulary: Mapping[str, int], present: Sequence[Concept]) -> None:
     """Raise ConceptError if a token is claimed twice, or is a word of the vocabulary already and was not asked for."""
     owners = {concept.token: concept.source for concept in present}
     claimed: dict[str, str] = {}

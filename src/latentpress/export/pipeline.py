@@ -24,7 +24,7 @@ from latentpress.bundle.samples import Sample, flatten
 from latentpress.engines.choice import DEFAULT_ENGINE
 from latentpress.engines.engine import EngineChoice
 from latentpress.engines.proof import parity_line, require_parity, row_test_line
-from latentpress.export.concepts import VECTORS, bake
+from latentpress.export.concepts import VECTORS, bake, check_claims
 from latentpress.export.graphs.build import build_graphs, components_of
 from latentpress.export.graphs.flavours import fuse_for_cuda, trace_flavour
 from latentpress.export.graphs.memory import release_memory
@@ -71,6 +71,7 @@ def run_export(
     encoders = [_encoder_info(part) for part in parts.texts]
     files = [fitted(concept, encoders) for concept in asked]
     taught, vectors = taught_concepts(parts)  # before a graph takes the text encoder's weights
+    check_claims(files, parts.texts[0].tokenizer.get_vocab(), taught)  # before minutes of tracing
     parity: list[Parity] = []
     row_tests: list[RowTest] = []
     samples: list[Sample] = []

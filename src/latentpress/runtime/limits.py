@@ -1,5 +1,6 @@
 """What a bundle cannot do for a request, in words, before anything is rendered. Loads neither torch nor an engine."""
 
+import math
 from collections.abc import Mapping
 
 from latentpress.bundle.info import BundleInfo
@@ -117,7 +118,7 @@ class Limits:
         if first_step(request) == request.steps:
             return "strength", (
                 f"strength {request.strength:g} of {request.steps} steps leaves none to run; "
-                f"it must be at least {1 / request.steps:.2g}, or the steps more"
+                f"it must be at least {math.ceil(1000 / request.steps) / 1000:g}, or the steps more"
             )
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from latentpress.runtime.prompts import Reading
 from latentpress.runtime.prompts.cleaning import newer
 from latentpress.runtime.prompts.editing import Schedule, schedule
-from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.request import RenderRequest, first_step
 from latentpress.runtime.sampling.samplers import parse_sampler
 
 # What was refused before prompts could be edited: every other edit was drawn as letters.
@@ -32,6 +32,20 @@ def texts_of(request: RenderRequest, *, negative: bool = True) -> tuple[str, ...
     """
     prompts = _prompts(request) if negative else (request.prompt,)
     return tuple(dict.fromkeys(text for prompt in prompts for _, text in schedule_of(request, prompt)))
+
+
+def texts_drawn(request: RenderRequest) -> tuple[str, ...]:
+    """Those of `texts_of` that a call of the run has: with a given picture the later ones may never come."""
+    # A refiner may repeat a call.
+    calls = calls_of(request.sampler, request.steps - first_step(request)) + (request.refiner is not None)
+    drawn: list[str] = []
+    for prompt in _prompts(request):
+        begins = 0
+        for ends, text in schedule_of(request, prompt):
+            if begins < calls:
+                drawn.append(text)
+            begins = ends + 1  # a text is for the call of its end too (`Edited.at`)
+    return tuple(dict.fromkeys(drawn))
 
 
 def reading_of(request: RenderRequest) -> Reading:
