@@ -142,7 +142,7 @@ def test_a_concept_for_another_family_is_refused(exported, concept, tmp_path):
     with pytest.raises(ConceptError, match=r"one\.bin: <x> holds vectors for one text encoder, this bundle has two"):
         add_concepts(exported("sdxl").path, [tmp_path / "one.bin"])
     save_file({"clip_l": torch.ones(2, 32), "clip_g": torch.ones(1, 48)}, tmp_path / "odd.safetensors")
-    with pytest.raises(ConceptError, match="2 and 1 vectors"):
+    with pytest.raises(ConceptError, match="has 1 and 2 vectors"):
         add_concepts(exported("sdxl").path, [tmp_path / "odd.safetensors"])
     save_file({"clip_l": torch.ones(1, 32)}, tmp_path / "half.safetensors")
     with pytest.raises(ConceptError, match="holds clip_l alone"):
@@ -180,7 +180,6 @@ def changed_json(path, **values):
 @pytest.mark.parametrize(
     ("file", "values", "says"),
     [
-        ("model_index.json", {"_class_name": "StableDiffusion3Pipeline"}, "'StableDiffusion3Pipeline', which cannot"),
         ("model_index.json", {"requires_aesthetics_score": True}, "with requires_aesthetics_score True there are 5"),
         ("model_index.json", {"text_encoder": [None, None]}, "attends to vectors 80 wide, the text encoders give 48"),
         ("vae/config.json", {"latents_mean": [0.0] * 4}, "the VAE has latents_mean"),

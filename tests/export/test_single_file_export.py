@@ -88,12 +88,12 @@ def concepts(folder):
         name: torch.randn(2, 64, generator=generator) * 0.3 for name in ("zzold", "zznew", "zztool", "zzbare", "<lib>")
     }
     a1111 = {"string_to_token": {"*": 265}, "string_to_param": {"*": rows["zzold"]}, "name": "zzold", "step": 9}
-    torch.save(a1111, folder / "old.pt")
+    torch.save(a1111, folder / "zzold.pt")
     save_file({"zznew": rows["zznew"]}, folder / "learned_embeds.safetensors")
     save_file({"emb_params": rows["zztool"]}, folder / "zztool.safetensors")
     torch.save(rows["zzbare"], folder / "zzbare.pt")
     torch.save({"<lib>": rows["<lib>"]}, folder / "lib.bin")
-    names = ("old.pt", "learned_embeds.safetensors", "zztool.safetensors", "zzbare.pt", "lib.bin")
+    names = ("zzold.pt", "learned_embeds.safetensors", "zztool.safetensors", "zzbare.pt", "lib.bin")
     return dict(zip(rows, [folder / name for name in names], strict=True)), rows
 
 
