@@ -16,6 +16,7 @@ _DEPENDENCIES = frozenset(
         "pydantic",
         "safetensors",
         "ftfy",
+        "huggingface_hub",
         "ruamel",
         "yaml",
         "PIL",
