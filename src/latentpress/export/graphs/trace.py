@@ -18,6 +18,8 @@ from latentpress.export.graphs.fusing import Changes
 OPSET = 20
 # Protobuf holds at most 2 GiB in one message; weights beyond half of that go to a file beside the graph.
 EXTERNAL_DATA_BYTES = 1 << 30
+# The name under which torch's exporter keeps the Python stack of each node.
+_STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,9 @@ def trace(
         assert written is not None, "dynamo=True gives a program"
         made = list(written.model.graph.initializers.values())
         written.optimize()
+        # Where the module's code lies, folder and line: no part of a graph, whose bytes must not depend on it.
+        for node in written.model.graph.all_nodes():
+            node.metadata_props.pop(_STACK_TRACE, None)
         written.save(path, external_data=weights > EXTERNAL_DATA_BYTES)
     # Something in the exporter keeps the values (torch 2.13, found with gc), and with them the weights, gigabytes of them.
     for value in (*made, *written.model.graph.initializers.values()):
