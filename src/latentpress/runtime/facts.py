@@ -1,7 +1,7 @@
 """What planning needs to know of an opened bundle, and nothing that opens an engine. A fake one costs a few lines."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from latentpress.bundle.info import BaseCheckpoint, Lora, SeparateVae
 from latentpress.runtime.prompts.parts import PromptCheck, Reading
@@ -13,6 +13,9 @@ from latentpress.runtime.rules import Rule
 class BundleFacts:
     """What planning and metadata need to know of a bundle.
 
+    hash: of bundle.json, by which the very folder is known; content: of what decides pixels in it, its concepts apart, made
+    of `parts`, each part's name -> its sha256; vectors: token -> sha256 of what the concept teaches each text encoder;
+    source: of what it was exported from, so that another export of the same is known as such;
     default_size: (height, width) in pixels; concepts: token -> sha256 of its file; ordinary: those that are ordinary
     words too; check: what its tokenizer says of a prompt; loras, vae: what was fused into it, and the VAE that replaced
     the checkpoint's own, if any; base: what a lone UNet's other parts are from;
@@ -30,6 +33,10 @@ class BundleFacts:
     concepts: Mapping[str, str]
     versions: Mapping[str, str]
     check: Callable[[str, Reading], PromptCheck]
+    content: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict[str, str])
+    vectors: Mapping[str, str] = field(default_factory=dict[str, str])
+    source: str = ""
     ordinary: tuple[str, ...] = ()
     loras: tuple[Lora, ...] = ()
     vae: SeparateVae | None = None
