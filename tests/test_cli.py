@@ -39,7 +39,7 @@ def test_plan_render_status_sheet(two, capsys):
     out = two.parent / "out" / "two"
     assert run_cli(["plan", str(two), "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)
-    assert planned["counts"] == {"done": 0, "failed": 0, "missing": 2, "earlier": 0}
+    assert planned["counts"] == {"done": 0, "failed": 0, "missing": 2, "earlier": 0, "other": 0, "found": 0}
     assert [job["output"] for job in planned["jobs"]] == ["line-art.png", "moeb-style.png"]
     assert not out.exists(), "planning leaves nothing behind"
     assert run_cli(["sheet", str(two)]) == 2
@@ -51,7 +51,14 @@ def test_plan_render_status_sheet(two, capsys):
     assert sorted(path.name for path in out.glob("*.png")) == ["line-art.png", "moeb-style.png", "sheet.png"]
 
     assert run_cli(["status", str(two), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["counts"] == {"done": 2, "failed": 0, "missing": 0, "earlier": 0}
+    assert json.loads(capsys.readouterr().out)["counts"] == {
+        "done": 2,
+        "failed": 0,
+        "missing": 0,
+        "earlier": 0,
+        "other": 0,
+        "found": 0,
+    }
     (out / "sheet.png").unlink()
     assert run_cli(["sheet", str(two)]) == 0
     assert (out / "sheet.png").exists()

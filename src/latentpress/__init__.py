@@ -13,10 +13,11 @@ from latentpress.version import __version__
 
 if TYPE_CHECKING:
     from latentpress.batch.executors.local import Settings
-    from latentpress.batch.folder import Outcome, OutputFolder
+    from latentpress.batch.folder import OutputFolder
     from latentpress.batch.job import Job
     from latentpress.batch.plan import Plan
     from latentpress.batch.render import Executor, Summary
+    from latentpress.batch.run import Outcome
     from latentpress.batch.status import Status
     from latentpress.bundle.info import Bundle
     from latentpress.engines.choice import EngineChoice
@@ -49,7 +50,7 @@ _HOMES = {
     "Job": "batch.job",
     "Manifest": "manifest.manifest",
     "Origin": "runtime.request",
-    "Outcome": "batch.folder",
+    "Outcome": "batch.run",
     "OutputFolder": "batch.folder",
     "Plan": "batch.plan",
     "Rendered": "runtime.request",

@@ -22,6 +22,8 @@ TEMP_PREFIX = ".latentpress-tmp-"
 MAX_JSON_BYTES = 64 << 20
 
 _MAKING = threading.Lock()
+# How a file system says that it has no hard links.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -68,17 +70,42 @@ def read_regular(path: Path, limit: int) -> bytes:
     return content
 
 
+def publish(path: Path, content: bytes, root: Path | None = None) -> os.stat_result:
+    """As `write_durably`, under a name that nothing has: raises FileExistsError where something does, and leaves it alone.
+
+    Returns what the file system says of the new file.
+    """
+    _make_folders(path.parent, root)
+    temporary = _written(path, content)
+    try:
+        _claim(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+    return path.lstat()
+
+
+def link(source: Path, path: Path, root: Path | None = None) -> os.stat_result:
+    """Give the file `source` a second name, `path`, as `publish` does; raises OSError where the file system has no links."""
+    _make_folders(path.parent, root)
+    os.link(source, path, follow_symlinks=False)
+    _sync(path.parent)
+    return path.lstat()
+
+
+def move(source: Path, path: Path, root: Path | None = None) -> None:
+    """Rename a file or folder to `path`, where nothing may be, durably."""
+    _make_folders(path.parent, root)
+    source.rename(path)
+    _sync(path.parent)
+    _sync(source.parent)
+
+
 def write_durably(path: Path, content: bytes, root: Path | None = None) -> None:
     """Write `content` to `path`; folders in between are made, and made durable: below the existing folder `root` alone."""
     _make_folders(path.parent, root)
-    temporary = _beside(path)
-    # os.open, not tempfile: the file gets the mode the umask asks for.
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    temporary = _written(path, content)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -153,6 +180,35 @@ def _rename(work: Path, final: Path, replace: bool) -> None:
     finally:
         if final.exists():
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _written(path: Path, content: bytes) -> Path:
+    """A file with this content beside `path`, its bytes on disk."""
+    temporary = _beside(path)
+    # os.open, not tempfile: the file gets the mode the umask asks for.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _claim(temporary: Path, path: Path) -> None:
+    """Give the file `temporary` the name `path` too, or that name alone; raises FileExistsError where it is taken."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without links (exFAT, some network drives): a file that comes in between is replaced.
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        temporary.rename(path)
 
 
 def _beside(path: Path) -> Path:

@@ -6,8 +6,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from latentpress.batch.executors.local import LocalExecutor, Settings
-from latentpress.batch.job import Job, hash_job
+from latentpress.batch.identity import hash_job
+from latentpress.batch.job import Job
 from latentpress.batch.metadata import text_chunks
+from latentpress.batch.png import pixel_sha256
 from latentpress.batch.prompts import PromptChecks
 from latentpress.bundle.info import Bundle
 from latentpress.errors import LatentpressError, ManifestError, UsageError
@@ -86,10 +88,10 @@ def render_pictures(
         if rendered.image is None:
             raise LatentpressError(f"picture {rendered.key + 1}: {rendered.error}")
         request = requests[rendered.key]
-        name, digest = PurePosixPath("picture.png"), hash_job(request, facts[str(opened.path)])
+        name, digest = PurePosixPath("picture.png"), hash_job(request, facts[str(opened.path)], facts)
         job = Job(rendered.key + 1, str(rendered.key + 1), request, {}, name, digest, opened.hash)
         image = finished[rendered.key] = Image.fromarray(rendered.image)
-        image.info |= text_chunks(job, facts, rendered.origin)
+        image.info |= text_chunks(job, facts, rendered.origin, pixel_sha256(rendered.image))
         while shown in finished:
             yield finished.pop(shown)
             shown += 1

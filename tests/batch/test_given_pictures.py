@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentpress.batch.job import hash_job
+from latentpress.batch.identity import hash_job
 from latentpress.batch.plan import build_plan
 from latentpress.errors import ManifestError
 from latentpress.runtime.rules import Scene, rules_of

@@ -40,14 +40,14 @@ def test_each_of_them_makes_another_job(planned):
 )
 def test_pictures_name_them(field, parameters, data, planned, facts):
     (plain,), (job,) = planned(P + "}\n").jobs, planned(P + f", {field}}}\n").jobs
-    chunks = text_chunks(job, {"demo": facts}, ORIGIN)
+    chunks = text_chunks(job, {"demo": facts}, ORIGIN, "")
     assert f", {parameters}, " in chunks["parameters"]
     own, without = (
         json.loads(chunks["latentpress"]),
-        json.loads(text_chunks(plain, {"demo": facts}, ORIGIN)["latentpress"]),
+        json.loads(text_chunks(plain, {"demo": facts}, ORIGIN, "")["latentpress"]),
     )
     assert own["request"] == without["request"] | data
-    assert parameters.split(":")[0] not in text_chunks(plain, {"demo": facts}, ORIGIN)["parameters"]
+    assert parameters.split(":")[0] not in text_chunks(plain, {"demo": facts}, ORIGIN, "")["parameters"]
 
 
 def test_a_prompt_that_cannot_be_read_so_is_reported_where_it_stands(planned):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from latentpress.batch.job import hash_job
+from latentpress.batch.identity import hash_job
 from latentpress.batch.metadata import text_chunks
 from latentpress.batch.plan import build_plan
 from latentpress.errors import ManifestError
@@ -70,7 +70,12 @@ def test_a_picture_names_the_concepts_of_its_tokens(planned, facts):
     """Not those whose names are in its text: a prefix of one, or one inside a word."""
     known = {"bad-hands": "1" * 64, "bad-hands-5": "2" * 64, "EasyNegative": "3" * 64}
     uses = {"a": (), "bad-hands-5": ("bad-hands-5",), "EasyNegativeV2": ()}
-    own = replace(facts, concepts=known, check=lambda text, reading: PromptCheck(1, 75, "", (), concepts=uses[text]))
+    own = replace(
+        facts,
+        concepts=known,
+        vectors=known,
+        check=lambda text, reading: PromptCheck(1, 75, "", (), concepts=uses[text]),
+    )
     (job,) = planned("defaults: {prompt: a}\n").jobs
     for negative, scale, expected in (
         ("bad-hands-5", 5.0, ["bad-hands-5"]),
@@ -78,7 +83,9 @@ def test_a_picture_names_the_concepts_of_its_tokens(planned, facts):
         ("bad-hands-5", 1.0, []),
     ):
         asked = replace(job, request=replace(job.request, negative_prompt=negative, guidance_scale=scale))
-        said = json.loads(text_chunks(asked, {"demo": own}, Origin("onnxruntime-cpu", 8, "untested"))["latentpress"])
+        said = json.loads(
+            text_chunks(asked, {"demo": own}, Origin("onnxruntime-cpu", 8, "untested"), "0" * 64)["latentpress"]
+        )
         assert list(said["concepts"]) == expected
 
 
@@ -190,7 +197,9 @@ def test_a_text_that_no_call_has_is_not_drawn(prompt, changes, drawn):
 
 def test_one_token_of_several_is_use_enough(manifest, facts, tmp_path):
     (tmp_path / "a.bin").write_bytes(b"x")
-    own = replace(facts, check=lambda text, reading: PromptCheck(1, 75, "", (), concepts=("<s0>",)))
+    own = replace(
+        facts, vectors={"<s0>": "1" * 64}, check=lambda text, reading: PromptCheck(1, 75, "", (), concepts=("<s0>",))
+    )
     made = manifest("concepts: {<s0><s1>: a.bin}\ndefaults: {prompt: a <s0> mouse}\n")
     assert build_plan(made, {"demo": own}, {}, lambda: 7).warnings == ()
 

@@ -1,5 +1,6 @@
 """Rendering with a fake renderer: resume, twins, failures, metadata, the lock and the sheet."""
 
+import errno
 import json
 import re
 import sqlite3
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from latentpress.batch import writers
 from latentpress.batch.ledger import Ledger, ledger_path
 from latentpress.batch.lock import locked
+from latentpress.batch.png import pixel_sha256
 from latentpress.batch.progress import Lines, Silence, duration
 from latentpress.batch.render import Summary
-from latentpress.batch.sheet import make_sheet, wrapped
+from latentpress.batch.sheet import sheet_bytes, wrapped
 from latentpress.errors import EnvironmentFailure, OutputLocked, UsageError
 from latentpress.files import TEMP_PREFIX
 from pictures import enlarged, places
@@ -60,11 +63,14 @@ def test_only_what_is_missing_changed_or_edited_is_rendered_again(go, new_execut
     go(SIX, new_executor())
     before = tree(tmp_path / "out")
     (tmp_path / "out/s/2.png").unlink()
-    (tmp_path / "out/s/5.png").write_bytes(b"short")
+    torn = tmp_path / "out/s/5.png"
+    torn.write_bytes(torn.read_bytes()[:-9])
     again = new_executor()
     assert go(SIX, again) == Summary(2, 4, 0)
     assert again.rendered == [5, 2]
-    assert tree(tmp_path / "out") == before
+    after = tree(tmp_path / "out")
+    assert after.pop(".latentpress/replaced/1/s/5.png") == before["s/5.png"][:-9], "what was in the way is kept"
+    assert after == before
     assert [row[0] for row in rows(tmp_path / "out", "attempts")] == [1, 1, 1, 1, 2, 2]
     assert go(SIX.replace("a mouse", "a cat"), new_executor()) == Summary(6, 0, 0)
 
@@ -78,7 +84,7 @@ def test_twins_render_once_and_are_written_twice(go, new_executor, tmp_path):
     assert (out / "a.png").read_bytes() == (out / "b.png").read_bytes()
     (out / "b.png").unlink()
     renderer = new_executor()
-    assert go(body, renderer) == Summary(1, 1, 0)
+    assert go(body, renderer) == Summary(0, 2, 0)
     assert renderer.rendered == [], "the twin was copied"
     assert (out / "a.png").read_bytes() == (out / "b.png").read_bytes()
 
@@ -105,7 +111,7 @@ def test_a_failed_picture_is_recorded_tried_again_and_the_others_go_on(go, folde
     assert "failed: job 1 (id m, seed 0): the latents became NaN" in said
     assert go(body, new_executor()) == Summary(0, 1, 1)
     assert rows(out, "output, status, attempts") == [("fine.png", "done", 1), ("nan.png", "failed", 2)]
-    assert folder(body).status().counts == {"done": 1, "failed": 1, "missing": 0, "earlier": 0}
+    assert folder(body).status().counts == {"done": 1, "failed": 1, "missing": 0, "earlier": 0, "other": 0, "found": 0}
     assert [job.title for job in folder(body).status().jobs("failed")] == ["job 1 (id m, seed 0)"]
 
 
@@ -117,9 +123,11 @@ def test_drawn_seeds_are_frozen_by_the_first_render(go, new_executor):
     assert again.rendered == []
 
 
-def test_a_write_that_fails_ends_the_run(go, new_executor, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "s").write_text("a file where a folder must be")
+def test_a_write_that_fails_ends_the_run(go, new_executor, tmp_path, monkeypatch):
+    def full(path, content, root):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(writers, "publish", full)
     with pytest.raises(OSError, match=re.escape(f"{tmp_path / 'out' / 's'}")):
         go(SIX, new_executor())
     assert rows(tmp_path / "out") == []
@@ -152,10 +160,12 @@ def test_metadata_reads_back(planned, go, new_executor, tmp_path):
     }
     own = json.loads(text["latentpress"])
     assert own["job_hash"] == planned(body).jobs[0].job_hash
-    assert own["concepts"] == {"<line-art>": "a" * 64}
+    assert own["concepts"] == {"<line-art>": "a" * 64}, "the sum of its vectors"
+    with Image.open(tmp_path / "out/x.png") as image:
+        assert own["pixel_sha256"] == rows(tmp_path / "out", "pixel_sha256")[0][0] == pixel_sha256(np.asarray(image))
     assert own["engine"] == "fake"
     assert own["request"]["prompt"] == "a möuse, in <line-art>"
-    assert own["bundle"]["sha256"] == "c" * 64
+    assert own["bundle"]["content"] == "d" * 64
 
 
 def test_a_locked_folder_names_its_owner_and_a_dead_owner_holds_nothing(tmp_path):
@@ -199,8 +209,8 @@ SHEET = (
 def test_the_sheet_is_labelled_whole_and_always_the_same(planned, go, new_executor, tmp_path):
     plan, out = planned(SHEET), tmp_path / "out"
     go(SHEET, new_executor())
-    first = make_sheet(plan, out).read_bytes()
-    assert make_sheet(plan, out).read_bytes() == first
+    first = sheet_bytes(plan, out)
+    assert sheet_bytes(plan, out) == first
     with Image.open(out / "sheet.png") as image:
         pixels = np.asarray(image.convert("RGB"))
         assert not image.text
@@ -227,9 +237,9 @@ def test_wrapped_labels_fit_and_lose_nothing():
 
 def test_a_sheet_needs_its_pictures(planned, tmp_path):
     with pytest.raises(UsageError, match="render the manifest first"):
-        make_sheet(planned(SHEET), tmp_path)
+        sheet_bytes(planned(SHEET), tmp_path)
     with pytest.raises(UsageError, match="asks for no sheet"):
-        make_sheet(planned(SIX), tmp_path)
+        sheet_bytes(planned(SIX), tmp_path)
 
 
 @pytest.mark.parametrize(

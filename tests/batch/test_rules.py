@@ -72,6 +72,7 @@ def test_what_failed_or_is_gone_is_drawn_by_the_rule_of_now(ruled, new_executor)
     made = ruled()
     made.render(executor=new_executor())
     (made.path / "b.png").unlink()
+    (made.path / "c.png").unlink()
     database = sqlite3.connect(made.path / ".latentpress/ledger.sqlite")
     with database:
         database.execute("UPDATE images SET status='failed' WHERE output='c.png'")

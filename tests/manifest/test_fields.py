@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from latentpress.batch.job import JobHash, hash_job, request_data, request_from, stored
+from latentpress.batch.identity import Identity, JobHash, Model, hash_job, hashed_data
+from latentpress.batch.job import request_data, request_from, stored
 from latentpress.manifest.fields import FIELDS, attributes_of
 from latentpress.runtime.request import ImageFile, RenderRequest
 from latentpress.runtime.rules import Rule, numbers
@@ -43,21 +44,48 @@ def test_a_request_survives_json_with_its_numbers_as_they_were() -> None:
         assert json.dumps(request_data(again)) == json.dumps(request_data(request)), "100 stays 100, and 200.0 200.0"
 
 
+IDENTITIES = (
+    Identity(Model("c" * 64)),
+    Identity(Model("c" * 64, {"<b>": "1" * 64, "<a>": "2" * 64}), Model("d" * 64, {"<ü>": "3" * 64})),
+)
+
+
 @pytest.mark.parametrize("rules", [(), (Rule("masks", 2, touched), Rule("losses", 3, touched))])
-def test_what_is_written_once_hashes_as_the_whole_text(rules, facts) -> None:
-    facts = replace(facts, rules=lambda request: rules)
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_what_is_written_once_hashes_as_the_whole_text(rules, identity) -> None:
     for request in (EVERYTHING, PLAIN):
-        hashes = JobHash(request_data(request), facts.hash, numbers(rules))
-        for seed in (0, 7, 2**63 - 1, 2**64 - 1):
-            data = {"bundle": facts.hash, "request": request_data(replace(request, seed=seed))}
+        hashes = JobHash(hashed_data(request_data(request)), identity, numbers(rules))
+        for seed in (0, 7, 2**63 - 1, 2**64 - 1, None):
+            asked = request_data(replace(request, seed=seed))
+            if asked.get("refiner") is not None:
+                del asked["refiner"]["sha256"]
+            data = {"bundle": "c" * 64, "request": asked}
+            if identity.refiner:
+                data |= {"concepts": {"<a>": "2" * 64, "<b>": "1" * 64}}
+                data |= {"refiner": {"bundle": "d" * 64, "concepts": {"<ü>": "3" * 64}}}
             if rules:
                 data["rules"] = {"losses": 3, "masks": 2}
             text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-            assert hashes.of(seed) == hashlib.sha256(text.encode()).hexdigest()
-            assert hash_job(replace(request, seed=seed), facts) == hashes.of(seed)
+            expected = hashlib.sha256(text.encode()).hexdigest()
+            assert (hashes.unseeded if seed is None else hashes.of(seed)) == expected
 
 
 def test_where_a_picture_lies_is_no_part_of_its_job(facts) -> None:
+    refiner = replace(facts, hash=EVERYTHING.refiner.sha256, content="f" * 64)
     moved = replace(EVERYTHING, init_image=ImageFile("a" * 64, Path("elsewhere.png")))
-    assert hash_job(moved, facts) == hash_job(EVERYTHING, facts)
+    bundles = {"demo": facts, "refiner": refiner}
+    assert hash_job(moved, facts, bundles) == hash_job(EVERYTHING, facts, bundles)
     assert "elsewhere" not in json.dumps(request_data(moved))
+
+
+def test_of_concepts_a_job_holds_those_of_its_own_prompts(facts) -> None:
+    """Another one, or another file of the same vectors, is nothing to it; other vectors are."""
+    request = replace(PLAIN, prompt="a mouse in the style of <line-art>")
+    first = hash_job(request, facts)
+    other = {**facts.vectors, "<moeb-style>": "9" * 64, "<more>": "8" * 64}
+    changed = replace(facts, vectors=other, concepts={**facts.concepts, "<line-art>": "7" * 64}, hash="0" * 64)
+    assert hash_job(request, changed) == first
+    assert hash_job(request, replace(facts, vectors={**facts.vectors, "<line-art>": "9" * 64})) != first
+    assert hash_job(replace(request, negative_prompt="<moeb-style>"), changed) != hash_job(
+        replace(request, negative_prompt="<moeb-style>"), facts
+    )

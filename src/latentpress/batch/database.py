@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -66,7 +66,7 @@ class Database:
         with self._guard():
             return self._connection.execute(query, values).fetchone()
 
-    def run(self, query: str, values: Sequence[object] = ()) -> None:
+    def run(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> None:
         """Run one statement."""
         with self._guard():
             self._connection.execute(query, values)

@@ -4,26 +4,28 @@ It composes lock, ledger, plan, checks and executor. Planning and status leave n
 """
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latentpress.batch.jobs import Jobs
-from latentpress.batch.ledger import Ledger, beside, draws, ledger_path
+from latentpress.batch.aside import Aside, orphans
+from latentpress.batch.beside import beside
+from latentpress.batch.ledger import Ledger, draws, ledger_path
 from latentpress.batch.lock import locked
+from latentpress.batch.occupied import refuse_occupied
+from latentpress.batch.owners import Owners, manifest_key
 from latentpress.batch.plan import Plan, build_plan
-from latentpress.batch.progress import Progress, Silence
-from latentpress.batch.report import check_space, earlier_line
-from latentpress.batch.status import Status, plan_status
+from latentpress.batch.progress import Progress
+from latentpress.batch.sorting import plan_status
+from latentpress.batch.status import Status
 from latentpress.errors import UsageError
-from latentpress.files import remove_leftovers
 from latentpress.manifest.manifest import Manifest, read_manifest
 from latentpress.models import Models, cache_dir, models_for
 
 if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a status are asked for often
     from latentpress.batch.executors.local import Settings
-    from latentpress.batch.render import Executor, Summary
+    from latentpress.batch.render import Executor
+    from latentpress.batch.run import Outcome
 
 # A drawn seed fits 32 bits, as the seeds of other tools do, so that it can be carried over to them.
 SEED_BITS = 32
@@ -31,16 +33,6 @@ SEED_BITS = 32
 
 def _draw() -> int:
     return secrets.randbits(SEED_BITS)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a render did. sheet: where the contact sheet is, None where the manifest asks for none or a picture failed."""
-
-    plan: Plan
-    summary: "Summary"
-    sheet: Path | None
-    warnings: tuple[str, ...]
 
 
 class OutputFolder:
@@ -61,7 +53,7 @@ class OutputFolder:
     >>> folder.render().summary
     Summary(done=3, skipped=0, failed=0)
     >>> folder.status().counts
-    {'done': 3, 'failed': 0, 'missing': 0, 'earlier': 0}
+    {'done': 3, 'failed': 0, 'missing': 0, 'earlier': 0, 'other': 0, 'found': 0}
     """
 
     def __init__(
@@ -79,6 +71,7 @@ class OutputFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path}: is a file, and the output must be a folder; choose another with -o")
         self._cache = cache or cache_dir()
+        self._key = manifest_key(self.manifest.path, self.path)
 
     def plan(self) -> Plan:
         """Everything the manifest asks for. Raises ManifestError listing what cannot be rendered."""
@@ -87,7 +80,16 @@ class OutputFolder:
 
     def status(self) -> Status:
         """The plan, and which of its pictures are done, failed or missing."""
-        return plan_status(self.plan(), self.path)
+        return plan_status(self.plan(), self.path, manifest=self._key)
+
+    def refuse(self, state: Status) -> None:
+        """Raise UsageError where `render` would not begin, because names that the plan wants have other owners."""
+        refuse_occupied(state, self.path, Owners(state.plan, self.path, self._key))
+
+    def orphans(self, state: Status) -> list[str]:
+        """The outputs of this manifest's finished pictures that its plan does not want any more, nor takes for others."""
+        found = orphans(state.plan.table, self.path, Owners(state.plan, self.path, self._key))
+        return [output for output in found if output not in set(state.sources.values())]
 
     def render(
         self,
@@ -95,85 +97,52 @@ class OutputFolder:
         *,
         mixed: bool = False,
         redraw: bool = False,
+        replace: bool = False,
+        only: Container[str] | None = None,
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda line: None,
         executor: "Executor | None" = None,
-    ) -> Outcome:
+    ) -> "Outcome":
         """Render what is missing; safe to interrupt and start again.
 
         mixed: go on where the folder's pictures were made another way; redraw: render those too that an earlier rule
-        (runtime/rules.py) drew, which are kept otherwise; progress: hears of each picture; say: of warnings
-        and choices, a sentence each; executor: renders instead of this process, and answers for the engine it renders on.
+        (runtime/rules.py) or another export drew, which are kept otherwise; replace: move files that are not this folder's
+        out of the way, to .latentpress/replaced; only: the outputs to render, by default all; progress: hears of each
+        picture; say: of warnings and choices, a sentence each; executor: renders instead of this process, and answers for
+        the engine it renders on.
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
-        from latentpress.batch.executors.local import LocalExecutor, Settings
-        from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
-        from latentpress.batch.render import Pending, Summary, render
-        from latentpress.batch.sheet import make_sheet
-        from latentpress.engines.choice import check_prompt_length, engine_of
+        from latentpress.batch.executors.local import Settings
+        from latentpress.batch.run import Orders, Run
 
-        settings = settings or Settings()
         # Told before the folder comes to be.
         models = self._opened(verify=True)
-        engines = {bundle.hash: engine_of(bundle.info, settings.choice) for bundle in models.bundles.values()}
-        with locked(self.path) as lock, Ledger(ledger_path(self.path)) as ledger:
-            with ledger.transaction():
-                # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
-                plan = build_plan(self.manifest, models.facts, draws(ledger), self._draw, ledger)
-                for warning in plan.warnings:
-                    say(warning)
-                state = plan_status(plan, self.path, redraw=redraw)
-                for bundle, engine in engines.items():
-                    check_prompt_length(engine, plan.chunks.get(bundle, 1))
-                    if executor is None and not mixed and (state.left or settings.engine):
-                        refuse_other_engine(state, self.path, bundle, str(engine))
-                check_space(state, self.path)
-                warnings = list(plan.warnings)
-                if (line := earlier_line(state)) is not None:
-                    warnings.append(line)
-                    say(line)
-
-                def told(line: str) -> None:
-                    if line.startswith("warning"):
-                        warnings.append(line)
-                    say(line)
-
-                def accept(bundle: str, row_rule: str) -> None:
-                    if not mixed:
-                        refuse_other_rows(state, self.path, bundle, row_rule)
-
-                pending = Pending(plan, state, accept)
-                chosen = executor or LocalExecutor(models.by_hash, settings, self._cache, told)
-                # What cannot be opened is told before the plan is recorded, and before a new folder is worth keeping.
-                for bundle in pending.bundles[:1]:
-                    pending.make_ready(bundle, chosen)
-                ledger.record(plan)
-            lock.keep()
-            remove_leftovers(self._folders(plan))
-            if state.left:
-                summary = render(pending, chosen, self.path, ledger, progress or Silence())
-            else:
-                summary = Summary(0, len(plan.jobs), 0)
-            sheet = make_sheet(plan, self.path) if plan.sheet and not summary.failed else None
-        # The ledger is closed; what the outcome tells of the plan it reads from beside it.
-        kept = beside(ledger_path(self.path))
-        return Outcome(replace(plan, jobs=Jobs(kept), table=kept), summary, sheet, tuple(warnings))
+        run = Run(self.manifest, self._key, self.path, models, Orders(mixed, redraw, replace, only))
+        return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor)
 
     def sheet(self) -> Path:
         """Draw the contact sheet of the finished pictures again. Raises UsageError while one is not done."""
-        from latentpress.batch.sheet import make_sheet
+        from latentpress.batch.run import draw_sheet
 
         state = self.status()
         if state.left:
             total = len(state.plan.jobs)
             raise UsageError(f"{self.path}: {state.left} of {total} images are not done; render the manifest first")
-        with locked(self.path):
-            return make_sheet(state.plan, self.path)
+        self.refuse(state)
+        with locked(self.path), Ledger(ledger_path(self.path)) as ledger:
+            return draw_sheet(state.plan, self.path, ledger, self._key, Aside(self.path, ledger))
+
+    def tidy(self) -> tuple[int, Path | None]:
+        """Move this manifest's finished pictures that it does not want any more to .latentpress/replaced.
+
+        Returns how many there were, and the folder that has them now.
+        """
+        with locked(self.path) as lock, Ledger(ledger_path(self.path)) as ledger:
+            lock.keep()
+            aside = Aside(self.path, ledger)
+            for output in self.orphans(self.status()):
+                aside.take(output)
+            return aside.count, aside.room
 
     def _opened(self, *, verify: bool) -> Models:
         return self._models or models_for(self.manifest, self._cache, verify=verify)
-
-    def _folders(self, plan: Plan) -> set[Path]:
-        """Every folder that a killed render may have left a temp file in."""
-        parents = {output.rpartition("/")[0] for (output,) in plan.table.answers("SELECT output FROM jobs")}
-        return {self.path, *(self.path / parent for parent in parents)}

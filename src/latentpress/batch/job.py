@@ -1,6 +1,5 @@
-"""A job: one picture, its place in the output folder, and the hash of everything that decides its pixels."""
+"""A job: one picture and its place in the output folder; its request as data. What its hash is of: identity.py."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -11,9 +10,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from latentpress.errors import short
 from latentpress.manifest.fields import FIELDS, attributes_of
-from latentpress.runtime.facts import BundleFacts
 from latentpress.runtime.request import ImageFile, RenderRequest
-from latentpress.runtime.rules import numbers
 
 
 @dataclass(frozen=True)
@@ -121,31 +118,3 @@ def _built(kind: Any, data: Any) -> Any:
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind)
-
-
-class JobHash:
-    """The hashes of a request's `data` on one bundle with every seed: the text around the seed is written once.
-
-    A job's hash is the lowercase hex sha256 of the canonical JSON of its bundle's hash, its `request_data` and, where a
-    rule of `runtime.rules` touches it, their numbers.
-    """
-
-    def __init__(self, data: Mapping[str, Any], bundle_hash: str, rules: Mapping[str, int]) -> None:
-        # The keys are sorted, so those before and those after "seed" are two runs of the text.
-        before = canonical_json({key: value for key, value in data.items() if key < "seed"})[1:-1]
-        after = canonical_json({key: value for key, value in data.items() if key > "seed"})[1:-1]
-        head = f'{{"bundle":{canonical_json(bundle_hash)},"request":{{{before},"seed":'
-        self._head = hashlib.sha256(head.encode())
-        ruled = f',"rules":{canonical_json(rules)}' if rules else ""
-        self._tail = f",{after}}}{ruled}}}".encode()
-
-    def of(self, seed: int) -> str:
-        """The hash of the job with `seed`."""
-        digest = self._head.copy()
-        digest.update(b"%d" % seed + self._tail)
-        return digest.hexdigest()
-
-
-def hash_job(request: RenderRequest, facts: BundleFacts) -> str:
-    """The hash of one job."""
-    return JobHash(request_data(request), facts.hash, numbers(facts.rules(request))).of(request.seed)

@@ -2,7 +2,7 @@
 
 A draft is what jobs have in common that differ in their seed alone; a job is a draft, a seed and an output name.
 `rules` names the rules (runtime/rules.py) that touch a draft, `earlier` the hashes that a job had before them; NULL where
-none does.
+none does. `contents` are of its bundle and its refiner's, `unseeded` is its hash without a seed (identity.py).
 """
 
 import json
@@ -19,7 +19,8 @@ from latentpress.runtime.request import RenderRequest
 SCHEMA = """
 CREATE TABLE drafts (
     draft INTEGER PRIMARY KEY, id TEXT NOT NULL, bundle TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    chunks INTEGER NOT NULL, labels TEXT NOT NULL, request TEXT NOT NULL, rules TEXT NOT NULL
+    chunks INTEGER NOT NULL, labels TEXT NOT NULL, request TEXT NOT NULL, rules TEXT NOT NULL, contents TEXT NOT NULL,
+    unseeded TEXT NOT NULL
 );
 CREATE TABLE jobs (
     job INTEGER PRIMARY KEY, draft INTEGER NOT NULL, seed INTEGER NOT NULL, seed_label TEXT, output TEXT NOT NULL,

@@ -6,40 +6,19 @@ no one writes.
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentpress.batch.database import Database, check_database
-from latentpress.batch.job import Job
+from latentpress.batch import schema
+from latentpress.batch.database import Database
+from latentpress.batch.identity import VERSION
+from latentpress.batch.job import Job, canonical_json
 from latentpress.batch.jobs import seed_column, seed_of
 from latentpress.batch.plan import Plan
-from latentpress.errors import EnvironmentFailure, UsageError
+from latentpress.errors import UsageError
 from latentpress.files import OWN_FOLDER
 from latentpress.runtime.request import Origin
-
-SCHEMA_VERSION = 3
-_IMAGES = """
-CREATE TABLE images (
-    output TEXT PRIMARY KEY, plan_hash TEXT NOT NULL, job_hash TEXT NOT NULL, status TEXT NOT NULL,
-    pixel_sha256 TEXT, file_sha256 TEXT, file_size INTEGER, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
-    batch_rows INTEGER NOT NULL, provider TEXT NOT NULL, error TEXT, row_rule TEXT, finished REAL, device TEXT,
-    versions TEXT, losses TEXT
-);
-"""
-_SCHEMA = f"""
-CREATE TABLE plans (plan_hash TEXT PRIMARY KEY, name TEXT NOT NULL, bundle_hash TEXT NOT NULL, jobs INTEGER NOT NULL);
-CREATE TABLE seeds (key TEXT PRIMARY KEY, seed INTEGER NOT NULL);
-{_IMAGES}
-"""
-# From the version before each one to it. The tables of the plan (jobs.py) are made again by every render.
-_UPGRADES = {
-    2: "ALTER TABLE images ADD COLUMN row_rule TEXT;",
-    3: "".join(
-        f"ALTER TABLE images ADD COLUMN {column};"
-        for column in ("finished REAL", "device TEXT", "versions TEXT", "losses TEXT")
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -57,9 +36,9 @@ class Image:
     origin: Origin
 
 
+_ORIGIN = "provider, batch_rows, coalesce(row_rule, 'untested'), coalesce(device, ''), coalesce(versions, '')"
 _IMAGE = (
-    "SELECT provider, batch_rows, coalesce(row_rule, 'untested'), "
-    "output, job_hash, status, pixel_sha256, file_sha256, file_size, attempts, error FROM images"
+    f"SELECT {_ORIGIN}, output, job_hash, status, pixel_sha256, file_sha256, file_size, attempts, error FROM images"
 )
 
 
@@ -77,32 +56,57 @@ class Ledger(Database):
             self.run("PRAGMA synchronous=EXTRA")
             version = self.one("PRAGMA user_version")[0]
             check_version(version, path)
-            if version != SCHEMA_VERSION:
-                steps = [_UPGRADES[step] for step in range(version + 1, SCHEMA_VERSION + 1)] if version else [_SCHEMA]
+            if version != schema.VERSION:
+                later = range(version + 1, schema.VERSION + 1)
+                steps = [schema.UPGRADES[step] for step in later] if version else [schema.TABLES]
                 with self.transaction():
-                    self.script("".join(steps) + f"PRAGMA user_version={SCHEMA_VERSION}")
+                    self.script("".join(steps) + f"PRAGMA user_version={schema.VERSION}")
         except BaseException:
             self.close()
             raise
 
-    def record(self, plan: Plan) -> None:
-        """Record a plan, whose table this is, and freeze its drawn seeds, before anything is rendered."""
+    def record(self, plan: Plan, manifest: str, paths: Mapping[str, str]) -> None:
+        """Record a plan, whose table this is, and freeze its drawn seeds, before anything is rendered.
+
+        manifest: its path from the output folder; paths: a bundle's hash -> the folder it lies in. Finished pictures
+        that the plan wants where they are belong to it from now on.
+        """
         self.many(
             "INSERT OR IGNORE INTO seeds VALUES (?, ?)", ((key, seed_column(seed)) for key, seed in plan.draws.items())
         )
-        bundles = " ".join(facts.hash for facts in plan.rendered_on)
+        contents = " ".join(facts.content for facts in plan.rendered_on)
         self.run(
-            "INSERT OR IGNORE INTO plans VALUES (?, ?, ?, ?)", (plan.plan_hash, plan.name, bundles, len(plan.jobs))
+            "INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?, ?)",
+            (plan.plan_hash, plan.name, contents, len(plan.jobs), manifest),
+        )
+        self.many(
+            "INSERT OR REPLACE INTO bundles VALUES (?, ?, ?, ?, ?)",
+            (
+                (facts.content, facts.source, facts.name, paths.get(facts.hash), canonical_json(dict(facts.parts)))
+                for facts in plan.bundles.values()
+            ),
+        )
+        self.run(
+            "UPDATE images SET plan_hash=:plan WHERE plan_hash<>:plan AND status='done' AND EXISTS "
+            "(SELECT 1 FROM jobs WHERE jobs.output=images.output AND jobs.job_hash=images.job_hash)",
+            {"plan": plan.plan_hash},
         )
 
     def image(self, output: str) -> Image | None:
         """What is known of one output, None where nothing is."""
-        found = self.one(f"{_IMAGE} WHERE output=?", (output,))
-        return found and Image(*found[3:], origin=Origin(*found[:3]))
+        return next(iter(self._images("output=?", output)), None)
 
     def images(self) -> Mapping[str, Image]:
         """Every output the ledger knows."""
-        return {found[3]: Image(*found[3:], origin=Origin(*found[:3])) for found in self.answers(_IMAGE)}
+        return {image.output: image for image in self._images("?", 1)}
+
+    def finished(self, job_hash: str) -> list[Image]:
+        """The finished pictures of a job, under whatever names."""
+        return self._images("job_hash=? AND status='done' ORDER BY output", job_hash)
+
+    def _images(self, where: str, value: object) -> list[Image]:
+        found = self.answers(f"{_IMAGE} WHERE {where}", (value,))
+        return [Image(*row[5:], origin=Origin(*row[:5])) for row in found]
 
     def done(
         self,
@@ -114,53 +118,100 @@ class Ledger(Database):
         file_size: int,
         seconds: float,
         origin: Origin,
+        stamp: str,
         losses: Sequence[tuple[str, float]] = (),
+        **otherwise: str,
     ) -> None:
-        """Record an image that is durable under its final name."""
-        facts = (pixel_sha256, file_sha256, file_size)
-        self._put(job, plan, "done", facts, seconds, origin, losses=json.dumps(losses) if losses else None)
+        """Record an image that is durable under its final name; `stamp` is of the file (intact.py).
+
+        otherwise: what is not the job's own, such as the `output` of a picture that had to be kept elsewhere.
+        """
+        facts = {"pixel_sha256": pixel_sha256, "file_sha256": file_sha256, "file_size": file_size, "stamp": stamp}
+        facts |= {"losses": json.dumps(losses) if losses else None, **otherwise}
+        self._put(job, plan, "done", facts, seconds, origin)
 
     def failed(self, job: Job, plan: Plan, error: str, *, seconds: float, origin: Origin) -> None:
         """Record that a job could not be rendered."""
-        self._put(job, plan, "failed", (None, None, None), seconds, origin, error=error)
+        none = dict.fromkeys(("pixel_sha256", "file_sha256", "file_size", "stamp", "losses"))
+        self._put(job, plan, "failed", none | {"error": error}, seconds, origin)
 
     def _put(
-        self,
-        job: Job,
-        plan: Plan,
-        status: str,
-        facts: tuple[str | None, str | None, int | None],
-        seconds: float,
-        origin: Origin,
-        *,
-        error: str | None = None,
-        losses: str | None = None,
+        self, job: Job, plan: Plan, status: str, facts: Mapping[str, object], seconds: float, origin: Origin
     ) -> None:
-        values = {
+        values: dict[str, object] = {
             "output": str(job.output),
             "plan_hash": plan.plan_hash,
             "job_hash": job.job_hash,
             "status": status,
-            **dict(zip(("pixel_sha256", "file_sha256", "file_size"), facts, strict=True)),
             "attempts": 1,
             "seconds": seconds,
             "batch_rows": origin.batch_rows,
             "provider": origin.provider,
-            "error": error,
+            "error": None,
             "row_rule": origin.row_rule,
             "finished": time.time(),
             "device": origin.device,
             "versions": origin.versions,
-            "losses": losses,
+            "identity": VERSION,
+            **facts,
         }
         # Attempts count tries at one picture; another picture under the same name starts over.
         again = "attempts=CASE WHEN images.job_hash=excluded.job_hash THEN images.attempts + 1 ELSE 1 END"
-        updates = ", ".join(f"{name}=excluded.{name}" for name in values if name not in ("output", "attempts"))
+        names = [*values, "contents", "unseeded"]
+        updates = ", ".join(f"{name}=excluded.{name}" for name in names if name not in ("output", "attempts"))
         query = (
-            f"INSERT INTO images ({', '.join(values)}) VALUES ({', '.join('?' * len(values))}) "
+            f"INSERT INTO images ({', '.join(names)}) SELECT {', '.join('?' * len(values))}, contents, unseeded "
+            "FROM jobs JOIN drafts USING (draft) WHERE job=? "
             f"ON CONFLICT (output) DO UPDATE SET {updates}, {again}"
         )
-        self.run(query, tuple(values.values()))
+        self.run(query, (*values.values(), job.index))
+
+    def moving(self, output: str, target: str) -> None:
+        """Record that the file of `output` is at `target` too, before it is moved there: no kill leaves it unknown."""
+        self._copy(output, {"output": target})
+
+    def moved(self, output: str) -> None:
+        """Nothing of ours is at `output` any more."""
+        self.run("DELETE FROM images WHERE output=?", (output,))
+
+    def taken(self, source: str, job: Job, plan: Plan, stamp: str) -> None:
+        """Record that the picture of `source` is at the job's name too."""
+        self._copy(source, {"output": str(job.output), "plan_hash": plan.plan_hash, "stamp": stamp})
+
+    def _copy(self, output: str, changes: Mapping[str, str]) -> None:
+        names = ", ".join(name for name in schema.COLUMNS if name not in changes)
+        self.run(
+            f"INSERT OR REPLACE INTO images ({', '.join(changes)}, {names}) "
+            f"SELECT {', '.join('?' * len(changes))}, {names} FROM images WHERE output=?",
+            (*changes.values(), output),
+        )
+
+    def stamp(self, stamps: Iterable[tuple[str, str]]) -> None:
+        """Note (output, stamp) of files that were read and found whole."""
+        self.many("UPDATE images SET stamp=? WHERE output=?", ((stamp, output) for output, stamp in stamps))
+
+    def recognise(self, rows: Iterable[tuple[str, int, str]]) -> None:
+        """(output, job, job_hash) of rows of an earlier ledger: the job in the plan that each is, and its hash now."""
+        self.many(
+            "UPDATE images SET job_hash=?, identity=?, (contents, unseeded)="
+            "(SELECT contents, unseeded FROM jobs JOIN drafts USING (draft) WHERE job=?) WHERE output=?",
+            ((job_hash, VERSION, job, output) for output, job, job_hash in rows),
+        )
+
+    def writing(self, output: str, sha256: str, manifest: str) -> None:
+        """Record what a document (a sheet, a table) will hold, before it is written, and the manifest it is for."""
+        self.run(
+            "INSERT INTO documents VALUES (?, ?, NULL, ?) ON CONFLICT (output) DO UPDATE SET manifest=excluded.manifest, "
+            "previous=CASE WHEN file_sha256=excluded.file_sha256 THEN previous ELSE file_sha256 END, "
+            "file_sha256=excluded.file_sha256",
+            (output, sha256, manifest),
+        )
+
+
+def documents(database: Database) -> dict[str, set[str]]:
+    """Each document that was written -> what it may hold: what was written last, and before that."""
+    found = database.answers("SELECT output, file_sha256, previous FROM documents")
+    return {output: {one for one in sums if one} for output, *sums in found}
 
 
 def draws(database: Database) -> dict[str, int]:
@@ -170,46 +221,8 @@ def draws(database: Database) -> dict[str, int]:
 
 def check_version(version: int, path: Path) -> None:
     """Raise UsageError for a ledger that a later latentpress wrote."""
-    if not 0 <= version <= SCHEMA_VERSION:
+    if not 0 <= version <= schema.VERSION:
         raise UsageError(
-            f"{path}: ledger version {version}, this latentpress reads {SCHEMA_VERSION}; "
+            f"{path}: ledger version {version}, this latentpress reads {schema.VERSION}; "
             "render into another folder with -o"
         )
-
-
-def beside(path: Path) -> Database:
-    """A temporary database for a plan, which sees the `seeds` and `images` of the ledger at `path` and writes nothing there.
-
-    Raises as `Ledger` does.
-    """
-    if not path.exists():
-        database = Database(None)
-        database.script(_SCHEMA)
-        return database
-    check_database(path, path)
-    try:
-        return _attached(path)
-    except EnvironmentFailure:
-        # A killed render leaves its journal, which must be rolled back before anyone can read; that is all that is done.
-        with Database(path) as killed:
-            killed.answers("SELECT name FROM sqlite_master")
-        return _attached(path)
-
-
-def _attached(path: Path) -> Database:
-    database = Database(None, shown=path)
-    try:
-        database.run("ATTACH ? AS ledger", (f"{path.resolve().as_uri()}?mode=ro",))
-        version = database.one("PRAGMA ledger.user_version")[0]
-        check_version(version, path)
-        if version == 0:  # killed before it had a table
-            database.script(_SCHEMA)
-        else:
-            row_rule = "row_rule" if version > 1 else "NULL AS row_rule"
-            columns = f"output, job_hash, status, file_size, attempts, error, provider, {row_rule}"
-            database.run(f"CREATE TEMP VIEW images AS SELECT {columns} FROM ledger.images")
-            database.run("CREATE TEMP VIEW seeds AS SELECT key, seed FROM ledger.seeds")
-    except BaseException:
-        database.close()
-        raise
-    return database

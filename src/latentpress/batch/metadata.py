@@ -7,12 +7,12 @@ with which packages and when it was made stands in the ledger.
 
 from collections.abc import Mapping
 
+from latentpress.batch.identity import VERSION, Model, facts_by_hash, hashed_data, identity_of
 from latentpress.batch.job import Job, canonical_json, request_data
 from latentpress.engines.choice import engine_called
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.manifest.fields import parameters_of
 from latentpress.runtime.facts import BundleFacts, Bundles
-from latentpress.runtime.prompt_rules import reading_of, texts_drawn
 from latentpress.runtime.request import Origin
 from latentpress.runtime.rules import numbers
 
@@ -20,47 +20,49 @@ from latentpress.runtime.rules import numbers
 _FIRST = ("Steps", "Sampler", "Schedule type", "Timestep spacing", "CFG scale", "Seed", "Size", "Model hash", "Model")
 
 
-def text_chunks(job: Job, bundles: Bundles, origin: Origin) -> dict[str, str]:
+def text_chunks(job: Job, bundles: Bundles, origin: Origin, pixels: str) -> dict[str, str]:
     """Keyword -> text of every text chunk of the job's PNG.
 
-    Of the origin: the engine and its precision, and the row rule where pixels depend on more than the job.
+    pixels: `png.pixel_sha256` of the picture, by which it can be told later from a retouched one. Of the origin: the
+    engine and its precision, and the row rule where pixels depend on more than the job.
     """
-    request = job.request
-    facts = _facts(bundles, job.bundle)
-    found = [facts.check(text, reading_of(request)).concepts for text in texts_drawn(request)]
-    used = {token: digest for token, digest in facts.concepts.items() if any(token in one for one in found)}
+    request, facts = job.request, facts_by_hash(bundles, job.bundle)
+    identity = identity_of(request, facts, bundles)
     own: dict[str, object] = {
-        "bundle": _bundle_data(facts),
-        "concepts": used,
+        "bundle": _bundle_data(facts, identity.model),
+        "concepts": dict(identity.model.concepts),
         "engine": engine_called(origin.provider),
+        "identity": VERSION,
         "job_hash": job.job_hash,
-        "request": request_data(request),
+        "pixel_sha256": pixels,
+        "request": hashed_data(request_data(request)),
     }
     if rules := numbers(facts.rules(request)):
         own["rules"] = rules
     # Else the pixels depend on the job alone, for all that is known, and the picture says nothing of rows.
     if origin.row_rule not in (ANY_ROWS, UNTESTED):
         own["rows"] = origin.row_rule
-    if request.refiner is not None:
-        own["refiner"] = _bundle_data(_facts(bundles, request.refiner.sha256))
+    if request.refiner is not None and identity.refiner is not None:
+        refiner = facts_by_hash(bundles, request.refiner.sha256)
+        own["refiner"] = _bundle_data(refiner, identity.refiner) | {"concepts": dict(identity.refiner.concepts)}
     return {"parameters": a1111_parameters(job, bundles), "latentpress": canonical_json(own)}
 
 
 def a1111_parameters(job: Job, bundles: Bundles) -> str:
     """The job in A1111's format: prompt, negative prompt, then one line of `Key: value` pairs."""
     request = job.request
-    pairs: Mapping[str, str] = parameters_of(request, _facts(bundles, job.bundle), bundles)
+    pairs: Mapping[str, str] = parameters_of(request, facts_by_hash(bundles, job.bundle), bundles)
     ordered = {key: pairs[key] for key in _FIRST if key in pairs} | pairs | {"Version": "latentpress"}
     negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
     return f"{request.prompt}{negative}\n" + ", ".join(f"{key}: {_value(text)}" for key, text in ordered.items())
 
 
-def _facts(bundles: Bundles, bundle_hash: str) -> BundleFacts:
-    return next(facts for facts in bundles.values() if facts.hash == bundle_hash)
-
-
-def _bundle_data(bundle: BundleFacts) -> dict[str, object]:
-    data: dict[str, object] = {"name": bundle.name, "sha256": bundle.hash, "source_sha256": bundle.source_sha256}
+def _bundle_data(bundle: BundleFacts, model: Model) -> dict[str, object]:
+    data: dict[str, object] = {
+        "content": model.content,
+        "name": bundle.name,
+        "source_sha256": bundle.source_sha256,
+    }
     if bundle.loras:
         data["loras"] = [{"source": lora.source, "sha256": lora.sha256, "scale": lora.scale} for lora in bundle.loras]
     if bundle.vae:

@@ -1,9 +1,12 @@
-"""Whether a folder's pictures and those still to come are all made the same way: one engine, the same rows where it counts.
+"""Whether a folder's pictures and those still to come are all made the same way: graphs, engine, rows where it counts.
 
-The same job on another engine, in another precision, or in fixed batches of another size, gives other pixels.
+The same job on another export of its checkpoint, on another engine, in another precision, or in fixed batches of another
+size, gives other pixels.
 """
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from latentpress.batch.status import Status
@@ -11,6 +14,37 @@ from latentpress.engines.choice import engine_called
 from latentpress.errors import UsageError
 
 _WAYS_OUT = "render into another folder with -o, or add --mixed to let this one hold both"
+
+
+def refuse_other_export(state: Status, folder: Path) -> None:
+    """Raise UsageError if pictures of the plan were rendered on another export of the same checkpoint."""
+    if (line := export_line(state)) is not None:
+        raise UsageError(
+            f"{folder}: {line}, which gives other pixels; render into another folder with -o, add --mixed to keep them and "
+            "render the rest, or --redraw to draw them anew"
+        )
+
+
+def export_line(state: Status) -> str | None:
+    """What to know of finished pictures whose graphs are no longer the bundle's, None where there are none."""
+    for contents, count in state.exports.most_common():
+        for content in contents.split():
+            known = state.plan.table.one("SELECT source, name, parts FROM bundles WHERE content=?", (content,))
+            now = next((facts for facts in state.plan.bundles.values() if known and facts.source == known[0]), None)
+            if now is not None and now.content != content:
+                differing = _differing(json.loads(known[2]), now.parts)
+                return f"{_pictures(count)} rendered on another export of {known[1]} ({differing})"
+        return f"{_pictures(count)} rendered on another export"
+    return None
+
+
+def _differing(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Which parts of two exports are not the same."""
+    names = [name for name in dict.fromkeys([*then, *now]) if then.get(name) != now.get(name)]
+    if not names:
+        return "its graphs differ"
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"its {listed} {'differs' if len(names) == 1 else 'differ'}"
 
 
 def refuse_other_engine(state: Status, folder: Path, bundle: str, engine: str) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from latentpress.batch.database import Database
 from latentpress.batch.given import picture_warnings
-from latentpress.batch.job import JobHash, canonical_json, request_data, stored, title_of
+from latentpress.batch.identity import JobHash, hashed_data, identity_of
+from latentpress.batch.job import canonical_json, request_data, stored, title_of
 from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs, seed_column, seed_of
 from latentpress.batch.prompts import PromptChecks
 from latentpress.batch.twins import twins_warning
@@ -209,17 +210,19 @@ class _Planning:
         self._drafts += 1
         # A rule may ask for the tables of what runs, which a refused request need not have.
         data, rules = request_data(request), () if refused else facts.rules(request)
+        hashed, identity = hashed_data(data), identity_of(request, facts, self._bundles, self.prompts.verdict)
+        hashes = JobHash(hashed, identity, numbers(rules))
         row = (
             *(self._drafts, draft.id, facts.hash, request.width, request.height, chunks),
             _as_json(labels),
             _as_json(stored(request, data)),
             " ".join(numbers(rules)),
+            *(identity.contents, hashes.unseeded),
         )
-        self._table.run("INSERT INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        self._table.run(f"INSERT INTO drafts VALUES ({', '.join('?' * len(row))})", row)
         named = {key: names.safe(text) for key, text in labels.items() if key in self._template.names}
         name = self._template.filling(named)
-        before = tuple(JobHash(data, facts.hash, known) for known in earlier(rules))
-        hashes = JobHash(data, facts.hash, numbers(rules))
+        before = tuple(JobHash(hashed, identity, known) for known in earlier(rules))
         return _Settled(self._drafts, draft, request, hashes, before, name)
 
     def _drawn(self, settled: _Settled) -> int:

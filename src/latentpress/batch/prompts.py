@@ -65,6 +65,10 @@ class PromptChecks:
                     "write its token into a prompt, in these letters, or leave it out"
                 )
 
+    def verdict(self, facts: BundleFacts, text: str, reading: Reading) -> PromptCheck:
+        """What the tokenizer of the bundle says of a prompt, asked once for each."""
+        return self._verdict(facts.hash, text, reading)
+
     def _ask(self, bundle: str, text: str, reading: Reading) -> PromptCheck:
         return self._facts[bundle].check(text, reading)
 

@@ -1,16 +1,14 @@
 """Renders a plan: the program's table of contents. How pictures come about is the executor's business."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from latentpress.batch.job import Job
 from latentpress.batch.ledger import Ledger
-from latentpress.batch.plan import Plan
 from latentpress.batch.progress import Progress, showing
-from latentpress.batch.status import DONE, FAILED, MISSING, Status
+from latentpress.batch.status import FAILED, FOUND, MISSING, Status
 from latentpress.batch.writers import Writers
 from latentpress.errors import LatentpressError
 from latentpress.runtime.request import Rendered, RenderRequest
@@ -42,15 +40,11 @@ class Summary:
     failed: int
 
 
-def render(pending: "Pending", executor: Executor, folder: Path, ledger: Ledger, progress: Progress) -> Summary:
-    """Render what is `pending` into `folder`, whose lock the caller holds. Safe to kill and start again."""
-    plan, state = pending.plan, pending.state
+def render(pending: "Pending", executor: Executor, writers: Writers, progress: Progress) -> Summary:
+    """Render what is `pending`, into a folder whose lock the caller holds. Safe to kill and start again."""
+    plan = pending.plan
     done = failed = 0
-    with (
-        showing(progress, state.left, skipped=len(plan.jobs) - state.left),
-        Writers(plan, folder, ledger) as writers,
-    ):
-        copied = _copy_twins(pending, plan, ledger, writers, progress)
+    with showing(progress, pending.count, skipped=len(plan.jobs) - pending.count), writers:
         for bundle, jobs in pending.blocks():
             pending.make_ready(bundle, executor)
             waiting = {job.index: job for job in jobs}
@@ -65,28 +59,33 @@ def render(pending: "Pending", executor: Executor, folder: Path, ledger: Ledger,
                 raise LatentpressError(
                     f"{first}: the executor ended without this picture, and {len(waiting) - 1} others"
                 )
-    return Summary(done + copied, len(plan.jobs) - done - copied - failed, failed)
+    return Summary(done, len(plan.jobs) - done - failed, failed)
 
 
 class Pending:
-    """The jobs that are not done, and which of them are twins, one picture under several names.
+    """The jobs whose picture is nowhere, and which of them are twins, one picture under several names.
 
-    accept: raises if pictures of a bundle must not be made under the row rule that the executor has for it.
+    settled: those of the found ones that were taken from another name; accept: raises if pictures of a bundle must not be
+    made under the row rule that the executor has for it.
     """
 
     def __init__(
-        self, plan: Plan, state: Status, accept: Callable[[str, str], None] = lambda bundle, row_rule: None
+        self,
+        state: Status,
+        settled: Container[int] = (),
+        accept: Callable[[str, str], None] = lambda bundle, row_rule: None,
     ) -> None:
-        self.plan, self.state = plan, state
-        self._jobs, self._table, self._state, self._accept = plan.jobs, plan.table, state, accept
-        self._opened: str | None = None
+        self.plan = state.plan
+        self._jobs, self._table, self._state, self._accept = state.plan.jobs, state.plan.table, state, accept
+        self._settled, self._opened = settled, ""
         shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1"
         query = f"SELECT job_hash, job FROM jobs WHERE job_hash IN ({shared}) ORDER BY job_hash, job"
         # The indices of the jobs of each picture that has several names; of most plans none.
-        self.groups = [
-            [job for _, job in group] for _, group in groupby(self._table.answers(query), lambda row: row[0])
+        groups = [
+            [job for _, job in group if self._waits(job)]
+            for _, group in groupby(self._table.answers(query), lambda row: row[0])
         ]
-        self._first = {waiting[0]: waiting for group in self.groups if (waiting := self.waiting(group))}
+        self._first = {waiting[0]: waiting for waiting in groups if waiting}
         self._others = {index for waiting in self._first.values() for index in waiting[1:]}
 
     def make_ready(self, bundle: str, executor: Executor) -> None:
@@ -95,9 +94,16 @@ class Pending:
             self._accept(bundle, executor.open(bundle, self.requests(bundle)))
             self._opened = bundle
 
-    def waiting(self, group: list[int]) -> list[int]:
-        """Those of a group that have no finished picture."""
-        return [index for index in group if self._state.state(index) in (FAILED, MISSING)]
+    def without(self, settled: Container[int]) -> "Pending":
+        """The same without those `settled` meanwhile."""
+        pending = Pending(self._state, settled, self._accept)
+        pending._opened = self._opened
+        return pending
+
+    @property
+    def count(self) -> int:
+        """How many jobs wait for a picture, twins counted each."""
+        return sum(self._waits(index) for index in range(1, len(self._jobs) + 1))
 
     @property
     def bundles(self) -> list[str]:
@@ -107,10 +113,6 @@ class Pending:
     def requests(self, bundle: str) -> Iterator[RenderRequest]:
         """What is still to be rendered on one bundle."""
         return (self._jobs[job - 1].request for job, found in self._rows() if found == bundle)
-
-    def drop(self, waiting: list[int]) -> None:
-        """Leave out jobs whose picture was copied."""
-        self._others |= set(waiting)
 
     def twins(self, index: int) -> list[Job]:
         """The jobs that the picture of job `index` is written for."""
@@ -122,24 +124,28 @@ class Pending:
             while block := list(islice(rows, BLOCK)):
                 yield bundle, [self._jobs[job - 1] for job, _ in block]
 
+    def _waits(self, index: int) -> bool:
+        return self._state.state(index) in (FAILED, MISSING, FOUND) and index not in self._settled
+
     def _rows(self) -> Iterator[tuple[int, str]]:
         """(index, bundle) of each picture to render."""
         query = "SELECT job, bundle FROM jobs JOIN drafts USING (draft) ORDER BY bundle, width, height, chunks, job"
         for job, bundle in self._table.answers(query):
-            if job not in self._others and self._state.state(job) in (FAILED, MISSING):
+            if job not in self._others and self._waits(job):
                 yield job, bundle
 
 
-def _copy_twins(pending: Pending, plan: Plan, ledger: Ledger, writers: Writers, progress: Progress) -> int:
-    """Copy, rather than render again, each pending job whose identical twin is done; take them out of `pending`."""
-    copied = 0
-    for group in pending.groups:
-        waiting = pending.waiting(group)
-        source = next((plan.jobs[index - 1] for index in group if pending.state.state(index) == DONE), None)
-        made = ledger.image(str(source.output)) if waiting and source else None
-        jobs = [plan.jobs[index - 1] for index in waiting]
-        if made is not None and writers.copy(jobs, made):
-            pending.drop(waiting)
-            progress.advance(jobs, None)
-            copied += len(jobs)
-    return copied
+def take_found(state: Status, ledger: Ledger, writers: Writers) -> set[int]:
+    """Give each picture that lies finished under another name its own, rather than render it; returns their jobs."""
+    taken: set[int] = set()
+    for index in state.sources:
+        hashes, earlier = ledger.one("SELECT job_hash, earlier FROM jobs WHERE job=?", (index,))
+        job = state.plan.jobs[index - 1]
+        # Asked anew: what is moved out of one job's way may be another's picture.
+        known = (one for job_hash in (hashes, *reversed((earlier or "").split())) for one in ledger.finished(job_hash))
+        for made in known:
+            wanted = ledger.one("SELECT 1 FROM jobs WHERE output=?", (made.output,)) is not None
+            if made.output != str(job.output) and writers.take(job, made, linked=not wanted):
+                taken.add(index)
+                break
+    return taken

@@ -4,9 +4,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from latentpress.batch.aside import REPLACED
 from latentpress.batch.job import request_data
-from latentpress.batch.status import DONE, EARLIER, FAILED, MISSING, Status
+from latentpress.batch.mixture import export_line
+from latentpress.batch.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, Status
 from latentpress.errors import EnvironmentFailure
+
+# Names that a sentence lists at most.
+_LISTED = 5
 
 
 def plan_lines(state: Status) -> Iterator[str]:
@@ -23,18 +28,43 @@ def plan_lines(state: Status) -> Iterator[str]:
         seeds = "1 seed is" if plan.undrawn == 1 else f"{plan.undrawn} seeds are"
         yield f"{seeds} still to be drawn; the ones shown, and names made of them, will differ"
     for bundle in plan.rendered_on:
-        yield f"plan {plan.plan_hash[:12]}, bundle {bundle.name} {bundle.hash[:12]}"
+        yield f"plan {plan.plan_hash[:12]}, bundle {bundle.name} {bundle.content[:12]}"
 
 
 def counts_line(state: Status, folder: Path) -> str:
     """How far the plan has come, in one line."""
     counts = state.counts
     disk = f", at most {_mebibytes(state.bytes_left)} to write" if state.left else ""
-    done = counts[DONE] + counts[EARLIER]
+    done = sum(counts[state] for state in (DONE, EARLIER, OTHER, FOUND))
     return (
         f"{folder}: {done} of {len(state.plan.jobs)} images done, {counts[MISSING]} missing, "
         f"{counts[FAILED]} failed{disk}"
     )
+
+
+def remarks(state: Status, folder: Path) -> Iterator[str]:
+    """What else to know of finished pictures, and of what lies under names that pictures want; a sentence each."""
+    counts = state.counts
+    if found := counts[FOUND]:
+        they = "1 of them lies" if found == 1 else f"{found} of them lie"
+        yield f"{they} here under another name, and `render` gives it the new one"
+    if (line := earlier_line(state)) is not None:
+        yield line
+    if (line := export_line(state)) is not None:
+        yield f"{line}; `render --mixed` keeps them, `render --redraw` draws them anew"
+    if replaced := len(state.replaced):
+        they = "1 file has" if replaced == 1 else f"{replaced} files have"
+        yield f"{they} a name that another picture gets, or damage; `render` moves them to {folder / REPLACED}"
+    if state.taken:
+        yield taken_line(state, folder)
+
+
+def taken_line(state: Status, folder: Path) -> str:
+    """The names that pictures want and that something else has, which must stay."""
+    listed = [f"{state.plan.jobs[index - 1].output} {why}" for index, why in list(state.taken.items())[:_LISTED]]
+    if (more := len(state.taken) - len(listed)) > 0:
+        listed.append(f"and {more} more")
+    return f"{folder}: {', '.join(listed)}"
 
 
 def earlier_line(state: Status) -> str | None:
@@ -50,7 +80,7 @@ def earlier_line(state: Status) -> str | None:
 def plan_data(state: Status, folder: Path) -> dict[str, object]:
     """The plan and its state as JSON data; `bundle` is the first job's, `bundles` are all that jobs are rendered on."""
     plan = state.plan
-    bundles = [{"name": bundle.name, "sha256": bundle.hash} for bundle in plan.rendered_on]
+    bundles = [{"name": one.name, "content": one.content, "sha256": one.hash} for one in plan.rendered_on]
     return {
         "name": plan.name,
         "plan_hash": plan.plan_hash,

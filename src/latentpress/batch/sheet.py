@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from PIL.Image import Resampling
 
 from latentpress.batch.job import Job
-from latentpress.batch.plan import SHEET_NAME, Plan
+from latentpress.batch.plan import Plan
 from latentpress.errors import UsageError, reason
-from latentpress.files import check_regular, write_durably
+from latentpress.files import check_regular
 
 # Pixels. Small pictures are enlarged by whole factors so that labels fit over them; large ones are reduced.
 CELL_MIN, CELL_MAX = 160, 512
@@ -24,16 +24,14 @@ SIDE_MAX = 28_000
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def make_sheet(plan: Plan, folder: Path) -> Path:
-    """Write `folder`/sheet.png from the finished pictures of `plan`. UsageError where nothing can be shown."""
+def sheet_bytes(plan: Plan, folder: Path) -> bytes:
+    """The PNG of the contact sheet of the finished pictures of `plan` in `folder`. UsageError where nothing can be shown."""
     if plan.sheet is None:
         raise UsageError(f"manifest {plan.name!r} asks for no sheet; add `sheet: {{rows: AXIS, columns: AXIS}}`")
     rows, columns, cells = _cells(plan, plan.sheet.rows, plan.sheet.columns)
     buffer = io.BytesIO()
     draw_sheet(rows, columns, cells, folder).save(buffer, "PNG")
-    path = folder / SHEET_NAME
-    write_durably(path, buffer.getvalue(), folder)
-    return path
+    return buffer.getvalue()
 
 
 Cells = dict[tuple[str, str], list[Job]]

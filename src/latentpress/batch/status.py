@@ -1,19 +1,17 @@
-"""How far a plan has come: which of its outputs the ledger and the folder agree on."""
+"""How far a plan has come: which of its outputs the ledger and the folder agree on. Reads, and changes nothing."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from latentpress.batch.job import Job
 from latentpress.batch.plan import Plan
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
 EARLIER = "earlier"  # finished, and a later rule (runtime/rules.py) would draw another picture
-_STATES = (DONE, FAILED, MISSING, EARLIER)
-# Raw RGB, which noise compresses to, and so much for what a PNG holds beside its pixels.
-_OVERHEAD = 8192
+OTHER = "other"  # finished on another export of the same checkpoint, whose graphs are others
+FOUND = "found"  # finished under another name, from which it is taken
+STATES = (DONE, FAILED, MISSING, EARLIER, OTHER, FOUND)
 
 
 @dataclass(frozen=True)
@@ -26,70 +24,58 @@ class Make:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """A whole picture under its name that says itself which job it is, and that the ledger has no row of."""
+
+    job_hash: str
+    file_sha256: str
+    pixel_sha256: str
+    size: int
+    stamp: str
+    engine: str
+    row_rule: str
+
+
+@dataclass(frozen=True)
 class Status:
     """The state of each job of a plan.
 
     made: how many finished pictures were made with what; bytes_left: an upper bound of what the others take on disk;
-    rules: how many finished pictures each rule would draw otherwise.
+    rules: how many finished pictures each rule would draw otherwise; exports: how many were made on each other export
+    (contents, identity.Identity); sources: index of a found job -> the output it is taken from; replaced: index -> the
+    stamp of what the ledger wrote under its name for another job, or of what became of that by damage; taken: index -> why
+    what lies under its name must stay; recognised: (output, index, job hash) of rows of an earlier ledger;
+    adopted: index -> a picture of the plan without a row; stamps: (output, stamp) of files read and found whole.
     """
 
     plan: Plan
     states: bytes
-    made: Counter[Make]
-    bytes_left: int
-    rules: Counter[str]
+    made: Counter[Make] = field(default_factory=Counter[Make])
+    bytes_left: int = 0
+    rules: Counter[str] = field(default_factory=Counter[str])
+    exports: Counter[str] = field(default_factory=Counter[str])
+    sources: Mapping[int, str] = field(default_factory=dict[int, str])
+    replaced: Mapping[int, str] = field(default_factory=dict[int, str])
+    taken: Mapping[int, str] = field(default_factory=dict[int, str])
+    recognised: list[tuple[str, int, str]] = field(default_factory=list[tuple[str, int, str]])
+    adopted: Mapping[int, Adopted] = field(default_factory=dict[int, Adopted])
+    stamps: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     @property
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
-        return {state: self.states.count(code) for code, state in enumerate(_STATES)}
+        return {state: self.states.count(code) for code, state in enumerate(STATES)}
 
     @property
     def left(self) -> int:
-        """How many jobs have no finished picture."""
+        """How many jobs are to be rendered."""
         return self.states.count(1) + self.states.count(2)
 
     def state(self, index: int) -> str:
-        """done, failed, missing or earlier, of the job with this index, which counts from 1."""
-        return _STATES[self.states[index - 1]]
+        """The state of the job with this index, which counts from 1."""
+        return STATES[self.states[index - 1]]
 
     def jobs(self, state: str) -> Iterator[Job]:
         """The jobs in this state, in order."""
-        code = _STATES.index(state)
+        code = STATES.index(state)
         return (self.plan.jobs[index] for index, found in enumerate(self.states) if found == code)
-
-
-def plan_status(plan: Plan, folder: Path, *, redraw: bool = False) -> Status:
-    """Sort the jobs of `plan` into its states, by what its table sees of the ledger, and by the files.
-
-    A picture is done if the ledger says so of this very job and its file is still there, of the size it had. It is of an
-    earlier rule if the ledger says so of the job as it was before the rules that touch it; with `redraw` it is missing.
-    """
-    states = bytearray()
-    made: Counter[Make] = Counter()
-    rules: Counter[str] = Counter()
-    left = 0
-    query = (
-        "SELECT job, jobs.output, bundle, width * height * 3, status, file_size, provider, row_rule, "
-        "images.job_hash=jobs.job_hash, rules FROM jobs JOIN drafts USING (draft) LEFT JOIN images "
-        "ON images.output=jobs.output AND (images.job_hash=jobs.job_hash OR instr(earlier, images.job_hash)) "
-        "WHERE job > ? ORDER BY job LIMIT 5000"
-    )
-    while found := plan.table.answers(query, (len(states),)):
-        for _, output, bundle, size, status, file_size, provider, row_rule, current, touching in found:
-            kept = status == DONE and (current or not redraw)
-            if kept and _size(f"{folder}/{output}") == file_size:
-                states.append(0 if current else 3)
-                rules.update([] if current else touching.split())
-                made[Make(bundle, provider, row_rule or "untested")] += 1
-            else:
-                states.append(1 if status == FAILED and current else 2)
-                left += size + _OVERHEAD
-    return Status(plan, bytes(states), made, left, rules)
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116  100,000 of them, and a Path costs more than the question
-    except OSError:
-        return None

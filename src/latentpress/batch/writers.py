@@ -1,35 +1,42 @@
 """Encodes, writes and records finished pictures, in threads beside the rendering: nothing waits for PNG or the disk."""
 
 import hashlib
+import os
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from latentpress.batch.aside import KEPT, Aside
+from latentpress.batch.intact import MAX_BYTES, look, stamp_of
 from latentpress.batch.job import Job
 from latentpress.batch.ledger import Image, Ledger
 from latentpress.batch.metadata import text_chunks
-from latentpress.batch.plan import Plan
 from latentpress.batch.png import pixel_sha256, png_bytes
-from latentpress.files import write_durably
-from latentpress.runtime.request import Origin, Rendered
+from latentpress.batch.status import Status
+from latentpress.files import link, publish, read_regular
+from latentpress.runtime.request import Rendered
 
 # Pictures encoded at once. One 512x512 picture takes a core 36 ms (1024x1024: 144 ms), so one thread could not follow a
 # GPU that renders 20 to 100 of them a second.
 THREADS = 4
 # Finished pictures that may wait for a thread: enough to hide an fsync, few enough to bound memory.
 QUEUE = 16
+_IN_THE_WAY = "another program put a file there meanwhile; move it away, and the next run puts the picture there"
 
 
 class Writers:
     """Threads that encode and write what is put in; each picture's file is durable before its ledger row is written.
 
-    Leaving the block waits for all of them.
+    replace: move also what `state` says must stay. Leaving the block waits for all of them.
     """
 
-    def __init__(self, plan: Plan, folder: Path, ledger: Ledger) -> None:
-        self.plan, self.folder, self.ledger = plan, folder, ledger
+    def __init__(self, state: Status, folder: Path, ledger: Ledger, aside: Aside, *, replace: bool = False) -> None:
+        self.state, self.plan, self.folder, self.ledger = state, state.plan, folder, ledger
+        self.aside, self.replace = aside, replace
+        self._clearing = threading.Lock()
         self.pool = ThreadPoolExecutor(THREADS, "writer")
         self.queue: deque[Future[None]] = deque()
 
@@ -47,41 +54,99 @@ class Writers:
         while self.queue and (len(self.queue) > QUEUE or self.queue[0].done()):
             self.queue.popleft().result()
 
-    def copy(self, jobs: Sequence[Job], made: Image) -> bool:
-        """Write the finished image of a twin for its twins `jobs`, unless its file is no longer what was written."""
-        content = (self.folder / made.output).read_bytes()
-        if hashlib.sha256(content).hexdigest() != made.file_sha256 or made.pixel_sha256 is None:
+    def take(self, job: Job, made: Image, *, linked: bool) -> bool:
+        """Give a finished picture the job's name too, unless its file is no longer what was written.
+
+        linked: as a second name of the same file, where the file system has that.
+        """
+        source = self.folder / made.output
+        try:
+            content = read_regular(source, MAX_BYTES)
+        except OSError:
             return False
-        self._write(jobs, content, made.pixel_sha256, 0.0, made.origin)
+        if hashlib.sha256(content).hexdigest() != made.file_sha256:
+            return False
+
+        def write(path: Path) -> os.stat_result:
+            try:
+                return link(source, path, self.folder) if linked else publish(path, content, self.folder)
+            except FileExistsError:
+                raise
+            except OSError:
+                if not linked:
+                    raise
+                return publish(path, content, self.folder)
+
+        state = self._placed(job, write)
+        if state is None:
+            return False
+        self.ledger.taken(made.output, job, self.plan, stamp_of(state))
+        if linked:  # which changed the entry of the file
+            self.ledger.stamp([(made.output, stamp_of(source.lstat()))])
         return True
 
     def _record(self, jobs: Sequence[Job], rendered: Rendered[Any]) -> None:
         if rendered.image is None:
             error = rendered.error or "no picture came out"
             for job in jobs:
+                if job.index in self.state.replaced:  # what is there is another job's, or damaged
+                    self._clear(job)
                 self.ledger.failed(job, self.plan, error, seconds=rendered.seconds, origin=rendered.origin)
             return
-        content = png_bytes(rendered.image, text_chunks(jobs[0], self.plan.bundles, rendered.origin))
-        self._write(jobs, content, pixel_sha256(rendered.image), rendered.seconds, rendered.origin, rendered.losses)
-
-    def _write(
-        self,
-        jobs: Sequence[Job],
-        content: bytes,
-        pixels: str,
-        seconds: float,
-        origin: Origin,
-        losses: Sequence[tuple[str, float]] = (),
-    ) -> None:
+        pixels = pixel_sha256(rendered.image)
+        content = png_bytes(rendered.image, text_chunks(jobs[0], self.plan.bundles, rendered.origin, pixels))
         for job in jobs:
-            write_durably(self.folder / job.output, content, self.folder)
+            output = str(job.output)
+            state = self._placed(job, lambda path: publish(path, content, self.folder))
+            if state is None:
+                output = f"{KEPT}/{job.job_hash}.png"
+                (self.folder / output).unlink(missing_ok=True)
+                state = publish(self.folder / output, content, self.folder)
             self.ledger.done(
                 job,
                 self.plan,
                 pixel_sha256=pixels,
                 file_sha256=hashlib.sha256(content).hexdigest(),
                 file_size=len(content),
-                seconds=seconds,
-                origin=origin,
-                losses=losses,
+                seconds=rendered.seconds,
+                origin=rendered.origin,
+                stamp=stamp_of(state),
+                losses=rendered.losses,
+                output=output,
             )
+            if output != str(job.output):
+                self.ledger.failed(job, self.plan, _IN_THE_WAY, seconds=rendered.seconds, origin=rendered.origin)
+
+    def _placed(self, job: Job, write: Callable[[Path], os.stat_result]) -> os.stat_result | None:
+        """What `write` gives for the job's path; None where something lies there that must stay."""
+        path = self.folder / job.output
+        try:
+            return write(path)
+        except (FileExistsError, NotADirectoryError):
+            if not self._clear(job):
+                return None
+        try:
+            return write(path)
+        except (FileExistsError, NotADirectoryError):
+            return None
+
+    def _clear(self, job: Job) -> bool:
+        """Move what lies under the job's name out of the way, if it is what the status saw and may go."""
+        with self._clearing:  # several pictures may wait for one file to go, where their folder is needed
+            return self._cleared(job)
+
+    def _cleared(self, job: Job) -> bool:
+        name = str(job.output)
+        expected = self.state.replaced.get(job.index)
+        if expected is not None and look(f"{self.folder}/{name}").stamp == expected:
+            self.aside.take(name)
+            return True
+        if self.replace and job.index in self.state.taken:
+            # From the top down: a file where a folder is needed, before what the name itself is.
+            above = [str(parent) for parent in reversed(job.output.parents) if str(parent) != "."]
+            files = [one for one in above if os.path.lexists(self.folder / one) and not (self.folder / one).is_dir()]
+            in_the_way = files[0] if files else name
+            if os.path.lexists(self.folder / in_the_way):
+                self.aside.take(in_the_way)
+            return True
+        return False

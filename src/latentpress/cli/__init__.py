@@ -16,6 +16,7 @@ from latentpress.cli.missing import missing_message
 from latentpress.cli.options import EngineCommand
 from latentpress.cli.render import plan_command, render_command, sheet_command, status_command
 from latentpress.cli.samplers import samplers_command
+from latentpress.cli.tidy import tidy_command
 from latentpress.errors import LatentpressError, ManifestError
 from latentpress.version import __version__
 
@@ -79,6 +80,7 @@ app.command("plan")(plan_command)
 app.command("status")(status_command)
 app.command("render", cls=EngineCommand)(render_command)
 app.command("sheet")(sheet_command)
+app.command("tidy")(tidy_command)
 app.command("export", cls=EngineCommand)(export_command)
 app.add_typer(concepts_app, name="concepts")
 app.command("samplers")(samplers_command)

@@ -1,4 +1,4 @@
-"""`latentpress plan`, `render`, `status` and `sheet`: a manifest and its output folder."""
+"""`latentpress plan`, `render`, `status`, `sheet` and `tidy`: a manifest and its output folder."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from latentpress.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
+    from latentpress.batch.run import Outcome
     from latentpress.batch.status import Status
 
 ManifestArgument = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A YAML manifest.")]
@@ -23,9 +24,10 @@ def plan_command(manifest: ManifestArgument, output: OutputOption = None, as_jso
     """Check a manifest and show what it would render."""
     from latentpress.batch.report import job_data, plan_data, plan_lines
 
-    folder = _folder(manifest, output)
+    folder = opened(manifest, output)
     state = folder.status()
     _warn(state.plan.warnings)
+    folder.refuse(state)
     if as_json:
         print_json(plan_data(state, folder.path) | {"jobs": list(job_data(state))})
         return
@@ -37,20 +39,26 @@ def plan_command(manifest: ManifestArgument, output: OutputOption = None, as_jso
 def status_command(manifest: ManifestArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
     """Show how much of a manifest is done."""
     from latentpress.batch.report import plan_data
-    from latentpress.batch.status import EARLIER, FAILED
+    from latentpress.batch.status import EARLIER, FAILED, OTHER
 
-    folder = _folder(manifest, output)
+    folder = opened(manifest, output)
     state = folder.status()
+    orphans = folder.orphans(state)
     _warn(state.plan.warnings)
     if as_json:
-        listed = {name: [str(job.output) for job in state.jobs(name)] for name in (FAILED, EARLIER)}
-        print_json(plan_data(state, folder.path) | listed)
+        listed = {name: [str(job.output) for job in state.jobs(name)] for name in (FAILED, EARLIER, OTHER)}
+        taken = {str(state.plan.jobs[index - 1].output): why for index, why in state.taken.items()}
+        print_json(plan_data(state, folder.path) | listed | {"taken": taken, "orphans": orphans})
         return
     for job in state.jobs(FAILED):
         typer.echo(f"failed: {job.title}: {job.output}")
     for job in state.jobs(EARLIER):
         typer.echo(f"drawn by an earlier rule: {job.title}: {job.output}")
+    for name in orphans:
+        typer.echo(f"no longer in the manifest: {name}")
     _state(state, folder)
+    if orphans:
+        typer.echo(f"`latentpress tidy` moves what the manifest no longer has ({len(orphans)}) aside")
 
 
 def render_command(
@@ -79,7 +87,16 @@ def render_command(
         bool, typer.Option("--mixed", help="Continue in a folder begun on another engine; keep its pictures.")
     ] = False,
     redraw: Annotated[
-        bool, typer.Option("--redraw", help="Draw anew what was drawn by an earlier rule (docs/rules.md), not keep it.")
+        bool,
+        typer.Option(
+            "--redraw", help="Draw anew what an earlier rule (docs/rules.md) or another export drew, not keep it."
+        ),
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Move files that are not this folder's pictures out of the way, to .latentpress/."
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,36 +106,43 @@ def render_command(
     from latentpress.engines.choice import parse_engine
 
     choice = parse_engine(engine) if engine else None
-    folder = _folder(manifest, output)
+    folder = opened(manifest, output)
     outcome = folder.render(
         Settings(choice, batch_rows, threads, decode_beside, strict),
         mixed=mixed,
         redraw=redraw,
+        replace=replace,
         progress=progress_for(sys.stderr),
         say=_to_stderr,
     )
-    counts = {"done": outcome.summary.done, "skipped": outcome.summary.skipped, "failed": outcome.summary.failed}
-    if as_json:
-        print_json(
-            {"name": outcome.plan.name, "plan_hash": outcome.plan.plan_hash, "folder": str(folder.path)}
-            | {"counts": counts, "sheet": str(outcome.sheet) if outcome.sheet else None}
-            | {"warnings": list(outcome.warnings)}
-        )
-    else:
-        rendered = "{done} rendered, {skipped} already done, {failed} failed".format(**counts)
-        typer.echo(f"{folder.path}: {rendered}")
-        if outcome.sheet:
-            typer.echo(f"sheet: {outcome.sheet}")
+    _tell(outcome, folder, as_json)
     if outcome.summary.failed:
         raise typer.Exit(1)
 
 
+def _tell(outcome: "Outcome", folder: "OutputFolder", as_json: bool) -> None:
+    """What a render did, in the end."""
+    counts = {"done": outcome.summary.done, "skipped": outcome.summary.skipped, "failed": outcome.summary.failed}
+    if as_json:
+        print_json(
+            {"name": outcome.plan.name, "plan_hash": outcome.plan.plan_hash, "folder": str(folder.path)}
+            | {"counts": counts, "taken": outcome.taken, "moved": outcome.moved}
+            | {"sheet": str(outcome.sheet) if outcome.sheet else None}
+            | {"warnings": list(outcome.warnings)}
+        )
+        return
+    typer.echo("{}: {done} rendered, {skipped} already done, {failed} failed".format(folder.path, **counts))
+    if outcome.sheet:
+        typer.echo(f"sheet: {outcome.sheet}")
+
+
 def sheet_command(manifest: ManifestArgument, output: OutputOption = None) -> None:
     """Draw the contact sheet of a rendered manifest again."""
-    typer.echo(_folder(manifest, output).sheet())
+    typer.echo(opened(manifest, output).sheet())
 
 
-def _folder(manifest: Path, output: Path | None) -> "OutputFolder":
+def opened(manifest: Path, output: Path | None) -> "OutputFolder":
+    """The output folder of a manifest, which is read."""
     from latentpress.batch.folder import OutputFolder
     from latentpress.manifest.manifest import read_manifest
 
@@ -126,10 +150,10 @@ def _folder(manifest: Path, output: Path | None) -> "OutputFolder":
 
 
 def _state(state: "Status", folder: "OutputFolder") -> None:
-    from latentpress.batch.report import counts_line, earlier_line
+    from latentpress.batch.report import counts_line, remarks
 
     typer.echo(counts_line(state, folder.path))
-    if (line := earlier_line(state)) is not None:
+    for line in remarks(state, folder.path):
         typer.echo(line)
 
 

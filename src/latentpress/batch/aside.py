@@ -1,0 +1,73 @@
+"""Moves what is in the way of a picture to `.latentpress/replaced/N/`, a folder for each run. Never deletes anything."""
+
+import threading
+from pathlib import Path
+
+from latentpress.batch.database import Database
+from latentpress.batch.ledger import Ledger
+from latentpress.batch.owners import Owners
+from latentpress.files import OWN_FOLDER, move
+
+REPLACED = f"{OWN_FOLDER}/replaced"
+# Where a picture is kept whose name was taken by someone else while it was rendered.
+KEPT = f"{OWN_FOLDER}/kept"
+
+
+class Aside:
+    """What one run moves out of the way in the output folder `folder`. Any thread may use it."""
+
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
+        self._folder, self._ledger = folder, ledger
+        self._turn = threading.Lock()
+        self._room: str | None = None
+        self.count = 0
+
+    @property
+    def line(self) -> str | None:
+        """What to tell people; None where nothing was moved."""
+        if not self.count:
+            return None
+        files = "1 file was" if self.count == 1 else f"{self.count} files were"
+        return f"{files} moved to {self.room}"
+
+    @property
+    def room(self) -> Path | None:
+        """Where this run moves things; None before the first."""
+        return self._folder / self._room if self._room else None
+
+    def take(self, name: str) -> None:
+        """Move what lies at `name`, below the folder, out of the way. A row of the ledger goes with it."""
+        with self._turn:
+            self._room = self._room or self._new_room()
+            self.count += 1
+        target = f"{self._room}/{name}"
+        self._ledger.moving(name, target)
+        move(self._folder / name, self._folder / target, self._folder)
+        self._ledger.moved(name)
+
+    def _new_room(self) -> str:
+        rooms = self._folder / REPLACED
+        numbers = [int(room.name) for room in rooms.glob("*") if room.name.isdecimal()] if rooms.exists() else []
+        return f"{REPLACED}/{max(numbers, default=0) + 1}"
+
+
+def forget_unmoved(ledger: Ledger, folder: Path) -> None:
+    """Forget files that a killed run was about to move, and did not."""
+    for output in _aside(ledger):
+        if not (folder / output).exists():
+            ledger.moved(output)
+
+
+def orphans(table: Database, folder: Path, owners: Owners) -> list[str]:
+    """The outputs of finished pictures of the plan's manifest that the plan in `table` has no job for any more."""
+    query = (
+        "SELECT output, plan_hash FROM images WHERE status='done' AND output NOT IN (SELECT output FROM jobs) "
+        "ORDER BY output"
+    )
+    found = [output for output, plan_hash in table.answers(query) if owners.other(plan_hash) is None]
+    return [output for output in found if not output.startswith(f"{OWN_FOLDER}/") and (folder / output).exists()]
+
+
+def _aside(table: Database) -> list[str]:
+    query = "SELECT output FROM images WHERE output LIKE ?"
+    return [output for (output,) in table.answers(query, (f"{OWN_FOLDER}/%",))]

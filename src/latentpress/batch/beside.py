@@ -1,0 +1,54 @@
+"""A ledger as those see it who only read: a temporary database for the plan, with the ledger's tables as views."""
+
+from pathlib import Path
+
+from latentpress.batch import schema
+from latentpress.batch.database import Database, check_database
+from latentpress.batch.ledger import check_version
+from latentpress.errors import EnvironmentFailure
+
+# From version 4 on.
+_TABLES = ("bundles", "documents")
+
+
+def beside(path: Path) -> Database:
+    """A temporary database for a plan, which sees the tables of the ledger at `path` and writes nothing there.
+
+    Raises as `Ledger` does.
+    """
+    if not path.exists():
+        database = Database(None)
+        database.script(schema.TABLES)
+        return database
+    check_database(path, path)
+    try:
+        return _attached(path)
+    except EnvironmentFailure:
+        # A killed render leaves its journal, which must be rolled back before anyone can read; that is all that is done.
+        with Database(path) as killed:
+            killed.answers("SELECT name FROM sqlite_master")
+        return _attached(path)
+
+
+def _attached(path: Path) -> Database:
+    database = Database(None, shown=path)
+    try:
+        database.run("ATTACH ? AS ledger", (f"{path.resolve().as_uri()}?mode=ro",))
+        version = database.one("PRAGMA ledger.user_version")[0]
+        check_version(version, path)
+        if version == 0:  # killed before it had a table
+            database.script(schema.TABLES)
+            return database
+        manifest = "manifest" if version > 3 else "NULL AS manifest"
+        database.run(f"CREATE TEMP VIEW images AS SELECT {schema.images_of(version)} FROM ledger.images")
+        database.run(f"CREATE TEMP VIEW plans AS SELECT plan_hash, name, {manifest} FROM ledger.plans")
+        database.run("CREATE TEMP VIEW seeds AS SELECT key, seed FROM ledger.seeds")
+        if version > 3:
+            for name in _TABLES:
+                database.run(f"CREATE TEMP VIEW {name} AS SELECT * FROM ledger.{name}")
+        else:
+            database.script(schema.ADDED)
+    except BaseException:
+        database.close()
+        raise
+    return database

@@ -1,0 +1,128 @@
+"""What a picture is: the hash of everything that decides its pixels, and of nothing else.
+
+That is the content of the graphs it is rendered on, the vectors of the concepts that its own prompts draw on, the request,
+and the numbers of the rules that touch it (runtime/rules.py). Not where a bundle or a given picture lies, when and by
+which versions the bundle was exported, nor what was measured on it.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from latentpress.batch.job import canonical_json, request_data
+from latentpress.runtime.facts import BundleFacts, Bundles
+from latentpress.runtime.prompt_rules import reading_of, texts_drawn
+from latentpress.runtime.prompts.parts import PromptCheck, Reading
+from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.rules import numbers
+
+# How job hashes are made; 1 was with the hash of bundle.json in place of what is in the bundle.
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as a picture depends on it: the bundle's content, and token -> sha256 of the concepts that are drawn on."""
+
+    content: str
+    concepts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def data(self) -> dict[str, Any]:
+        """As JSON data; without concepts they are not written down."""
+        return {"bundle": self.content} | ({"concepts": dict(self.concepts)} if self.concepts else {})
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What decides a request's pixels beside the request and its rules: its bundle, and its refiner's if it has one."""
+
+    model: Model
+    refiner: Model | None = None
+
+    @property
+    def contents(self) -> str:
+        """The contents of the bundles, the refiner's second, separated by a space."""
+        return self.model.content + (f" {self.refiner.content}" if self.refiner else "")
+
+    def on(self, contents: str) -> "Identity":
+        """The same on bundles with other `contents`."""
+        content, _, refiner = contents.partition(" ")
+        changed = replace(self.refiner, content=refiner) if self.refiner else None
+        return Identity(replace(self.model, content=content), changed)
+
+    def data(self) -> dict[str, Any]:
+        """As JSON data."""
+        return self.model.data() | ({"refiner": self.refiner.data()} if self.refiner else {})
+
+
+Verdict = Callable[[BundleFacts, str, Reading], PromptCheck]
+
+
+def _ask(facts: BundleFacts, text: str, reading: Reading) -> PromptCheck:
+    return facts.check(text, reading)
+
+
+def identity_of(request: RenderRequest, facts: BundleFacts, bundles: Bundles, verdict: Verdict = _ask) -> Identity:
+    """The identity of `request` on the bundle of `facts`; its refiner is among `bundles`.
+
+    verdict: what a bundle's tokenizer says of a prompt; by default it is asked.
+    """
+    texts, reading = texts_drawn(request), reading_of(request)
+
+    def model(one: BundleFacts) -> Model:
+        used = {token for text in texts for token in verdict(one, text, reading).concepts}
+        return Model(one.content, {token: one.vectors[token] for token in sorted(used)})
+
+    refiner = request.refiner and facts_by_hash(bundles, request.refiner.sha256)
+    return Identity(model(facts), model(refiner) if refiner else None)
+
+
+def facts_by_hash(bundles: Bundles, bundle_hash: str) -> BundleFacts:
+    """What is known of the bundle with this hash, which is among `bundles`."""
+    return next(facts for facts in bundles.values() if facts.hash == bundle_hash)
+
+
+def hashed_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a request's `request_data` what is hashed: which bundle refines it is said by its content, not by its hash."""
+    if data.get("refiner") is None:
+        return dict(data)
+    return {**data, "refiner": {key: value for key, value in data["refiner"].items() if key != "sha256"}}
+
+
+class JobHash:
+    """The hashes of a request's `hashed_data` with every seed: the text around the seed is written once.
+
+    A job's hash is the lowercase hex sha256 of the canonical JSON of its identity, its request and, where a rule touches
+    it, their numbers.
+    """
+
+    def __init__(self, data: Mapping[str, Any], identity: Identity, rules: Mapping[str, int]) -> None:
+        # The keys are sorted, so those before and those after "seed" are two runs of the text.
+        before = canonical_json({key: value for key, value in data.items() if key < "seed"})[1:-1]
+        after = canonical_json({key: value for key, value in data.items() if key > "seed"})[1:-1]
+        # Every key of an identity comes before "request".
+        head = f'{canonical_json(identity.data())[:-1]},"request":{{{before},"seed":'
+        self._head = hashlib.sha256(head.encode())
+        ruled = f',"rules":{canonical_json(rules)}' if rules else ""
+        self._tail = f",{after}}}{ruled}}}".encode()
+
+    def of(self, seed: int) -> str:
+        """The hash of the job with `seed`."""
+        return self._with(b"%d" % seed)
+
+    @property
+    def unseeded(self) -> str:
+        """What jobs have in common that differ in their seed alone: the hash with null in its place."""
+        return self._with(b"null")
+
+    def _with(self, seed: bytes) -> str:
+        digest = self._head.copy()
+        digest.update(seed + self._tail)
+        return digest.hexdigest()
+
+
+def hash_job(request: RenderRequest, facts: BundleFacts, bundles: Bundles | None = None) -> str:
+    """The hash of one job; bundles: among which its refiner is, if it has one."""
+    identity = identity_of(request, facts, bundles or {})
+    return JobHash(hashed_data(request_data(request)), identity, numbers(facts.rules(request))).of(request.seed)

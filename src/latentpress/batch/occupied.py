@@ -1,0 +1,84 @@
+"""Refuses a plan whose pictures would take the place of what is not theirs, before anything is rendered or moved."""
+
+import hashlib
+from pathlib import Path
+
+from latentpress.batch.aside import REPLACED, Aside
+from latentpress.batch.database import Database
+from latentpress.batch.intact import Found, look
+from latentpress.batch.ledger import Ledger, documents
+from latentpress.batch.owners import Owners
+from latentpress.batch.plan import SHEET_NAME, Plan
+from latentpress.batch.report import taken_line
+from latentpress.batch.status import Status
+from latentpress.errors import UsageError
+from latentpress.files import write_durably
+
+
+def refuse_occupied(state: Status, folder: Path, owners: Owners, *, replace: bool = False) -> None:
+    """Raise UsageError where names that the plan wants have other owners, or an input lies in the output folder.
+
+    replace: move what has other owners; inputs are refused all the same.
+    """
+    refuse_inputs(state.plan, folder)
+    if not replace:
+        refuse_taken(state, folder)
+        if state.plan.sheet:
+            refuse_document(state.plan.table, folder, SHEET_NAME, owners)
+
+
+def refuse_taken(state: Status, folder: Path) -> None:
+    """Raise UsageError where a name that a picture wants belongs to something that this folder's ledger did not write."""
+    if state.taken:
+        raise UsageError(f"{taken_line(state, folder)}; {_way_out(folder)}")
+
+
+def refuse_inputs(plan: Plan, folder: Path) -> None:
+    """Raise UsageError where a picture that the plan starts from, or a mask, lies in the output folder."""
+    paths = ", ".join(f"json_extract(request, '$.{name}.path')" for name in ("init_image", "mask_image"))
+    query = f"SELECT DISTINCT {paths} FROM drafts"
+    inside = folder.resolve()
+    for path in dict.fromkeys(path for row in plan.table.answers(query) for path in row if path):
+        if Path(path).resolve().is_relative_to(inside):
+            raise UsageError(
+                f"{path}: is an input, and lies in the output folder {folder}; choose another with -o, or move it away"
+            )
+
+
+def document_taken(table: Database, folder: Path, name: str, owners: Owners) -> str | None:
+    """Why the document `name`, such as the sheet, must not be written; None where it may be."""
+    seen = look(f"{folder}/{name}")
+    if seen.found is Found.NOTHING:
+        return None
+    row = table.one("SELECT manifest FROM documents WHERE output=?", (name,))
+    if row is None or seen.sha256 not in documents(table)[name]:
+        return seen.why or ("was changed since it was drawn" if row else "was not drawn for this folder")
+    owner = owners.of_manifest(row[0])
+    return owner and f"was drawn for {owner}"
+
+
+def refuse_document(table: Database, folder: Path, name: str, owners: Owners) -> None:
+    """Raise UsageError where `document_taken` says why."""
+    # An earlier ledger does not say what sheet it drew: that one is moved, not refused.
+    if name not in documents(table) and table.one("SELECT 1 FROM images WHERE identity=1 LIMIT 1") is not None:
+        return
+    if why := document_taken(table, folder, name, owners):
+        raise UsageError(f"{folder}: {name} {why}; {_way_out(folder)}")
+
+
+def write_document(ledger: Ledger, folder: Path, name: str, content: bytes, owners: Owners, aside: Aside) -> None:
+    """Write a document, after moving what was there if that is not what this manifest had written."""
+    seen = look(f"{folder}/{name}")
+    digest = hashlib.sha256(content).hexdigest()
+    if seen.sha256 != digest and document_taken(ledger, folder, name, owners):
+        aside.take(name)
+    ledger.writing(name, digest, owners.key)
+    if seen.sha256 != digest:
+        write_durably(folder / name, content, folder)
+
+
+def _way_out(folder: Path) -> str:
+    return (
+        "nothing is replaced that this folder's ledger did not write: move it away, choose another folder with -o, or "
+        f"add --replace, which moves it to {folder / REPLACED}"
+    )

@@ -1,0 +1,37 @@
+"""Which manifest a finished picture was rendered for: an edited manifest may replace its own pictures, not another's."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from latentpress.batch.plan import Plan
+
+
+def manifest_key(manifest: Path, folder: Path) -> str:
+    """A manifest as the ledger of `folder` has it: its path from there, so that both may be moved together."""
+    return os.path.relpath(manifest.resolve(), folder.resolve())
+
+
+class Owners:
+    """The manifests that the ledger of `folder` knows, as the manifest `key` of `plan` sees them."""
+
+    def __init__(self, plan: Plan, folder: Path, key: str) -> None:
+        self._plan, self._folder, self.key = plan, folder, key
+        self.other = lru_cache(1024)(self._other)
+
+    def of_manifest(self, manifest: str) -> str | None:
+        """The manifest with this key, if it is another one that is still there; None where it is ours.
+
+        A manifest whose file is gone was renamed: nobody can render it again.
+        """
+        if not self.key or manifest == self.key or not (self._folder / manifest).exists():
+            return None
+        return f"the manifest {os.path.relpath((self._folder / manifest).resolve())}"
+
+    def _other(self, plan_hash: str) -> str | None:
+        """As `of_manifest`, of the manifest that a recorded plan is of."""
+        query = "SELECT name, manifest FROM plans WHERE plan_hash=?"
+        name, manifest = self._plan.table.one(query, (plan_hash,)) or ("", None)
+        if manifest is None:  # a ledger of an earlier version has the name alone
+            return None if name in ("", self._plan.name) else f"the manifest {name!r}"
+        return self.of_manifest(manifest)

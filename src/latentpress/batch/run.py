@@ -1,0 +1,189 @@
+"""One render of one manifest into its folder, from the lock to the sheet: what is checked, moved, recorded, and when."""
+
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from latentpress.batch.aside import Aside, forget_unmoved
+from latentpress.batch.beside import beside
+from latentpress.batch.executors.local import LocalExecutor, Settings
+from latentpress.batch.jobs import Jobs
+from latentpress.batch.ledger import Ledger, draws, ledger_path
+from latentpress.batch.lock import locked
+from latentpress.batch.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
+from latentpress.batch.occupied import refuse_occupied, write_document
+from latentpress.batch.owners import Owners
+from latentpress.batch.plan import SHEET_NAME, Plan, build_plan
+from latentpress.batch.progress import Progress, Silence
+from latentpress.batch.render import Pending, Summary, render, take_found
+from latentpress.batch.report import check_space, earlier_line
+from latentpress.batch.sheet import sheet_bytes
+from latentpress.batch.sorting import plan_status
+from latentpress.batch.status import Status
+from latentpress.batch.writers import Writers
+from latentpress.engines.choice import check_prompt_length, engine_of
+from latentpress.files import remove_leftovers
+from latentpress.manifest.manifest import Manifest
+from latentpress.models import Models
+from latentpress.runtime.request import Origin
+
+if TYPE_CHECKING:
+    from latentpress.batch.render import Executor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a render did.
+
+    sheet: where the contact sheet is, None where the manifest asks for none or a picture failed; taken: how many pictures
+    were taken from other names; moved: how many files were moved out of the way.
+    """
+
+    plan: Plan
+    summary: Summary
+    sheet: Path | None
+    warnings: tuple[str, ...]
+    taken: int = 0
+    moved: int = 0
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a render may do with what is there; as the arguments of `OutputFolder.render`.
+
+    only: the outputs that are rendered, None for all.
+    """
+
+    mixed: bool = False
+    redraw: bool = False
+    replace: bool = False
+    only: Container[str] | None = None
+
+
+class Run:
+    """A render of `manifest`, which the ledger knows as `key`, into the folder `path`, with its `models`."""
+
+    def __init__(self, manifest: Manifest, key: str, path: Path, models: Models, orders: Orders) -> None:
+        self._manifest, self._key, self._path, self._models, self._orders = manifest, key, path, models, orders
+        self._warnings: list[str] = []
+
+    def render(
+        self,
+        settings: Settings,
+        draw: Callable[[], int],
+        cache: Path,
+        progress: Progress | None,
+        say: Callable[[str], None],
+        executor: "Executor | None",
+    ) -> Outcome:
+        """See `OutputFolder.render`."""
+
+        def told(line: str) -> None:
+            if line.startswith("warning"):
+                self._warnings.append(line)
+            say(line)
+
+        with locked(self._path) as lock, Ledger(ledger_path(self._path)) as ledger:
+            aside = Aside(self._path, ledger)
+            with ledger.transaction():
+                # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
+                plan = build_plan(self._manifest, self._models.facts, draws(ledger), draw, ledger)
+                state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
+                self._tell(state, say)
+                self._check(state, settings, checked_engine=executor is None)
+                chosen = executor or LocalExecutor(self._models.by_hash, settings, cache, told)
+                pending = Pending(state, self._unasked(state), self._accepting(state))
+                # What cannot be opened is told before the plan is recorded, and before a new folder is worth keeping.
+                for bundle in pending.bundles[:1] if state.left else ():
+                    pending.make_ready(bundle, chosen)
+                self._record(ledger, state)
+            lock.keep()
+            remove_leftovers(self._folders(plan))
+            forget_unmoved(ledger, self._path)
+            writers = Writers(state, self._path, ledger, aside, replace=self._orders.replace)
+            taken = take_found(state, ledger, writers)
+            pending = pending.without({*taken, *self._unasked(state)})
+            summary = Summary(0, len(plan.jobs), 0)
+            if pending.count:
+                summary = render(pending, chosen, writers, progress or Silence())
+            sheet = None
+            if plan.sheet and not summary.failed and self._orders.only is None:
+                sheet = draw_sheet(plan, self._path, ledger, self._key, aside)
+            for line in (_taken_line(len(taken)), aside.line):
+                if line:
+                    say(line)
+        # The ledger is closed; what the outcome tells of the plan it reads from beside it.
+        kept = beside(ledger_path(self._path))
+        plan = replace(plan, jobs=Jobs(kept), table=kept)
+        return Outcome(plan, summary, sheet, tuple(self._warnings), len(taken), aside.count)
+
+    def _tell(self, state: Status, say: Callable[[str], None]) -> None:
+        """Say what is unusual about the plan and about what is kept."""
+        kept = (earlier_line(state), export_line(state) if self._orders.mixed or not state.left else None)
+        for line in (*state.plan.warnings, *filter(None, kept)):
+            self._warnings.append(line)
+            say(line)
+
+    def _check(self, state: Status, settings: Settings, *, checked_engine: bool) -> None:
+        """Raise where the render must not begin. checked_engine: whether this process renders."""
+        owners = Owners(state.plan, self._path, self._key)
+        refuse_occupied(state, self._path, owners, replace=self._orders.replace)
+        for bundle in self._models.bundles.values():
+            engine = engine_of(bundle.info, settings.choice)
+            check_prompt_length(engine, state.plan.chunks.get(bundle.hash, 1))
+            if checked_engine and not self._orders.mixed and (state.left or settings.engine):
+                refuse_other_engine(state, self._path, bundle.hash, str(engine))
+        if state.left and not self._orders.mixed:
+            refuse_other_export(state, self._path)
+        check_space(state, self._path)
+
+    def _accepting(self, state: Status) -> Callable[[str, str], None]:
+        def accept(bundle: str, row_rule: str) -> None:
+            if not self._orders.mixed:
+                refuse_other_rows(state, self._path, bundle, row_rule)
+
+        return accept
+
+    def _record(self, ledger: Ledger, state: Status) -> None:
+        """Record the plan, and what the status found out about the pictures that are there."""
+        plan = state.plan
+        ledger.recognise(state.recognised)
+        ledger.record(plan, self._key, {bundle.hash: str(bundle.path) for bundle in self._models.bundles.values()})
+        ledger.stamp(state.stamps)
+        for index, found in state.adopted.items():
+            ledger.done(
+                plan.jobs[index - 1],
+                plan,
+                pixel_sha256=found.pixel_sha256,
+                file_sha256=found.file_sha256,
+                file_size=found.size,
+                seconds=0.0,
+                origin=Origin(found.engine, 0, found.row_rule),
+                stamp=found.stamp,
+                job_hash=found.job_hash,
+            )
+
+    def _unasked(self, state: Status) -> set[int]:
+        """The jobs that this render leaves alone."""
+        only = self._orders.only
+        outputs: Sequence[tuple[int, str]] = state.plan.table.answers("SELECT job, output FROM jobs") if only else ()
+        return {index for index, output in outputs if only is not None and output not in only}
+
+    def _folders(self, plan: Plan) -> set[Path]:
+        """Every folder that a killed render may have left a temp file in."""
+        parents = {output.rpartition("/")[0] for (output,) in plan.table.answers("SELECT output FROM jobs")}
+        return {self._path, *(self._path / parent for parent in parents)}
+
+
+def draw_sheet(plan: Plan, folder: Path, ledger: Ledger, key: str, aside: Aside) -> Path:
+    """Write the contact sheet of a finished plan. Raises UsageError where nothing can be shown."""
+    write_document(ledger, folder, SHEET_NAME, sheet_bytes(plan, folder), Owners(plan, folder, key), aside)
+    return folder / SHEET_NAME
+
+
+def _taken_line(count: int) -> str | None:
+    if not count:
+        return None
+    were = "1 picture was" if count == 1 else f"{count} pictures were"
+    return f"{were} finished under another name, and not rendered again"
