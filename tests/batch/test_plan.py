@@ -31,7 +31,7 @@ def test_a_slash_in_a_value_makes_no_folder(planned):
 
 
 def test_the_hash_can_be_cut(planned):
-    plan = planned(P + 'output: "{hash:12}.png"\n')
+    plan = planned(P + 'output: "{hash:.12}.png"\n')
     assert outputs(plan) == [plan.jobs[0].job_hash[:12] + ".png"]
 
 

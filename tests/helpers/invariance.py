@@ -62,7 +62,7 @@ class Lab:
         model = str(self.bundle.path)
         # JSON is YAML too.
         path.write_text(
-            json.dumps({"version": 1, "name": "mix", "model": model, "jobs": jobs, "output": "{hash:20}.png"})
+            json.dumps({"version": 1, "name": "mix", "model": model, "jobs": jobs, "output": "{hash:.20}.png"})
         )
         return OutputFolder(read_manifest(path), folder or self.folder / "planned", models=self.models)
 

@@ -80,7 +80,7 @@ MISTAKES = {
     ),
     "output width": (
         P + 'output: "{hash:x}.png"\n',
-        "m.yaml:5:9: output has '{hash:x}'; after the colon goes how many characters to keep",
+        "m.yaml:5:9: output has '{hash:x}'; after the colon goes .12 to keep at most 12",
     ),
     "output width in thousands of digits": (P + f'output: "{{hash:{"9" * 5000}}}.png"\n', "m.yaml:5:9: output has "),
     "output climbs": (P + 'output: "../{seed}.png"\n', "m.yaml:5:9: output '../{seed}.png' climbs out with '..'"),

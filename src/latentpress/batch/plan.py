@@ -16,7 +16,7 @@ from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs, seed_column, se
 from latentpress.batch.prompts import PromptChecks
 from latentpress.batch.twins import twins_warning
 from latentpress.errors import short, shown
-from latentpress.manifest import names
+from latentpress.manifest import names, templates
 from latentpress.manifest.draft import Draft
 from latentpress.manifest.fields import DRAWN, request_of
 from latentpress.manifest.manifest import Manifest, SheetSpec
@@ -110,7 +110,12 @@ def build_plan(
         plan_hash=listing.hexdigest(),
         draws=planning.draws,
         undrawn=len(planning.draws.keys() - frozen.keys()),
-        warnings=(*_ordinary(manifest, bundles), *planning.prompts.warnings, *([twins] if twins else [])),
+        warnings=(
+            *manifest.warnings,
+            *_ordinary(manifest, bundles),
+            *planning.prompts.warnings,
+            *([twins] if twins else []),
+        ),
         sheet=manifest.sheet,
         chunks=planning.prompts.chunks,
         table=table,
@@ -152,7 +157,7 @@ class _Settled:
     request: RenderRequest
     hashes: JobHash
     earlier: tuple[JobHash, ...]
-    name: names.Filling
+    name: templates.Filling
 
 
 class _Planning:
@@ -171,7 +176,7 @@ class _Planning:
         self._frozen, self._draw = frozen, draw
         self._seen: Counter[str] = Counter()
         self._drafts = 0
-        self._template = names.Template(manifest.output)
+        self._template = templates.Template(manifest.output)
         self._settled = lru_cache(_SETTLED)(self._settle)
         self.draws: dict[str, int] = {}
         self.prompts = PromptChecks(bundles, problems)
@@ -252,5 +257,5 @@ def _check_collisions(manifest: Manifest, table: Database, problems: Problems) -
         title = title_of(job, job_id, seed_of(seed))
         other = first.setdefault(key, title)
         if other != title:
-            way_out = "add a placeholder such as {seed}, {index} or {hash:12}, or a label"
+            way_out = "add a placeholder such as {seed}, {index} or {hash:.12}, or a label"
             problems.add(place, f"{other} and {title} both have the output name {shown(output)}; {way_out}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from latentpress.manifest import names
+from latentpress.manifest import templates
 from latentpress.manifest.axes import Matrix, SeedRange
 from latentpress.manifest.field import WRONG, Reader, Values
 from latentpress.manifest.fields import DRAWN, FIELDS, MAX_SEED, label
@@ -174,10 +174,13 @@ class Expansion:
     def _filled(self, name: str, template: str, place: Place, texts: Mapping[str, str]) -> str | None:
         texts = {key: text for key, text in texts.items() if key not in ("prompt", "negative_prompt")}
         try:
-            return names.fill(template, texts)
-        except names.TemplateError as error:
+            filled = templates.fill(template, texts)
+        except templates.TemplateError as error:
             self._reader.problems.add(place, f"{name} {error}")
             return None
+        for said in templates.old_formats(template):
+            self._reader.problems.warn(place, f"{name} {said}")
+        return filled
 
     def _counted(self, node: Node, seeds: Sequence[int]) -> Sequence[int]:
         """`n` seeds from the one given; none once a mistake is reported."""

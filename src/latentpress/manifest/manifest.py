@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentpress.errors import ManifestError, shown
-from latentpress.manifest import names
+from latentpress.manifest import names, templates
 from latentpress.manifest.axes import Matrix
 from latentpress.manifest.concepts import ConceptFile, parse_concepts
 from latentpress.manifest.draft import Draft, Expansion, JobNode
@@ -17,7 +17,7 @@ from latentpress.manifest.values import given, not_given, parse_number, parse_te
 
 KEYS = ("version", "name", "model", "concepts", "defaults", "matrix", "jobs", "output", "sheet")
 VERSION = 1
-DEFAULT_OUTPUT = "{index}-{hash:12}.png"
+DEFAULT_OUTPUT = "{index}-{hash:.12}.png"
 EMPTY = "the manifest is empty; give it defaults, a matrix or jobs, at least one with a prompt"
 
 
@@ -34,7 +34,7 @@ class Manifest:
     """A manifest that has been read and checked.
 
     models: the bundles that some picture is rendered on or refined by, each as the manifest names it (`demo`, or a path)
-    -> the first place that names it.
+    -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`.
     """
 
     path: Path
@@ -46,6 +46,7 @@ class Manifest:
     sheet: SheetSpec | None
     expansion: Expansion
     jobs: Sequence[JobNode]
+    warnings: tuple[str, ...] = ()
 
     def drafts(self) -> Iterator[tuple[Draft, int, str | None]]:
         """Every picture, in order: what it shares with others, its seed (-1 to have one drawn), the seed's label if any.
@@ -98,6 +99,7 @@ def read_manifest(path: Path | str) -> Manifest:
         sheet=_sheet(values.get("sheet"), matrix, problems),
         expansion=expansion,
         jobs=jobs,
+        warnings=tuple(problems.warnings),
     )
     problems.raise_if_any()
     return manifest
@@ -142,8 +144,11 @@ def _output(node: Node | None, start: Place, matrix: Matrix, problems: Problems)
         return DEFAULT_OUTPUT, start
     template = parse_text("output", node, problems)
     if template is not None:
-        for trouble in names.template_problems(template, [*names.BUILT_IN, *FIELDS, *matrix.variables]):
+        for trouble in templates.template_problems(template, [*templates.BUILT_IN, *FIELDS, *matrix.variables]):
             problems.add(node.place, trouble)
+            return DEFAULT_OUTPUT, node.place
+        for said in templates.old_formats(template):
+            problems.warn(node.place, f"output {said}")
     return template or DEFAULT_OUTPUT, node.place
 
 

@@ -91,14 +91,19 @@ Node = Scalar | ListNode | MapNode
 
 
 class Problems:
-    """Mistakes found so far, each once, in the order found."""
+    """Mistakes found so far, each once, in the order found. warnings: what is none, as lines, each once."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[int, int]] = {}
+        self.warnings: dict[str, None] = {}
 
     def add(self, place: Place, message: str) -> None:
         """Record `file:line:col: message`, in one line whatever a value in it holds."""
         self._found.setdefault(f"{place}: {one_line(message)}", (place.line, place.column))
+
+    def warn(self, place: Place, message: str) -> None:
+        """Keep `file:line:col: warning: message`, which refuses nothing."""
+        self.warnings[f"{place}: warning: {one_line(message)}"] = None
 
     def unknown_key(self, key: Scalar, known: Sequence[str], where: str) -> None:
         """Record a key that `where` does not have."""
