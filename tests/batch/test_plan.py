@@ -30,6 +30,26 @@ def test_a_slash_in_a_value_makes_no_folder(planned):
     assert {len(job.output.parts) for job in plan.jobs} == {2}
 
 
+def test_a_default_name_stays_whatever_is_put_before_it(planned):
+    jobs = ["{prompt: an owl, seed: 2}", "{prompt: a kite, seed: 2}", "{prompt: a kite, seed: 3}"]
+    before = planned(P + f"jobs: [{', '.join(jobs)}]\n")
+    assert outputs(before) == [f"{job.request.seed}-{job.job_hash[:12]}.png" for job in before.jobs]
+    after = planned(P + f"jobs: [{{prompt: a fish, seed: 9}}, {', '.join(reversed(jobs))}]\n")
+    assert set(outputs(before)) < set(outputs(after))
+
+
+def test_equal_jobs_are_numbered_in_default_names_alone(planned):
+    body = P + "jobs: [{n: 3}, {n: 2}, {seed: 1}, {seed: 7}]\n"
+    plan = planned(body)
+    stems = [f"{job.request.seed}-{job.job_hash[:12]}" for job in plan.jobs]
+    ends = ["", "", "", "-2", "-2", "-3", ""]
+    assert outputs(plan) == [f"{stem}{end}.png" for stem, end in zip(stems, ends, strict=True)]
+    assert plan.distinct == 4
+    assert plan.plan_hash == planned(body).plan_hash != planned(body.replace("seed: 1}", "seed: 9}")).plan_hash
+    with pytest.raises(ManifestError, match="both have the output name"):
+        planned(body + 'output: "{seed}-{hash:.13}.png"\n')
+
+
 def test_the_hash_can_be_cut(planned):
     plan = planned(P + 'output: "{hash:.12}.png"\n')
     assert outputs(plan) == [plan.jobs[0].job_hash[:12] + ".png"]

@@ -19,7 +19,7 @@ from latentpress.errors import short, shown
 from latentpress.manifest import names, templates
 from latentpress.manifest.draft import Draft
 from latentpress.manifest.fields import DRAWN, request_of
-from latentpress.manifest.manifest import Manifest, SheetSpec
+from latentpress.manifest.manifest import DEFAULT_OUTPUT, Manifest, SheetSpec
 from latentpress.manifest.nodes import Problems, uncollected
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.request import RenderRequest
@@ -250,12 +250,25 @@ def _check_collisions(manifest: Manifest, table: Database, problems: Problems) -
             what = "needs a folder named as" if "/" in output else "would be written over"
             message = f"{title_of(job, job_id, seed_of(seed))} {what} the contact sheet {SHEET_NAME}; rename it"
             problems.add(place, message)
-    twice = "SELECT collision FROM jobs GROUP BY collision HAVING count(*) > 1"
+    twice = "WHERE collision IN (SELECT collision FROM jobs GROUP BY collision HAVING count(*) > 1) ORDER BY job"
+    if manifest.output == DEFAULT_OUTPUT:
+        _number_equal(table, twice)
+        return
     first: dict[str, str] = {}
-    query = f"SELECT job, id, seed, output, collision FROM jobs JOIN drafts USING (draft) WHERE collision IN ({twice})"
-    for job, job_id, seed, output, key in table.answers(query + " ORDER BY job"):
+    query = f"SELECT job, id, seed, output, collision FROM jobs JOIN drafts USING (draft) {twice}"
+    for job, job_id, seed, output, key in table.answers(query):
         title = title_of(job, job_id, seed_of(seed))
         other = first.setdefault(key, title)
         if other != title:
             way_out = "add a placeholder such as {seed}, {index} or {hash:.12}, or a label"
             problems.add(place, f"{other} and {title} both have the output name {shown(output)}; {way_out}")
+
+
+def _number_equal(table: Database, twice: str) -> None:
+    """Put -2, -3 and so on behind all but the first of each name that equal jobs share: default names hold their hash."""
+    seen: Counter[str] = Counter()
+    for job, output, key in table.answers(f"SELECT job, output, collision FROM jobs {twice}"):
+        seen[key] += 1
+        if seen[key] > 1:
+            name = f"{output.removesuffix('.png')}-{seen[key]}.png"
+            table.run("UPDATE jobs SET output=?, collision=? WHERE job=?", (name, names.collision_key(name), job))

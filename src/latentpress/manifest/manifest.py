@@ -17,7 +17,8 @@ from latentpress.manifest.values import given, not_given, parse_number, parse_te
 
 KEYS = ("version", "name", "model", "concepts", "defaults", "matrix", "jobs", "output", "sheet")
 VERSION = 1
-DEFAULT_OUTPUT = "{index}-{hash:.12}.png"
+# Without {index}, so that a job put in front of others renames none.
+DEFAULT_OUTPUT = "{seed}-{hash:.12}.png"
 EMPTY = "the manifest is empty; give it defaults, a matrix or jobs, at least one with a prompt"
 
 
