@@ -15,7 +15,8 @@ A message is one sentence: the place, the value, the rule, the way out.
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 
 
 class LatentpressError(Exception):
@@ -89,3 +90,27 @@ def shown(text: str) -> str:
 def short(text: str) -> str:
     """`text`, cut to 60 characters."""
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+# Of mistakes that are alike, as many are shown: enough to see what they have in common.
+_SHOWN = 3
+_VARYING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[0-9]+""")
+
+
+def shape(message: str) -> str:
+    """What `message` says apart from values: the same for two that differ in what they quote and in numbers."""
+    return _VARYING.sub("", message)
+
+
+def condensed(lines: Sequence[str], kind: Callable[[str], Hashable]) -> list[str]:
+    """`lines`, but of those of one `kind` the first three alone, the third saying how many more there are."""
+    kinds = [kind(line) for line in lines]
+    count, seen = Counter(kinds), Counter[Hashable]()
+    kept: list[str] = []
+    for line, key in zip(lines, kinds, strict=True):
+        seen[key] += 1
+        if seen[key] == _SHOWN < count[key]:
+            kept.append(f"{line} (and {count[key] - _SHOWN:,} more like it)")
+        elif seen[key] <= _SHOWN:
+            kept.append(line)
+    return kept

@@ -210,9 +210,7 @@ matrix: {{x: [{{label: {}, value: kite}}, {{label: {}, value: owl}}]}}
 output: "{}"
 """
 TO = (
-    ("toy", "bird", "{x}.png"),
-    ("two", "one", "{x}.png"),
-    ("one", "two", "{x}/{seed:04}.png"),
+    *(("toy", "bird", "{x}.png"), ("two", "one", "{x}.png"), ("one", "two", "{x}/{seed:04}.png")),
     ("one", "two", "{hash:.20}.png"),
 )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from latentpress.batch.plan import SHEET_NAME
+from latentpress.batch.collisions import SHEET_NAME
 from latentpress.batch.writers import Writers
 from latentpress.cli import run_cli
 from latentpress.files import TEMP_PREFIX

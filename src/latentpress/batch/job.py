@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from latentpress.errors import short
+from latentpress.errors import one_line, short
 from latentpress.manifest.fields import FIELDS, attributes_of
 from latentpress.runtime.request import ImageFile, RenderRequest
 
@@ -36,7 +36,7 @@ class Job:
 
 def title_of(index: int, job_id: str, seed: int) -> str:
     """A job as people find it in their manifest."""
-    return f"job {index} (id {short(job_id)}, seed {seed})"
+    return f"job {index} (id {one_line(short(job_id))}, seed {seed})"
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

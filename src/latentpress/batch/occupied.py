@@ -4,11 +4,12 @@ import hashlib
 from pathlib import Path
 
 from latentpress.batch.aside import REPLACED, Aside
+from latentpress.batch.collisions import SHEET_NAME
 from latentpress.batch.database import Database
 from latentpress.batch.intact import Found, look
 from latentpress.batch.ledger import Ledger, documents
 from latentpress.batch.owners import Owners
-from latentpress.batch.plan import SHEET_NAME, Plan
+from latentpress.batch.plan import Plan
 from latentpress.batch.report import taken_line
 from latentpress.batch.status import Status
 from latentpress.errors import UsageError

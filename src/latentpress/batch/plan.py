@@ -3,29 +3,29 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from latentpress.batch.collisions import check_collisions
 from latentpress.batch.database import Database
 from latentpress.batch.given import picture_warnings
 from latentpress.batch.identity import JobHash, hashed_data, identity_of
-from latentpress.batch.job import canonical_json, request_data, stored, title_of
-from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs, seed_column, seed_of
+from latentpress.batch.job import canonical_json, request_data, stored
+from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs, seed_column
 from latentpress.batch.prompts import PromptChecks
 from latentpress.batch.twins import twins_warning
-from latentpress.errors import short, shown
+from latentpress.errors import condensed, one_line, shape, short, shown
 from latentpress.manifest import names, templates
 from latentpress.manifest.draft import Draft
 from latentpress.manifest.fields import DRAWN, request_of
-from latentpress.manifest.manifest import DEFAULT_OUTPUT, Manifest, SheetSpec
+from latentpress.manifest.manifest import Manifest, SheetSpec
 from latentpress.manifest.nodes import Problems, uncollected
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.rules import earlier, numbers
 
-SHEET_NAME = "sheet.png"
 # Jobs written to the table at once, and drafts kept settled: of a matrix whose seeds are not its fastest axis.
 _ROWS = 5000
 _SETTLED = 16_384
@@ -98,11 +98,17 @@ def build_plan(
                 _write(table, rows, listing)
         _write(table, rows, listing)
         listing.update(b"]")
-        _check_collisions(manifest, table, problems)
+        check_collisions(manifest, table, problems)
         problems.raise_if_any()
         planning.prompts.warn_of_unused(manifest.concepts)
         table.script(INDEXES)
         twins = twins_warning(table, manifest.path)
+    warnings = (
+        *manifest.warnings,
+        *_ordinary(manifest, bundles),
+        *planning.prompts.warnings,
+        *([twins] if twins else []),
+    )
     return Plan(
         name=manifest.name,
         jobs=Jobs(table),
@@ -110,12 +116,7 @@ def build_plan(
         plan_hash=listing.hexdigest(),
         draws=planning.draws,
         undrawn=len(planning.draws.keys() - frozen.keys()),
-        warnings=(
-            *manifest.warnings,
-            *_ordinary(manifest, bundles),
-            *planning.prompts.warnings,
-            *([twins] if twins else []),
-        ),
+        warnings=_told(warnings),
         sheet=manifest.sheet,
         chunks=planning.prompts.chunks,
         table=table,
@@ -130,6 +131,12 @@ def _ordinary(manifest: Manifest, bundles: Bundles) -> list[str]:
         for concept in manifest.concepts
         if concept.token in words
     ]
+
+
+def _told(warnings: Sequence[str]) -> tuple[str, ...]:
+    """`warnings`, a line each whatever they hold; of many that say the same, wherever it is, their count."""
+    lines = [one_line(line) for line in warnings]
+    return tuple(condensed(lines, lambda line: shape(line.partition(": warning: ")[2])))
 
 
 def _write(table: Database, rows: list[tuple[Any, ...]], listing: Any) -> None:
@@ -149,7 +156,7 @@ _as_json = json.JSONEncoder(ensure_ascii=False).encode
 class _Settled:
     """A draft on its bundle: its row in the table, what jobs with any seed share, and the texts of their names.
 
-    earlier: the hashes that its jobs had before rules touched them.
+    earlier: the hashes that its jobs had before rules touched them; texts: what it fills of the output template.
     """
 
     number: int
@@ -158,6 +165,7 @@ class _Settled:
     hashes: JobHash
     earlier: tuple[JobHash, ...]
     name: templates.Filling
+    texts: dict[str, str]
 
 
 class _Planning:
@@ -188,11 +196,12 @@ class _Planning:
             settled = self._settled(draft)
             seed = asked if asked != DRAWN else self._drawn(settled)
             digest = settled.hashes.of(seed)
-            output = settled.name.fill(
-                {"seed": names.safe(seed_label) if seed_label else str(seed), "index": str(index), "hash": digest}
-            )
+            own = {"seed": names.safe(seed_label) if seed_label else str(seed), "index": str(index), "hash": digest}
+            output = settled.name.fill(own)
             if trouble := names.path_problem(output):
-                add(place, f"output name {shown(output)} {trouble}")
+                add(
+                    place, f"output name {shown(output)} {trouble}{self._template.way_out(output, settled.texts | own)}"
+                )
             before = " ".join(hashes.of(seed) for hashes in settled.earlier) or None
             collision = names.collision_key(output)
             yield index, settled.number, seed_column(seed), seed_label, output, collision, digest, before
@@ -226,9 +235,8 @@ class _Planning:
         )
         self._table.run(f"INSERT INTO drafts VALUES ({', '.join('?' * len(row))})", row)
         named = {key: names.safe(text) for key, text in labels.items() if key in self._template.names}
-        name = self._template.filling(named)
         before = tuple(JobHash(hashed, identity, known) for known in earlier(rules))
-        return _Settled(self._drafts, draft, request, hashes, before, name)
+        return _Settled(self._drafts, draft, request, hashes, before, self._template.filling(named), named)
 
     def _drawn(self, settled: _Settled) -> int:
         """The seed behind a -1, under a key that survives edits elsewhere."""
@@ -237,38 +245,3 @@ class _Planning:
         key = hashlib.sha256(f"{self._seen[text]}:{text}".encode()).hexdigest()
         self.draws[key] = self._frozen[key] if key in self._frozen else self._draw()
         return self.draws[key]
-
-
-def _check_collisions(manifest: Manifest, table: Database, problems: Problems) -> None:
-    # Placeholders fill in no `/` and no part may be empty, so every name has the template's number of parts: no file
-    # can lie where another job needs a folder. The sheet's name is not of the template, so it is looked for in both.
-    place = manifest.output_place
-    columns = "SELECT job, id, seed, output FROM jobs JOIN drafts USING (draft)"
-    if manifest.sheet:
-        query = f"{columns} WHERE collision=? OR collision LIKE ? ORDER BY job"
-        for job, job_id, seed, output in table.answers(query, (SHEET_NAME, SHEET_NAME + "/%")):
-            what = "needs a folder named as" if "/" in output else "would be written over"
-            message = f"{title_of(job, job_id, seed_of(seed))} {what} the contact sheet {SHEET_NAME}; rename it"
-            problems.add(place, message)
-    twice = "WHERE collision IN (SELECT collision FROM jobs GROUP BY collision HAVING count(*) > 1) ORDER BY job"
-    if manifest.output == DEFAULT_OUTPUT:
-        _number_equal(table, twice)
-        return
-    first: dict[str, str] = {}
-    query = f"SELECT job, id, seed, output, collision FROM jobs JOIN drafts USING (draft) {twice}"
-    for job, job_id, seed, output, key in table.answers(query):
-        title = title_of(job, job_id, seed_of(seed))
-        other = first.setdefault(key, title)
-        if other != title:
-            way_out = "add a placeholder such as {seed}, {index} or {hash:.12}, or a label"
-            problems.add(place, f"{other} and {title} both have the output name {shown(output)}; {way_out}")
-
-
-def _number_equal(table: Database, twice: str) -> None:
-    """Put -2, -3 and so on behind all but the first of each name that equal jobs share: default names hold their hash."""
-    seen: Counter[str] = Counter()
-    for job, output, key in table.answers(f"SELECT job, output, collision FROM jobs {twice}"):
-        seen[key] += 1
-        if seen[key] > 1:
-            name = f"{output.removesuffix('.png')}-{seen[key]}.png"
-            table.run("UPDATE jobs SET output=?, collision=? WHERE job=?", (name, names.collision_key(name), job))

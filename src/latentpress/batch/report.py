@@ -8,7 +8,7 @@ from latentpress.batch.aside import REPLACED
 from latentpress.batch.job import request_data
 from latentpress.batch.mixture import export_line
 from latentpress.batch.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, Status
-from latentpress.errors import EnvironmentFailure
+from latentpress.errors import EnvironmentFailure, one_line
 
 # Names that a sentence lists at most.
 _LISTED = 5
@@ -22,7 +22,7 @@ def plan_lines(state: Status) -> Iterator[str]:
         yield (
             f"{job.index:>4}  {state.state(job.index):<7}  {job.output}  {request.width}x{request.height}  "
             f"{request.sampler} {request.steps}  scale {request.guidance_scale:g}  seed {request.seed}  "
-            f"loss {job.labels['loss']}  {request.prompt!r}"
+            f"loss {one_line(job.labels['loss'])}  {request.prompt!r}"
         )
     if plan.undrawn:
         seeds = "1 seed is" if plan.undrawn == 1 else f"{plan.undrawn} seeds are"

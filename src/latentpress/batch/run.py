@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, forget_unmoved
 from latentpress.batch.beside import beside
+from latentpress.batch.collisions import SHEET_NAME
 from latentpress.batch.executors.local import LocalExecutor, Settings
 from latentpress.batch.jobs import Jobs
 from latentpress.batch.ledger import Ledger, draws, ledger_path
@@ -14,7 +15,7 @@ from latentpress.batch.lock import locked
 from latentpress.batch.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
 from latentpress.batch.occupied import refuse_occupied, write_document
 from latentpress.batch.owners import Owners
-from latentpress.batch.plan import SHEET_NAME, Plan, build_plan
+from latentpress.batch.plan import Plan, build_plan
 from latentpress.batch.progress import Progress, Silence
 from latentpress.batch.render import Pending, Summary, render, take_found
 from latentpress.batch.report import check_space, earlier_line

@@ -6,20 +6,33 @@ import unicodedata
 from latentpress.errors import shown
 from latentpress.files import OWN_FOLDER, TEMP_PREFIX
 
-MAX_COMPONENT = 255
+# Bytes of UTF-8.
+MAX_COMPONENT, MAX_PATH = 255, 1024
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 # Names that break no rule and need no second look: words of ASCII letters, digits, - and _, none of them reserved.
 _PLAIN_PART = r"(?!(?i:con|prn|aux|nul|com|lpt))[A-Za-z0-9_-]+"
 _PLAIN = re.compile(rf"({_PLAIN_PART}/)*{_PLAIN_PART}\.png")
-_UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+_UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f]')
+# Unicode's categories Cf, Zl and Zp, but for joiners and the letters of flags: what is not seen and turns text around.
+_HIDDEN = (
+    "\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001"
+)
+_UNSEEN = re.compile(f"[{_HIDDEN}]")
+# Joiners within emoji or a script that needs them, and the letters on a black flag, are part of what is seen.
+_PART_OF_TEXT = r"(?<=[^\x00-\x7f])[\u200c\u200d](?=[^\x00-\x7f])|\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f"
+_UNSEEN_OR_PART = re.compile(f"(?P<part>{_PART_OF_TEXT})|[{_HIDDEN}\u200c\u200d\U000e0020-\U000e007f]")
 
 
 def safe(text: str) -> str:
-    """A placeholder's value as part of a file name: <line-art> becomes line-art, separators become -."""
+    """A placeholder's value as part of a file name: <line-art> becomes line-art, separators and what is not seen -."""
     if text.startswith("<") and text.endswith(">"):
         text = text[1:-1]
-    return _UNSAFE.sub("-", text)
+    text = _UNSAFE.sub("-", text)
+    if text.isascii():
+        return text
+    return _UNSEEN_OR_PART.sub(lambda found: found["part"] or "-", text)
 
 
 def component_problem(name: str) -> str | None:
@@ -30,6 +43,8 @@ def component_problem(name: str) -> str | None:
         return "is '..', which climbs out of the output folder"
     if any(unicodedata.category(char) == "Cc" for char in name):
         return "holds a control character"
+    if unseen := _UNSEEN.search(name):
+        return f"holds U+{ord(unseen[0]):04X}, a character that is not seen"
     if len(name.encode()) > MAX_COMPONENT:
         return f"is {len(name.encode())} bytes long, the limit is {MAX_COMPONENT}"
     if name.endswith((".", " ")) or name.startswith(" "):
@@ -45,11 +60,14 @@ def path_problem(output: str) -> str | None:
     """Why `output`, a path below the output folder with / between its parts, cannot be written; None when it can."""
     if len(output) < MAX_COMPONENT and _PLAIN.fullmatch(output):
         return None
-    if output.startswith("/"):
-        return "is absolute; it must lie inside the output folder"
-    if len(output.encode()) > 1024:
-        return f"is {len(output.encode())} bytes long; the limit is 1024"
-    for component in output.split("/"):
+    parts = output.split("/")
+    if "" in parts:
+        return "has an empty part"
+    if parts[-1] == ".png":
+        return "has nothing before .png"
+    if len(output.encode()) > MAX_PATH:
+        return f"is {len(output.encode())} bytes long, the limit is {MAX_PATH}"
+    for component in parts:
         if trouble := component_problem(component):
             return trouble if component == output else f"has a part {shown(component)} that {trouble}"
     return None

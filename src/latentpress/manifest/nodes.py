@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from latentpress.errors import ManifestError, one_line, shown
+from latentpress.errors import ManifestError, condensed, one_line, shape, shown
 from latentpress.files import TooLarge, read_regular
 
 MAX_BYTES = 16 * 2**20
@@ -94,12 +94,15 @@ class Problems:
     """Mistakes found so far, each once, in the order found. warnings: what is none, as lines, each once."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[int, int]] = {}
+        self._found: dict[str, tuple[Place, str]] = {}
         self.warnings: dict[str, None] = {}
 
-    def add(self, place: Place, message: str) -> None:
-        """Record `file:line:col: message`, in one line whatever a value in it holds."""
-        self._found.setdefault(f"{place}: {one_line(message)}", (place.line, place.column))
+    def add(self, place: Place, message: str, kind: str = "") -> None:
+        """Record `file:line:col: message`, in one line whatever a value in it holds.
+
+        kind: the same for messages at one place that say the same, by default where they differ in values alone.
+        """
+        self._found.setdefault(f"{place}: {one_line(message)}", (place, kind or shape(message)))
 
     def warn(self, place: Place, message: str) -> None:
         """Keep `file:line:col: warning: message`, which refuses nothing."""
@@ -112,9 +115,10 @@ class Problems:
         self.add(key.place, f"unknown key {shown(key.text)} in {where}; {hint}")
 
     def raise_if_any(self) -> None:
-        """Raise ManifestError with everything found, in the order of the file."""
+        """Raise ManifestError with everything found, in the order of the file; of many that say the same, their count."""
         if self._found:
-            raise ManifestError(sorted(self._found, key=self._found.__getitem__))
+            found = sorted(self._found, key=lambda line: (self._found[line][0].line, self._found[line][0].column))
+            raise ManifestError(condensed(found, self._found.__getitem__))
 
 
 def described(node: Node) -> str:

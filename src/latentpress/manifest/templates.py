@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from latentpress.errors import short, shown
+from latentpress.manifest.names import MAX_COMPONENT, MAX_PATH
 
 BUILT_IN = ("id", "index", "hash")
 
@@ -128,6 +129,18 @@ class Template:
                 own = texts.get(piece.name)
                 parts.append((piece.name, piece) if own is None else piece.in_name(own))
         return Filling(parts)
+
+    def way_out(self, output: str, texts: Mapping[str, str]) -> str:
+        """The end of a sentence about `output`, which no file can be called: what made it so; `texts` is what filled it."""
+        parts = output.split("/")
+        filled = {name: len(piece.in_name(texts[name]).encode()) for piece in self._pieces if (name := piece.name)}
+        empty = [f"{{{name}}}" for name in sorted(filled) if not filled[name]]
+        if empty and ("" in parts or parts[-1] == ".png"):
+            are = "is" if len(empty) == 1 else "are"
+            return f": {' and '.join(empty)} {are} empty; put another such as {{seed}} beside it"
+        longest = max(filled, key=filled.__getitem__, default="")
+        long = len(output.encode()) > MAX_PATH or max(len(part.encode()) for part in parts) > MAX_COMPONENT
+        return f"; {{{longest}:.80}} cuts it" if long and filled.get(longest, 0) > 80 else ""
 
 
 class Filling:

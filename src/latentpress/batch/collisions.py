@@ -1,0 +1,62 @@
+"""Output names that two pictures of a plan would share: told apart where they are ours, refused where the manifest's."""
+
+import unicodedata
+from collections import Counter
+
+from latentpress.batch.database import Database
+from latentpress.batch.job import title_of
+from latentpress.batch.jobs import seed_of
+from latentpress.errors import short, shown
+from latentpress.manifest.manifest import DEFAULT_OUTPUT, Manifest
+from latentpress.manifest.names import collision_key
+from latentpress.manifest.nodes import Problems
+
+SHEET_NAME = "sheet.png"
+_WAY_OUT = "add a placeholder such as {seed}, {index} or {hash:.12}, or a label"
+
+
+def check_collisions(manifest: Manifest, table: Database, problems: Problems) -> None:
+    """Report every name that two jobs in `table` share, or one with the sheet; equal jobs of default names are numbered."""
+    # Placeholders fill in no `/` and no part may be empty, so every name has the template's number of parts: no file
+    # can lie where another job needs a folder. The sheet's name is not of the template, so it is looked for in both.
+    place = manifest.output_place
+    columns = "SELECT job, id, seed, output, collision FROM jobs JOIN drafts USING (draft)"
+    if manifest.sheet:
+        query = f"{columns} WHERE collision=? OR collision LIKE ? ORDER BY job"
+        for job, job_id, seed, output, _ in table.answers(query, (SHEET_NAME, SHEET_NAME + "/%")):
+            what = "needs a folder named as" if "/" in output else "would be written over"
+            message = f"{title_of(job, job_id, seed_of(seed))} {what} the contact sheet {SHEET_NAME}; rename it"
+            problems.add(place, message, "sheet")
+    twice = "WHERE collision IN (SELECT collision FROM jobs GROUP BY collision HAVING count(*) > 1) ORDER BY job"
+    if manifest.output == DEFAULT_OUTPUT:
+        _number_equal(table, twice)
+        return
+    first: dict[str, tuple[str, str]] = {}
+    for job, job_id, seed, output, key in table.answers(f"{columns} {twice}"):
+        title = title_of(job, job_id, seed_of(seed))
+        other, its_output = first.setdefault(key, (title, output))
+        if other != title:
+            have = _said_of(its_output, output)
+            problems.add(place, f"{other} and {title} {have}; {_WAY_OUT}", "collision")
+
+
+def _said_of(one: str, two: str) -> str:
+    """What two jobs have whose names collide."""
+    if one == two:
+        return f"both have the output name {shown(one)}"
+    if one.casefold() == two.casefold():
+        return f"have the output names {shown(one)} and {shown(two)}, which are one where a system ignores letter case"
+    same = unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", two)
+    what = "the Unicode form" if same else "letter case and the Unicode form"
+    # In ASCII, for the two look alike.
+    return f"have the output names {short(one)!a} and {short(two)!a}, which are one where a system ignores {what}"
+
+
+def _number_equal(table: Database, twice: str) -> None:
+    """Put -2, -3 and so on behind all but the first of each name that equal jobs share: default names hold their hash."""
+    seen: Counter[str] = Counter()
+    for job, output, key in table.answers(f"SELECT job, output, collision FROM jobs {twice}"):
+        seen[key] += 1
+        if seen[key] > 1:
+            name = f"{output.removesuffix('.png')}-{seen[key]}.png"
+            table.run("UPDATE jobs SET output=?, collision=? WHERE job=?", (name, collision_key(name), job))
