@@ -1,9 +1,11 @@
 """Output names: safe on every system, no two alike, and mistakes in them told with their cause."""
 
+import shutil
 import sys
 import unicodedata
 
 import pytest
+from PIL import Image
 
 from latentpress.batch.report import plan_lines
 from latentpress.errors import ManifestError
@@ -181,3 +183,35 @@ def test_joiners_that_are_part_of_what_is_seen_stay(text):
     assert safe(text) == text
     assert component_problem(text) is None
     assert safe("\u200d".join("kite")) == "k-i-t-e"
+
+
+def test_a_given_picture_is_called_by_its_stem_in_a_matrix_as_elsewhere(planned, tmp_path):
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
+    for folder in ("pics", "more"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(tmp_path / "red.png", tmp_path / folder / "red.png")
+    shutil.copy(tmp_path / "red.png", tmp_path / "pics/heart.v2.png")
+
+    def names_of(body):
+        return [(str(job.output), job.labels["init_image"], job.request.prompt) for job in planned(body).jobs]
+
+    output = 'output: "{init_image}.png"\n'
+    assert names_of("defaults: {prompt: a, init_image: pics/heart.v2.png}\n" + output) == [
+        ("heart.v2.png", "heart.v2", "a")
+    ]
+    # What a prompt says of an axis is as it was, and so are the pixels.
+    asked = 'defaults: {prompt: "a {init_image}"}\n' + output
+    axis = asked + "matrix: {init_image: [pics/heart.v2.png, red.png, none, {label: mine, value: pics/red.png}]}\n"
+    assert names_of(axis) == [
+        ("heart.v2.png", "heart.v2", "a pics/heart.v2.png"),
+        ("red.png", "red", "a red.png"),
+        ("none.png", "none", "a none"),
+        ("mine.png", "mine", "a pics/red.png"),
+    ]
+    for by in ("heart.v2", "pics/heart.v2.png"):
+        assert len(names_of(axis[:-2] + f", exclude: [{{init_image: {by}}}]}}\n")) == 3
+    zipped = asked + "matrix: {way: [{init_image: red.png, seed: 1}, {init_image: pics/heart.v2.png, seed: 2}]}\n"
+    assert [name for name, _, _ in names_of(zipped)] == ["red.png", "heart.v2.png"]
+    # Where two share a stem, their paths tell them apart.
+    twice = asked + "matrix: {init_image: [pics/red.png, more/red.png, pics/heart.v2.png]}\n"
+    assert [name for name, _, _ in names_of(twice)] == ["pics-red.png.png", "more-red.png.png", "heart.v2.png"]

@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from latentpress.errors import short, shown
 from latentpress.manifest.axes import NULL, Axis, Choice, Exclusion, ListedAxis, Matrix, SeedRange
@@ -12,7 +13,7 @@ from latentpress.manifest.fields import check_seeds, model_name
 from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
 from latentpress.manifest.timesteps import written_timesteps
-from latentpress.manifest.values import MAX_JOBS, check_range, not_given, parse_range, parse_text, parse_word
+from latentpress.manifest.values import MAX_JOBS, check_range, is_none, not_given, parse_range, parse_text, parse_word
 
 
 def parse_matrix(node: Node, reader: Reader) -> Matrix:
@@ -66,7 +67,22 @@ def _axis(axis: str, key: Scalar, values: Node, reader: Reader) -> Axis:
             choice.texts[axis] = choice.labels[axis] = label
             choice.aliases[axis] = {label}
         choices.append(choice)
+    _call_pictures(choices)
     return ListedAxis(axis, choices)
+
+
+def _call_pictures(choices: Sequence[Choice]) -> None:
+    """Call given pictures in names as outside of a matrix: by their stem, unless two of the axis share it."""
+    for name in ("init_image", "mask_image"):
+        unlabelled = [
+            choice for choice in choices if name in choice.labels and choice.labels[name] == choice.texts[name]
+        ]
+        shared = Counter(PurePath(path).stem for path in {choice.texts[name] for choice in unlabelled})
+        for choice in unlabelled:
+            stem = "none" if is_none(choice.fields[name]) else PurePath(choice.texts[name]).stem
+            if shared[stem] < 2:
+                choice.labels[name] = stem
+                choice.aliases[name].add(stem)
 
 
 def _items(values: Node, problems: Problems) -> Iterator[Node]:
