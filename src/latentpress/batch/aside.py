@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 from latentpress.batch.database import Database
+from latentpress.batch.intact import Found, look
 from latentpress.batch.ledger import Ledger
 from latentpress.batch.owners import Owners
 from latentpress.files import OWN_FOLDER, move
@@ -36,14 +37,18 @@ class Aside:
         return self._folder / self._room if self._room else None
 
     def take(self, name: str) -> None:
-        """Move what lies at `name`, below the folder, out of the way. A row of the ledger goes with it."""
+        """Move what lies at `name`, below the folder, out of the way; the ledger's row goes with a picture that is whole."""
         with self._turn:
             self._room = self._room or self._new_room()
             self.count += 1
         target = f"{self._room}/{name}"
-        self._ledger.moving(name, target)
+        made = self._ledger.image(name)
+        whole = made is not None and look(f"{self._folder}/{name}", made.file_sha256).found is Found.WHOLE
+        if whole:
+            self._ledger.moving(name, target)
         move(self._folder / name, self._folder / target, self._folder)
-        self._ledger.moved(name)
+        if whole:
+            self._ledger.moved(name)
 
     def _new_room(self) -> str:
         rooms = self._folder / REPLACED

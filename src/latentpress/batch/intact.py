@@ -78,5 +78,5 @@ def _what(state: os.stat_result, error: OSError) -> str:
     if modes.S_ISLNK(state.st_mode):
         return "is a link that leads to no file"
     if isinstance(error, NotAFile):
-        return error.strerror.removeprefix("it ")
+        return str(error.strerror).removeprefix("it ")
     return f"cannot be read ({error.strerror})"
