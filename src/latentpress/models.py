@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from latentpress.bundle.info import Bundle, BundleInfo, open_bundle
-from latentpress.bundle.source import source_hash
+from latentpress.bundle.content import TaughtVectors, content_hash, parts_of, source_hash
+from latentpress.bundle.info import Bundle, open_bundle
 from latentpress.errors import BundleError, ConceptError, ManifestError
 from latentpress.export.reading.concept_paths import AskedConcept, single_tokens
 from latentpress.files import folder_beside, publish_folder
@@ -83,18 +83,20 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
     from latentpress.runtime.prompts.tokens import PromptTokenizer
     from latentpress.runtime.rules import Scene, rules_of
 
+    parts = {name: parts_of(bundle) for name, bundle in bundles.items()}
     infos = {bundle.hash: bundle.info for bundle in bundles.values()}
     return {
         name: BundleFacts(
             hash=bundle.hash,
-            content=bundle.hash,
-            source=_source(bundle.info),
-            vectors={concept.token: concept.sha256 for concept in bundle.info.concepts},
             name=bundle.info.name,
             source_sha256=bundle.info.source_sha256,
             default_size=bundle.info.default_size,
             concepts={concept.token: concept.sha256 for concept in bundle.info.concepts},
             versions=bundle.info.versions,
+            content=content_hash(parts[name]),
+            parts=parts[name],
+            vectors=TaughtVectors(bundle),
+            source=source_hash(bundle.info),
             loras=tuple(bundle.info.loras),
             vae=bundle.info.vae,
             base=bundle.info.base,
@@ -110,11 +112,6 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
         for name, bundle in bundles.items()
         for tokenizer, limits in ((PromptTokenizer(bundle), Limits(bundle.info, infos)),)
     }
-
-
-def _source(info: BundleInfo) -> str:
-    vae, base = (part and part.sha256 for part in (info.vae, info.base))
-    return source_hash(info.source_sha256, [(lora.sha256, lora.scale) for lora in info.loras], vae, base)
 
 
 def _demo(cache: Path, verify: bool) -> Path:

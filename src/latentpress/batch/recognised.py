@@ -15,7 +15,7 @@ from latentpress.batch.database import Database
 from latentpress.batch.identity import facts_by_hash, hashed_data
 from latentpress.batch.job import Job, canonical_json, request_data
 from latentpress.batch.plan import Plan
-from latentpress.bundle.source import source_hash
+from latentpress.bundle.source import exported_from
 from latentpress.runtime.prompt_rules import reading_of, texts_drawn
 from latentpress.runtime.rules import earlier, numbers
 
@@ -77,7 +77,7 @@ def _source(bundle: Mapping[str, Any]) -> str:
     """What a picture says that its bundle was exported from, as one hash."""
     loras = [(lora["sha256"], lora["scale"]) for lora in bundle.get("loras", [])]
     vae, base = (bundle[name]["sha256"] if name in bundle else None for name in ("vae", "base"))
-    return source_hash(bundle["source_sha256"], loras, vae, base)
+    return exported_from(bundle["source_sha256"], loras, vae, base)
 
 
 def _key(request: Mapping[str, Any], source: str, refiner: str | None) -> str:

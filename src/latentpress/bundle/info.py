@@ -1,6 +1,7 @@
 """Reads and verifies a bundle folder: `bundle.json` and the files it names. Knows nothing of how one is made.
 
-bundle.json                 what everything below is, with each file's sha256 and each graph's role, inputs and outputs
+bundle.json                 what everything below is, with each file's sha256, each graph's role, inputs and outputs, and
+                            what of it decides pixels (content.py)
 tokenizer/, tokenizer_2/    CLIPTokenizer files, concept tokens added; one folder for each text encoder
 text_encoder.onnx           input_ids (batch, 77) int64 -> hidden_states (batch, layers, 77, D) float32, the one in use
                             without clip skip first, then the one of each layer skipped; -1 - id in place of an id is
@@ -143,9 +144,9 @@ class BundleInfo(BaseModel):
     requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
     order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
     in older bundles; vae: None where the checkpoint's own was kept; base: what gave all parts but the UNet, where
-    source_sha256 is a lone UNet's; revisions: ORG/NAME on a hub -> the commit whose
-    files were read; engine: what the graphs were made for and a render uses unless told otherwise; parity, row_tests:
-    measured at export.
+    source_sha256 is a lone UNet's; revisions: ORG/NAME on a hub -> the commit whose files were read; content: part ->
+    sha256 of what in it decides pixels, empty in older bundles; engine: what the graphs were made for
+    and a render uses unless told otherwise; parity, row_tests: measured at export.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -177,6 +178,7 @@ class BundleInfo(BaseModel):
     vae: SeparateVae | None = None
     base: BaseCheckpoint | None = None
     revisions: dict[str, str] = Field(default_factory=dict[str, str])
+    content: dict[str, str] = Field(default_factory=dict[str, str])
     any_prompt_length: bool = False
     parity: list[Parity]
     row_tests: list[RowTest] = []
@@ -227,12 +229,16 @@ class BundleInfo(BaseModel):
 
 
 class Bundle:
-    """An opened bundle: `path`, `info`, and `hash`, the sha256 of bundle.json's bytes (which name every file's)."""
+    """An opened bundle: `path`, `info`, and `hash`, the sha256 of bundle.json's bytes (which name every file's).
 
-    def __init__(self, path: Path, info: BundleInfo, digest: str) -> None:
+    cache: the program's cache folder, if it was opened with one.
+    """
+
+    def __init__(self, path: Path, info: BundleInfo, digest: str, cache: Path | None = None) -> None:
         self.path = path
         self.info = info
         self.hash = digest
+        self.cache = cache
 
     def file(self, name: str) -> Path:
         """The path of one of the bundle's files."""
@@ -279,7 +285,7 @@ def open_bundle(path: Path, *, verify: bool = True, cache: Path | None = None) -
         check_there(path, name)
     if verify:
         verified.verify(path, info.files, cache)
-    return Bundle(path, info, hashlib.sha256(raw).hexdigest())
+    return Bundle(path, info, hashlib.sha256(raw).hexdigest(), cache)
 
 
 def _listed(data: dict[str, Any]) -> BundleInfo:

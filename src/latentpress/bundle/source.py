@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 
 
-def source_hash(
+def exported_from(
     source_sha256: str,
     loras: Iterable[tuple[str, float]] = (),
     vae: str | None = None,

@@ -46,12 +46,15 @@ def inspect_command(
 
 def _facts(opened: "Bundle") -> dict[str, Any]:
     """What the bundle is, as JSON data."""
+    from latentpress.bundle.content import content_hash, parts_of
     from latentpress.engines.choice import running
 
-    info = opened.info
+    info, parts = opened.info, parts_of(opened)
     return {
         "name": info.name,
         "hash": opened.hash,
+        "content": content_hash(parts),
+        "parts": parts,
         "family": info.family,
         "precision": info.precision,
         "flavour": info.flavour,
@@ -77,7 +80,8 @@ def _lines(opened: "Bundle", facts: Mapping[str, Any]) -> Iterator[str]:
     info = opened.info
     yield (
         f"{info.name}: {info.family}{' inpainting' if info.inpainting else ''}, predicts {info.prediction_type}, "
-        f"{info.precision}, {facts['default_size']}, {facts['bytes'] / 1e6:.1f} MB, {opened.hash[:12]}"
+        f"{info.precision}, {facts['default_size']}, {facts['bytes'] / 1e6:.1f} MB, {opened.hash[:12]}, "
+        f"content {facts['content'][:12]}"
     )
     if facts["verified"]:
         yield f"verified: {len(info.files)} files have the sha256 that bundle.json names"

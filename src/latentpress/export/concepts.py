@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from latentpress.bundle.content import VECTORS
 from latentpress.bundle.info import BundleInfo, Concept, TextEncoderInfo, open_bundle
 from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import BundleError, ConceptError
@@ -24,7 +25,6 @@ from latentpress.export.reading.hub import concepts_on_disk
 from latentpress.export.reading.hub_cache import revisions_of
 from latentpress.files import replacing, write_durably
 
-VECTORS = "concepts.safetensors"
 # Every bundle's tokenizer begins and ends a prompt with tokens of this form, and an ordinary word is entered in it.
 _MARK = "<|{}|>"
 

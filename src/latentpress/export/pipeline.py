@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
+from latentpress.bundle.content import VECTORS, parts_in
 from latentpress.bundle.info import (
     FORMAT_VERSION,
     Bundle,
@@ -24,7 +25,7 @@ from latentpress.bundle.samples import Sample, flatten
 from latentpress.engines.choice import DEFAULT_ENGINE
 from latentpress.engines.engine import EngineChoice
 from latentpress.engines.proof import parity_line, require_parity, row_test_line
-from latentpress.export.concepts import VECTORS, bake, check_claims
+from latentpress.export.concepts import bake, check_claims
 from latentpress.export.graphs.build import build_graphs, components_of
 from latentpress.export.graphs.flavours import fuse_for_cuda, trace_flavour
 from latentpress.export.graphs.memory import release_memory
@@ -92,6 +93,7 @@ def run_export(
         info = info.model_copy(update={"flavour": flavour, "engine": str(engine), "revisions": revisions})
         more, more_tests = prove_here(Bundle(work, info, ""), engine, report)
         info = info.model_copy(update={"parity": [*parity, *more], "row_tests": [*row_tests, *more_tests]})
+        info = info.model_copy(update={"content": parts_in(work, info)})
         write_info(work, info)
         publish(work, output)
     size = sum((output / file).stat().st_size for file in info.files)

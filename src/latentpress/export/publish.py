@@ -48,10 +48,9 @@ def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str
 
 def write_info(folder: Path, info: BundleInfo) -> None:
     """Write bundle.json: the same info gives the same bytes, whose sha256 is the bundle's hash."""
-    # A bundle that came from no hub, or has no base, is the same bytes as before bundles could.
+    # A bundle that came from no hub, has no base, or was made before its content was recorded, is the same bytes as ever.
     absent = {"components"} if info.format_version == UNLISTED else set[str]()
-    if not info.revisions:
-        absent.add("revisions")
+    absent |= {name for name in ("revisions", "content") if not getattr(info, name)}
     if info.base is None:
         absent.add("base")
     data = info.model_dump(mode="json", exclude=absent)
