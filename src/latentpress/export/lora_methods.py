@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from latentpress.export.exact_product import product
+
 Parts = Mapping[str, Tensor]
 # Roles that are one number, not a matrix.
 _NUMBERS = ("alpha", "on_input")
@@ -84,13 +86,14 @@ def _decomposed(weight: Tensor, magnitude: Tensor) -> Tensor:
 
 def _tucker(core: Tensor, out_side: Tensor, in_side: Tensor) -> Tensor:
     """(out, in, h, w) of a core (r, r, h, w), (r, out) and (r, in)."""
-    return torch.einsum("abhw,ao,bi->oihw", core, out_side, in_side)
+    first = product(out_side.T, core.flatten(1)).unflatten(1, core.shape[1:])
+    return product(first.movedim(1, -1).flatten(0, -2), in_side).unflatten(0, (-1, *core.shape[2:])).movedim(-1, 1)
 
 
 def _lora(parts: Parts, weight: Tensor, strength: float, ratio: float) -> Tensor:
     up, down = parts["up"].flatten(1), parts["down"].flatten(1)
-    product = torch.einsum("oa,abhw,bi->oihw", up, parts["mid"], down) if "mid" in parts else up @ down
-    return (strength * ratio) * product
+    whole = _tucker(parts["mid"], up.T, down) if "mid" in parts else product(up, down)
+    return (strength * ratio) * whole
 
 
 def _loha(parts: Parts, weight: Tensor, strength: float, ratio: float) -> Tensor:
@@ -98,18 +101,18 @@ def _loha(parts: Parts, weight: Tensor, strength: float, ratio: float) -> Tensor
     for number in "12":
         a, b = parts[f"hada_w{number}_a"], parts[f"hada_w{number}_b"]
         core = parts.get(f"hada_t{number}")
-        halves.append(a @ b.flatten(1) if core is None else _tucker(core, a, b))
+        halves.append(product(a, b.flatten(1)) if core is None else _tucker(core, a, b))
     return (strength * ratio) * (halves[0] * halves[1])
 
 
 def _lokr(parts: Parts, weight: Tensor, strength: float, ratio: float) -> Tensor:
-    first = parts["lokr_w1"] if "lokr_w1" in parts else parts["lokr_w1_a"] @ parts["lokr_w1_b"]
+    first = parts["lokr_w1"] if "lokr_w1" in parts else product(parts["lokr_w1_a"], parts["lokr_w1_b"])
     if "lokr_w2" in parts:
         second = parts["lokr_w2"]
     elif "lokr_t2" in parts:
         second = _tucker(parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"])
     else:
-        second = parts["lokr_w2_a"] @ parts["lokr_w2_b"].flatten(1)
+        second = product(parts["lokr_w2_a"], parts["lokr_w2_b"].flatten(1))
     # A kernel is of the second alone: its sides are the innermost of the columns.
     return (strength * ratio) * torch.kron(first, second.flatten(1))
 
@@ -119,8 +122,9 @@ def _glora(parts: Parts, weight: Tensor, strength: float, ratio: float) -> Tenso
     first, second = ("2", "1") if _old_glora(parts) else ("1", "2")
     left, right = (parts[f"a{each}"].flatten(1) for each in (first, second))
     added = parts[f"b{first}"].flatten(1), parts[f"b{second}"]
-    through = torch.einsum("oi...,ir,rj->oj...", weight, left, right).flatten(1)
-    return (strength * ratio) * (through + added[0] @ added[1].flatten(1))
+    last = weight.movedim(1, -1)  # the inputs, which a1 and a2 mix
+    through = product(product(last.flatten(0, -2), left), right).unflatten(0, last.shape[:-1]).movedim(-1, 1)
+    return (strength * ratio) * (through.flatten(1) + product(added[0], added[1].flatten(1)))
 
 
 def _old_glora(parts: Parts) -> bool:
