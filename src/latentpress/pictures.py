@@ -114,7 +114,7 @@ def _draft(fields: Mapping[str, Any], model: str, where: str) -> tuple[Draft, in
     nodes["model"] = Scalar(model, False, _HERE)
     found = list(Expansion({}, Matrix(), Reader(problems), _HERE).drafts([JobNode("1", nodes, _HERE)]))
     _raise(problems, where)
-    if len(found) != 1 or found[0][1] < 0:
+    if len(found) != 1 or not isinstance(found[0][1], int):
         raise UsageError(f"{where}seed is {described(nodes['seed'])}; a picture has one seed, from 0 to 2^64-1")
     return found[0][0], found[0][1]
 

@@ -71,9 +71,8 @@ class Ledger(Database):
         manifest: its path from the output folder; paths: a bundle's hash -> the folder it lies in. Finished pictures
         that the plan wants where they are belong to it from now on.
         """
-        self.many(
-            "INSERT OR IGNORE INTO seeds VALUES (?, ?)", ((key, seed_column(seed)) for key, seed in plan.draws.items())
-        )
+        self.run("DELETE FROM seeds")  # `draws` holds what is to stay
+        self.many("INSERT INTO seeds VALUES (?, ?)", ((key, seed_column(seed)) for key, seed in plan.draws.items()))
         contents = " ".join(facts.content for facts in plan.rendered_on)
         self.run(
             "INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?, ?)",

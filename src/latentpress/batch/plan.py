@@ -2,24 +2,25 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from latentpress.batch.collisions import check_collisions
 from latentpress.batch.database import Database
+from latentpress.batch.draws import DrawnSeeds
 from latentpress.batch.given import picture_warnings
 from latentpress.batch.identity import JobHash, hashed_data, identity_of
-from latentpress.batch.job import canonical_json, request_data, stored
+from latentpress.batch.job import request_data, stored
 from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs, seed_column
 from latentpress.batch.prompts import PromptChecks
 from latentpress.batch.twins import twins_warning
 from latentpress.errors import condensed, one_line, shape, short, shown
 from latentpress.manifest import names, templates
 from latentpress.manifest.draft import Draft
-from latentpress.manifest.fields import DRAWN, request_of
+from latentpress.manifest.fields import request_of
 from latentpress.manifest.manifest import Manifest, SheetSpec
 from latentpress.manifest.nodes import Problems, uncollected
 from latentpress.runtime.facts import BundleFacts, Bundles
@@ -35,8 +36,8 @@ _SETTLED = 16_384
 class Plan:
     """Everything that will be rendered, in order.
 
-    jobs: read from the table as they are asked for; draws: the seeds behind -1, to be frozen in the ledger; undrawn:
-    how many of them no earlier run froze; bundles: as the manifest names them, refiners among them;
+    jobs: read from the table as they are asked for; draws: the ledger's table of drawn seeds as it is to be;
+    undrawn: how many seeds no earlier run drew; bundles: as the manifest names them, refiners among them;
     chunks: of each bundle's hash the most chunks that a prompt on it takes, 1 unless one is longer than the text
     encoders' limit and not cut.
     """
@@ -79,15 +80,17 @@ def build_plan(
     frozen: Mapping[str, int],
     draw: Callable[[], int],
     table: Database | None = None,
+    found: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> Plan:
-    """Plan `manifest` on `bundles`; `frozen` are the seeds drawn before, `draw` gives those still to be drawn.
+    """Plan `manifest` on `bundles`; `frozen` are the `draws` of the plan before, `draw` gives seeds still to be drawn.
 
-    table: where the jobs go, in place of those of an earlier plan; by default a temporary database.
+    table: where the jobs go, in place of those of an earlier plan; by default a temporary database; found: as
+    `DrawnSeeds` takes it.
     Raises ManifestError listing every prompt and name that cannot be rendered.
     """
     table = table or Database(None)
     problems = Problems()
-    planning = _Planning(manifest, bundles, frozen, draw, table, problems)
+    planning = _Planning(manifest, bundles, DrawnSeeds(manifest, bundles, frozen, draw, found), table, problems)
     listing = hashlib.sha256(b"[")
     rows: list[tuple[Any, ...]] = []
     with table.transaction(), uncollected():
@@ -114,8 +117,8 @@ def build_plan(
         jobs=Jobs(table),
         bundles=bundles,
         plan_hash=listing.hexdigest(),
-        draws=planning.draws,
-        undrawn=len(planning.draws.keys() - frozen.keys()),
+        draws=planning.seeds.table(),
+        undrawn=planning.seeds.undrawn,
         warnings=_told(warnings),
         sheet=manifest.sheet,
         chunks=planning.prompts.chunks,
@@ -175,18 +178,15 @@ class _Planning:
         self,
         manifest: Manifest,
         bundles: Bundles,
-        frozen: Mapping[str, int],
-        draw: Callable[[], int],
+        seeds: DrawnSeeds,
         table: Database,
         problems: Problems,
     ) -> None:
         self._manifest, self._bundles, self._table, self._problems = manifest, bundles, table, problems
-        self._frozen, self._draw = frozen, draw
-        self._seen: Counter[str] = Counter()
         self._drafts = 0
         self._template = templates.Template(manifest.output)
         self._settled = lru_cache(_SETTLED)(self._settle)
-        self.draws: dict[str, int] = {}
+        self.seeds = seeds
         self.prompts = PromptChecks(bundles, problems)
 
     def jobs(self) -> Iterator[tuple[int, int, int, str | None, str, str, str, str | None]]:
@@ -194,7 +194,7 @@ class _Planning:
         add, place = self._problems.add, self._manifest.output_place
         for index, (draft, asked, seed_label) in enumerate(self._manifest.drafts(), 1):
             settled = self._settled(draft)
-            seed = asked if asked != DRAWN else self._drawn(settled)
+            seed = asked if isinstance(asked, int) else self.seeds.of(asked, draft)
             digest = settled.hashes.of(seed)
             own = {"seed": names.safe(seed_label) if seed_label else str(seed), "index": str(index), "hash": digest}
             output = settled.name.fill(own)
@@ -237,11 +237,3 @@ class _Planning:
         named = {key: names.safe(text) for key, text in labels.items() if key in self._template.names}
         before = tuple(JobHash(hashed, identity, known) for known in earlier(rules))
         return _Settled(self._drafts, draft, request, hashes, before, self._template.filling(named), named)
-
-    def _drawn(self, settled: _Settled) -> int:
-        """The seed behind a -1, under a key that survives edits elsewhere."""
-        text = canonical_json([settled.draft.id, request_data(replace(settled.request, seed=DRAWN))])
-        self._seen[text] += 1
-        key = hashlib.sha256(f"{self._seen[text]}:{text}".encode()).hexdigest()
-        self.draws[key] = self._frozen[key] if key in self._frozen else self._draw()
-        return self.draws[key]

@@ -17,11 +17,12 @@ NULL = "\0"
 class Choice:
     """One value of one axis, or several combined: what it sets, and what it is called.
 
-    fields: job field -> node; texts: placeholder -> its own text, for prompts; labels: placeholder -> what names and
-    sheets show; aliases: placeholder -> every text by which `exclude` may mean it.
+    fields: job field -> node; words: placeholder of one's own -> node; texts: placeholder -> its own text, for prompts;
+    labels: placeholder -> what names and sheets show; aliases: placeholder -> every text by which `exclude` may mean it.
     """
 
     fields: dict[str, Node] = field(default_factory=dict[str, Node])
+    words: dict[str, Node] = field(default_factory=dict[str, Node])
     texts: dict[str, str] = field(default_factory=dict[str, str])
     labels: dict[str, str] = field(default_factory=dict[str, str])
     aliases: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
@@ -30,6 +31,7 @@ class Choice:
         """Both choices at once."""
         return Choice(
             self.fields | other.fields,
+            self.words | other.words,
             self.texts | other.texts,
             self.labels | other.labels,
             self.aliases | other.aliases,
@@ -41,8 +43,7 @@ class Choice:
         Where it says null, a word of one's own reads as nothing and is called `none`, and a field is called as it is
         where no one sets it.
         """
-        if key in FIELDS:
-            self.fields[key] = node
+        (self.fields if key in FIELDS else self.words)[key] = node
         self.texts[key] = text
         own = {label} if label else set[str]()
         if not_given(node):

@@ -1,19 +1,23 @@
 """Crosses a manifest's jobs with its matrix: what each picture asks for, one at a time. Mistakes go to the reader."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from latentpress.manifest import templates
 from latentpress.manifest.axes import Matrix, SeedRange
+from latentpress.manifest.draws import Draw, Sharing
 from latentpress.manifest.field import WRONG, Reader, Values
-from latentpress.manifest.fields import DRAWN, FIELDS, MAX_SEED, label
+from latentpress.manifest.fields import FIELDS, label
 from latentpress.manifest.nodes import Node, Place
+from latentpress.manifest.seeds import MAX_SEED, ToDraw
 from latentpress.manifest.timesteps import counted_steps
 from latentpress.manifest.values import MAX_JOBS, not_given, parse_number
 
 # Drafts of one job that are kept for the seeds to come, where the seeds are not the fastest axis.
 _SHARED = 16_384
+# Seeds as the field gives them.
+_Seeds = Sequence[int] | ToDraw
 # What every picture needs, and no field has by default: the way out where it is missing, and where null switches it off.
 _NEEDED = {
     "prompt": ("give it in defaults, in the job or in the matrix", "write text, in quotes if it is that word"),
@@ -57,11 +61,14 @@ class Draft:
 class Expansion:
     """`defaults`, a job's own fields and one choice of every axis come to drafts; each shared node is parsed once.
 
-    start: where the manifest begins, for what is missing from all of it.
+    start: where the manifest begins, for what is missing from all of it; drawn: whether a picture asked for so far has a
+    drawn seed.
     """
 
     def __init__(self, defaults: Mapping[str, Node], matrix: Matrix, reader: Reader, start: Place) -> None:
         self._defaults, self._matrix, self._reader, self._start = defaults, matrix, reader, start
+        self._sharing = Sharing(matrix)
+        self.drawn = False
         # Nodes of defaults and of the matrix, which live as long as this does; a job's own are read with it.
         self._shared: dict[tuple[str, Node], Any] = {}
         # Reading every default at once reports its mistakes even where each job overrides it.
@@ -73,11 +80,11 @@ class Expansion:
         # Jobs that differ in such an axis alone share a draft, which is what makes planning many seeds cheap.
         self._seed_axis = next((index for index, axis in enumerate(matrix.axes) if axis.seeds_alone), None)
 
-    def drafts(self, jobs: Sequence[JobNode]) -> Iterator[tuple[Draft, int, str | None]]:
-        """Every picture of every job in order: its draft, its seed, and the seed's label if it has one."""
+    def drafts(self, jobs: Sequence[JobNode]) -> Iterator[tuple[Draft, int | Draw, str | None]]:
+        """Every picture of every job in order: its draft, its seed or its draw, and the seed's label if it has one."""
         count = 0
-        for job in jobs:
-            for found in self._job(job):
+        for number, job in enumerate(jobs, 1):
+            for found in self._job(job, number):
                 count += 1
                 if count > MAX_JOBS:
                     message = f"the manifest asks for more than {MAX_JOBS:,} pictures; split it"
@@ -85,14 +92,14 @@ class Expansion:
                     return
                 yield found
 
-    def _job(self, job: JobNode) -> Iterator[tuple[Draft, int, str | None]]:
+    def _job(self, job: JobNode, number: int) -> Iterator[tuple[Draft, int | Draw, str | None]]:
         own = {name: FIELDS[name].read(node, self._reader) for name, node in job.fields.items() if name in FIELDS}
         axis = self._seed_axis
         shared: dict[tuple[int | None, ...], _Seeded | None] = {}
         for indices in self._matrix.combinations():
             if axis is None:
                 if (seeded := self._seeded(job, own, indices)) is not None:
-                    yield from ((seeded.draft, seed, seeded.label) for seed in seeded.seeds)
+                    yield from self._pictures(seeded, number, indices)
                 continue
             others = (*indices[:axis], None, *indices[axis + 1 :])
             if others not in shared:
@@ -105,15 +112,28 @@ class Expansion:
             if seeded.names_seed:  # a prompt that says its seed is shared by none
                 seeded = self._seeded(job, own, indices)
                 if seeded is not None:
-                    yield from ((seeded.draft, seed, seeded.label) for seed in seeded.seeds)
+                    yield from self._pictures(seeded, number, indices)
                 continue
             seeds, text = self._axis_seeds(axis, indices[axis])
             if seeded.count is not None:
                 seeds = self._counted(seeded.count, seeds)
-            for seed in seeds:
+            for seed in self._spread(seeds, number, indices, text):
                 yield seeded.draft, seed, text
 
-    def _axis_seeds(self, position: int, index: int) -> tuple[Sequence[int], str | None]:
+    def _pictures(
+        self, seeded: "_Seeded", number: int, indices: Sequence[int]
+    ) -> Iterator[tuple[Draft, int | Draw, str | None]]:
+        for seed in self._spread(seeded.seeds, number, indices, seeded.label):
+            yield seeded.draft, seed, seeded.label
+
+    def _spread(self, seeds: _Seeds, number: int, indices: Sequence[int], label: str | None) -> Iterable[int | Draw]:
+        """Each seed or draw of job `number` at one combination."""
+        if not isinstance(seeds, ToDraw):
+            return seeds
+        self.drawn = True
+        return self._sharing.draws(seeds, number, indices, label)
+
+    def _axis_seeds(self, position: int, index: int) -> tuple[_Seeds, str | None]:
         axis = self._matrix.axes[position]
         if isinstance(axis, SeedRange):
             return (axis.numbers[index],), None
@@ -158,7 +178,7 @@ class Expansion:
         if apart and any("{seed" in template for template in templates.values()):
             return _Seeded(Draft(job.id, values, choice.labels, {}), (), None, None, names_seed=True)
         texts = choice.texts | {
-            name: label(name, {**values, "seed": values["seed"][0]})
+            name: label(name, {**values, "seed": FIELDS["seed"].default[0]})
             for name, node in choice.fields.items()
             if not_given(node)
         }
@@ -182,18 +202,20 @@ class Expansion:
             self._reader.problems.warn(place, f"{name} {said}")
         return filled
 
-    def _counted(self, node: Node, seeds: Sequence[int]) -> Sequence[int]:
+    def _counted(self, node: Node, seeds: _Seeds) -> _Seeds:
         """`n` seeds from the one given; none once a mistake is reported."""
         problems = self._reader.problems
         rule = f"a whole number from 1 to {MAX_JOBS:,}"
         count = parse_number("n", node, problems, 1, MAX_JOBS, whole=True, rule=rule)
-        if count is None or not seeds:
+        if isinstance(seeds, ToDraw) and count is not None:
+            if seeds.count > 1:
+                problems.add(node.place, f"n and draw: {seeds.count} are both given; leave it to one of them")
+            return replace(seeds, count=int(count))
+        if isinstance(seeds, ToDraw) or count is None or not seeds:
             return ()
         if len(seeds) > 1:
             problems.add(node.place, "n and a range of seeds are both given; leave it to one of them")
             return ()
-        if seeds[0] == DRAWN:
-            return (DRAWN,) * int(count)
         if seeds[0] + int(count) - 1 > MAX_SEED:
             problems.add(node.place, "the seeds would pass 2^64-1; start from a smaller one")
             return ()
@@ -208,7 +230,7 @@ class _Seeded:
     """
 
     draft: Draft
-    seeds: Sequence[int]
+    seeds: _Seeds
     label: str | None
     count: Node | None
     names_seed: bool = False

@@ -1,6 +1,6 @@
 """What one field of a job is: everything that follows from it stands in one entry of `fields.FIELDS`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,11 @@ WRONG: Any = object()
 
 @dataclass(frozen=True)
 class Reader:
-    """What parsers share: where mistakes go, and the losses that the manifest may name."""
+    """What parsers share: where mistakes go, the losses that the manifest may name, and the names of its axes."""
 
     problems: Problems
     losses: Mapping[str, Loss] = field(default_factory=lambda: LOSSES)
+    axes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Messages list the fields in this order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from latentpress.errors import UsageError
@@ -19,36 +19,18 @@ from latentpress.manifest.given import (
 )
 from latentpress.manifest.kinds import choice_field, number_field, pair, picture_field, text_field, whole_field
 from latentpress.manifest.losses import loss_text, parse_losses
-from latentpress.manifest.nodes import Node, Scalar
+from latentpress.manifest.nodes import Node
 from latentpress.manifest.sdxl import parse_micro, parse_refiner
+from latentpress.manifest.seeds import parse_seeds
 from latentpress.manifest.timesteps import parse_timesteps, timesteps_text
-from latentpress.manifest.values import MAX_STEPS, check_range, parse_number, parse_range, parse_size, parse_text
+from latentpress.manifest.values import MAX_STEPS, parse_number, parse_size, parse_text
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.pictures.reading import READINGS, SHOWN, WHITE
 from latentpress.runtime.prompts import CLEANINGS, LONG_PROMPTS, PLAIN, WEIGHTINGS
 from latentpress.runtime.request import MicroConditioning, Refiner, RenderRequest
 from latentpress.runtime.sampling.samplers import canonical_sampler, parse_sampler
 
-# As in torch, which ComfyUI draws its seeds for.
-MAX_SEED = 2**64 - 1
-DRAWN = -1
 DEMO = "demo"
-
-
-def _parse_seeds(node: Node, reader: Reader) -> Sequence[int] | None:
-    """One seed, or the seeds of an inclusive range; -1 stands for one still to be drawn."""
-    if isinstance(node, Scalar) and (values := parse_range(node)) is not None:
-        return values if check_range(values, node, reader.problems) and check_seeds(values, node, reader) else None
-    rule = "a whole number from 0 to 2^64-1, a range such as 1000..1007, or -1 to have one drawn"
-    seed = parse_number("seed", node, reader.problems, DRAWN, MAX_SEED, whole=True, rule=rule)
-    return None if seed is None else (int(seed),)
-
-
-def check_seeds(values: range, node: Scalar, reader: Reader) -> bool:
-    """Whether a range of seeds ends at 2^64-1, the largest one, or before; reports it otherwise."""
-    if values[-1] > MAX_SEED:
-        reader.problems.add(node.place, f"range {node.text} passes 2^64-1, the largest seed; start from a smaller one")
-    return values[-1] <= MAX_SEED
 
 
 def _parse_sampler(node: Node, reader: Reader) -> str | None:
@@ -155,7 +137,7 @@ FIELDS: dict[str, Field] = {
         settle=_settle_negative,
         since=1,
     ),
-    "seed": Field(_parse_seeds, (0,), parameters=pair("Seed", lambda request: str(request.seed)), since=1),
+    "seed": Field(parse_seeds, (0,), parameters=pair("Seed", lambda request: str(request.seed)), since=1),
     "size": Field(
         lambda node, reader: parse_size(node, reader.problems),
         text=_size_text,

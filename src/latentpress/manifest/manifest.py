@@ -9,6 +9,7 @@ from latentpress.manifest import names, templates
 from latentpress.manifest.axes import Matrix
 from latentpress.manifest.concepts import ConceptFile, parse_concepts
 from latentpress.manifest.draft import Draft, Expansion, JobNode
+from latentpress.manifest.draws import Draw
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.matrix import parse_matrix
@@ -49,8 +50,8 @@ class Manifest:
     jobs: Sequence[JobNode]
     warnings: tuple[str, ...] = ()
 
-    def drafts(self) -> Iterator[tuple[Draft, int, str | None]]:
-        """Every picture, in order: what it shares with others, its seed (-1 to have one drawn), the seed's label if any.
+    def drafts(self) -> Iterator[tuple[Draft, int | Draw, str | None]]:
+        """Every picture, in order: what it shares with others, its seed or its draw, the seed's label if any.
 
         Made as they are asked for, each time they are.
         """
@@ -79,7 +80,8 @@ def read_manifest(path: Path | str) -> Manifest:
     if not isinstance(root, MapNode):
         raise ManifestError([f"{start}: the manifest is not a map; begin with `version: {VERSION}`"])
     _check_keys(root, KEYS, "the manifest", problems)
-    values, reader = given(root), Reader(problems)
+    values = given(root)
+    reader = Reader(problems, axes=_axes(values.get("matrix")))
     _check_version(values.get("version"), root.place, problems)
     matrix = parse_matrix(values["matrix"], reader) if "matrix" in values else Matrix()
     defaults = _job_map(values.get("defaults"), "defaults", (*FIELDS, "n"), problems)
@@ -104,6 +106,10 @@ def read_manifest(path: Path | str) -> Manifest:
     )
     problems.raise_if_any()
     return manifest
+
+
+def _axes(node: Node | None) -> list[str]:
+    return [name for name in node.values if name != "exclude"] if isinstance(node, MapNode) else []
 
 
 def _models(expansion: Expansion, jobs: Sequence[JobNode]) -> dict[str, Place]:

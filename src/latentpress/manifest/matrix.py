@@ -9,9 +9,10 @@ from pathlib import PurePath
 from latentpress.errors import short, shown
 from latentpress.manifest.axes import NULL, Axis, Choice, Exclusion, ListedAxis, Matrix, SeedRange
 from latentpress.manifest.field import Reader
-from latentpress.manifest.fields import check_seeds, model_name
+from latentpress.manifest.fields import model_name
 from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
+from latentpress.manifest.seeds import DRAWN, check_seeds
 from latentpress.manifest.timesteps import written_timesteps
 from latentpress.manifest.values import MAX_JOBS, check_range, is_none, not_given, parse_range, parse_text, parse_word
 
@@ -119,8 +120,8 @@ def _settings(axis: str, item: Node, problems: Problems) -> Iterator[tuple[str, 
 
 
 def _is_value(axis: str, item: MapNode) -> bool:
-    """Whether a map in an axis is the axis' own value, {name: canny} or {model: sdxl-refiner}, and not a zip."""
-    return {"loss": "name", "refiner": "model"}.get(axis) in item.values
+    """Whether a map in an axis is the axis' own value, {name: canny}, {model: sdxl-refiner} or {draw: 2}, and not a zip."""
+    return {"loss": "name", "refiner": "model", "seed": "draw"}.get(axis) in item.values
 
 
 def _label(item: MapNode, problems: Problems) -> str | None:
@@ -155,6 +156,8 @@ def _text(name: str, node: Node, problems: Problems) -> str:
         return written_timesteps(node)
     if name == "refiner" and isinstance(node, MapNode) and "model" in node.values:
         return _text("refiner", node.values["model"], problems)
+    if name == "seed" and isinstance(node, MapNode):
+        return str(DRAWN)
     # A loss or a refiner that cannot be read is reported where it is read.
     if name not in ("loss", "refiner", "micro_conditioning"):
         problems.add(node.place, f"{short(name)} is {described(node)}; a value of an axis must be text or a number")
