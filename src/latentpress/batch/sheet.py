@@ -68,8 +68,8 @@ def draw_sheet(rows: list[str], columns: list[str], cells: Cells, folder: Path) 
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     tops = [wrapped(label, font, max(width, CELL_MIN), pen) for label in columns]
     lefts = [wrapped(label, font, LABEL_MAX, pen) for label in rows]
-    top_boxes = [_text_size(text, font, pen) for text in tops]
-    left_boxes = [_text_size(text, font, pen) for text in lefts]
+    top_boxes = [text_size(text, font, pen) for text in tops]
+    left_boxes = [text_size(text, font, pen) for text in lefts]
     step_x = max([width, *(box[0] for box in top_boxes)]) + GAP
     step_ys = [max(height, box[1]) + GAP for box in left_boxes]
     left = max(box[0] for box in left_boxes) + 2 * GAP if any(rows) else GAP
@@ -119,12 +119,17 @@ def _tile(path: Path, size: tuple[int, int]) -> Image.Image:
     except OSError as error:
         why = error.strerror or reason(error)
         raise UsageError(f"{path}: cannot be read for the sheet ({why}); render the manifest first") from None
+    return fitted(picture, size)
+
+
+def fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """`picture` on white of `size` (width, height), as large as fits without changing its proportions."""
     factor = min(size[0] / picture.width, size[1] / picture.height)
-    fitted = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
+    room = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
     # Enlarged pixels stay sharp squares: a blurred one would look like the model's doing.
     method = Resampling.NEAREST if factor >= 1 else Resampling.LANCZOS
     tile = Image.new("RGB", size, "white")
-    tile.paste(picture.resize(fitted, method), ((size[0] - fitted[0]) // 2, (size[1] - fitted[1]) // 2))
+    tile.paste(picture.resize(room, method), ((size[0] - room[0]) // 2, (size[1] - room[1]) // 2))
     return tile
 
 
@@ -148,7 +153,7 @@ def wrapped(text: str, font: Font, width: int, pen: ImageDraw.ImageDraw) -> str:
     return "\n".join([*lines, line])
 
 
-def _text_size(text: str, font: Font, pen: ImageDraw.ImageDraw) -> tuple[int, int]:
+def text_size(text: str, font: Font, pen: ImageDraw.ImageDraw) -> tuple[int, int]:
     """Pixels that `text` takes from its origin, rounded up, with a pixel to spare for antialiasing."""
     if not text:
         return 0, 0

@@ -8,6 +8,7 @@ import typer
 
 from latentpress.cli.bench import bench_command
 from latentpress.cli.concepts import concepts_app
+from latentpress.cli.diff import diff_command
 from latentpress.cli.doctor import doctor_command
 from latentpress.cli.engines import engines_command
 from latentpress.cli.export import export_command
@@ -81,6 +82,7 @@ app.command("status")(status_command)
 app.command("render", cls=EngineCommand)(render_command)
 app.command("sheet")(sheet_command)
 app.command("tidy")(tidy_command)
+app.command("diff")(diff_command)
 app.command("export", cls=EngineCommand)(export_command)
 app.add_typer(concepts_app, name="concepts")
 app.command("samplers")(samplers_command)

@@ -35,7 +35,12 @@ class EngineCommand(TyperCommand):
 
 def print_json(data: object) -> None:
     """The one thing a command with --json prints on stdout."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file's name of bytes that are no UTF-8
+        text = json.dumps(data, indent=2)
+    print(text)
 
 
 def parse_sizes(texts: list[str]) -> list[tuple[int, int]]:
