@@ -13,7 +13,19 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a layer imports itself and those before it. `__init__` and `__main__` are the doors of the house.
 LAYERS = (
     *("version", "errors", "files", "bundle", "engines", "runtime", "export"),
-    *("manifest", "models", "batch", "compare", "pictures", "bench", "testing", "cli", "__init__", "__main__"),
+    *(
+        "manifest",
+        "models",
+        "batch",
+        "compare",
+        "results",
+        "pictures",
+        "bench",
+        "testing",
+        "cli",
+        "__init__",
+        "__main__",
+    ),
 )
 STAGES = ("export", "runtime", "batch")
 MAX_LINES = 300

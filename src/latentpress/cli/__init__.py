@@ -16,6 +16,7 @@ from latentpress.cli.inspect import inspect_command
 from latentpress.cli.missing import missing_message
 from latentpress.cli.options import EngineCommand
 from latentpress.cli.render import plan_command, render_command, sheet_command, status_command
+from latentpress.cli.results import results_command
 from latentpress.cli.samplers import samplers_command
 from latentpress.cli.tidy import tidy_command
 from latentpress.errors import LatentpressError, ManifestError
@@ -83,6 +84,7 @@ app.command("render", cls=EngineCommand)(render_command)
 app.command("sheet")(sheet_command)
 app.command("tidy")(tidy_command)
 app.command("diff")(diff_command)
+app.command("results")(results_command)
 app.command("export", cls=EngineCommand)(export_command)
 app.add_typer(concepts_app, name="concepts")
 app.command("samplers")(samplers_command)
