@@ -12,8 +12,11 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 OWN_FOLDER = ".latentpress"
 TEMP_PREFIX = ".latentpress-tmp-"
@@ -22,6 +25,8 @@ TEMP_PREFIX = ".latentpress-tmp-"
 MAX_JSON_BYTES = 64 << 20
 
 _MAKING = threading.Lock()
+# What the fsync of a folder gives where the file system has none (some FUSE, SMB and 9p): there is nothing to wait for.
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
 # How a file system says that it has no hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _KINDS = {
@@ -73,44 +78,50 @@ def read_regular(path: Path, limit: int) -> bytes:
 def publish(path: Path, content: bytes, root: Path | None = None) -> os.stat_result:
     """As `write_durably`, under a name that nothing has: raises FileExistsError where something does, and leaves it alone.
 
-    Returns what the file system says of the new file.
+    Returns what the file system says of the new file. An OSError names `path`, never the temp file.
     """
-    _make_folders(path.parent, root)
-    temporary = _written(path, content)
-    try:
-        _claim(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
-    return path.lstat()
+    with naming(path):
+        make_folders(path.parent, root)
+        temporary = _written(path, content)
+        try:
+            uninterrupted(lambda: _claim(temporary, path))
+        finally:
+            _remove(temporary)
+        sync(path.parent)
+        return path.lstat()
 
 
 def link(source: Path, path: Path, root: Path | None = None) -> os.stat_result:
     """Give the file `source` a second name, `path`, as `publish` does; raises OSError where the file system has no links."""
-    _make_folders(path.parent, root)
-    os.link(source, path, follow_symlinks=False)
-    _sync(path.parent)
-    return path.lstat()
+    with naming(path):
+        make_folders(path.parent, root)
+        uninterrupted(lambda: os.link(source, path, follow_symlinks=False))
+        sync(path.parent)
+        return path.lstat()
 
 
 def move(source: Path, path: Path, root: Path | None = None) -> None:
     """Rename a file or folder to `path`, where nothing may be, durably."""
-    _make_folders(path.parent, root)
-    source.rename(path)
-    _sync(path.parent)
-    _sync(source.parent)
+    make_folders(path.parent, root)
+    uninterrupted(lambda: source.rename(path))
+    sync(path.parent)
+    sync(source.parent)
 
 
 def write_durably(path: Path, content: bytes, root: Path | None = None) -> None:
-    """Write `content` to `path`; folders in between are made, and made durable: below the existing folder `root` alone."""
-    _make_folders(path.parent, root)
-    temporary = _written(path, content)
-    try:
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+    """Write `content` to `path`; folders in between are made, and made durable: below the existing folder `root` alone.
+
+    An OSError names `path`, never the temp file.
+    """
+    with naming(path):
+        make_folders(path.parent, root)
+        temporary = _written(path, content)
+        try:
+            uninterrupted(lambda: temporary.replace(path))
+        except BaseException:
+            _remove(temporary)
+            raise
+        sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -122,11 +133,11 @@ def replacing(path: Path) -> Generator[Path]:
     temporary = _beside(path)
     try:
         yield temporary
-        _sync(temporary)
-        temporary.replace(path)
+        sync(temporary)
+        uninterrupted(lambda: temporary.replace(path))
     finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
+        _remove(temporary)
+    sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -148,8 +159,8 @@ def publish_folder(work: Path, final: Path, *, replace: bool) -> None:
     process killed between them leaves the old folder whole, under the name of `work` with .old.
     """
     for path in sorted(work.rglob("*")):
-        _sync(path)
-    _sync(work)
+        sync(path)
+    sync(work)
     try:
         _rename(work, final, replace)
     except OSError:
@@ -157,14 +168,72 @@ def publish_folder(work: Path, final: Path, *, replace: bool) -> None:
             raise
         if replace:
             _rename(work, final, replace)  # another process published there between our look and our rename
-    _sync(final.parent)
+    sync(final.parent)
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
     """Remove the temp files that a killed process left in `folders`; only for who alone writes there."""
     for folder in folders:
         for leftover in folder.glob(TEMP_PREFIX + "*"):
-            leftover.unlink(missing_ok=True)
+            _remove(leftover)
+
+
+def make_folders(folder: Path, root: Path | None = None) -> None:
+    """Make `folder` and what it lies in, each one's entry durable; only below `root`, which exists, if given."""
+    # One thread at a time: a folder that another thread has made may not be durable yet.
+    with _MAKING:
+        inside = [
+            path for path in (folder, *folder.parents) if root is None or (path != root and path.is_relative_to(root))
+        ]
+        for missing in reversed([path for path in inside if not path.is_dir()]):
+            # Which other processes may be making too, or did when the call was interrupted.
+            uninterrupted(lambda path=missing: path.mkdir(exist_ok=True))
+            sync(missing.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has the file or folder `path`; not for a folder where the file system knows of no such thing."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not (error.errno in _NO_FOLDER_SYNC and stat.S_ISDIR(os.fstat(descriptor).st_mode)):
+            error.filename = str(path)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def folder_syncs(folder: Path) -> bool:
+    """Whether the file system of `folder` knows how to sync a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        return error.errno not in _NO_FOLDER_SYNC
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def uninterrupted(call: Callable[[], T]) -> T:
+    """What `call` returns once no signal interrupts it: Python repeats reads, writes and syncs by itself, renames not."""
+    while True:
+        try:
+            return call()
+        except InterruptedError:
+            continue
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Generator[None]:
+    """What the system refuses within is told of `path`: its own words name no file, or a temp file that nobody knows."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or TEMP_PREFIX in str(error.filename):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def _rename(work: Path, final: Path, replace: bool) -> None:
@@ -193,7 +262,7 @@ def _written(path: Path, content: bytes) -> Path:
             stream.flush()
             os.fsync(stream.fileno())
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
     return temporary
 
@@ -215,18 +284,5 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{TEMP_PREFIX}{secrets.token_hex(8)}")
 
 
-def _make_folders(folder: Path, root: Path | None) -> None:
-    # One thread at a time: a folder that another thread has made may not be durable yet.
-    with _MAKING:
-        inside = [path for path in (folder, *folder.parents) if root is None or path.is_relative_to(root)]
-        for missing in reversed([path for path in inside if not path.is_dir()]):
-            missing.mkdir(exist_ok=root is None)  # which other processes may be making too
-            _sync(missing.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _remove(temporary: Path) -> None:
+    uninterrupted(lambda: temporary.unlink(missing_ok=True))

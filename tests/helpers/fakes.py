@@ -54,8 +54,7 @@ class FakeExecutor:
                 yield Rendered(key, image, None, 0.5, self.origin)
 
 
-@pytest.fixture
-def facts():
+def fake_facts():
     return BundleFacts(
         hash="c" * 64,
         name="fake",
@@ -68,6 +67,11 @@ def facts():
         vectors={token: digest[:32] * 2 for token, digest in CONCEPTS.items()},
         source="e" * 64,
     )
+
+
+@pytest.fixture
+def facts():
+    return fake_facts()
 
 
 @pytest.fixture

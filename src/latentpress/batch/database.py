@@ -16,6 +16,21 @@ _TIMEOUT = 30
 # KiB of pages kept in memory, negative as SQLite has it: the plan of 100,000 jobs takes some 30 MB.
 _CACHE = -65_536
 
+# SQLite's result codes are these eight bits and more on top: sqlite.org/rescode.html
+_PRIMARY = 0xFF
+# What is no fault of the ledger's -> what to do about it.
+_WAYS_OUT = {
+    sqlite3.SQLITE_FULL: "free some space",
+    sqlite3.SQLITE_IOERR: "see that the disk works and has space",
+    sqlite3.SQLITE_NOMEM: "free some memory",
+    sqlite3.SQLITE_BUSY: "close the other program that uses it",
+    sqlite3.SQLITE_LOCKED: "close the other program that uses it",
+    sqlite3.SQLITE_PROTOCOL: "close the other program that uses it",
+    sqlite3.SQLITE_PERM: "fix its permissions",
+    sqlite3.SQLITE_READONLY: "fix its permissions",
+    sqlite3.SQLITE_CANTOPEN: "fix its permissions and see that the disk has space",
+}
+
 
 class Database:
     """The database at `path`, or without one a temporary database that leaves nothing behind.
@@ -104,11 +119,13 @@ class Database:
                 yield
         except sqlite3.ProgrammingError:  # a fault of the program's, such as asking a closed database
             raise
-        except sqlite3.OperationalError as error:
-            raise EnvironmentFailure(
-                f"{self._shown}: the ledger cannot be used ({error}); free the disk or fix its permissions, then resume"
-            ) from None
         except sqlite3.DatabaseError as error:
+            # Without a code: a text in it is no UTF-8.
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY
+            if code in _WAYS_OUT:
+                raise EnvironmentFailure(
+                    f"{self._shown}: the ledger cannot be used ({error}); {_WAYS_OUT[code]}, then run the same command"
+                ) from None
             raise UsageError(
                 f"{self._shown}: the ledger is damaged ({error}); render into another folder with -o"
             ) from None

@@ -8,8 +8,11 @@ import shutil
 from collections.abc import Generator
 from pathlib import Path
 
-from latentpress.errors import OutputLocked
-from latentpress.files import OWN_FOLDER
+from latentpress.errors import EnvironmentFailure, OutputLocked
+from latentpress.files import OWN_FOLDER, check_regular, make_folders
+
+# What `flock` says where the file system has no locks: network drives without a lock service, some FUSE.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
 
 
 class Lock:
@@ -18,7 +21,6 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         own = folder / OWN_FOLDER
         self._made = [path for path in (own, *own.parents) if not path.exists()]
-        own.mkdir(parents=True, exist_ok=True)
 
     def keep(self) -> None:
         """What lies in the folder is worth keeping from now on."""
@@ -35,42 +37,62 @@ class Lock:
 def locked(folder: Path) -> Generator[Lock]:
     """Hold the lock of the output folder `folder`, creating both; raises OutputLocked naming the owner's pid.
 
+    Raises EnvironmentFailure where files cannot be locked, NotAFile where something else lies in the lock's place.
+
     If what runs within raises before `Lock.keep`, a folder that did not exist does not exist afterwards.
     """
     lock = Lock(folder)
     descriptor = _taken(folder)
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _note(descriptor, f"{os.getpid()}\n")
         try:
             yield lock
         except BaseException:
             lock.discard()
             raise
         finally:
-            os.ftruncate(descriptor, 0)
+            _note(descriptor, "")
     finally:
         os.close(descriptor)
+
+
+def _note(descriptor: int, owner: str) -> None:
+    """Say in the lock file who holds it: a courtesy, which a full disk may refuse."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        content, place = owner.encode(), 0
+        while place < len(content):
+            place += os.pwrite(descriptor, content[place:], place)
 
 
 def _taken(folder: Path) -> int:
     """The descriptor of the lock file, locked."""
     path = folder / OWN_FOLDER / "lock"
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        make_folders(path.parent)
+        with contextlib.suppress(FileNotFoundError):
+            check_regular(path)
+        # Not through a link: it could lead to a file of the user's, and the lock file is emptied.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
+            if error.errno in _NO_LOCKS:
+                raise EnvironmentFailure(
+                    f"{path}: cannot be locked ({error.strerror}), and without a lock two renders would spoil each other's "
+                    "work; choose a folder on a local disk with -o"
+                ) from None
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                error.filename = str(path)
                 raise
+            process = f"process {owner}" if owner.isdecimal() else "another process"
             raise OutputLocked(
-                f"{folder}: process {owner} renders into this folder; wait for it to end, or choose another with -o"
+                f"{folder}: {process} renders into this folder; wait for it to end, or choose another with -o"
             ) from None
         # Another process may have discarded the file between the two calls: then this one locks nothing.
         with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
                 return descriptor
         os.close(descriptor)

@@ -22,6 +22,17 @@ from latentpress.cli.tidy import tidy_command
 from latentpress.errors import LatentpressError, ManifestError
 from latentpress.version import __version__
 
+# What the system refuses -> what to do about it.
+_WAYS_OUT = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EIO: "see that the disk works",
+    errno.EACCES: "fix its permissions",
+    errno.EPERM: "fix its permissions",
+    errno.EROFS: "make the disk writable",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
 app = typer.Typer(
     help="Render manifests of Stable Diffusion jobs through exported ONNX engines.",
     add_completion=False,
@@ -52,8 +63,8 @@ def run_cli(arguments: list[str]) -> int:
         return _fail(missing_message(error), 3)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        hint = "free some space, then run the same command" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        return _fail(f"{where}{error.strerror or error}{'; ' + hint if hint else ''}", 3)
+        hint = _WAYS_OUT.get(error.errno or 0, "mend this")
+        return _fail(f"{where}{error.strerror or error}; {hint}, then run the same command", 3)
     return 0
 
 
