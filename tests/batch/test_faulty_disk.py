@@ -11,7 +11,7 @@ from faulted import Fault
 FAILURES = [("fail", ENOSPC, False), ("fail", ENOSPC, True), ("fail", EIO, False), ("fail", EIO, True)]
 # What a run must not notice. EINTR for ever is no fault that exists: a call would never return.
 UNNOTICED = [("fail", EINTR, False), ("short", 0, False), ("short", 0, True)]
-SQLITE_ONCE = ("sync /.latentpress", "unlink /.latentpress/")
+SQLITE_ONCE = ("sync /.latentpress/", "syncdir /.latentpress", "unlink /.latentpress/")
 IN_FAST = 12
 PROGRESS = re.compile(r"\d+ images? (to render|in)\b")
 

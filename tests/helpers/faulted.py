@@ -21,7 +21,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("faults.c")
 ACTIONS = ("log", "kill before", "kill after", "fail", "short", "torn", "stop")
-KINDS = ("open", "write", "sync", "rename", "link", "unlink", "mkdir", "truncate")
+KINDS = ("open", "write", "lock", "sync", "syncdir", "rename", "link", "unlink", "mkdir", "truncate")
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,13 @@ class Runner:
         """A whole run; the calls below `folder` are counted where there is a fault."""
         return self.wait(self.start(folder, *arguments, fault=fault, **options))
 
-    def start(self, folder, *arguments, fault=None, user=None, clock=None):
-        """The process id of a run that was started. user: whose rights it has; clock: what its calls of time.time give."""
+    def start(self, folder, *arguments, fault=None, user=None, clock=None, patience=None):
+        """The process id of a run that was started.
+
+        user: whose rights it has; clock: what its calls of time.time give; patience: seconds that it waits for a ledger.
+        """
         arm = fault and {**vars(fault), "folder": str(folder)}
-        return self._ask(start=list(map(str, arguments)), arm=arm, user=user, clock=clock)
+        return self._ask(start=list(map(str, arguments)), arm=arm, user=user, clock=clock, patience=patience)
 
     def wait_for_stop(self, pid):
         """Wait until the process has stopped itself."""
@@ -165,6 +168,8 @@ def warm(noted):
 
 def child(question, noted, files):
     """The forked child: one run of the command line, which ends the process."""
+    import latentpress.batch.database
+
     code = 1
     try:
         for number, name in ((1, "out"), (2, "err")):
@@ -174,6 +179,8 @@ def child(question, noted, files):
         if question["clock"]:
             steps = count()
             time.time = lambda: question["clock"][min(next(steps), len(question["clock"]) - 1)]
+        if question["patience"]:
+            latentpress.batch.database._TIMEOUT = question["patience"]
         if question["user"]:
             os.setresuid(*[question["user"]] * 3)
         if arm := question["arm"]:

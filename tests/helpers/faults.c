@@ -1,6 +1,6 @@
 /* Preloaded into a process, it counts the calls that make files durable below one folder, and does harm at the N-th.
 
-Counted are open for writing, write, sync, rename, link, unlink, mkdir and truncate, in whichever thread and by whichever
+Counted are open for writing, write, lock, sync, rename, link, unlink, mkdir and truncate, in whichever thread and by whichever
 library they are made: Python and SQLite alike call libc for them. Until faults_arm is called nothing is counted.
 */
 #define _GNU_SOURCE
@@ -149,9 +149,15 @@ PWRITE(pwrite, off_t) PWRITE(pwrite64, off64_t)
         AROUND(int, "truncate", of_file(file, buffer), NEXT(int, name, int, offset)(file, size))                       \
     }
 SIZED(ftruncate, off_t) SIZED(ftruncate64, off64_t)
+static const char *sync_of(int file) {
+    struct stat state;
+    return !fstat(file, &state) && S_ISDIR(state.st_mode) ? "syncdir" : "sync";
+}
 #define SYNC(name)                                                                                                     \
-    int name(int file) { AROUND(int, "sync", of_file(file, buffer), NEXT(int, name, int)(file)) }
+    int name(int file) { AROUND(int, sync_of(file), of_file(file, buffer), NEXT(int, name, int)(file)) }
 SYNC(fsync) SYNC(fdatasync)
+
+int flock(int file, int how) { AROUND(int, "lock", of_file(file, buffer), NEXT(int, flock, int, int)(file, how)) }
 
 int rename(const char *from, const char *to) {
     AROUND(int, "rename", joined(AT_FDCWD, to, buffer), NEXT(int, rename, const char *, const char *)(from, to))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from latentpress.batch.aside import Aside, orphans
 from latentpress.batch.beside import beside
 from latentpress.batch.ledger import Ledger, draws, ledger_path
-from latentpress.batch.lock import locked
+from latentpress.batch.lock import locked, read_only
 from latentpress.batch.occupied import refuse_occupied
 from latentpress.batch.owners import Owners, manifest_key
 from latentpress.batch.plan import Plan, build_plan
@@ -113,8 +113,11 @@ class OutputFolder:
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
         from latentpress.batch.executors.local import Settings
-        from latentpress.batch.run import Orders, Run
+        from latentpress.batch.run import Orders, Run, found_finished
 
+        if read_only(self.path):
+            plan = self.plan()
+            return found_finished(plan_status(plan, self.path, manifest=self._key, redraw=redraw), self.path, say)
         # Told before the folder comes to be.
         models = self._opened(verify=True)
         run = Run(self.manifest, self._key, self.path, models, Orders(mixed, redraw, replace, only))

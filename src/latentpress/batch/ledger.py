@@ -17,7 +17,7 @@ from latentpress.batch.job import Job, canonical_json
 from latentpress.batch.jobs import seed_column, seed_of
 from latentpress.batch.plan import Plan
 from latentpress.errors import UsageError
-from latentpress.files import OWN_FOLDER
+from latentpress.files import OWN_FOLDER, folder_syncs
 from latentpress.runtime.request import Origin
 
 
@@ -53,7 +53,8 @@ class Ledger(Database):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         try:
-            self.run("PRAGMA synchronous=EXTRA")
+            # EXTRA syncs the folder too, and fails where that cannot be done.
+            self.run(f"PRAGMA synchronous={'EXTRA' if folder_syncs(path.parent) else 'FULL'}")
             version = self.one("PRAGMA user_version")[0]
             check_version(version, path)
             if version != schema.VERSION:

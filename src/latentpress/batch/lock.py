@@ -56,6 +56,12 @@ def locked(folder: Path) -> Generator[Lock]:
         os.close(descriptor)
 
 
+def read_only(folder: Path) -> bool:
+    """Whether an output folder, rendered into before, lets nobody write now: on a disk mounted so, or by its permissions."""
+    own = folder / OWN_FOLDER
+    return own.is_dir() and not os.access(own, os.W_OK)
+
+
 def _note(descriptor: int, owner: str) -> None:
     """Say in the lock file who holds it: a courtesy, which a full disk may refuse."""
     with contextlib.suppress(OSError):

@@ -24,6 +24,7 @@ from latentpress.batch.sorting import plan_status
 from latentpress.batch.status import Status
 from latentpress.batch.writers import Writers
 from latentpress.engines.choice import check_prompt_length, engine_of
+from latentpress.errors import EnvironmentFailure
 from latentpress.files import remove_leftovers
 from latentpress.manifest.manifest import Manifest
 from latentpress.models import Models
@@ -175,6 +176,21 @@ class Run:
         """Every folder that a killed render may have left a temp file in."""
         parents = {output.rpartition("/")[0] for (output,) in plan.table.answers("SELECT output FROM jobs")}
         return {self._path, *(self._path / parent for parent in parents)}
+
+
+def found_finished(state: Status, folder: Path, say: Callable[[str], None]) -> Outcome:
+    """What a render finds in a folder that it cannot write to; raises EnvironmentFailure unless everything is done."""
+    plan = state.plan
+    sheet = folder / SHEET_NAME if plan.sheet else None
+    if state.left or (sheet and not sheet.exists()):
+        what = f"{state.left} of {len(plan.jobs)} images" if state.left else "the sheet"
+        raise EnvironmentFailure(
+            f"{folder}: cannot be written to, and {what} must be; make it writable, or choose another with -o"
+        )
+    warnings = [*plan.warnings, *([line] if (line := earlier_line(state)) else [])]
+    for warning in warnings:
+        say(warning)
+    return Outcome(plan, Summary(0, len(plan.jobs), 0), sheet, tuple(warnings))
 
 
 def draw_sheet(plan: Plan, folder: Path, ledger: Ledger, key: str, aside: Aside) -> Path:
