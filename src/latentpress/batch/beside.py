@@ -39,6 +39,7 @@ def _attached(path: Path) -> Database:
         if version == 0:  # killed before it had a table
             database.script(schema.TABLES)
             return database
+        database.check_tables(*schema.tables_of(version), schema="ledger")
         manifest = "manifest" if version > 3 else "NULL AS manifest"
         database.run(f"CREATE TEMP VIEW images AS SELECT {schema.images_of(version)} FROM ledger.images")
         database.run(f"CREATE TEMP VIEW plans AS SELECT plan_hash, name, {manifest} FROM ledger.plans")

@@ -57,6 +57,8 @@ class Ledger(Database):
             self.run(f"PRAGMA synchronous={'EXTRA' if folder_syncs(path.parent) else 'FULL'}")
             version = self.one("PRAGMA user_version")[0]
             check_version(version, path)
+            if version:
+                self.check_tables(*schema.tables_of(version))
             if version != schema.VERSION:
                 later = range(version + 1, schema.VERSION + 1)
                 steps = [schema.UPGRADES[step] for step in later] if version else [schema.TABLES]

@@ -59,6 +59,11 @@ COLUMNS = (
 )
 
 
+def tables_of(version: int) -> tuple[str, ...]:
+    """The tables of a ledger of this version, but for those of the plan."""
+    return ("images", "seeds", "plans", "bundles", "documents") if version > 3 else ("images", "seeds", "plans")
+
+
 def images_of(version: int) -> str:
     """The columns of `images` of a ledger of this version, as a SELECT has them; those it lacks are NULL."""
     lacking = {name: value for since, names in _LACKING.items() if version <= since for name, value in names.items()}
