@@ -74,10 +74,11 @@ def test_a_row_is_committed_after_its_picture_is_on_the_disk(eight):
         in_folders += kind == "syncdir" and path in folders
         committed += place > before and kind == "unlink" and path.endswith(".sqlite-journal")
         assert named <= synced, place
-        assert committed <= in_folders <= named, place
+        if in_folders < len(eight.ledger):  # then comes the sheet
+            assert committed <= in_folders <= named, place
         if kind == "mkdir":
             first = next((at for at in range(place, len(calls)) if calls[at][1].startswith(f"{path}/")), len(calls))
             parent = path.rpartition("/")[0]
             assert not path or ["syncdir", parent] in calls[place:first], f"{path} may be lost with what is in it"
     assert named == len(eight.tree)
-    assert committed == in_folders == named - 1, "all but the sheet"
+    assert committed >= in_folders == len(eight.ledger)

@@ -135,7 +135,8 @@ def test_a_finished_folder_may_be_read_only_and_another_is_refused(eight):
         run = eight.render(half, user=user)
         assert (run.code, run.rendered) == (3, [])
         (line,) = errors(run)
-        assert line.startswith(f"error: {half}: cannot be written to, and 8 of 8 images must be; make it writable")
+        assert line.startswith(f"error: {half}: cannot be written to, and ")
+        assert " of 8 images must be; make it writable, or choose another with -o" in line
         assert tree(half) == before
     finally:
         for folder in (finished, half):

@@ -7,6 +7,7 @@ that a run takes some 20 ms. Pictures come from an executor that costs nothing; 
 import contextlib
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -216,6 +217,8 @@ def serve(answers):
         question = json.loads(line)
         if "start" in question:
             files = {name: os.memfd_create(name) for name in ("out", "err", "sites", "rendered")}
+            for file in files.values():  # threads write at once
+                fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
             gc.freeze()  # what the children do not touch, they share
             if (pid := os.fork()) == 0:
                 child(question, noted, files)
