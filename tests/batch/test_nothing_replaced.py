@@ -130,7 +130,9 @@ def test_a_foreign_file_is_refused_and_survives(kind, known, folder, new_executo
 def test_a_file_where_a_folder_is_needed_is_refused_and_moved(folder, new_executor, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/s").write_text("seeds to try")
-    with pytest.raises(UsageError, match=r"s/1.png lies below a file, where a folder is needed, s/2.png"):
+    with pytest.raises(
+        UsageError, match=r"s/1.png, s/2.png, .* and 1 more, each of which lies below a file, where a folder is needed"
+    ):
         folder(SIX).render(executor=new_executor())
     assert folder(SIX).render(executor=new_executor(), replace=True).summary == Summary(6, 0, 0)
     assert (tmp_path / "out/.latentpress/replaced/1/s").read_text() == "seeds to try"
@@ -156,7 +158,7 @@ def test_another_manifest_is_refused_a_renamed_one_is_not(other, new_executor, t
     other("m1", SIX).render(executor=new_executor())
     old = pictures(tmp_path / "out")
     second = other("m2", SIX.replace("a mouse", "an owl"))
-    with pytest.raises(UsageError, match=r"s/1.png was rendered for the manifest .*m1.yaml"):
+    with pytest.raises(UsageError, match=r"s/1.png, .* each of which was rendered for the manifest .*m1.yaml"):
         second.render(executor=new_executor())
     assert pictures(tmp_path / "out") == old
     assert other("m2", SIX).render(executor=new_executor()).summary == Summary(0, 6, 0), "the same pictures are shared"

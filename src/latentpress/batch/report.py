@@ -60,11 +60,17 @@ def remarks(state: Status, folder: Path) -> Iterator[str]:
 
 
 def taken_line(state: Status, folder: Path) -> str:
-    """The names that pictures want and that something else has, which must stay."""
-    listed = [f"{state.plan.jobs[index - 1].output} {why}" for index, why in list(state.taken.items())[:_LISTED]]
-    if (more := len(state.taken) - len(listed)) > 0:
-        listed.append(f"and {more} more")
-    return f"{folder}: {', '.join(listed)}"
+    """The names that pictures want and that something else has, which must stay; those with one reason together."""
+    by_reason: dict[str, list[int]] = {}
+    for index, why in state.taken.items():
+        by_reason.setdefault(why, []).append(index)
+    told: list[str] = []
+    for why, indices in by_reason.items():
+        listed = [str(state.plan.jobs[index - 1].output) for index in indices[:_LISTED]]
+        if (more := len(indices) - len(listed)) > 0:
+            listed.append(f"and {more} more")
+        told.append(f"{', '.join(listed)}{', each of which' if len(indices) > 1 else ''} {why}")
+    return f"{folder}: {'; '.join(told)}"
 
 
 def earlier_line(state: Status) -> str | None:
