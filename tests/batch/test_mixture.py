@@ -208,3 +208,18 @@ def test_an_executor_answers_for_its_engine(assets, new_executor, tmp_path):
 
     assert render([1]).summary.done == 1
     assert render([1, 2]).summary == Summary(1, 1, 0)
+
+
+def test_a_repair_renders_each_picture_on_the_engine_that_made_it(go, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert go(TWO, "--engine", "cpu") == 0
+    assert go(FOUR, "--engine", "openvino", "--mixed") == 0
+    pictures, made = {path: path.read_bytes() for path in out.glob("*.png")}, providers(out)
+    assert len(set(made.values())) == 2
+    for path in (out / "b.png", out / "c.png"):
+        path.write_bytes(pictures[path][:100])
+    capsys.readouterr()
+    assert run_cli(["verify", str(out), "--repair"]) == 0
+    assert "0 pictures copied, 2 rendered, 2 files moved aside" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in out.glob("*.png")} == pictures
+    assert providers(out) == made

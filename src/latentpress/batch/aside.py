@@ -1,7 +1,8 @@
 """Moves what is in the way of a picture to `.latentpress/replaced/N/`, a folder for each run. Never deletes anything."""
 
+import os
 import threading
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from latentpress.batch.database import Database
 from latentpress.batch.intact import Found, look
@@ -36,6 +37,11 @@ class Aside:
         """Where this run moves things; None before the first."""
         return self._folder / self._room if self._room else None
 
+    @property
+    def place(self) -> str:
+        """As `room`, from the folder; empty before the first."""
+        return self._room or ""
+
     def take(self, name: str) -> None:
         """Move what lies at `name`, below the folder, out of the way; the ledger's row goes with a picture that is whole."""
         with self._turn:
@@ -54,6 +60,15 @@ class Aside:
         rooms = self._folder / REPLACED
         numbers = [int(room.name) for room in rooms.glob("*") if room.name.isdecimal()] if rooms.exists() else []
         return f"{REPLACED}/{max(numbers, default=0) + 1}"
+
+
+def in_the_way(folder: Path, name: str) -> str | None:
+    """What must be moved before something can be written as `name` below `folder`: a file where a folder is needed, or
+    what has the name; None where nothing is."""
+    above = [str(parent) for parent in reversed(PurePosixPath(name).parents) if str(parent) != "."]
+    files = [one for one in above if os.path.lexists(folder / one) and not (folder / one).is_dir()]
+    found = files[0] if files else name
+    return found if os.path.lexists(folder / found) else None
 
 
 def forget_unmoved(ledger: Ledger, folder: Path) -> None:

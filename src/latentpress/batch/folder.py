@@ -123,15 +123,18 @@ class OutputFolder:
         run = Run(self.manifest, self._key, self.path, models, Orders(mixed, redraw, replace, only))
         return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor)
 
-    def sheet(self) -> Path:
-        """Draw the contact sheet of the finished pictures again. Raises UsageError while one is not done."""
+    def sheet(self, *, replace: bool = False) -> Path:
+        """Draw the contact sheet of the finished pictures again. Raises UsageError while one is not done.
+
+        replace: move a sheet that is not this manifest's, as `render` does.
+        """
         from latentpress.batch.run import draw_sheet
 
         state = self.status()
         if state.left:
             total = len(state.plan.jobs)
             raise UsageError(f"{self.path}: {state.left} of {total} images are not done; render the manifest first")
-        self.refuse(state)
+        refuse_occupied(state, self.path, Owners(state.plan, self.path, self._key), replace=replace)
         with locked(self.path), Ledger(ledger_path(self.path)) as ledger:
             return draw_sheet(state.plan, self.path, ledger, self._key, Aside(self.path, ledger))
 

@@ -135,10 +135,15 @@ class Pending:
                 yield job, bundle
 
 
-def take_found(state: Status, ledger: Ledger, writers: Writers) -> set[int]:
-    """Give each picture that lies finished under another name its own, rather than render it; returns their jobs."""
+def take_found(state: Status, ledger: Ledger, writers: Writers, unasked: Container[int] = ()) -> set[int]:
+    """Give each picture that lies finished under another name its own, rather than render it; returns their jobs.
+
+    unasked: the jobs to leave alone.
+    """
     taken: set[int] = set()
     for index in state.sources:
+        if index in unasked:
+            continue
         hashes, earlier = ledger.one("SELECT job_hash, earlier FROM jobs WHERE job=?", (index,))
         job = state.plan.jobs[index - 1]
         # Asked anew: what is moved out of one job's way may be another's picture.

@@ -104,8 +104,9 @@ class Run:
             remove_leftovers(self._folders(plan))
             forget_unmoved(ledger, self._path)
             writers = Writers(state, self._path, ledger, aside, replace=self._orders.replace)
-            taken = take_found(state, ledger, writers)
-            pending = pending.without({*taken, *self._unasked(state)})
+            unasked = self._unasked(state)
+            taken = take_found(state, ledger, writers, unasked)
+            pending = pending.without({*taken, *unasked})
             summary = Summary(0, len(plan.jobs), 0)
             if pending.count:
                 summary = render(pending, chosen, writers, progress or Silence())

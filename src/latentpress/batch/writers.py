@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from latentpress.batch.aside import KEPT, Aside
+from latentpress.batch.aside import KEPT, Aside, in_the_way
 from latentpress.batch.intact import MAX_BYTES, look, stamp_of
 from latentpress.batch.job import Job
 from latentpress.batch.ledger import Image, Ledger
@@ -142,11 +142,7 @@ class Writers:
             self.aside.take(name)
             return True
         if self.replace and job.index in self.state.taken:
-            # From the top down: a file where a folder is needed, before what the name itself is.
-            above = [str(parent) for parent in reversed(job.output.parents) if str(parent) != "."]
-            files = [one for one in above if os.path.lexists(self.folder / one) and not (self.folder / one).is_dir()]
-            in_the_way = files[0] if files else name
-            if os.path.lexists(self.folder / in_the_way):
-                self.aside.take(in_the_way)
+            if (found := in_the_way(self.folder, name)) is not None:
+                self.aside.take(found)
             return True
         return False

@@ -19,6 +19,7 @@ from latentpress.cli.render import plan_command, render_command, sheet_command, 
 from latentpress.cli.results import results_command
 from latentpress.cli.samplers import samplers_command
 from latentpress.cli.tidy import tidy_command
+from latentpress.cli.verify import verify_command
 from latentpress.errors import LatentpressError, ManifestError
 from latentpress.version import __version__
 
@@ -94,6 +95,7 @@ app.command("status")(status_command)
 app.command("render", cls=EngineCommand)(render_command)
 app.command("sheet")(sheet_command)
 app.command("tidy")(tidy_command)
+app.command("verify")(verify_command)
 app.command("diff")(diff_command)
 app.command("results")(results_command)
 app.command("export", cls=EngineCommand)(export_command)

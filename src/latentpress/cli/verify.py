@@ -1,0 +1,51 @@
+"""`latentpress verify`: whether an output folder holds what was written."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentpress.cli.options import JsonOption, print_json
+
+# As `diff` has it: something is not as it should be.
+DIFFERS = 1
+
+
+def verify_command(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="An output folder.")],
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Make again what is not what was written; move what lies there now aside.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every picture of a folder; exit code 1 if any is missing, torn, foreign or swapped."""
+    from latentpress.batch.verify import verify
+
+    found = verify(out)
+    repaired = None
+    if mend and not found.right:
+        from latentpress.batch.repair import repair
+
+        if not as_json:
+            for line in found.lines():
+                typer.echo(line)
+        repaired = repair(found, say=_to_stderr)
+        found = repaired.after
+        for note in repaired.notes:
+            _to_stderr(note)
+    if as_json:
+        print_json(found.data() | {"repaired": repaired.data() if repaired else None})
+    else:
+        if repaired:
+            counts = f"{len(repaired.copied)} pictures copied, {len(repaired.rendered)} rendered"
+            drawn = f", {', '.join(repaired.drawn)} drawn" if repaired.drawn else ""
+            typer.echo(f"{counts}{drawn}, {repaired.moved} files moved aside")
+        for line in found.lines():
+            typer.echo(line)
+    if not found.right or (repaired and repaired.notes):
+        raise typer.Exit(DIFFERS)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
