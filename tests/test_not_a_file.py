@@ -131,7 +131,7 @@ def test_every_kind_of_input_is_refused_in_one_sentence(odd, assets, tmp_path):
             asked(
                 f"ledger {kind} {command}",
                 [command, tmp_path / "plain.yaml", "-o", own.parent],
-                f"ledger.sqlite: the ledger cannot be used ({words}); render into another folder with -o",
+                f"ledger.sqlite: the ledger cannot be used ({words}); `latentpress rebuild {own.parent}` makes it again",
             )
     found = said(commands)
     for name, sentences in expected.items():

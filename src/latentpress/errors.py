@@ -6,6 +6,7 @@
     |  |- ConceptError             2  a concept file cannot be used as asked
     |  |- BundleError              2  a bundle folder is damaged, foreign or of another version
     |  |- CheckpointError          2  a checkpoint cannot be read
+    |  |- LedgerDamaged            2  the ledger of an output folder cannot be read; `latentpress rebuild` makes it again
     |  |- LoraError                2  a LoRA cannot be fused into this checkpoint
     |  `- ParityError              2  an exported graph disagrees with torch; nothing was published
     |- EnvironmentFailure          3  this machine lacks something: disk, a package, a permission
@@ -49,6 +50,10 @@ class BundleError(UsageError):
 
 class CheckpointError(UsageError):
     """A checkpoint, or a part of one, cannot be read."""
+
+
+class LedgerDamaged(UsageError):
+    """The ledger of an output folder is damaged, or no file."""
 
 
 class LoraError(UsageError):

@@ -45,7 +45,7 @@ class Aside:
     def take(self, name: str) -> None:
         """Move what lies at `name`, below the folder, out of the way; the ledger's row goes with a picture that is whole."""
         with self._turn:
-            self._room = self._room or self._new_room()
+            self._room = self._room or new_room(self._folder)
             self.count += 1
         target = f"{self._room}/{name}"
         made = self._ledger.image(name)
@@ -56,10 +56,12 @@ class Aside:
         if whole:
             self._ledger.moved(name)
 
-    def _new_room(self) -> str:
-        rooms = self._folder / REPLACED
-        numbers = [int(room.name) for room in rooms.glob("*") if room.name.isdecimal()] if rooms.exists() else []
-        return f"{REPLACED}/{max(numbers, default=0) + 1}"
+
+def new_room(folder: Path) -> str:
+    """Where the next run may move things, from the output folder `folder`."""
+    rooms = folder / REPLACED
+    numbers = [int(room.name) for room in rooms.glob("*") if room.name.isdecimal()] if rooms.exists() else []
+    return f"{REPLACED}/{max(numbers, default=0) + 1}"
 
 
 def in_the_way(folder: Path, name: str) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from latentpress.errors import EnvironmentFailure, UsageError, reason
+from latentpress.errors import EnvironmentFailure, LedgerDamaged, reason
 from latentpress.files import check_regular
 
 # Seconds to wait for another process' transaction.
@@ -38,7 +38,7 @@ _WAYS_OUT = {
 class Database:
     """The database at `path`, or without one a temporary database that leaves nothing behind.
 
-    Raises EnvironmentFailure where the disk or a permission is in the way, UsageError where the file is damaged.
+    Raises EnvironmentFailure where the disk or a permission is in the way, LedgerDamaged where the file is.
     """
 
     def __init__(self, path: Path | None, *, shown: Path | None = None) -> None:
@@ -116,7 +116,7 @@ class Database:
         self.run("COMMIT")
 
     def check_tables(self, *tables: str, schema: str = "main") -> None:
-        """Raise UsageError where pages of `tables` are damaged, or a value is of another type than its column.
+        """Raise LedgerDamaged where pages of `tables` are damaged, or a value is of another type than its column.
 
         Reads all of the tables: some 0.3 s for 100,000 rows.
         """
@@ -132,8 +132,8 @@ class Database:
             if found != "ok":
                 raise self._damaged(str(found).splitlines()[-1])
 
-    def _damaged(self, why: object) -> UsageError:
-        return UsageError(f"{self._shown}: the ledger is damaged ({why}); render into another folder with -o")
+    def _damaged(self, why: object) -> LedgerDamaged:
+        return LedgerDamaged(f"{self._shown}: the ledger is damaged ({why}); {_way_out(self._shown)}")
 
     @contextlib.contextmanager
     def _guard(self) -> Generator[None]:
@@ -155,10 +155,13 @@ class Database:
 
 
 def check_database(path: Path, shown: Path | str) -> None:
-    """Raise UsageError, which names `shown`, unless a regular file is at `path`: SQLite waits for a pipe."""
+    """Raise LedgerDamaged, which names `shown`, unless a regular file is at `path`: SQLite waits for a pipe."""
     try:
         check_regular(path)
     except OSError as error:
-        raise UsageError(
-            f"{shown}: the ledger cannot be used ({error.strerror}); render into another folder with -o"
-        ) from None
+        raise LedgerDamaged(f"{shown}: the ledger cannot be used ({error.strerror}); {_way_out(shown)}") from None
+
+
+def _way_out(shown: Path | str) -> str:
+    # OUT/.latentpress/ledger.sqlite
+    return f"`latentpress rebuild {Path(shown).parent.parent}` makes it again from the pictures"

@@ -8,7 +8,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from latentpress.batch.identity import JobHash, hashed_data, identity_of
+from latentpress.batch.earlier_claims import unseeded_key
+from latentpress.batch.identity import JobHash, facts_by_hash, hashed_data, identity_of
 from latentpress.batch.job import canonical_json, request_data
 from latentpress.batch.known_draws import KnownDraw, matched, read_known
 from latentpress.manifest.draft import Draft
@@ -37,8 +38,8 @@ class DrawnSeeds:
     ) -> None:
         """Find the seeds that are known.
 
-        frozen: the `table` of the last render; draw: gives a new seed; found: a job's `JobHash.unseeded` -> seeds of its
-        pictures whose draws no ledger remembers.
+        frozen: the `table` of the last render; draw: gives a new seed; found: what `_unseeded` gives for a job -> seeds
+        of its pictures whose draws no ledger remembers.
         """
         self._manifest, self._bundles, self._frozen, self._draw = manifest, bundles, frozen, draw
         self._digests = Digests()
@@ -120,7 +121,7 @@ class DrawnSeeds:
         for draw, draft in self._pictures():
             if draw in self._seeds:
                 continue
-            seeds = found.get(_unseeded(draft, self._bundles) or "", ())
+            seeds = [seed for key in _unseeded(draft, self._bundles) for seed in found.get(key, ())]
             if (seed := next((seed for seed in seeds if seed not in used), None)) is not None:
                 self._seeds[draw] = seed
                 used.add(seed)
@@ -130,14 +131,19 @@ def _order(draw: Draw) -> tuple[int, int, int]:
     return draw.job, draw.choice, draw.number
 
 
-def _unseeded(draft: Draft, bundles: Bundles) -> str | None:
-    """The `JobHash.unseeded` of a draft's jobs, None where its bundle refuses them."""
+def _unseeded(draft: Draft, bundles: Bundles) -> list[str]:
+    """The `JobHash.unseeded` of a draft's jobs, and by what those of earlier releases are known; none where its bundle
+    refuses them."""
     facts = bundles[draft.values["model"]]
     request = request_of({**draft.values, "seed": 0}, bundles)
     if facts.refusal(request) is not None:
-        return None
+        return []
     data, identity = hashed_data(request_data(request)), identity_of(request, facts, bundles)
-    return JobHash(data, identity, numbers(facts.rules(request))).unseeded
+    refiner = facts_by_hash(bundles, request.refiner.sha256).source if request.refiner else None
+    return [
+        JobHash(data, identity, numbers(facts.rules(request))).unseeded,
+        unseeded_key(data, facts.source, refiner),
+    ]
 
 
 class _FirstKeys:

@@ -12,6 +12,7 @@ from latentpress.batch.aside import Aside, orphans
 from latentpress.batch.beside import beside
 from latentpress.batch.ledger import Ledger, draws, ledger_path
 from latentpress.batch.lock import locked, read_only
+from latentpress.batch.lost_seeds import lost_seeds
 from latentpress.batch.occupied import refuse_occupied
 from latentpress.batch.owners import Owners, manifest_key
 from latentpress.batch.plan import Plan, build_plan
@@ -76,7 +77,8 @@ class OutputFolder:
     def plan(self) -> Plan:
         """Everything the manifest asks for. Raises ManifestError listing what cannot be rendered."""
         table = beside(ledger_path(self.path))
-        return build_plan(self.manifest, self._opened(verify=False).facts, draws(table), self._draw, table)
+        found = lost_seeds(self.manifest, table, self.path)
+        return build_plan(self.manifest, self._opened(verify=False).facts, draws(table), self._draw, table, found)
 
     def status(self) -> Status:
         """The plan, and which of its pictures are done, failed or missing."""

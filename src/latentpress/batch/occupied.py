@@ -60,8 +60,9 @@ def document_taken(table: Database, folder: Path, name: str, owners: Owners) -> 
 
 def refuse_document(table: Database, folder: Path, name: str, owners: Owners) -> None:
     """Raise UsageError where `document_taken` says why."""
-    # An earlier ledger does not say what sheet it drew: that one is moved, not refused.
-    if name not in documents(table) and table.one("SELECT 1 FROM images WHERE identity=1 LIMIT 1") is not None:
+    # Ledgers of earlier releases, and rebuilt ones, do not say what sheet was drawn: that one is moved, not refused.
+    query = "SELECT 1 FROM images WHERE identity=1 OR plan_hash='' LIMIT 1"
+    if name not in documents(table) and table.one(query) is not None:
         return
     if why := document_taken(table, folder, name, owners):
         raise UsageError(f"{folder}: {name} {why}; {_way_out(folder)}")

@@ -4,18 +4,16 @@ Such a picture is a job's if its own text has the job's request, and a bundle (a
 checkpoint, LoRAs and VAE. Which export that was, by which versions, nobody can tell any more; it counts as today's.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from latentpress.batch.chunks import Claim, read_claim
 from latentpress.batch.database import Database
+from latentpress.batch.earlier_claims import keys_of_claim, request_key
 from latentpress.batch.identity import facts_by_hash, hashed_data
-from latentpress.batch.job import Job, canonical_json, request_data
+from latentpress.batch.job import Job, request_data
 from latentpress.batch.plan import Plan
-from latentpress.bundle.source import exported_from
 from latentpress.runtime.prompt_rules import reading_of, texts_drawn
 from latentpress.runtime.rules import earlier, numbers
 
@@ -36,8 +34,8 @@ class EarlierPictures:
         self._by_key: dict[str, list[Recognised]] = {}
         for output, job_hash in table.answers("SELECT output, job_hash FROM images WHERE identity=1 AND status='done'"):
             claim = read_claim(folder / output)
-            if claim is not None and claim.job_hash == job_hash and (key := _key_of_claim(claim.data)):
-                self._by_key.setdefault(key, []).append(Recognised(output, claim, job_hash))
+            if claim is not None and claim.job_hash == job_hash and (keys := keys_of_claim(claim.data)):
+                self._by_key.setdefault(keys[0], []).append(Recognised(output, claim, job_hash))
 
     def __bool__(self) -> bool:
         return bool(self._by_key)
@@ -46,7 +44,7 @@ class EarlierPictures:
         """The outputs of `job`'s pictures, each with how many of the rules that touch the job it was drawn by."""
         facts, request = plan.facts(job.bundle), job.request
         refiner = facts_by_hash(plan.bundles, request.refiner.sha256) if request.refiner else None
-        key = _key(hashed_data(request_data(request)), facts.source, refiner.source if refiner else None)
+        key = request_key(hashed_data(request_data(request)), facts.source, refiner.source if refiner else None)
         candidates = self._by_key.get(key, [])
         if not candidates:
             return []
@@ -63,22 +61,3 @@ class EarlierPictures:
             if same and had in states:
                 found.append((one.output, len(states) - 1 - states[::-1].index(had)))
         return sorted(found, key=lambda one: -one[1])
-
-
-def _key_of_claim(data: Mapping[str, Any]) -> str | None:
-    try:
-        refiner = data.get("refiner")
-        return _key(hashed_data(data["request"]), _source(data["bundle"]), _source(refiner) if refiner else None)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _source(bundle: Mapping[str, Any]) -> str:
-    """What a picture says that its bundle was exported from, as one hash."""
-    loras = [(lora["sha256"], lora["scale"]) for lora in bundle.get("loras", [])]
-    vae, base = (bundle[name]["sha256"] if name in bundle else None for name in ("vae", "base"))
-    return exported_from(bundle["source_sha256"], loras, vae, base)
-
-
-def _key(request: Mapping[str, Any], source: str, refiner: str | None) -> str:
-    return hashlib.sha256(canonical_json([request, source, refiner]).encode()).hexdigest()

@@ -12,6 +12,7 @@ from latentpress.batch.executors.local import LocalExecutor, Settings
 from latentpress.batch.jobs import Jobs
 from latentpress.batch.ledger import Ledger, draws, ledger_path
 from latentpress.batch.lock import locked
+from latentpress.batch.lost_seeds import lost_seeds
 from latentpress.batch.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
 from latentpress.batch.occupied import refuse_occupied, write_document
 from latentpress.batch.owners import Owners
@@ -90,7 +91,8 @@ class Run:
             aside = Aside(self._path, ledger)
             with ledger.transaction():
                 # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
-                plan = build_plan(self._manifest, self._models.facts, draws(ledger), draw, ledger)
+                found = lost_seeds(self._manifest, ledger, self._path)
+                plan = build_plan(self._manifest, self._models.facts, draws(ledger), draw, ledger, found)
                 state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
                 self._tell(state, say)
                 self._check(state, settings, checked_engine=executor is None)

@@ -15,6 +15,7 @@ from latentpress.cli.export import export_command
 from latentpress.cli.inspect import inspect_command
 from latentpress.cli.missing import missing_message
 from latentpress.cli.options import EngineCommand
+from latentpress.cli.rebuild import rebuild_command
 from latentpress.cli.render import plan_command, render_command, sheet_command, status_command
 from latentpress.cli.results import results_command
 from latentpress.cli.samplers import samplers_command
@@ -96,6 +97,7 @@ app.command("render", cls=EngineCommand)(render_command)
 app.command("sheet")(sheet_command)
 app.command("tidy")(tidy_command)
 app.command("verify")(verify_command)
+app.command("rebuild")(rebuild_command)
 app.command("diff")(diff_command)
 app.command("results")(results_command)
 app.command("export", cls=EngineCommand)(export_command)

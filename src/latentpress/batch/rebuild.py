@@ -1,0 +1,182 @@
+"""Makes the ledger of an output folder from what its pictures say of themselves, as far as they can prove it.
+
+A picture proves its pixels by the sum that it names, and its job by the hash of all that it names. A ledger that can be
+read is kept, and learns of the pictures that it does not know; a damaged one is moved to .latentpress/replaced.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from latentpress.batch.aside import new_room
+from latentpress.batch.chunks import Claim, claim_of, proved, whole_png
+from latentpress.batch.earlier_claims import keys_of_claim, source_of
+from latentpress.batch.identity import VERSION, Identity, JobHash, Model
+from latentpress.batch.intact import MAX_BYTES, stamp_of
+from latentpress.batch.ledger import Ledger, ledger_path
+from latentpress.batch.lock import locked
+from latentpress.batch.scan import in_threads, pngs_aside, pngs_below
+from latentpress.engines.strict import ANY_ROWS, UNTESTED
+from latentpress.errors import LedgerDamaged, UsageError
+from latentpress.files import move, read_regular
+
+# Beside a ledger that is moved: a journal left there would be rolled back into the next one.
+_COMPANIONS = ("", "-journal", "-wal", "-shm")
+_ROW = (
+    *("output", "plan_hash", "job_hash", "status", "pixel_sha256", "file_sha256", "file_size", "attempts", "seconds"),
+    *("batch_rows", "provider", "row_rule", "identity", "contents", "unseeded", "stamp"),
+)
+
+
+@dataclass
+class Rebuilt:
+    """What a rebuild found.
+
+    recorded: pictures that the ledger did not know; known: how many it did; refused: name -> why a picture that says what
+    it is was not taken; silent: how many PNGs do not say what they are; moved: where the damaged ledger is now.
+    """
+
+    recorded: list[str] = field(default_factory=list[str])
+    known: int = 0
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+    silent: int = 0
+    moved: Path | None = None
+
+    def data(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {**vars(self), "moved": str(self.moved) if self.moved else None}
+
+
+@dataclass(frozen=True)
+class _Proved:
+    """A picture that is what it says: the values of its row, and content -> (source, name) of its bundles."""
+
+    row: tuple[object, ...]
+    pixels: str
+    sha256: str
+    bundles: Mapping[str, tuple[str, str]]
+
+
+def rebuild(folder: Path | str, threads: int | None = None) -> Rebuilt:
+    """Make or mend the ledger of `folder`.
+
+    threads: by default one for each core. Raises UsageError where there is no folder, or neither a ledger nor a picture in
+    it that says what it is, OutputLocked, and EnvironmentFailure for a ledger that cannot be used, though it is whole.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; give an output folder, as `render -o` does")
+    done = Rebuilt()
+    with locked(folder) as lock:
+        path = ledger_path(folder)
+        had = os.path.lexists(path)
+        if had and not _sound(path):
+            done.moved = _moved(folder, path)
+        elif not had and not any(_claims(folder, name) for name in chain(pngs_below(folder), pngs_aside(folder))):
+            raise UsageError(
+                f"{folder}: holds no ledger, and no picture in it says what it is; give an output folder, as `render -o` "
+                "does"
+            )
+        lock.keep()
+        with Ledger(path) as ledger, ledger.transaction():
+            _record(folder, ledger, done, threads)
+    return done
+
+
+def _sound(path: Path) -> bool:
+    """Whether all of the ledger can be read, indexes included."""
+    try:
+        with Ledger(path) as ledger:
+            return ledger.one("PRAGMA integrity_check")[0] == "ok"
+    except LedgerDamaged:
+        return False
+
+
+def _moved(folder: Path, path: Path) -> Path:
+    """Move a damaged ledger out of the way; returns where it is now."""
+    room = new_room(folder)
+    for suffix in _COMPANIONS:
+        name = f"{path.name}{suffix}"
+        if os.path.lexists(path.with_name(name)):
+            move(path.with_name(name), folder / room / name, folder)
+    return folder / room / path.name
+
+
+def _claims(folder: Path, name: str) -> bool:
+    try:
+        return claim_of(read_regular(folder / name, MAX_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def _record(folder: Path, ledger: Ledger, done: Rebuilt, threads: int | None) -> None:
+    """Record every picture that proves what it is and is not known."""
+    query = "SELECT output, file_sha256, pixel_sha256 FROM images WHERE status='done'"
+    known = {output: (sha256, pixels) for output, sha256, pixels in ledger.answers(query)}
+
+    def read(name: str) -> "tuple[str, _Proved | str | None]":
+        return name, _read(folder, name)
+
+    for name, found in in_threads(read, chain(pngs_below(folder), pngs_aside(folder)), threads):
+        if found is None:
+            done.silent += 1
+        elif isinstance(found, str):
+            done.refused[name] = found
+        elif known.get(name) == (found.sha256, found.pixels):
+            done.known += 1
+        else:
+            ledger.run(
+                f"INSERT OR REPLACE INTO images ({', '.join(_ROW)}) VALUES ({', '.join('?' * len(_ROW))})", found.row
+            )
+            bundles = [(content, source, title, None, "{}") for content, (source, title) in found.bundles.items()]
+            ledger.many("INSERT OR IGNORE INTO bundles VALUES (?, ?, ?, ?, ?)", bundles)
+            done.recorded.append(name)
+
+
+def _read(folder: Path, name: str) -> "_Proved | str | None":
+    """What the picture `name` proves; why it proves nothing, though it says what it is; None where it does not say."""
+    path = folder / name
+    try:
+        content = read_regular(path, MAX_BYTES)
+        stamp = stamp_of(path.lstat())
+    except OSError:
+        return None
+    if (claim := claim_of(content)) is None:
+        return None
+    if (pixels := proved(content, claim)) is None:
+        return "was changed since it was rendered" if whole_png(content) else "is damaged"
+    try:
+        name.encode()
+        contents, unseeded, bundles = _of_claim(claim)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return "does not have the hash that it names"
+    rows = str(claim.data.get("rows") or (ANY_ROWS if claim.identity == VERSION else UNTESTED))
+    sha256 = hashlib.sha256(content).hexdigest()
+    facts = (name, "", claim.job_hash, "done", pixels, sha256, len(content), 1, 0.0, 0)
+    row = (*facts, str(claim.data.get("engine", "")), rows, claim.identity, contents, unseeded, stamp)
+    return _Proved(row, pixels, sha256, bundles)
+
+
+def _of_claim(claim: Claim) -> tuple[str | None, str | None, dict[str, tuple[str, str]]]:
+    """The contents, the hash without a seed and the bundles of what a picture says.
+
+    Raises ValueError where the hash of all that is another one than it names, and whatever a text without sense raises.
+    """
+    data = claim.data
+    if claim.identity == 1:  # the hash held that of bundle.json, which it does not name
+        keys = keys_of_claim(data)
+        return None, keys[1] if keys else None, {}
+    bundle, refiner = data["bundle"], data.get("refiner")
+    identity = Identity(
+        Model(bundle["content"], data["concepts"]),
+        Model(refiner["content"], refiner["concepts"]) if refiner else None,
+    )
+    hashes = JobHash(data["request"], identity, data.get("rules") or {})
+    if claim.identity != VERSION or hashes.of(data["request"]["seed"]) != claim.job_hash:
+        raise ValueError
+    named = [bundle, *([refiner] if refiner else [])]
+    return identity.contents, hashes.unseeded, {one["content"]: (source_of(one), str(one["name"])) for one in named}

@@ -1,0 +1,30 @@
+"""`latentpress rebuild`: the ledger of an output folder, made again from its pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentpress.cli.options import JsonOption, print_json
+
+
+def rebuild_command(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="An output folder.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Make a lost or damaged ledger again from what the pictures say of themselves; render nothing."""
+    from latentpress.batch.rebuild import rebuild
+    from latentpress.errors import one_line
+
+    done = rebuild(out)
+    if as_json:
+        print_json({"folder": str(out)} | done.data())
+        return
+    if done.moved:
+        typer.echo(f"the damaged ledger was moved to {done.moved}")
+    for name, why in done.refused.items():
+        typer.echo(f"not taken: {one_line(name)} {why}")
+    typer.echo(
+        f"{out}: {len(done.recorded)} pictures recorded, {done.known} known before, {len(done.refused)} not taken, "
+        f"{done.silent} do not say what they are"
+    )
