@@ -8,6 +8,9 @@ from latentpress.files import OWN_FOLDER, TEMP_PREFIX
 
 # Bytes of UTF-8.
 MAX_COMPONENT, MAX_PATH = 255, 1024
+# Characters of a template of names, and of any other text, such as a prompt with its placeholders filled: to read one of
+# these takes up to 3 s of a CPU.
+MAX_TEMPLATE, MAX_TEXT = 10_000, 100_000
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 # Names that break no rule and need no second look: words of ASCII letters, digits, - and _, none of them reserved.

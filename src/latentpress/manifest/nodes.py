@@ -20,6 +20,8 @@ from latentpress.files import TooLarge, read_regular
 
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
+# Mistakes after which nobody guesses what a key was meant to be.
+_GUESSED = 1000
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -110,7 +112,8 @@ class Problems:
 
     def unknown_key(self, key: Scalar, known: Sequence[str], where: str) -> None:
         """Record a key that `where` does not have."""
-        close = get_close_matches(key.text, known, 1)
+        # Each costs some 50 microseconds; a file with so many is no manifest, and a guess helps nobody.
+        close = get_close_matches(key.text, known, 1) if len(self._found) < _GUESSED else []
         hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
         self.add(key.place, f"unknown key {shown(key.text)} in {where}; {hint}")
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from latentpress.errors import short, shown
-from latentpress.manifest.names import MAX_COMPONENT, MAX_PATH
+from latentpress.manifest.names import MAX_COMPONENT, MAX_PATH, MAX_TEMPLATE, MAX_TEXT
 
 BUILT_IN = ("id", "index", "hash")
 
@@ -53,7 +53,8 @@ class Piece:
         return self._padded(text)[: self.most]
 
     def in_name(self, text: str) -> str:
-        """The placeholder's own text as the file name has it."""
+        """The placeholder's own text as the file name has it; of one that no name can hold, as much as is refused too."""
+        text = text[:MAX_TEMPLATE]
         if self.most is None or self.bare:
             return self._padded(text)[: self.most]
         return cut(text, self.most)
@@ -93,6 +94,7 @@ def _piece(text: str, name: str | None, spec: str, conversion: str | None) -> Pi
 def fill(template: str, texts: Mapping[str, str]) -> str:
     """The prompt `template` with each {name} replaced. Raises TemplateError."""
     filled: list[str] = []
+    left = MAX_TEXT
     for piece in pieces_of(template):
         filled.append(piece.text)
         if piece.name is None:
@@ -100,6 +102,11 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
         if piece.name not in texts:
             raise TemplateError(_unknown(piece.name, list(texts)))
         filled.append(piece.in_prompt(texts[piece.name]))
+        left -= len(filled[-1])
+        if left < 0:
+            raise TemplateError(
+                f"becomes longer than {MAX_TEXT:,} characters; shorten it, or what fills {{{piece.name}}}"
+            )
     return "".join(filled)
 
 
@@ -156,6 +163,9 @@ class Filling:
 
 def template_problems(template: str, known: Sequence[str]) -> Iterator[str]:
     """What is wrong with an output template whatever its placeholders become."""
+    if len(template) > MAX_TEMPLATE:
+        yield f"output has {len(template):,} characters, and {MAX_TEMPLATE:,} are the most; shorten it"
+        return
     try:
         fill(template, dict.fromkeys(known, "x"))
     except TemplateError as error:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from latentpress.errors import shown
+from latentpress.manifest.names import MAX_TEXT
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
 
 MAX_SIDE = 8192
@@ -72,6 +73,9 @@ def parse_word(name: str, node: Scalar, problems: Problems) -> str | None:
         problems.add(
             node.place, f"{name} holds a character that no file can carry (a lone surrogate or NUL); remove it"
         )
+        return None
+    if len(node.text) > MAX_TEXT:
+        problems.add(node.place, f"{name} has {len(node.text):,} characters, and {MAX_TEXT:,} are the most; shorten it")
         return None
     return node.text
 
