@@ -76,7 +76,9 @@ def _call_pictures(choices: Sequence[Choice]) -> None:
     """Call given pictures in names as outside of a matrix: by their stem, unless two of the axis share it."""
     for name in ("init_image", "mask_image"):
         unlabelled = [
-            choice for choice in choices if name in choice.labels and choice.labels[name] == choice.texts[name]
+            choice
+            for choice in choices
+            if name in choice.fields and name in choice.labels and choice.labels[name] == choice.texts[name]
         ]
         shared = Counter(PurePath(path).stem for path in {choice.texts[name] for choice in unlabelled})
         for choice in unlabelled:

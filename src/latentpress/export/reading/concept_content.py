@@ -17,7 +17,7 @@ from PIL import Image
 from latentpress.errors import ConceptError
 from latentpress.export.reading.file_kinds import CONCEPT, known_kind
 from latentpress.export.reading.torch_pickle import PickleRefused, floats, read_torch_zip
-from latentpress.export.reading.whole_file import refuse_pointer
+from latentpress.export.reading.whole_file import parsed_header, refuse_pointer
 from latentpress.files import check_regular
 
 # Published concept files are 4 to 20 KB; 75 vectors (a whole prompt) of SDXL's 2048 floats are 0.6 MB.
@@ -95,7 +95,7 @@ def _safetensors(path: Path, size: int) -> dict[Any, Any]:
             length = int.from_bytes(stream.read(8), "little")
             if size < 8 or not 0 < length <= min(size - 8, MAX_BYTES):
                 raise ValueError(length)
-            header: Any = json.loads(stream.read(length))
+            header: Any = parsed_header(stream.read(length))
             names = [name for name in header if name != "__metadata__"]
             bundled = [name for name in names if name.startswith(BUNDLED)]
             if not bundled and (what := other_kind(names)):

@@ -8,6 +8,7 @@ import collections
 import io
 import math
 import pickle
+import pickletools
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 # A data.pkl for one tensor has 200 to 2,000 bytes.
 _MAX_PICKLE = 1 << 20
 _MAX_ENTRIES = 1000
+# Arrays may take so many times the file's most bytes: each half float is read as a float, and its tensor is a copy.
+_COPIES = 6
 _STORAGES = {"FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16", "DoubleStorage": "F64"}
 # The first trainers kept the id of the word they began with as a tensor (rinongal, InvokeAI, hlky).
 _WHOLE = {"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1"}
@@ -63,7 +66,8 @@ def read_torch_zip(path: Path, max_bytes: int) -> Any:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise PickleRefused(f"not a readable torch file ({error})") from None
     try:
-        return _Unpickler(pickled, lambda key: storages[f"{root}data/{key}"]).load()
+        _check_memo(pickled)
+        return _Unpickler(pickled, lambda key: storages[f"{root}data/{key}"], _COPIES * max_bytes).load()
     except PickleRefused:
         raise
     except Exception as error:
@@ -71,13 +75,22 @@ def read_torch_zip(path: Path, max_bytes: int) -> Any:
         raise PickleRefused(f"its pickle cannot be read ({type(error).__name__}: {str(error)[:80]})") from None
 
 
+def _check_memo(pickled: bytes) -> None:
+    """Refuse a memo with gaps: Python makes room for all of it, gigabytes for one number in the pickle."""
+    for code, argument, _ in pickletools.genops(pickled):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(pickled):
+            raise PickleRefused("its pickle numbers more objects than it holds")
+
+
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, storage: Callable[[str], bytes]) -> None:
+    """most: bytes of all arrays that the pickle may make of the storages; it may ask for one as often as it likes."""
+
+    def __init__(self, data: bytes, storage: Callable[[str], bytes], most: int) -> None:
         super().__init__(io.BytesIO(data))
-        self._storage = storage
+        self._storage, self._left = storage, most
         self._known: dict[tuple[str, str], Any] = {
             ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+            ("torch._utils", "_rebuild_tensor_v2"): self._tensor,
             ("torch._utils", "_rebuild_parameter"): _parameter,
             ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
             ("torch.nn.modules.container", "ParameterDict"): _ParameterDict,
@@ -100,7 +113,16 @@ class _Unpickler(pickle.Unpickler):
         values: Any = np.frombuffer(raw, dtype) if dtype in _WHOLE.values() else floats(raw, str(dtype))
         if len(values) != count:
             raise PickleRefused(f"storage {key} has {len(values)} values, {count} are promised")
-        return values
+        return self._within(values)
+
+    def _tensor(self, *described: Any) -> Any:
+        return self._within(_tensor(*described))
+
+    def _within(self, array: Any) -> Any:
+        self._left -= array.nbytes
+        if self._left < 0:
+            raise PickleRefused("its tensors take more memory than those of a concept")
+        return array
 
 
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:

@@ -7,6 +7,9 @@ from typing import Any
 from latentpress.errors import CheckpointError, UsageError
 from latentpress.files import MAX_JSON_BYTES, check_regular, read_regular
 
+# A header's bytes, and the lists and maps, and the values in it: one of 10,000 tensors has 1.5 MB, 20,000 and 60,000. What
+# JSON makes of as many takes less than 200 MB.
+_MAX_HEADER, _MAX_NESTS, _MAX_VALUES = 32 << 20, 250_000, 1_500_000
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -33,15 +36,21 @@ def check_safetensors(file: Path) -> None:
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        # 100 MB is the format's own limit for a header.
         try:
-            header: Any = json.loads(stream.read(length)) if 0 < length <= min(size, 100_000_000) else None
+            header: Any = parsed_header(stream.read(length)) if 0 < length <= min(size, _MAX_HEADER) else None
             ends = [int(entry["data_offsets"][1]) for key, entry in header.items() if key != "__metadata__"]
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
             raise CheckpointError(f"{file}: not a safetensors file, or cut short; download it again") from None
     expected = 8 + length + max(ends, default=0)
     if size != expected:
         raise CheckpointError(f"{file}: {size} bytes, its header promises {expected}; download it again")
+
+
+def parsed_header(header: bytes) -> Any:
+    """The JSON of a safetensors header; raises ValueError, or RecursionError, also for one made to fill the memory."""
+    if header.count(b"{") + header.count(b"[") > _MAX_NESTS or header.count(b",") > _MAX_VALUES:
+        raise ValueError("more lists, maps or values than a header has")
+    return json.loads(header)
 
 
 def read_json(path: Path) -> dict[str, Any]:
