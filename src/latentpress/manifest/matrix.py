@@ -162,7 +162,8 @@ def _text(name: str, node: Node, problems: Problems) -> str:
         return str(DRAWN)
     # A loss or a refiner that cannot be read is reported where it is read.
     if name not in ("loss", "refiner", "micro_conditioning"):
-        problems.add(node.place, f"{short(name)} is {described(node)}; a value of an axis must be text or a number")
+        named = short(name) or "''"
+        problems.add(node.place, f"{named} is {described(node)}; a value of an axis must be text or a number")
     return ""
 
 
