@@ -17,11 +17,20 @@ from latentpress.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLIC = [
-    *("Bundle", "BundleError", "CheckpointError", "ConceptError", "EngineChoice", "EnvironmentFailure", "Executor"),
+    *(
+        "Again",
+        "Bundle",
+        "BundleError",
+        "CheckpointError",
+        "ConceptError",
+        "EngineChoice",
+        "EnvironmentFailure",
+        "Executor",
+    ),
     *("Job", "LatentpressError", "LoraError", "Manifest", "ManifestError", "Origin", "Outcome", "OutputFolder"),
-    *("OutputLocked", "ParityError", "Plan", "RenderRequest", "Rendered", "Settings", "Status", "Summary"),
+    *("OutputLocked", "ParityError", "Plan", "RenderRequest", "Rendered", "Settings", "Sources", "Status", "Summary"),
     *("UsageError", "__version__", "export_bundle", "open_bundle", "read_manifest", "render_picture"),
-    "render_pictures",
+    *("render_pictures", "rerender_pictures"),
 ]
 
 

@@ -20,6 +20,7 @@ LAYERS = (
         "compare",
         "results",
         "pictures",
+        "rerender",
         "bench",
         "testing",
         "cli",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from latentpress.export import export_bundle
     from latentpress.manifest.manifest import Manifest, read_manifest
     from latentpress.pictures import open_bundle, render_picture, render_pictures
+    from latentpress.rerender import Again, Sources, rerender_pictures
     from latentpress.runtime.request import Origin, Rendered, RenderRequest
 
 _ERRORS = (
@@ -44,6 +45,7 @@ _ERRORS = (
 )
 # Name -> the module that has it.
 _HOMES = {
+    "Again": "rerender",
     "Bundle": "bundle.info",
     "EngineChoice": "engines.choice",
     "Executor": "batch.render",
@@ -56,6 +58,7 @@ _HOMES = {
     "Rendered": "runtime.request",
     "RenderRequest": "runtime.request",
     "Settings": "batch.executors.local",
+    "Sources": "rerender",
     "Status": "batch.status",
     "Summary": "batch.render",
     "export_bundle": "export",
@@ -63,10 +66,12 @@ _HOMES = {
     "read_manifest": "manifest.manifest",
     "render_picture": "pictures",
     "render_pictures": "pictures",
+    "rerender_pictures": "rerender",
     **dict.fromkeys(_ERRORS, "errors"),
 }
 
 __all__ = [
+    "Again",
     "Bundle",
     "BundleError",
     "CheckpointError",
@@ -88,6 +93,7 @@ __all__ = [
     "RenderRequest",
     "Rendered",
     "Settings",
+    "Sources",
     "Status",
     "Summary",
     "UsageError",
@@ -97,6 +103,7 @@ __all__ = [
     "read_manifest",
     "render_picture",
     "render_pictures",
+    "rerender_pictures",
 ]
 
 

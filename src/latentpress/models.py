@@ -59,7 +59,7 @@ def models_for(manifest: Manifest, cache: Path, *, verify: bool = True) -> Model
         try:
             bundle = named_bundle(name, cache, verify=verify)
             missing = [concept for concept in manifest.concepts if not _has(bundle, concept)]
-            bundles[name] = _derived(bundle, missing, cache, verify) if missing else bundle
+            bundles[name] = with_concepts(bundle, missing, cache, verify) if missing else bundle
         except ManifestError as error:
             problems |= dict.fromkeys(error.problems)
         except BundleError as error:
@@ -114,18 +114,11 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
     }
 
 
-def _demo(cache: Path, verify: bool) -> Path:
-    from latentpress.export.demo import ensure_demo_bundle
+def with_concepts(bundle: Bundle, missing: Sequence[ConceptFile], cache: Path, verify: bool) -> Bundle:
+    """A copy of `bundle` in `cache` with `missing` baked in, made once; verify: as in `named_bundle`.
 
-    return ensure_demo_bundle(cache, verify=verify)
-
-
-def _has(bundle: Bundle, concept: ConceptFile) -> bool:
-    taught = {baked.token for baked in bundle.info.concepts if baked.sha256 == concept.sha256}
-    return concept.token in taught or taught.issuperset(single_tokens(concept.token))
-
-
-def _derived(bundle: Bundle, missing: Sequence[ConceptFile], cache: Path, verify: bool) -> Bundle:
+    Raises ManifestError, at the place of each concept that cannot be used, and BundleError for a bundle that is damaged.
+    """
     text = "\n".join([bundle.hash, *(f"{concept.token} {concept.sha256}" for concept in missing)])
     final = cache / "derived" / hashlib.sha256(text.encode()).hexdigest()[:32]
     if final.exists():
@@ -142,6 +135,17 @@ def _derived(bundle: Bundle, missing: Sequence[ConceptFile], cache: Path, verify
         _add(copy, missing)
         publish_folder(copy, final, replace=False)  # what another process put there meanwhile is the same
     return open_bundle(final, verify=verify, cache=cache)
+
+
+def _demo(cache: Path, verify: bool) -> Path:
+    from latentpress.export.demo import ensure_demo_bundle
+
+    return ensure_demo_bundle(cache, verify=verify)
+
+
+def _has(bundle: Bundle, concept: ConceptFile) -> bool:
+    taught = {baked.token for baked in bundle.info.concepts if baked.sha256 == concept.sha256}
+    return concept.token in taught or taught.issuperset(single_tokens(concept.token))
 
 
 def _add(bundle: Path, concepts: Sequence[ConceptFile]) -> None:

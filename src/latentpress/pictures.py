@@ -97,6 +97,22 @@ def render_pictures(
             shown += 1
 
 
+def node_of(value: Any, name: str) -> Node:
+    """A Python value as the node that a manifest would have in its place; `name` begins what UsageError says of it."""
+    if isinstance(value, Mapping):
+        values = {str(key): node_of(one, name) for key, one in value.items()}
+        return MapNode(values, {key: Scalar(key, True, _HERE) for key in values}, _HERE)
+    if isinstance(value, list | tuple):
+        return ListNode([node_of(one, name) for one in value], _HERE)
+    if value is None or isinstance(value, bool):
+        return Scalar("null" if value is None else str(value).lower(), True, _HERE)
+    if isinstance(value, str | Number | Path):  # numpy's numbers are numbers too
+        node = Scalar(str(value), not isinstance(value, Path), _HERE)
+        # Python's text is text, also where YAML would read null or a truth value.
+        return Scalar(node.text, False, _HERE) if isinstance(node.value, bool | None) else node
+    raise UsageError(f"{name} is of type {type(value).__name__}; give text, a number, a path, a list or a dict")
+
+
 def _draft(fields: Mapping[str, Any], model: str, where: str) -> tuple[Draft, int]:
     """The draft and the seed of one job's keywords; `where` begins what is said of a mistake."""
     if not isinstance(fields, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -106,7 +122,7 @@ def _draft(fields: Mapping[str, Any], model: str, where: str) -> tuple[Draft, in
     if fields.get("prompt") is None:
         raise UsageError(f"{where}prompt is missing; it must be text")
     problems = Problems()
-    nodes = {name: _node(value, f"{where}{name}") for name, value in fields.items() if value is not None}
+    nodes = {name: node_of(value, f"{where}{name}") for name, value in fields.items() if value is not None}
     known = [name for name in FIELDS if name != "model"]
     for name in nodes.keys() - set(known):
         problems.unknown_key(Scalar(name, True, _HERE), known, "the keywords")
@@ -117,22 +133,6 @@ def _draft(fields: Mapping[str, Any], model: str, where: str) -> tuple[Draft, in
     if len(found) != 1 or not isinstance(found[0][1], int):
         raise UsageError(f"{where}seed is {described(nodes['seed'])}; a picture has one seed, from 0 to 2^64-1")
     return found[0][0], found[0][1]
-
-
-def _node(value: Any, name: str) -> Node:
-    """A Python value as the node that a manifest would have in its place."""
-    if isinstance(value, Mapping):
-        values = {str(key): _node(one, name) for key, one in value.items()}
-        return MapNode(values, {key: Scalar(key, True, _HERE) for key in values}, _HERE)
-    if isinstance(value, list | tuple):
-        return ListNode([_node(one, name) for one in value], _HERE)
-    if value is None or isinstance(value, bool):
-        return Scalar("null" if value is None else str(value).lower(), True, _HERE)
-    if isinstance(value, str | Number | Path):  # numpy's numbers are numbers too
-        node = Scalar(str(value), not isinstance(value, Path), _HERE)
-        # Python's text is text, also where YAML would read null or a truth value.
-        return Scalar(node.text, False, _HERE) if isinstance(node.value, bool | None) else node
-    raise UsageError(f"{name} is of type {type(value).__name__}; give text, a number, a path, a list or a dict")
 
 
 def _request(draft: Draft, seed: int, bundles: Bundles, where: str) -> RenderRequest:

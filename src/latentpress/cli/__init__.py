@@ -17,6 +17,7 @@ from latentpress.cli.missing import missing_message
 from latentpress.cli.options import EngineCommand
 from latentpress.cli.rebuild import rebuild_command
 from latentpress.cli.render import plan_command, render_command, sheet_command, status_command
+from latentpress.cli.rerender import rerender_command
 from latentpress.cli.results import results_command
 from latentpress.cli.samplers import samplers_command
 from latentpress.cli.tidy import tidy_command
@@ -99,6 +100,7 @@ app.command("tidy")(tidy_command)
 app.command("verify")(verify_command)
 app.command("rebuild")(rebuild_command)
 app.command("diff")(diff_command)
+app.command("rerender", cls=EngineCommand)(rerender_command)
 app.command("results")(results_command)
 app.command("export", cls=EngineCommand)(export_command)
 app.add_typer(concepts_app, name="concepts")

@@ -78,7 +78,7 @@ def compare_pair(a: Path, b: Path, names: tuple[str, str], close: float) -> Pair
         return Pair(*names, DIFFERENT, sizes=sizes, made=made)
     if np.array_equal(one, other):
         return Pair(*names, EQUAL, made=made)
-    decibels, largest = _psnr(one, other)
+    decibels, largest = psnr(one, other)
     state = CLOSE if decibels >= close else DIFFERENT
     return Pair(*names, state, decibels, _ssim(one, other), largest, sizes, made=made)
 
@@ -101,8 +101,11 @@ def same_channels(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[n
     return with_alpha(a), with_alpha(b)
 
 
-def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float, int]:
-    """Peak signal-to-noise ratio in dB, of a peak of 255 and over all channels; and the largest difference."""
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float, int]:
+    """Peak signal-to-noise ratio in dB, of a peak of 255 and over all channels; and the largest difference.
+
+    a, b: of one shape, and not equal.
+    """
     difference = np.abs(a.astype(np.int16) - b)
     mean_square = float(np.mean(np.square(difference, dtype=np.float64)))
     return 10 * math.log10(255**2 / mean_square), int(difference.max())
