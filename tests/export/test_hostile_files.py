@@ -3,12 +3,13 @@
 import json
 import os
 import pickle
-import resource
 import struct
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+from peak import peak_bytes
 
 # Bytes that reading one may add to the process.
 MEMORY = 256 << 20
@@ -75,7 +76,10 @@ def test_nothing_runs_and_the_memory_stays_small(tmp_path):
     mark, folder = tmp_path / "was-executed", tmp_path / "files"
     folder.mkdir()
     make(folder, mark)
-    done = subprocess.run([sys.executable, __file__, str(folder)], capture_output=True, text=True, check=False)
+    paths = os.environ | {"PYTHONPATH": ":".join([str(Path(__file__).parents[1] / "helpers"), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder)], capture_output=True, text=True, check=False, env=paths
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == 2 * len(list(folder.iterdir())) == 28
@@ -95,12 +99,12 @@ def test_nothing_runs_and_the_memory_stays_small(tmp_path):
 def read(reader, path):
     """Read `path` in a child and print what came of it, and by how much the child grew, in bytes."""
     if (pid := os.fork()) == 0:
-        before, error = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, None
+        before, error = peak_bytes(), None
         try:
             reader(path)
         except BaseException as raised:
             error = raised
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+        grown = peak_bytes() - before
         print(json.dumps([reader.__name__, str(path), grown, type(error).__name__ if error else "", str(error)]))
         sys.stdout.flush()
         os._exit(0)

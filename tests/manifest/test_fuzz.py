@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from latentpress.cli import run_cli
 from latentpress.errors import ManifestError
 from latentpress.manifest.manifest import read_manifest
 from latentpress.models import models_for
+from peak import peak_bytes
 
 SEED = 13
 # Of these a plan is made; of a manifest that asks for more, the first ones are drafted.
@@ -106,7 +106,7 @@ def grown(folder, cache):
     path.write_text("version: 1\nmodel: demo\ndefaults: {prompt: a}\n")
     facts = models_for(read_manifest(path), cache, verify=False).facts["demo"]
     planned = [number for number, make in enumerate(mutations.LONG) if check(number, make(), path, facts)]
-    return {"planned": planned, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}
+    return {"planned": planned, "memory": peak_bytes()}
 
 
 if __name__ == "__main__":

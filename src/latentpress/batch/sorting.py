@@ -142,10 +142,12 @@ class _Sorting:
 
     def _relation(self, wanted: _Wanted, row: _Row) -> str | None:
         """DONE, EARLIER or OTHER where the row's picture is this job's; None for another job's."""
+        if (state := wanted.state_of(row.job_hash)) is not None:
+            if row.identity == 1:  # of a picture of today's, in a ledger that was of an earlier version
+                self._recognised.setdefault(row.output, (wanted.index, row.job_hash))
+            return state
         if row.identity == 1:
             return self._recognise(wanted, row.output)
-        if (state := wanted.state_of(row.job_hash)) is not None:
-            return state
         if not row.contents or not self._same_sources(row.contents, wanted.contents):
             return None
         # The same job on the graphs that the picture was made on?
