@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from latentpress.bundle.components import Component
+from latentpress.export.graphs.frequencies import exact_frequencies
 from latentpress.export.graphs.fusing import Changes
 
 OPSET = 20
@@ -70,7 +71,7 @@ def trace(
     weights = sum(parameter.numel() * parameter.element_size() for parameter in graph.module.parameters())
     path = folder / f"{graph.name}.onnx"
     free = torch.export.Dim.DYNAMIC
-    with quiet(), torch.no_grad():
+    with quiet(), torch.no_grad(), exact_frequencies():
         # torch.onnx.export's own call of torch.export fails on a UNet (torch 2.13: it tries to be oblivious to sizes, and
         # then cannot follow the upsamplers'), and falls back to a tracer that copies every weight and takes twice as long.
         program = torch.export.export(
