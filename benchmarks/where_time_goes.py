@@ -29,6 +29,7 @@ import torch
 
 from latentpress import cli
 from latentpress.batch import folder, writers
+from latentpress.batch import run as one_run
 from latentpress.bundle.info import open_bundle
 from latentpress.bundle.inputs import example_inputs
 from latentpress.cli import render as commands
@@ -100,9 +101,9 @@ def clocked(clock: Clock) -> Iterator[None]:
 
     parts = [
         (HalvingSession, "run", engine),
-        (commands, "_folder", clock.around("start: imports and manifest", commands._folder)),
+        (commands, "opened", clock.around("start: imports and manifest", commands.opened)),
         (folder, "models_for", clock.around("start: find and verify the bundles", folder.models_for)),
-        (folder, "build_plan", clock.around("start: plan", folder.build_plan)),
+        (one_run, "build_plan", clock.around("start: plan", one_run.build_plan)),
         (runtime, "Model", clock.around("start: open the engines", Model)),
         (runtime, "begin", clock.around("begin a picture: noise, prompt", begin)),
         (loop, "predict", clock.around("pack rows, combine guidance", loop.predict)),
@@ -110,7 +111,7 @@ def clocked(clock: Clock) -> Iterator[None]:
         (LossGuidance, "gradient", clock.around("loss gradients, in torch", LossGuidance.gradient)),
         (writers, "png_bytes", clock.around("writers: encode PNG", writers.png_bytes)),
         (writers, "pixel_sha256", clock.around("writers: hash", writers.pixel_sha256)),
-        (writers, "write_durably", clock.around("writers: write and fsync", writers.write_durably)),
+        (writers, "publish", clock.around("writers: write and fsync", writers.publish)),
         (writers.Ledger, "done", clock.around("writers: ledger row", writers.Ledger.done)),
     ]
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in parts]

@@ -45,7 +45,7 @@ def all_at_once(lora, unet):
             for key in (key for key in state if key.startswith("lora_unet_") and key.endswith("up.weight")):
                 down = state[key.replace("_up.", "_down.")]
                 weight = modules[key.partition(".")[0]].weight
-                product = (state[key].flatten(1) @ down.flatten(1)).reshape(weight.shape)
+                product = (state[key].flatten(1).double() @ down.flatten(1).double()).float().reshape(weight.shape)
                 weight.copy_(weight + (scale * (ALPHA / RANK)) * product)
     return wide
 
