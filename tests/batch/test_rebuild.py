@@ -84,7 +84,7 @@ def test_a_deleted_ledger_costs_nothing(folder, new_executor, tmp_path, capsys):
     (out / ".latentpress/ledger.sqlite").unlink()
     assert run_cli(["rebuild", str(out)]) == 0
     assert capsys.readouterr().out == (
-        f"{out}: 18 pictures recorded, 0 known before, 0 not taken, 1 do not say what they are\n"
+        f"{out}: 18 pictures recorded, 0 known before, 0 not taken, 1 without a word of what they are\n"
     )
     assert rows(out, KNOWN) == table
     assert {tuple(row) for row in rows(out, "provider, row_rule")} == {("fake", "any")}

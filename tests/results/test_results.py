@@ -111,6 +111,15 @@ def test_planned_pictures_that_are_not_rendered_have_rows(folder, capsys):
     assert {row["seed"] for row in found.values()} == {1, LARGEST, 5, 6}
 
 
+def test_replaced_pictures_are_no_results(folder, capsys):
+    """They lie whole in `.latentpress/replaced`, with rows of the ledger's, and would be in the data set twice."""
+    folder(BODY).render(executor=Executor())
+    made = folder(BODY.replace("steps: 20", "steps: 21"))
+    made.render(executor=Executor())
+    assert (made.path / ".latentpress/replaced/1/owl/1.png").exists()
+    assert list(rows(made.path, capsys)) == ["bad/5.png", f"big/{LARGEST}.png", "gone/6.png", "owl/1.png"]
+
+
 def test_nothing_is_written_into_a_folder_that_is_asked(out, capsys):
     before = {path: path.stat().st_mtime_ns for path in (out, *out.rglob("*"))}
     rows(out, capsys)

@@ -53,8 +53,9 @@ def remarks(state: Status, folder: Path) -> Iterator[str]:
     if (line := export_line(state)) is not None:
         yield f"{line}; `render --mixed` keeps them, `render --redraw` draws them anew"
     if replaced := len(state.replaced):
-        they = "1 file has" if replaced == 1 else f"{replaced} files have"
-        yield f"{they} a name that another picture gets, or damage; `render` moves them to {folder / REPLACED}"
+        they = "1 file is damaged or has" if replaced == 1 else f"{replaced} files are damaged or have"
+        them = "it" if replaced == 1 else "them"
+        yield f"{they} a name that another picture gets; `render` moves {them} to {folder / REPLACED}"
     if state.taken:
         yield taken_line(state, folder)
 

@@ -26,5 +26,5 @@ def rebuild_command(
         typer.echo(f"not taken: {one_line(name)} {why}")
     typer.echo(
         f"{out}: {len(done.recorded)} pictures recorded, {done.known} known before, {len(done.refused)} not taken, "
-        f"{done.silent} do not say what they are"
+        f"{done.silent} without a word of what they are"
     )

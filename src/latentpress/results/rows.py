@@ -20,6 +20,7 @@ from latentpress.batch.status import DONE, MISSING
 from latentpress.compare.folders import pictures_below
 from latentpress.engines.choice import engine_called
 from latentpress.errors import UsageError
+from latentpress.files import OWN_FOLDER
 from latentpress.manifest.names import collision_key
 
 # A picture that says of itself how it was made, and of which the ledger knows nothing.
@@ -78,9 +79,13 @@ def _columns(database: Database, table: str) -> list[str]:
 
 
 def _recorded(database: Database) -> Iterator[dict[str, Any]]:
-    """The rows of the ledger's images; what an older ledger does not hold is None."""
+    """The rows of the ledger's images, those aside left out; what an older ledger does not hold is None."""
     after = ""
-    query = f"SELECT {', '.join(_RECORDED)} FROM images WHERE output > ? ORDER BY output LIMIT {_BLOCK}"
+    # What was replaced or is kept for later lies in the folder of latentpress' own.
+    query = (
+        f"SELECT {', '.join(_RECORDED)} FROM images WHERE output > ? AND output NOT LIKE '{OWN_FOLDER}/%' "
+        f"ORDER BY output LIMIT {_BLOCK}"
+    )
     while found := database.answers(query, (after,)):
         for row in found:
             yield dict(zip(_RECORDED, row, strict=True))
