@@ -55,18 +55,18 @@ def test_a_style_more_renders_the_new_ones_alone(folder, facts, new_executor):
     """Also where its concept makes the bundle another one, with other figures and an other folder's hash."""
     body = (
         'defaults: {prompt: "a mouse in the style of {s}"}\n'
-        'matrix: {s: [<line-art>{}], seed: 1..50}\noutput: "{s}-{seed}.png"\n'
+        'matrix: {s: [<line-art>{}], seed: 1..100}\noutput: "{s}-{seed}.png"\n'
     )
     first = folder(body.replace("{}", ""))
-    assert first.render(executor=new_executor()).summary == Summary(50, 0, 0)
+    assert first.render(executor=new_executor()).summary == Summary(100, 0, 0)
     more = folder(body.replace("{}", ", <moeb-style>"))
     derived = replace(
         facts, hash="9" * 64, vectors={**facts.vectors, "<moeb-style>": "8" * 64}, versions={"torch": "3"}
     )
     more._models = Models({}, {"demo": derived})
     executor = new_executor()
-    assert more.render(executor=executor).summary == Summary(50, 50, 0)
-    assert len(executor.rendered) == 50
+    assert more.render(executor=executor).summary == Summary(100, 100, 0)
+    assert len(executor.rendered) == 100
 
 
 def test_another_export_asks_for_mixed_and_replaces_nothing(folder, facts, new_executor, tmp_path):
