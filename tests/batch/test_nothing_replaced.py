@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from foreign import FOREIGN
 from latentpress.batch.folder import OutputFolder
@@ -67,6 +68,21 @@ def test_a_foreign_file_is_refused_and_survives(kind, known, folder, new_executo
     aside = tmp_path / "out/.latentpress/replaced/1/s/3.png"
     assert state_of(aside) == before, "moved, not copied"
     assert said[-1] == f"1 file was moved to {tmp_path / 'out/.latentpress/replaced/1'}"
+
+
+def test_what_was_saved_again_is_refused_texts_pixels_and_all(folder, new_executor, tmp_path):
+    """Other bytes are not what was written, however little they differ."""
+    path = tmp_path / "out/s/3.png"
+    folder(SIX).render(executor=new_executor())
+    with Image.open(path) as picture:
+        info = PngInfo()
+        for keyword, text in picture.text.items():
+            info.add_text(keyword, text)
+        picture.save(path, pnginfo=info, compress_level=1)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=r"s/3.png was changed since it was rendered"):
+        folder(SIX).render(executor=new_executor())
+    assert path.read_bytes() == before
 
 
 def test_a_file_where_a_folder_is_needed_is_refused_and_moved(folder, new_executor, tmp_path):

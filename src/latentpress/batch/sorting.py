@@ -186,7 +186,10 @@ class _Sorting:
         path = self._folder / wanted.output
         content = read_regular(path, MAX_BYTES)
         claim = claim_of(content)
-        if claim is not None and claim.identity > 1 and (state := wanted.state_of(claim.job_hash)):
+        # The same job with other bytes was saved again by another program; another job's row was left by a kill.
+        saved_again = row is not None and row.status == DONE and claim is not None and row.job_hash == claim.job_hash
+        unrecorded = claim is not None and claim.identity > 1 and not saved_again
+        if claim is not None and unrecorded and (state := wanted.state_of(claim.job_hash)):
             pixels = proved(content, claim)
             if pixels is not None and not (self._redraw and state == EARLIER):
                 engine, rows = str(claim.data.get("engine", "")), str(claim.data.get("rows", ANY_ROWS))
