@@ -134,3 +134,11 @@ def test_a_whole_run_of_another_folder_may_be_moved(folder, new_executor, tmp_pa
     (place / "m.yaml").write_text((place / "m.yaml").read_text().replace("a mouse", "an owl"))
     edited = OutputFolder(Path(place / "m.yaml"), place / "out", models=folder(SIX)._models)
     assert edited.render(executor=nobody).summary == Summary(6, 0, 0)
+
+
+def test_of_a_render_that_is_asked_for_no_picture_none_is_rendered(folder, new_executor):
+    executor = new_executor()
+    folder(SIX).render(executor=executor, only=())
+    assert executor.rendered == []
+    folder(SIX).render(executor=executor, only={"s/2.png"})
+    assert executor.rendered == [2]

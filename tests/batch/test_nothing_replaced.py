@@ -89,7 +89,7 @@ def test_a_file_where_a_folder_is_needed_is_refused_and_moved(folder, new_execut
     (tmp_path / "out").mkdir()
     (tmp_path / "out/s").write_text("seeds to try")
     with pytest.raises(
-        UsageError, match=r"s/1.png, s/2.png, .* and 1 more, each of which lies below a file, where a folder is needed"
+        UsageError, match=r"s/1.png, s/2.png, .* and 1 more, each of which needs a folder where the file .*out/s lies"
     ):
         folder(SIX).render(executor=new_executor())
     assert folder(SIX).render(executor=new_executor(), replace=True).summary == Summary(6, 0, 0)

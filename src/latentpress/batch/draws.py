@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from latentpress.batch.earlier_claims import unseeded_key
-from latentpress.batch.identity import JobHash, facts_by_hash, hashed_data, identity_of
+from latentpress.batch.identity import facts_by_hash, hashed_data, job_hashes
 from latentpress.batch.job import canonical_json, request_data
 from latentpress.batch.known_draws import KnownDraw, matched, read_known
 from latentpress.manifest.draft import Draft
@@ -19,7 +19,6 @@ from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.seeds import DRAWN
 from latentpress.manifest.written import Digests, text_digest
 from latentpress.runtime.facts import Bundles
-from latentpress.runtime.rules import numbers
 
 
 class DrawnSeeds:
@@ -138,12 +137,9 @@ def _unseeded(draft: Draft, bundles: Bundles) -> list[str]:
     request = request_of({**draft.values, "seed": 0}, bundles)
     if facts.refusal(request) is not None:
         return []
-    data, identity = hashed_data(request_data(request)), identity_of(request, facts, bundles)
+    data = hashed_data(request_data(request))
     refiner = facts_by_hash(bundles, request.refiner.sha256).source if request.refiner else None
-    return [
-        JobHash(data, identity, numbers(facts.rules(request))).unseeded,
-        unseeded_key(data, facts.source, refiner),
-    ]
+    return [job_hashes(request, facts, bundles).unseeded, unseeded_key(data, facts.source, refiner)]
 
 
 class _FirstKeys:

@@ -122,7 +122,12 @@ class JobHash:
         return digest.hexdigest()
 
 
+def job_hashes(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> JobHash:
+    """The hashes of a request with every seed; its refiner is among `bundles`, if it has one."""
+    identity = identity_of(request, facts, bundles)
+    return JobHash(hashed_data(request_data(request)), identity, numbers(facts.rules(request)))
+
+
 def hash_job(request: RenderRequest, facts: BundleFacts, bundles: Bundles | None = None) -> str:
     """The hash of one job; bundles: among which its refiner is, if it has one."""
-    identity = identity_of(request, facts, bundles or {})
-    return JobHash(hashed_data(request_data(request)), identity, numbers(facts.rules(request))).of(request.seed)
+    return job_hashes(request, facts, bundles or {}).of(request.seed)

@@ -54,7 +54,8 @@ def look(path: str, sha256: str | None = None, size: int | None = None, stamp: s
     except FileNotFoundError:
         return Look(Found.NOTHING)
     except NotADirectoryError:
-        return Look(Found.NO_FILE, why="lies below a file, where a folder is needed")
+        file = next(above for above in reversed(Path(path).parents) if above.exists() and not above.is_dir())
+        return Look(Found.NO_FILE, why=f"needs a folder where the file {file} lies")
     except OSError as error:
         return Look(Found.NO_FILE, why=f"cannot be looked at ({error.strerror})")
     now = stamp_of(state)

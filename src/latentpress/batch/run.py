@@ -172,8 +172,10 @@ class Run:
     def _unasked(self, state: Status) -> set[int]:
         """The jobs that this render leaves alone."""
         only = self._orders.only
-        outputs: Sequence[tuple[int, str]] = state.plan.table.answers("SELECT job, output FROM jobs") if only else ()
-        return {index for index, output in outputs if only is not None and output not in only}
+        if only is None:
+            return set()
+        outputs: Sequence[tuple[int, str]] = state.plan.table.answers("SELECT job, output FROM jobs")
+        return {index for index, output in outputs if output not in only}
 
     def _folders(self, plan: Plan) -> set[Path]:
         """Every folder that a killed render may have left a temp file in."""
