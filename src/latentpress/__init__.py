@@ -14,11 +14,11 @@ from latentpress.version import __version__
 if TYPE_CHECKING:
     from latentpress.batch.executors.local import Settings
     from latentpress.batch.folder import OutputFolder
-    from latentpress.batch.job import Job
-    from latentpress.batch.plan import Plan
+    from latentpress.batch.plan.job import Job
+    from latentpress.batch.plan.plan import Plan
     from latentpress.batch.render import Executor, Summary
     from latentpress.batch.run import Outcome
-    from latentpress.batch.status import Status
+    from latentpress.batch.state.status import Status
     from latentpress.bundle.info import Bundle
     from latentpress.engines.choice import EngineChoice
     from latentpress.errors import (
@@ -49,17 +49,17 @@ _HOMES = {
     "Bundle": "bundle.info",
     "EngineChoice": "engines.choice",
     "Executor": "batch.render",
-    "Job": "batch.job",
+    "Job": "batch.plan.job",
     "Manifest": "manifest.manifest",
     "Origin": "runtime.request",
     "Outcome": "batch.run",
     "OutputFolder": "batch.folder",
-    "Plan": "batch.plan",
+    "Plan": "batch.plan.plan",
     "Rendered": "runtime.request",
     "RenderRequest": "runtime.request",
     "Settings": "batch.executors.local",
     "Sources": "rerender",
-    "Status": "batch.status",
+    "Status": "batch.state.status",
     "Summary": "batch.render",
     "export_bundle": "export",
     "open_bundle": "pictures",

@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from latentpress.batch.executors.local import LocalExecutor, Settings
-from latentpress.batch.identity import hash_job
-from latentpress.batch.job import Job
-from latentpress.batch.metadata import text_chunks
-from latentpress.batch.png import pixel_sha256
-from latentpress.batch.prompts import PromptChecks
+from latentpress.batch.pictures.metadata import text_chunks
+from latentpress.batch.pictures.png import pixel_sha256
+from latentpress.batch.plan.identity import hash_job
+from latentpress.batch.plan.job import Job
+from latentpress.batch.plan.prompts import PromptChecks
 from latentpress.bundle.info import Bundle
 from latentpress.errors import LatentpressError, ManifestError, UsageError
 from latentpress.manifest.axes import Matrix

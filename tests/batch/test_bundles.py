@@ -8,7 +8,7 @@ from PIL import Image
 
 from latentpress.batch.executors import local
 from latentpress.batch.folder import OutputFolder
-from latentpress.batch.ledger import Ledger, ledger_path
+from latentpress.batch.ledger.ledger import Ledger, ledger_path
 from latentpress.errors import EnvironmentFailure, LatentpressError, ManifestError, UsageError
 from latentpress.models import Models, models_for
 from latentpress.runtime.request import Origin, Refiner, RenderRequest

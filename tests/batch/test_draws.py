@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from latentpress.batch.identity import JobHash, hashed_data, identity_of
-from latentpress.batch.job import request_data
-from latentpress.batch.known_draws import read_known
-from latentpress.batch.plan import build_plan
+from latentpress.batch.plan.identity import JobHash, hashed_data, identity_of
+from latentpress.batch.plan.job import request_data
+from latentpress.batch.plan.known_draws import read_known
+from latentpress.batch.plan.plan import build_plan
 from latentpress.manifest.manifest import read_manifest
 
 BODY = """name: monday

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentpress.batch.identity import hash_job
-from latentpress.batch.plan import build_plan
+from latentpress.batch.plan.identity import hash_job
+from latentpress.batch.plan.plan import build_plan
 from latentpress.errors import ManifestError
 from latentpress.runtime.rules import Scene, rules_of
 

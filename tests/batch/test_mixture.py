@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from latentpress.batch.folder import OutputFolder
-from latentpress.batch.ledger import Ledger, ledger_path
-from latentpress.batch.mixture import refuse_other_engine, refuse_other_rows
+from latentpress.batch.ledger.ledger import Ledger, ledger_path
 from latentpress.batch.render import Summary
+from latentpress.batch.state.mixture import refuse_other_engine, refuse_other_rows
 from latentpress.cli import run_cli
 from latentpress.engines.choice import engine_called, parse_engine
 from latentpress.engines.opening import open_session

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from families import mask_file, picture_file
-from latentpress.batch.plan import build_plan
+from latentpress.batch.plan.plan import build_plan
 from latentpress.cli import run_cli
 from latentpress.errors import ManifestError
 from latentpress.models import facts_of

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from latentpress.batch.plan import build_plan
+from latentpress.batch.plan.plan import build_plan
 from latentpress.errors import ManifestError
 
 P = "defaults: {prompt: a mouse}\n"
@@ -87,7 +87,7 @@ def test_identical_jobs_share_a_hash_and_labels_do_not_matter(planned):
 def test_hashes_are_the_same_every_time_and_follow_the_bundle(planned, facts, manifest):
     from dataclasses import replace
 
-    from latentpress.batch.plan import build_plan
+    from latentpress.batch.plan.plan import build_plan
 
     body = P + "matrix: {seed: 1..3, loss: [none, canny]}\n"
     first, again = planned(body), planned(body)

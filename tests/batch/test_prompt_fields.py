@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from latentpress.batch.job import request_data
-from latentpress.batch.metadata import text_chunks
+from latentpress.batch.pictures.metadata import text_chunks
+from latentpress.batch.plan.job import request_data
 from latentpress.errors import ManifestError
 from latentpress.runtime.request import Origin
 

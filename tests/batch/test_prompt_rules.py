@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from latentpress.batch.identity import hash_job
-from latentpress.batch.metadata import text_chunks
-from latentpress.batch.plan import build_plan
+from latentpress.batch.pictures.metadata import text_chunks
+from latentpress.batch.plan.identity import hash_job
+from latentpress.batch.plan.plan import build_plan
 from latentpress.errors import ManifestError
 from latentpress.runtime.prompt_rules import texts_drawn
 from latentpress.runtime.prompts.parts import PromptCheck

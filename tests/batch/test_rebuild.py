@@ -14,10 +14,10 @@ from PIL import Image
 
 from foreign import FOREIGN
 from latentpress.batch.folder import OutputFolder
-from latentpress.batch.png import png_bytes
-from latentpress.batch.rebuild import rebuild
+from latentpress.batch.pictures.png import png_bytes
+from latentpress.batch.proof.rebuild import rebuild
+from latentpress.batch.proof.verify import verify
 from latentpress.batch.render import Summary
-from latentpress.batch.verify import verify
 from latentpress.cli import run_cli
 from latentpress.runtime.request import Origin
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from latentpress.batch import writers
-from latentpress.batch.ledger import Ledger, ledger_path
-from latentpress.batch.lock import locked
-from latentpress.batch.png import pixel_sha256
+from latentpress.batch.ledger.ledger import Ledger, ledger_path
+from latentpress.batch.ledger.lock import locked
+from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.batch.progress import Lines, Silence, duration
 from latentpress.batch.render import Summary
 from latentpress.batch.sheet import sheet_bytes, wrapped
@@ -170,7 +170,7 @@ def test_metadata_reads_back(planned, go, new_executor, tmp_path):
 
 def test_a_locked_folder_names_its_owner_and_a_dead_owner_holds_nothing(tmp_path):
     code = (
-        "import os, sys, time\nfrom pathlib import Path\nfrom latentpress.batch.lock import locked\n"
+        "import os, sys, time\nfrom pathlib import Path\nfrom latentpress.batch.ledger.lock import locked\n"
         "with locked(Path(sys.argv[1])):\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)

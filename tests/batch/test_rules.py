@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from latentpress.batch.plan import build_plan
+from latentpress.batch.plan.plan import build_plan
 from latentpress.batch.render import Summary
 from latentpress.runtime import rules
 from latentpress.runtime.rules import Rule, Scene, rules_of

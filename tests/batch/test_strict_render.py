@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentpress.batch.png import pixel_sha256
+from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.bundle.info import open_bundle
 from latentpress.cli import run_cli
 from latentpress.engines import devices

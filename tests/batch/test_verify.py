@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from foreign import FOREIGN
-from latentpress.batch.intact import stamp_of
+from latentpress.batch.pictures.intact import stamp_of
+from latentpress.batch.proof.repair import repair
+from latentpress.batch.proof.verify import verify
 from latentpress.batch.render import Summary
-from latentpress.batch.repair import repair
-from latentpress.batch.verify import verify
 from latentpress.cli import run_cli
 from latentpress.models import Models
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from latentpress.batch.png import png_bytes
+from latentpress.batch.pictures.png import png_bytes
 from latentpress.cli import run_cli
 from latentpress.compare import compare, pair
 from latentpress.compare.folders import _mapped

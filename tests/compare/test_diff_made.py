@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from fakes import FakeExecutor
-from latentpress.batch.png import png_bytes
-from latentpress.batch.provenance import provenance
+from latentpress.batch.pictures.png import png_bytes
+from latentpress.batch.proof.provenance import provenance
 from latentpress.cli import run_cli
 from latentpress.compare import compare
 from latentpress.compare.made import differences

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from latentpress.batch.png import pixel_sha256
+from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.bundle import samples
 from latentpress.bundle.info import RowTest, open_bundle
 from latentpress.engines import proof, strict

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from latentpress.batch.folder import OutputFolder
-from latentpress.batch.plan import build_plan
+from latentpress.batch.plan.plan import build_plan
 from latentpress.manifest.manifest import read_manifest
 from latentpress.models import Models
 from latentpress.runtime.facts import BundleFacts

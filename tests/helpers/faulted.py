@@ -169,7 +169,7 @@ def warm(noted):
 
 def child(question, noted, files):
     """The forked child: one run of the command line, which ends the process."""
-    import latentpress.batch.database
+    import latentpress.batch.plan.database
 
     code = 1
     try:
@@ -181,7 +181,7 @@ def child(question, noted, files):
             steps = count()
             time.time = lambda: question["clock"][min(next(steps), len(question["clock"]) - 1)]
         if question["patience"]:
-            latentpress.batch.database._TIMEOUT = question["patience"]
+            latentpress.batch.plan.database._TIMEOUT = question["patience"]
         if question["user"]:
             os.setresuid(*[question["user"]] * 3)
         if arm := question["arm"]:

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from latentpress.batch.folder import OutputFolder
-from latentpress.batch.ledger import Ledger, ledger_path
-from latentpress.batch.png import pixel_sha256
+from latentpress.batch.ledger.ledger import Ledger, ledger_path
+from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.engines.choice import parse_engine
 from latentpress.errors import ManifestError
 from latentpress.manifest.manifest import read_manifest

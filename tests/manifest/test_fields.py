@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from latentpress.batch.identity import Identity, JobHash, Model, hash_job, hashed_data
-from latentpress.batch.job import request_data, request_from, stored
+from latentpress.batch.plan.identity import Identity, JobHash, Model, hash_job, hashed_data
+from latentpress.batch.plan.job import request_data, request_from, stored
 from latentpress.manifest.fields import FIELDS, attributes_of
 from latentpress.runtime.request import ImageFile, RenderRequest
 from latentpress.runtime.rules import Rule, numbers

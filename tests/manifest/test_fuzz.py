@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import mutations
-from latentpress.batch.plan import build_plan
+from latentpress.batch.plan.plan import build_plan
 from latentpress.cli import run_cli
 from latentpress.errors import ManifestError
 from latentpress.manifest.manifest import read_manifest

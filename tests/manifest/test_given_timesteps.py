@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 
-from latentpress.batch.job import request_data
-from latentpress.batch.metadata import a1111_parameters
-from latentpress.batch.plan import build_plan
+from latentpress.batch.pictures.metadata import a1111_parameters
+from latentpress.batch.plan.job import request_data
+from latentpress.batch.plan.plan import build_plan
 from latentpress.errors import ManifestError
 from latentpress.runtime.limits import Limits
 from latentpress.runtime.rules import Scene, rules_of

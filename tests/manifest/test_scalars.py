@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from latentpress.batch.metadata import text_chunks
-from latentpress.batch.plan import build_plan
+from latentpress.batch.pictures.metadata import text_chunks
+from latentpress.batch.plan.plan import build_plan
 from latentpress.errors import ManifestError
 from latentpress.manifest.field import WRONG, Reader
 from latentpress.manifest.fields import FIELDS

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from compare import psnr
 from latentpress.batch.executors.local import Settings
 from latentpress.batch.folder import OutputFolder
-from latentpress.batch.png import pixel_sha256
+from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.cli import run_cli
 from latentpress.engines.opening import open_session
 from latentpress.runtime.loop import model as models

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from fakes import FakeExecutor
-from latentpress.batch.ledger import ledger_path
-from latentpress.batch.png import png_bytes
+from latentpress.batch.ledger.ledger import ledger_path
+from latentpress.batch.pictures.png import png_bytes
 from latentpress.cli import run_cli
 from latentpress.results.image_folder import may_replace
 from latentpress.runtime.request import Origin, Rendered

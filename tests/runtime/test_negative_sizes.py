@@ -9,7 +9,7 @@ from PIL import Image
 
 from compare import psnr
 from families import picture_file, pixels
-from latentpress.batch.job import request_data, request_from, stored
+from latentpress.batch.plan.job import request_data, request_from, stored
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import MicroConditioning, Refiner, RenderRequest
 from latentpress.runtime.rules import Scene, rules_of

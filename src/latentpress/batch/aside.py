@@ -4,10 +4,10 @@ import os
 import threading
 from pathlib import Path, PurePosixPath
 
-from latentpress.batch.database import Database
-from latentpress.batch.intact import Found, look
-from latentpress.batch.ledger import Ledger
-from latentpress.batch.owners import Owners
+from latentpress.batch.ledger.ledger import Ledger
+from latentpress.batch.ledger.owners import Owners
+from latentpress.batch.pictures.intact import Found, look
+from latentpress.batch.plan.database import Database
 from latentpress.files import OWN_FOLDER, move
 
 REPLACED = f"{OWN_FOLDER}/replaced"

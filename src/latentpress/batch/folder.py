@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, orphans
-from latentpress.batch.beside import beside
-from latentpress.batch.ledger import Ledger, draws, ledger_path
-from latentpress.batch.lock import locked, read_only
-from latentpress.batch.lost_seeds import lost_seeds
+from latentpress.batch.ledger.beside import beside
+from latentpress.batch.ledger.ledger import Ledger, draws, ledger_path
+from latentpress.batch.ledger.lock import locked, read_only
+from latentpress.batch.ledger.lost_seeds import lost_seeds
+from latentpress.batch.ledger.owners import Owners, manifest_key
 from latentpress.batch.occupied import refuse_occupied
-from latentpress.batch.owners import Owners, manifest_key
-from latentpress.batch.plan import Plan, build_plan
+from latentpress.batch.plan.plan import Plan, build_plan
 from latentpress.batch.progress import Progress
-from latentpress.batch.sorting import plan_status
-from latentpress.batch.status import Status
+from latentpress.batch.state.sorting import plan_status
+from latentpress.batch.state.status import Status
 from latentpress.errors import UsageError
 from latentpress.manifest.manifest import Manifest, read_manifest
 from latentpress.models import Models, cache_dir, models_for

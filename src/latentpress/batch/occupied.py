@@ -4,14 +4,14 @@ import hashlib
 from pathlib import Path
 
 from latentpress.batch.aside import REPLACED, Aside
-from latentpress.batch.collisions import SHEET_NAME
-from latentpress.batch.database import Database
-from latentpress.batch.intact import Found, look
-from latentpress.batch.ledger import Ledger, documents
-from latentpress.batch.owners import Owners
-from latentpress.batch.plan import Plan
-from latentpress.batch.report import taken_line
-from latentpress.batch.status import Status
+from latentpress.batch.ledger.ledger import Ledger, documents
+from latentpress.batch.ledger.owners import Owners
+from latentpress.batch.pictures.intact import Found, look
+from latentpress.batch.plan.collisions import SHEET_NAME
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.plan import Plan
+from latentpress.batch.state.report import taken_line
+from latentpress.batch.state.status import Status
 from latentpress.errors import UsageError
 from latentpress.files import write_durably
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from typing import Protocol, TextIO
 
-from latentpress.batch.job import Job
+from latentpress.batch.plan.job import Job
 
 # Seconds between lines where there is no terminal: a nightly log of 8 hours stays under 3000 lines.
 LINE_SECONDS = 10.0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Protocol, TypeVar
 
-from latentpress.batch.job import Job
-from latentpress.batch.ledger import Ledger
+from latentpress.batch.ledger.ledger import Ledger
+from latentpress.batch.plan.job import Job
 from latentpress.batch.progress import Progress, showing
-from latentpress.batch.status import FAILED, FOUND, MISSING, Status
+from latentpress.batch.state.status import FAILED, FOUND, MISSING, Status
 from latentpress.batch.writers import Writers
 from latentpress.errors import LatentpressError
 from latentpress.runtime.request import Rendered, RenderRequest

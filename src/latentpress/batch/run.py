@@ -1,31 +1,33 @@
 """One render of one manifest into its folder, from the lock to the sheet: what is checked, moved, recorded, and when."""
 
+import contextlib
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, forget_unmoved
-from latentpress.batch.beside import beside
-from latentpress.batch.collisions import SHEET_NAME
 from latentpress.batch.executors.local import LocalExecutor, Settings
-from latentpress.batch.jobs import Jobs
-from latentpress.batch.ledger import Ledger, draws, ledger_path
-from latentpress.batch.lock import locked
-from latentpress.batch.lost_seeds import lost_seeds
-from latentpress.batch.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
+from latentpress.batch.ledger.beside import beside
+from latentpress.batch.ledger.ledger import Ledger, draws, ledger_path
+from latentpress.batch.ledger.lock import locked
+from latentpress.batch.ledger.lost_seeds import lost_seeds
+from latentpress.batch.ledger.owners import Owners
+from latentpress.batch.ledger.runs import BROKEN, FINISHED, INTERRUPTED, begin_run, end_run
 from latentpress.batch.occupied import refuse_occupied, write_document
-from latentpress.batch.owners import Owners
-from latentpress.batch.plan import Plan, build_plan
+from latentpress.batch.plan.collisions import SHEET_NAME
+from latentpress.batch.plan.jobs import Jobs
+from latentpress.batch.plan.plan import Plan, build_plan
 from latentpress.batch.progress import Progress, Silence
 from latentpress.batch.render import Pending, Summary, render, take_found
-from latentpress.batch.report import check_space, earlier_line
 from latentpress.batch.sheet import sheet_bytes
-from latentpress.batch.sorting import plan_status
-from latentpress.batch.status import Status
+from latentpress.batch.state.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
+from latentpress.batch.state.report import check_space, earlier_line
+from latentpress.batch.state.sorting import plan_status
+from latentpress.batch.state.status import Status
 from latentpress.batch.writers import Writers
 from latentpress.engines.choice import check_prompt_length, engine_of
-from latentpress.errors import EnvironmentFailure
+from latentpress.errors import EnvironmentFailure, LatentpressError
 from latentpress.files import remove_leftovers
 from latentpress.manifest.manifest import Manifest
 from latentpress.models import Models
@@ -111,7 +113,7 @@ class Run:
             pending = pending.without({*taken, *unasked})
             summary = Summary(0, len(plan.jobs), 0)
             if pending.count:
-                summary = render(pending, chosen, writers, progress or Silence())
+                summary = self._rendered(pending, chosen, writers, progress or Silence())
             sheet = None
             if plan.sheet and not summary.failed and self._orders.only is None:
                 sheet = draw_sheet(plan, self._path, ledger, self._key, aside)
@@ -122,6 +124,19 @@ class Run:
         kept = beside(ledger_path(self._path))
         plan = replace(plan, jobs=Jobs(kept), table=kept)
         return Outcome(plan, summary, sheet, tuple(self._warnings), len(taken), aside.count)
+
+    def _rendered(self, pending: Pending, executor: "Executor", writers: Writers, progress: Progress) -> Summary:
+        """Render what is pending; the ledger keeps when, and how it ended."""
+        ledger = writers.ledger
+        run = begin_run(ledger, pending.plan.plan_hash, self._key, pending.count)
+        try:
+            summary = render(pending, executor, writers, progress)
+        except BaseException as error:
+            with contextlib.suppress(LatentpressError, OSError):  # what ended the render is what is told
+                end_run(ledger, run, BROKEN if isinstance(error, Exception) else INTERRUPTED)
+            raise
+        end_run(ledger, run, FINISHED, done=summary.done, failed=summary.failed)
+        return summary
 
     def _tell(self, state: Status, say: Callable[[str], None]) -> None:
         """Say what is unusual about the plan and about what is kept."""

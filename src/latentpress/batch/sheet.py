@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from PIL.Image import Resampling
 
-from latentpress.batch.job import Job
-from latentpress.batch.plan import Plan
+from latentpress.batch.plan.job import Job
+from latentpress.batch.plan.plan import Plan
 from latentpress.errors import UsageError, reason
 from latentpress.files import check_regular
 

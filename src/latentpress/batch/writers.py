@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from latentpress.batch.aside import KEPT, Aside, in_the_way
-from latentpress.batch.intact import MAX_BYTES, look, stamp_of
-from latentpress.batch.job import Job
-from latentpress.batch.ledger import Image, Ledger
-from latentpress.batch.metadata import text_chunks
-from latentpress.batch.png import pixel_sha256, png_bytes
-from latentpress.batch.status import Status
+from latentpress.batch.ledger.ledger import Image, Ledger
+from latentpress.batch.pictures.intact import MAX_BYTES, look, stamp_of
+from latentpress.batch.pictures.metadata import text_chunks
+from latentpress.batch.pictures.png import pixel_sha256, png_bytes
+from latentpress.batch.plan.job import Job
+from latentpress.batch.state.status import Status
 from latentpress.files import link, publish, read_regular
 from latentpress.runtime.request import Rendered
 
@@ -91,7 +91,12 @@ class Writers:
             for job in jobs:
                 if job.index in self.state.replaced:  # what is there is another job's, or damaged
                     self._clear(job)
-                self.ledger.failed(job, self.plan, error, seconds=rendered.seconds, origin=rendered.origin)
+                self.ledger.failed(
+                    *(job, self.plan, error),
+                    seconds=rendered.seconds,
+                    origin=rendered.origin,
+                    cause=rendered.cause,
+                )
             return
         pixels = pixel_sha256(rendered.image)
         content = png_bytes(rendered.image, text_chunks(jobs[0], self.plan.bundles, rendered.origin, pixels))

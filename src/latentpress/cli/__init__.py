@@ -15,11 +15,14 @@ from latentpress.cli.export import export_command
 from latentpress.cli.inspect import inspect_command
 from latentpress.cli.missing import missing_message
 from latentpress.cli.options import EngineCommand
+from latentpress.cli.plan import plan_command
 from latentpress.cli.rebuild import rebuild_command
-from latentpress.cli.render import plan_command, render_command, sheet_command, status_command
+from latentpress.cli.render import render_command
 from latentpress.cli.rerender import rerender_command
 from latentpress.cli.results import results_command
 from latentpress.cli.samplers import samplers_command
+from latentpress.cli.sheet import sheet_command
+from latentpress.cli.status import status_command
 from latentpress.cli.tidy import tidy_command
 from latentpress.cli.verify import verify_command
 from latentpress.errors import LatentpressError, ManifestError

@@ -13,7 +13,7 @@ def rebuild_command(
     as_json: JsonOption = False,
 ) -> None:
     """Make a lost or damaged ledger again from what the pictures say of themselves; render nothing."""
-    from latentpress.batch.rebuild import rebuild
+    from latentpress.batch.proof.rebuild import rebuild
     from latentpress.errors import one_line
 
     done = rebuild(out)

@@ -2,7 +2,7 @@
 
 import typer
 
-from latentpress.cli.render import ManifestArgument, OutputOption, opened
+from latentpress.cli.manifests import ManifestArgument, OutputOption, opened
 
 
 def tidy_command(manifest: ManifestArgument, output: OutputOption = None) -> None:

@@ -20,12 +20,12 @@ def verify_command(
     as_json: JsonOption = False,
 ) -> None:
     """Read every picture of a folder; exit code 1 if any is missing, torn, foreign or swapped."""
-    from latentpress.batch.verify import verify
+    from latentpress.batch.proof.verify import verify
 
     found = verify(out)
     repaired = None
     if mend and not found.right:
-        from latentpress.batch.repair import repair
+        from latentpress.batch.proof.repair import repair
 
         if not as_json:
             for line in found.lines():

@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from latentpress.batch.collisions import SHEET_NAME
-from latentpress.batch.provenance import provenance
+from latentpress.batch.plan.collisions import SHEET_NAME
+from latentpress.batch.proof.provenance import provenance
 from latentpress.compare.pair import Pair, compare_pair
 from latentpress.compare.report import Report, Tally
 from latentpress.engines.devices import cpu_count

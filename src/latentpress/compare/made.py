@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from latentpress.batch.job import plain
+from latentpress.batch.plan.job import plain
 from latentpress.errors import one_line, short
 from latentpress.runtime.request import RenderRequest
 
@@ -24,7 +24,7 @@ _LONG, _BEFORE = 60, 12
 def differences(a: Mapping[str, Any] | None, b: Mapping[str, Any] | None) -> tuple[str, ...]:
     """What differs between two pictures' provenances, each as `steps 20 -> 30`; of a side that says nothing, only that.
 
-    a, b: as `batch.provenance.provenance` gives them.
+    a, b: as `batch.proof.provenance.provenance` gives them.
     """
     if a is None or b is None:
         silent = "A" if b is not None else "B" if a is not None else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentpress.batch.provenance import provenance
+from latentpress.batch.proof.provenance import provenance
 from latentpress.compare.made import differences
 from latentpress.files import read_regular
 from latentpress.runtime.pictures.reading import MAX_PICTURE_BYTES, NotAPicture, decode_picture, read_header

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.batch.executors.local import LocalExecutor, Settings
-from latentpress.batch.identity import hash_job
-from latentpress.batch.job import Job
-from latentpress.batch.metadata import text_chunks
-from latentpress.batch.png import pixel_sha256, png_bytes
+from latentpress.batch.pictures.metadata import text_chunks
+from latentpress.batch.pictures.png import pixel_sha256, png_bytes
+from latentpress.batch.plan.identity import hash_job
+from latentpress.batch.plan.job import Job
 from latentpress.bundle.info import Bundle
 from latentpress.compare.pair import psnr, same_channels
 from latentpress.engines.choice import parse_engine

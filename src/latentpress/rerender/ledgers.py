@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from latentpress.batch.beside import beside
-from latentpress.batch.database import Database
-from latentpress.batch.ledger import ledger_path
+from latentpress.batch.ledger.beside import beside
+from latentpress.batch.ledger.ledger import ledger_path
+from latentpress.batch.plan.database import Database
 from latentpress.errors import LatentpressError
 
 _IMAGES = ("init_image", "mask_image")

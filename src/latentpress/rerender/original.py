@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentpress.batch.earlier_claims import source_of
-from latentpress.batch.identity import VERSION, Identity, JobHash, Model
-from latentpress.batch.png import pixel_sha256
-from latentpress.batch.provenance import provenance
+from latentpress.batch.pictures.png import pixel_sha256
+from latentpress.batch.plan.earlier_claims import source_of
+from latentpress.batch.plan.identity import VERSION, Identity, JobHash, Model
+from latentpress.batch.proof.provenance import provenance
 from latentpress.compare.pair import pixels
 from latentpress.errors import UsageError, shown
 from latentpress.files import read_regular

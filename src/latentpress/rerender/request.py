@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from latentpress.batch.prompts import PromptChecks
+from latentpress.batch.plan.prompts import PromptChecks
 from latentpress.errors import ManifestError, UsageError, shown
 from latentpress.manifest.draft import Draft
 from latentpress.manifest.field import Reader

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latentpress.batch.status import DONE
+from latentpress.batch.state.status import DONE
 from latentpress.errors import UsageError
 from latentpress.files import replacing
 from latentpress.results.rows import UNRECORDED, result_rows

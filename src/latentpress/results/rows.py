@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latentpress.batch.beside import beside
-from latentpress.batch.database import Database
-from latentpress.batch.identity import hashed_data
-from latentpress.batch.job import Job, request_data
-from latentpress.batch.jobs import Jobs
-from latentpress.batch.ledger import ledger_path
-from latentpress.batch.provenance import provenance
-from latentpress.batch.status import DONE, MISSING
+from latentpress.batch.ledger.beside import beside
+from latentpress.batch.ledger.ledger import ledger_path
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.identity import hashed_data
+from latentpress.batch.plan.job import Job, request_data
+from latentpress.batch.plan.jobs import Jobs
+from latentpress.batch.proof.provenance import provenance
+from latentpress.batch.state.status import DONE, MISSING
 from latentpress.compare.folders import pictures_below
 from latentpress.engines.choice import engine_called
 from latentpress.errors import UsageError

@@ -196,7 +196,8 @@ class Renderer:
             try:
                 yield begin(self._model, key, request)
             except UsageError as error:
-                unread.append(Rendered(key, None, str(error), time.perf_counter() - started, self.origin))
+                seconds = time.perf_counter() - started
+                unread.append(Rendered(key, None, str(error), seconds, self.origin, cause="input"))
 
 
 def by_size(

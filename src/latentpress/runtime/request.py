@@ -158,6 +158,11 @@ class Origin:
     versions: str = ""
 
 
+# Why there is no picture. not_finite: it came out NaN or infinite; input: a file it needs cannot be read; memory: it does
+# not fit, alone in a call; exception: what computes it raised; hang: its time ran out; killed: its process was.
+CAUSES = ("not_finite", "input", "memory", "exception", "hang", "killed")
+
+
 @dataclass(frozen=True, eq=False)
 class Rendered(Generic[K]):
     """A finished picture, or why there is none.
@@ -165,7 +170,7 @@ class Rendered(Generic[K]):
     image: (H, W, 3) uint8, None where `error` says why; seconds: from its first step to its pixels, shared with its
     batch mates; origin: as of its last UNet call (batch_rows falls where memory runs out), or, where the picture it was
     to start from could not be read, as of then; losses: each loss of the request in its order, by name, with its
-    unscaled value on the picture.
+    unscaled value on the picture; cause: one of CAUSES where there is an `error`, else "".
     """
 
     key: K
@@ -174,6 +179,7 @@ class Rendered(Generic[K]):
     seconds: float
     origin: Origin
     losses: tuple[tuple[str, float], ...] = ()
+    cause: str = ""
 
 
 def first_step(request: RenderRequest) -> int:

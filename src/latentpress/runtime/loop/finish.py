@@ -99,7 +99,7 @@ def _alike(one: _Undecoded[K], batch: Sequence[_Undecoded[K]]) -> bool:
 
 
 def _failed(trajectory: Trajectory[K], origin: Origin, why: str) -> Rendered[K]:
-    return Rendered(trajectory.key, None, why, time.perf_counter() - trajectory.started, origin)
+    return Rendered(trajectory.key, None, why, time.perf_counter() - trajectory.started, origin, cause="not_finite")
 
 
 def _done(

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from latentpress.batch.aside import REPLACED
-from latentpress.batch.job import request_data
-from latentpress.batch.mixture import export_line
-from latentpress.batch.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, Status
+from latentpress.batch.plan.job import request_data
+from latentpress.batch.state.mixture import export_line
+from latentpress.batch.state.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, Status
 from latentpress.errors import EnvironmentFailure, one_line
 
 # Names that a sentence lists at most.

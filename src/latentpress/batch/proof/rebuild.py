@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from latentpress.batch.aside import new_room
-from latentpress.batch.chunks import Claim, claim_of, proved, whole_png
-from latentpress.batch.earlier_claims import keys_of_claim, source_of
-from latentpress.batch.identity import VERSION, Identity, JobHash, Model
-from latentpress.batch.intact import MAX_BYTES, stamp_of
-from latentpress.batch.ledger import Ledger, ledger_path
-from latentpress.batch.lock import locked
-from latentpress.batch.scan import in_threads, pngs_aside, pngs_below
+from latentpress.batch.ledger.ledger import Ledger, ledger_path
+from latentpress.batch.ledger.lock import locked
+from latentpress.batch.pictures.chunks import Claim, claim_of, proved, whole_png
+from latentpress.batch.pictures.intact import MAX_BYTES, stamp_of
+from latentpress.batch.plan.earlier_claims import keys_of_claim, source_of
+from latentpress.batch.plan.identity import VERSION, Identity, JobHash, Model
+from latentpress.batch.proof.scan import in_threads, pngs_aside, pngs_below
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.errors import LedgerDamaged, UsageError
 from latentpress.files import move, read_regular

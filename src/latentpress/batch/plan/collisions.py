@@ -3,9 +3,9 @@
 import unicodedata
 from collections import Counter
 
-from latentpress.batch.database import Database
-from latentpress.batch.job import title_of
-from latentpress.batch.jobs import seed_of
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.job import title_of
+from latentpress.batch.plan.jobs import seed_of
 from latentpress.errors import short, shown
 from latentpress.manifest.manifest import DEFAULT_OUTPUT, Manifest
 from latentpress.manifest.names import collision_key

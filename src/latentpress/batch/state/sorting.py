@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from latentpress.batch.chunks import claim_of, proved
-from latentpress.batch.identity import JobHash, hashed_data, identity_of
-from latentpress.batch.intact import MAX_BYTES, Found, Look, look
-from latentpress.batch.job import request_data
-from latentpress.batch.owners import Owners
-from latentpress.batch.plan import Plan
-from latentpress.batch.recognised import EarlierPictures
-from latentpress.batch.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, STATES, Adopted, Make, Status
+from latentpress.batch.ledger.owners import Owners
+from latentpress.batch.pictures.chunks import claim_of, proved
+from latentpress.batch.pictures.intact import MAX_BYTES, Found, Look, look
+from latentpress.batch.plan.identity import JobHash, hashed_data, identity_of
+from latentpress.batch.plan.job import request_data
+from latentpress.batch.plan.plan import Plan
+from latentpress.batch.state.recognised import EarlierPictures
+from latentpress.batch.state.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, STATES, Adopted, Make, Status
 from latentpress.engines.strict import ANY_ROWS
 from latentpress.files import read_regular
 from latentpress.runtime.rules import earlier, numbers

@@ -8,10 +8,10 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from latentpress.batch.earlier_claims import unseeded_key
-from latentpress.batch.identity import facts_by_hash, hashed_data, job_hashes
-from latentpress.batch.job import canonical_json, request_data
-from latentpress.batch.known_draws import KnownDraw, matched, read_known
+from latentpress.batch.plan.earlier_claims import unseeded_key
+from latentpress.batch.plan.identity import facts_by_hash, hashed_data, job_hashes
+from latentpress.batch.plan.job import canonical_json, request_data
+from latentpress.batch.plan.known_draws import KnownDraw, matched, read_known
 from latentpress.manifest.draft import Draft
 from latentpress.manifest.draws import Draw
 from latentpress.manifest.fields import FIELDS, request_of

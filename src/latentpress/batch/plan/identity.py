@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from latentpress.batch.job import canonical_json, request_data
+from latentpress.batch.plan.job import canonical_json, request_data
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.prompt_rules import reading_of, texts_drawn
 from latentpress.runtime.prompts.parts import PromptCheck, Reading

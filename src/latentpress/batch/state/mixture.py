@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from latentpress.batch.status import Status
+from latentpress.batch.state.status import Status
 from latentpress.engines.choice import engine_called
 from latentpress.errors import UsageError
 

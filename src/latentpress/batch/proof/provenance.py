@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from latentpress.batch.chunks import claim_of, read_claim
+from latentpress.batch.pictures.chunks import claim_of, read_claim
 
 
 def provenance(source: Path | bytes) -> dict[str, Any] | None:

@@ -7,8 +7,8 @@ with which packages and when it was made stands in the ledger.
 
 from collections.abc import Mapping
 
-from latentpress.batch.identity import VERSION, Model, facts_by_hash, hashed_data, identity_of
-from latentpress.batch.job import Job, canonical_json, request_data
+from latentpress.batch.plan.identity import VERSION, Model, facts_by_hash, hashed_data, identity_of
+from latentpress.batch.plan.job import Job, canonical_json, request_data
 from latentpress.engines.choice import engine_called
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.manifest.fields import parameters_of

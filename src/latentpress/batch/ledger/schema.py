@@ -7,17 +7,20 @@ images      each output, finished or failed. `identity` says how its job_hash wa
             earlier ledger, and is replaced once its job is recognised. `contents` are of its bundle and its refiner's,
             `unseeded` is its job's hash without the seed, `stamp` is what the file system said of the file when it was
             known to be whole.
+            `cause` is what kind of failure `error` tells of, one of `runtime.request.CAUSES`.
 documents   sheets and tables: what was last written, and before that; two, for a kill may come between row and file.
             `manifest` is the one it was written for
+runs        each render that had something to do: see runs.py
 """
 
-VERSION = 4
+VERSION = 5
 IMAGES = """
 CREATE TABLE images (
     output TEXT PRIMARY KEY, plan_hash TEXT NOT NULL, job_hash TEXT NOT NULL, status TEXT NOT NULL,
     pixel_sha256 TEXT, file_sha256 TEXT, file_size INTEGER, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
     batch_rows INTEGER NOT NULL, provider TEXT NOT NULL, error TEXT, row_rule TEXT, finished REAL, device TEXT,
-    versions TEXT, losses TEXT, identity INTEGER NOT NULL DEFAULT 1, contents TEXT, unseeded TEXT, stamp TEXT
+    versions TEXT, losses TEXT, identity INTEGER NOT NULL DEFAULT 1, contents TEXT, unseeded TEXT, stamp TEXT,
+    cause TEXT
 );
 """
 _INDEX = "CREATE INDEX images_hash ON images (job_hash);"
@@ -26,12 +29,20 @@ ADDED = """
 CREATE TABLE bundles (content TEXT PRIMARY KEY, source TEXT NOT NULL, name TEXT NOT NULL, path TEXT, parts TEXT NOT NULL);
 CREATE TABLE documents (output TEXT PRIMARY KEY, file_sha256 TEXT NOT NULL, previous TEXT, manifest TEXT NOT NULL);
 """
+# Since version 5.
+RUNS = """
+CREATE TABLE runs (
+    run INTEGER PRIMARY KEY, plan_hash TEXT NOT NULL, manifest TEXT NOT NULL, began REAL NOT NULL, ended REAL, end TEXT,
+    pictures INTEGER NOT NULL, done INTEGER, failed INTEGER, estimate REAL, loading REAL, seconds REAL, engine TEXT,
+    device TEXT
+);
+"""
 TABLES = f"""
 CREATE TABLE plans (
     plan_hash TEXT PRIMARY KEY, name TEXT NOT NULL, bundle_hash TEXT NOT NULL, jobs INTEGER NOT NULL, manifest TEXT
 );
 CREATE TABLE seeds (key TEXT PRIMARY KEY, seed INTEGER NOT NULL);
-{IMAGES}{_INDEX}{ADDED}
+{IMAGES}{_INDEX}{ADDED}{RUNS}
 """
 # From the version before each one to it. The tables of the plan (jobs.py) are made again by every render.
 UPGRADES = {
@@ -45,23 +56,26 @@ UPGRADES = {
         for column in ("identity INTEGER NOT NULL DEFAULT 1", "contents TEXT", "unseeded TEXT", "stamp TEXT")
     )
     + f"ALTER TABLE plans ADD COLUMN manifest TEXT;{_INDEX}{ADDED}",
+    5: f"ALTER TABLE images ADD COLUMN cause TEXT;{RUNS}",
 }
 # What a ledger of an earlier version lacks, for those who only read it.
 _LACKING = {
     1: {"row_rule": "NULL"},
     2: dict.fromkeys(("finished", "device", "versions", "losses"), "NULL"),
     3: {"identity": "1"} | dict.fromkeys(("contents", "unseeded", "stamp"), "NULL"),
+    4: {"cause": "NULL"},
 }
 COLUMNS = (
     *("output", "plan_hash", "job_hash", "status", "pixel_sha256", "file_sha256", "file_size", "attempts", "seconds"),
     *("batch_rows", "provider", "error", "row_rule", "finished", "device", "versions", "losses"),
-    *("identity", "contents", "unseeded", "stamp"),
+    *("identity", "contents", "unseeded", "stamp", "cause"),
 )
 
 
 def tables_of(version: int) -> tuple[str, ...]:
     """The tables of a ledger of this version, but for those of the plan."""
-    return ("images", "seeds", "plans", "bundles", "documents") if version > 3 else ("images", "seeds", "plans")
+    since = {4: ("bundles", "documents"), 5: ("runs",)}
+    return ("images", "seeds", "plans", *(name for first, names in since.items() if version >= first for name in names))
 
 
 def images_of(version: int) -> str:

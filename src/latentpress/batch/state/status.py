@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from latentpress.batch.job import Job
-from latentpress.batch.plan import Plan
+from latentpress.batch.plan.job import Job
+from latentpress.batch.plan.plan import Plan
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
 EARLIER = "earlier"  # finished, and a later rule (runtime/rules.py) would draw another picture

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from latentpress.batch import schema
-from latentpress.batch.database import Database, check_database
-from latentpress.batch.ledger import check_version
+from latentpress.batch.ledger import schema
+from latentpress.batch.ledger.ledger import check_version
+from latentpress.batch.plan.database import Database, check_database
 from latentpress.errors import EnvironmentFailure
 
-# From version 4 on.
-_TABLES = ("bundles", "documents")
+# Tables since a version of the ledger -> what makes them, empty.
+_SINCE = {4: (("bundles", "documents"), schema.ADDED), 5: (("runs",), schema.RUNS)}
 
 
 def beside(path: Path) -> Database:
@@ -44,11 +44,12 @@ def _attached(path: Path) -> Database:
         database.run(f"CREATE TEMP VIEW images AS SELECT {schema.images_of(version)} FROM ledger.images")
         database.run(f"CREATE TEMP VIEW plans AS SELECT plan_hash, name, {manifest} FROM ledger.plans")
         database.run("CREATE TEMP VIEW seeds AS SELECT key, seed FROM ledger.seeds")
-        if version > 3:
-            for name in _TABLES:
+        for since, (names, made) in _SINCE.items():
+            if version < since:
+                database.script(made)
+                continue
+            for name in names:
                 database.run(f"CREATE TEMP VIEW {name} AS SELECT * FROM ledger.{name}")
-        else:
-            database.script(schema.ADDED)
     except BaseException:
         database.close()
         raise

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from latentpress.batch.png import pixel_sha256
+from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.files import check_regular
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

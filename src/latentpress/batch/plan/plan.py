@@ -8,15 +8,15 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from latentpress.batch.collisions import check_collisions
-from latentpress.batch.database import Database
-from latentpress.batch.draws import DrawnSeeds
-from latentpress.batch.given import picture_warnings
-from latentpress.batch.identity import JobHash, hashed_data, identity_of
-from latentpress.batch.job import request_data, stored
-from latentpress.batch.jobs import CLEAR, INDEXES, SCHEMA, Jobs, seed_column
-from latentpress.batch.prompts import PromptChecks
-from latentpress.batch.twins import twins_warning
+from latentpress.batch.plan.collisions import check_collisions
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.draws import DrawnSeeds
+from latentpress.batch.plan.given import picture_warnings
+from latentpress.batch.plan.identity import JobHash, hashed_data, identity_of
+from latentpress.batch.plan.job import request_data, stored
+from latentpress.batch.plan.jobs import CLEAR, INDEXES, SCHEMA, Jobs, seed_column
+from latentpress.batch.plan.prompts import PromptChecks
+from latentpress.batch.plan.twins import twins_warning
 from latentpress.errors import condensed, one_line, shape, short, shown
 from latentpress.manifest import names, templates
 from latentpress.manifest.draft import Draft

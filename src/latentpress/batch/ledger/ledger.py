@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentpress.batch import schema
-from latentpress.batch.database import Database
-from latentpress.batch.identity import VERSION
-from latentpress.batch.job import Job, canonical_json
-from latentpress.batch.jobs import seed_column, seed_of
-from latentpress.batch.plan import Plan
+from latentpress.batch.ledger import schema
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.identity import VERSION
+from latentpress.batch.plan.job import Job, canonical_json
+from latentpress.batch.plan.jobs import seed_column, seed_of
+from latentpress.batch.plan.plan import Plan
 from latentpress.errors import UsageError
 from latentpress.files import OWN_FOLDER, folder_syncs
 from latentpress.runtime.request import Origin
@@ -132,10 +132,10 @@ class Ledger(Database):
         facts |= {"losses": json.dumps(losses) if losses else None, **otherwise}
         self._put(job, plan, "done", facts, seconds, origin)
 
-    def failed(self, job: Job, plan: Plan, error: str, *, seconds: float, origin: Origin) -> None:
-        """Record that a job could not be rendered."""
+    def failed(self, job: Job, plan: Plan, error: str, *, seconds: float, origin: Origin, cause: str = "") -> None:
+        """Record that a job could not be rendered; cause: one of `runtime.request.CAUSES`, "" where nobody knows."""
         none = dict.fromkeys(("pixel_sha256", "file_sha256", "file_size", "stamp", "losses"))
-        self._put(job, plan, "failed", none | {"error": error}, seconds, origin)
+        self._put(job, plan, "failed", none | {"error": error, "cause": cause or None}, seconds, origin)
 
     def _put(
         self, job: Job, plan: Plan, status: str, facts: Mapping[str, object], seconds: float, origin: Origin
@@ -150,6 +150,7 @@ class Ledger(Database):
             "batch_rows": origin.batch_rows,
             "provider": origin.provider,
             "error": None,
+            "cause": None,
             "row_rule": origin.row_rule,
             "finished": time.time(),
             "device": origin.device,

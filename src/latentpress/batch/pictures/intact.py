@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from latentpress.batch.chunks import torn
+from latentpress.batch.pictures.chunks import torn
 from latentpress.files import NotAFile, read_regular
 
 # Larger than any PNG that latentpress writes: 8192 x 8192 pixels of noise, and then some.

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from latentpress.batch.beside import beside
-from latentpress.batch.chunks import SIGNATURE, whole_png
-from latentpress.batch.collisions import SHEET_NAME
-from latentpress.batch.database import Database
-from latentpress.batch.intact import MAX_BYTES, Found, Look, look
-from latentpress.batch.ledger import documents, ledger_path
-from latentpress.batch.png import pixel_sha256
-from latentpress.batch.scan import in_threads, pngs_below
+from latentpress.batch.ledger.beside import beside
+from latentpress.batch.ledger.ledger import documents, ledger_path
+from latentpress.batch.pictures.chunks import SIGNATURE, whole_png
+from latentpress.batch.pictures.intact import MAX_BYTES, Found, Look, look
+from latentpress.batch.pictures.png import pixel_sha256
+from latentpress.batch.plan.collisions import SHEET_NAME
+from latentpress.batch.plan.database import Database
+from latentpress.batch.proof.scan import in_threads, pngs_below
 from latentpress.errors import UsageError, one_line
 from latentpress.files import OWN_FOLDER, read_regular
 

@@ -4,7 +4,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from latentpress.batch.plan import Plan
+from latentpress.batch.plan.plan import Plan
 
 
 def manifest_key(manifest: Path, folder: Path) -> str:

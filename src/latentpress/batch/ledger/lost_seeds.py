@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from latentpress.batch.chunks import read_claim
-from latentpress.batch.database import Database
+from latentpress.batch.pictures.chunks import read_claim
+from latentpress.batch.plan.database import Database
 from latentpress.manifest.manifest import Manifest
 
 

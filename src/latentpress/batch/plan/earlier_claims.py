@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from latentpress.batch.identity import hashed_data
-from latentpress.batch.job import canonical_json
+from latentpress.batch.plan.identity import hashed_data
+from latentpress.batch.plan.job import canonical_json
 from latentpress.bundle.source import exported_from
 
 

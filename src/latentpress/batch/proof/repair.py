@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from latentpress.batch.aside import Aside, in_the_way
 from latentpress.batch.executors.local import Settings
 from latentpress.batch.folder import OutputFolder
-from latentpress.batch.intact import MAX_BYTES, stamp_of
-from latentpress.batch.ledger import Ledger, ledger_path
-from latentpress.batch.lock import locked
-from latentpress.batch.scan import in_threads, pngs_aside, pngs_below
-from latentpress.batch.verify import MISSING, Flaw, Verified, verify
+from latentpress.batch.ledger.ledger import Ledger, ledger_path
+from latentpress.batch.ledger.lock import locked
+from latentpress.batch.pictures.intact import MAX_BYTES, stamp_of
+from latentpress.batch.proof.scan import in_threads, pngs_aside, pngs_below
+from latentpress.batch.proof.verify import MISSING, Flaw, Verified, verify
 from latentpress.engines.choice import engine_called
 from latentpress.errors import LatentpressError, one_line, short
 from latentpress.files import publish, read_regular

@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, overload
 
-from latentpress.batch.database import Database
-from latentpress.batch.job import Job, request_from
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.job import Job, request_from
 from latentpress.runtime.request import RenderRequest
 
 SCHEMA = """

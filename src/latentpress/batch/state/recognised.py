@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentpress.batch.chunks import Claim, read_claim
-from latentpress.batch.database import Database
-from latentpress.batch.earlier_claims import keys_of_claim, request_key
-from latentpress.batch.identity import facts_by_hash, hashed_data
-from latentpress.batch.job import Job, request_data
-from latentpress.batch.plan import Plan
+from latentpress.batch.pictures.chunks import Claim, read_claim
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.earlier_claims import keys_of_claim, request_key
+from latentpress.batch.plan.identity import facts_by_hash, hashed_data
+from latentpress.batch.plan.job import Job, request_data
+from latentpress.batch.plan.plan import Plan
 from latentpress.runtime.prompt_rules import reading_of, texts_drawn
 from latentpress.runtime.rules import earlier, numbers
 

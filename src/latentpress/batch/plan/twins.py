@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from latentpress.batch.database import Database
-from latentpress.batch.job import title_of
-from latentpress.batch.jobs import seed_of
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.job import title_of
+from latentpress.batch.plan.jobs import seed_of
 from latentpress.runtime.sampling.samplers import parse_sampler
 
 _LOW = 2**32 - 1

@@ -1,0 +1,58 @@
+"""Each render's row in the ledger: when it ran, what it rendered, what it was expected to take, and how it ended."""
+
+import time
+from dataclasses import dataclass
+
+from latentpress.batch.ledger.ledger import Ledger
+from latentpress.batch.plan.database import Database
+
+FINISHED, INTERRUPTED, STOPPED, BROKEN = "finished", "interrupted", "stopped", "broken"
+_COLUMNS = (
+    "run, plan_hash, manifest, began, ended, end, pictures, done, failed, estimate, loading, seconds, engine, device"
+)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One render, in the order they began.
+
+    began, ended: seconds since 1970; end: FINISHED, INTERRUPTED (by a signal), STOPPED (by its policy) or BROKEN (by an
+    error); both None while it runs, or where it was killed. pictures: how many it was to render; estimate: the seconds
+    that it was expected to take; loading: the seconds before the first call of the engine; seconds: those after it.
+    """
+
+    run: int
+    plan_hash: str
+    manifest: str
+    began: float
+    ended: float | None
+    end: str | None
+    pictures: int
+    done: int | None
+    failed: int | None
+    estimate: float | None
+    loading: float | None
+    seconds: float | None
+    engine: str | None
+    device: str | None
+
+
+def begin_run(ledger: Ledger, plan_hash: str, manifest: str, pictures: int, estimate: float | None = None) -> int:
+    """Record that a render begins; returns its number."""
+    ledger.run(
+        "INSERT INTO runs (plan_hash, manifest, began, pictures, estimate) VALUES (?, ?, ?, ?, ?)",
+        (plan_hash, manifest, time.time(), pictures, estimate),
+    )
+    return int(ledger.one("SELECT max(run) FROM runs")[0])
+
+
+def end_run(ledger: Ledger, run: int, end: str, **known: float | str | None) -> None:
+    """Record how a render ended; `known` are columns of the table."""
+    values = {"ended": time.time(), "end": end, **known}
+    columns = ", ".join(f"{name}=?" for name in values)
+    ledger.run(f"UPDATE runs SET {columns} WHERE run=?", (*values.values(), run))
+
+
+def runs(database: Database) -> list[RunRow]:
+    """The renders of a folder, the last one last."""
+    return [RunRow(*row) for row in database.answers(f"SELECT {_COLUMNS} FROM runs ORDER BY run")]

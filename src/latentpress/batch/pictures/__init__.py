@@ -1,0 +1,1 @@
+"""The PNG files of an output folder: their text, and whether they are whole."""

@@ -1,0 +1,1 @@
+"""From a manifest to the jobs it asks for: hashed, named and checked, in a table."""

@@ -1,0 +1,1 @@
+"""How far a plan has come, and how that is told."""
