@@ -85,16 +85,13 @@ def reference_pipeline(assets):
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory):
-    """exported(name): the checkpoint and bundle of a key of families.FAMILIES, made at the first call."""
-    from families import FAMILIES, export
-
-    made = {}
+def exported():
+    """exported(name): the checkpoint and bundle of a key of families.FAMILIES, made at the first call; only to be read."""
+    from families import FAMILIES, Exported, export
 
     def get(name):
-        if name not in made:
-            made[name] = export(tmp_path_factory.mktemp(name), **FAMILIES[name])
-        return made[name]
+        folder = store.folder(name, lambda own: export(own, **FAMILIES[name]))
+        return Exported(folder / "checkpoint", folder / "bundle")
 
     return get
 

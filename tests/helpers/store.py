@@ -1,7 +1,9 @@
 """What is slow to make, made once in a test run: the test processes share a folder, which conftest.py names."""
 
 import contextlib
+import fcntl
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,3 +22,16 @@ def kept(name: str, make: Callable[[], bytes]) -> bytes:
             os.link(own, path)
         own.unlink()
     return path.read_bytes()
+
+
+def folder(name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name`, which `make` fills in the first process that asks; the others wait for it, and only read it."""
+    assert FOLDER is not None
+    path = FOLDER / name
+    with (FOLDER / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            own = Path(tempfile.mkdtemp(dir=FOLDER))  # it gets its name when it is whole
+            make(own)
+            own.rename(path)
+    return path
