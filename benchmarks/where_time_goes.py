@@ -32,12 +32,12 @@ from latentpress.batch import folder, writers
 from latentpress.batch import run as one_run
 from latentpress.bundle.info import open_bundle
 from latentpress.bundle.inputs import example_inputs
+from latentpress.cache.place import cache_dir
 from latentpress.cli import render as commands
 from latentpress.engines.choice import DEFAULT_ENGINE
 from latentpress.engines.devices import device_name
 from latentpress.engines.memory import HalvingSession
 from latentpress.export.demo import ensure_demo_bundle
-from latentpress.models import cache_dir
 from latentpress.runtime import render as runtime
 from latentpress.runtime.guidance.gradient import LossGuidance
 from latentpress.runtime.loop import denoise as loop

@@ -15,6 +15,7 @@ LAYERS = (
     *("version", "errors", "files", "bundle", "engines", "runtime", "export"),
     *(
         "manifest",
+        "cache",
         "models",
         "batch",
         "compare",

@@ -1,7 +1,6 @@
 """From a manifest's models and `concepts` to opened bundles that have them all; keeps derived bundles in a cache."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +16,6 @@ from latentpress.manifest.concepts import ConceptFile
 from latentpress.manifest.fields import DEMO
 from latentpress.manifest.manifest import Manifest
 from latentpress.runtime.facts import BundleFacts, Bundles
-
-CACHE_VARIABLE = "LATENTPRESS_CACHE"
-
-
-def cache_dir() -> Path:
-    """$LATENTPRESS_CACHE, or ~/.cache/latentpress."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given) if given else Path.home() / ".cache" / "latentpress"
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from latentpress.batch.plan.identity import hash_job
 from latentpress.batch.plan.job import Job
 from latentpress.batch.plan.prompts import PromptChecks
 from latentpress.bundle.info import Bundle
+from latentpress.cache.place import cache_dir
 from latentpress.errors import LatentpressError, ManifestError, UsageError
 from latentpress.manifest.axes import Matrix
 from latentpress.manifest.draft import Draft, Expansion, JobNode
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import DEMO, FIELDS, request_of
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
-from latentpress.models import Models, cache_dir, facts_of, named_bundle
+from latentpress.models import Models, facts_of, named_bundle
 from latentpress.runtime.facts import Bundles
 from latentpress.runtime.request import RenderRequest
 

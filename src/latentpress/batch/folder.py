@@ -19,9 +19,10 @@ from latentpress.batch.plan.plan import Plan, build_plan
 from latentpress.batch.progress import Progress
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
+from latentpress.cache.place import cache_dir
 from latentpress.errors import UsageError
 from latentpress.manifest.manifest import Manifest, read_manifest
-from latentpress.models import Models, cache_dir, models_for
+from latentpress.models import Models, models_for
 
 if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a status are asked for often
     from latentpress.batch.executors.local import Settings

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from latentpress.cache.place import cache_dir
 from latentpress.cli.options import BundleArgument
 from latentpress.errors import UsageError
 
@@ -43,7 +44,7 @@ def bench_command(
     from latentpress.engines.devices import device_name
     from latentpress.engines.engine import Session
     from latentpress.engines.opening import open_session
-    from latentpress.models import cache_dir, named_bundle
+    from latentpress.models import named_bundle
 
     chosen = parse_engine(engine) if engine else None
     opened = named_bundle(bundle, cache_dir())

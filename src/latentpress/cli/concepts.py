@@ -38,7 +38,8 @@ def concepts_add(
 @concepts_app.command("list")
 def concepts_list(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     """List the concepts of a bundle."""
-    from latentpress.models import cache_dir, named_bundle
+    from latentpress.cache.place import cache_dir
+    from latentpress.models import named_bundle
 
     concepts = named_bundle(bundle, cache_dir(), verify=False).info.concepts
     if as_json:

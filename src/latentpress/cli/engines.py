@@ -26,7 +26,8 @@ def engines_command(
     as_json: JsonOption = False,
 ) -> None:
     """Build the engines of a bundle and compare them with torch; without --engine, list them."""
-    from latentpress.models import cache_dir, named_bundle
+    from latentpress.cache.place import cache_dir
+    from latentpress.models import named_bundle
 
     opened = named_bundle(bundle, cache_dir(), verify=engine is not None)
     say = (lambda line: None) if as_json else typer.echo

@@ -20,9 +20,10 @@ def inspect_command(
 ) -> None:
     """Show a bundle: family, precision, engine, LoRAs, concepts, and how closely each engine matches torch."""
     from latentpress.bundle.verified import forget
+    from latentpress.cache.place import cache_dir
     from latentpress.engines.proof import parity_line, row_test_line
     from latentpress.engines.records import all_records
-    from latentpress.models import cache_dir, named_bundle
+    from latentpress.models import named_bundle
 
     opened = named_bundle(bundle, cache_dir(), verify=False)
     if verify:

@@ -14,10 +14,11 @@ from latentpress.batch.pictures.png import pixel_sha256, png_bytes
 from latentpress.batch.plan.identity import hash_job
 from latentpress.batch.plan.job import Job
 from latentpress.bundle.info import Bundle
+from latentpress.cache.place import cache_dir
 from latentpress.compare.pair import psnr, same_channels
 from latentpress.engines.choice import parse_engine
 from latentpress.errors import LatentpressError
-from latentpress.models import cache_dir, facts_of
+from latentpress.models import facts_of
 from latentpress.rerender.inputs import Finder, Inputs, Missing, Sources
 from latentpress.rerender.ledgers import KnownHere, Ledgers
 from latentpress.rerender.original import Original, read_original
