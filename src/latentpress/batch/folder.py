@@ -25,7 +25,7 @@ from latentpress.manifest.manifest import Manifest, read_manifest
 from latentpress.models import Models, models_for
 
 if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a status are asked for often
-    from latentpress.batch.executors.local import Settings
+    from latentpress.batch.executors.local import Engines, Settings
     from latentpress.batch.render import Executor
     from latentpress.batch.run import Outcome
 
@@ -105,6 +105,7 @@ class OutputFolder:
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda line: None,
         executor: "Executor | None" = None,
+        engines: "Engines | None" = None,
     ) -> "Outcome":
         """Render what is missing; safe to interrupt and start again.
 
@@ -112,7 +113,8 @@ class OutputFolder:
         (runtime/rules.py) or another export drew, which are kept otherwise; replace: move files that are not this folder's
         out of the way, to .latentpress/replaced; only: the outputs to render, by default all; progress: hears of each
         picture; say: of warnings and choices, a sentence each; executor: renders instead of this process, and answers for
-        the engine it renders on.
+        the engine it renders on; engines: those that renders before this one opened and left open, for this one to go on
+        with.
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
         from latentpress.batch.executors.local import Settings
@@ -124,7 +126,7 @@ class OutputFolder:
         # Told before the folder comes to be.
         models = self._opened(verify=True)
         run = Run(self.manifest, self._key, self.path, models, Orders(mixed, redraw, replace, only))
-        return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor)
+        return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor, engines)
 
     def sheet(self, *, replace: bool = False) -> Path:
         """Draw the contact sheet of the finished pictures again. Raises UsageError while one is not done.

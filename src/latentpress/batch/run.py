@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, forget_unmoved
-from latentpress.batch.executors.local import LocalExecutor, Settings
+from latentpress.batch.executors.local import Engines, LocalExecutor, Settings
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import Ledger, draws, ledger_path
 from latentpress.batch.ledger.lock import locked
@@ -81,6 +81,7 @@ class Run:
         progress: Progress | None,
         say: Callable[[str], None],
         executor: "Executor | None",
+        engines: Engines | None = None,
     ) -> Outcome:
         """See `OutputFolder.render`."""
 
@@ -98,7 +99,7 @@ class Run:
                 state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
                 self._tell(state, say)
                 self._check(state, settings, checked_engine=executor is None)
-                chosen = executor or LocalExecutor(self._models.by_hash, settings, cache, told)
+                chosen = executor or LocalExecutor(self._models.by_hash, settings, cache, told, engines)
                 pending = Pending(state, self._unasked(state), self._accepting(state))
                 # What cannot be opened is told before the plan is recorded, and before a new folder is worth keeping.
                 for bundle in pending.bundles[:1] if state.left else ():

@@ -1,6 +1,5 @@
 """The command line: reads arguments, calls the stages, prints. Heavy imports wait for the command that needs them."""
 
-import errno
 import sys
 from typing import Annotated, NoReturn
 
@@ -12,8 +11,8 @@ from latentpress.cli.diff import diff_command
 from latentpress.cli.doctor import doctor_command
 from latentpress.cli.engines import engines_command
 from latentpress.cli.export import export_command
+from latentpress.cli.failures import failure_of
 from latentpress.cli.inspect import inspect_command
-from latentpress.cli.missing import missing_message
 from latentpress.cli.options import EngineCommand
 from latentpress.cli.plan import plan_command
 from latentpress.cli.rebuild import rebuild_command
@@ -25,19 +24,7 @@ from latentpress.cli.sheet import sheet_command
 from latentpress.cli.status import status_command
 from latentpress.cli.tidy import tidy_command
 from latentpress.cli.verify import verify_command
-from latentpress.errors import LatentpressError, ManifestError
 from latentpress.version import __version__
-
-# What the system refuses -> what to do about it.
-_WAYS_OUT = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space",
-    errno.EIO: "see that the disk works",
-    errno.EACCES: "fix its permissions",
-    errno.EPERM: "fix its permissions",
-    errno.EROFS: "make the disk writable",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-}
 
 app = typer.Typer(
     help="Render manifests of Stable Diffusion jobs through exported ONNX engines.",
@@ -60,17 +47,11 @@ def run_cli(arguments: list[str]) -> int:
         if stop.code == 130:  # what Typer makes of Ctrl-C
             return _fail("interrupted; the same command resumes", 130)
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except ManifestError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except LatentpressError as error:
-        return _fail(str(error), error.exit_code)
-    except ModuleNotFoundError as error:
-        return _fail(missing_message(error), 3)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        hint = _WAYS_OUT.get(error.errno or 0, "mend this")
-        return _fail(f"{where}{error.strerror or error}; {hint}, then run the same command", 3)
+    except Exception as error:
+        if (failure := failure_of(error)) is None:
+            raise
+        print(failure.text(), file=sys.stderr)
+        return failure.code
     return 0
 
 

@@ -1,6 +1,7 @@
 """Options and output that several commands share."""
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -33,14 +34,15 @@ class EngineCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-def print_json(data: object) -> None:
-    """The one thing a command with --json prints on stdout."""
-    text = json.dumps(data, indent=2, ensure_ascii=False)
+def print_json(data: object, *, one_line: bool = False) -> None:
+    """The one thing a command with --json prints on stdout; one_line: as one of several, JSON Lines."""
+    indent = None if one_line else 2
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
     try:
-        text.encode()
-    except UnicodeEncodeError:  # a file's name of bytes that are no UTF-8
-        text = json.dumps(data, indent=2)
-    print(text)
+        text.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):  # a terminal of another encoding, or a file's name that is no UTF-8
+        text = json.dumps(data, indent=indent)
+    print(text, flush=one_line)
 
 
 def parse_sizes(texts: list[str]) -> list[tuple[int, int]]:

@@ -1,12 +1,23 @@
-"""`latentpress render`."""
+"""`latentpress render`. Its options are aliases in modules beside this one, so that the signature is a list of them."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from latentpress.cli.manifests import ManifestArgument, OutputOption, opened, to_stderr
+from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, to_stderr
 from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.render_options import (
+    BatchRowsOption,
+    DecodeBesideOption,
+    EngineOption,
+    KeepGoingOption,
+    MixedOption,
+    RedrawOption,
+    ReplaceOption,
+    StrictOption,
+    ThreadsOption,
+)
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
@@ -14,65 +25,52 @@ if TYPE_CHECKING:
 
 
 def render_command(
-    manifest: ManifestArgument,
+    manifests: ManifestsArgument,
     output: OutputOption = None,
-    batch_rows: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="UNet rows per call; default what is fastest here.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(help="{ENGINES}; default the bundle's."),
-    ] = None,
-    decode_beside: Annotated[
-        bool, typer.Option("--decode-beside", help="Run the VAE decoder in parallel with the UNet (for GPUs).")
-    ] = False,
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict",
-            help="Make a picture depend on its job alone: "
-            "test the engine and pin its batch size if its results depend on it.",
-        ),
-    ] = False,
-    mixed: Annotated[
-        bool, typer.Option("--mixed", help="Continue in a folder begun on another engine; keep its pictures.")
-    ] = False,
-    redraw: Annotated[
-        bool,
-        typer.Option(
-            "--redraw", help="Draw anew what an earlier rule (docs/rules.md) or another export drew, not keep it."
-        ),
-    ] = False,
-    replace: Annotated[
-        bool,
-        typer.Option(
-            "--replace", help="Move files that are not this folder's pictures out of the way, to .latentpress/."
-        ),
-    ] = False,
+    batch_rows: BatchRowsOption = None,
+    threads: ThreadsOption = None,
+    engine: EngineOption = None,
+    decode_beside: DecodeBesideOption = False,
+    strict: StrictOption = False,
+    mixed: MixedOption = False,
+    redraw: RedrawOption = False,
+    replace: ReplaceOption = False,
+    keep_going: KeepGoingOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Render what a manifest lacks; safe to interrupt and start again."""
-    from latentpress.batch.executors.local import Settings
+    """Render what manifests lack, one after another; safe to interrupt and start again."""
+    from latentpress.batch.executors.local import Engines, Settings
     from latentpress.batch.progress import progress_for
     from latentpress.engines.choice import parse_engine
 
     choice = parse_engine(engine) if engine else None
-    folder = opened(manifest, output)
-    outcome = folder.render(
-        Settings(choice, batch_rows, threads, decode_beside, strict),
-        mixed=mixed,
-        redraw=redraw,
-        replace=replace,
-        progress=progress_for(sys.stderr),
-        say=to_stderr,
-    )
-    _tell(outcome, folder, as_json)
-    if outcome.summary.failed:
-        raise typer.Exit(1)
+    settings = Settings(choice, batch_rows, threads, decode_beside, strict)
+    engines = Engines()  # stay open from one manifest to the next
+
+    def check(folder: "OutputFolder") -> None:
+        state = folder.status()
+        if not replace:
+            folder.refuse(state)
+
+    def render(folder: "OutputFolder", several: bool) -> int:
+        if several:
+            to_stderr(f"==> {folder.manifest.path} <==")
+        outcome = folder.render(
+            settings,
+            mixed=mixed,
+            redraw=redraw,
+            replace=replace,
+            progress=progress_for(sys.stderr),
+            say=to_stderr,
+            engines=engines,
+        )
+        _tell(outcome, folder, as_json, several)
+        return 1 if outcome.summary.failed else 0
+
+    for_each(manifests, output, render, check=check, keep_going=keep_going)
 
 
-def _tell(outcome: "Outcome", folder: "OutputFolder", as_json: bool) -> None:
+def _tell(outcome: "Outcome", folder: "OutputFolder", as_json: bool, several: bool) -> None:
     """What a render did, in the end."""
     counts = {"done": outcome.summary.done, "skipped": outcome.summary.skipped, "failed": outcome.summary.failed}
     if as_json:
@@ -80,7 +78,8 @@ def _tell(outcome: "Outcome", folder: "OutputFolder", as_json: bool) -> None:
             {"name": outcome.plan.name, "plan_hash": outcome.plan.plan_hash, "folder": str(folder.path)}
             | {"counts": counts, "taken": outcome.taken, "moved": outcome.moved}
             | {"sheet": str(outcome.sheet) if outcome.sheet else None}
-            | {"warnings": list(outcome.warnings)}
+            | {"warnings": list(outcome.warnings)},
+            one_line=several,
         )
         return
     typer.echo("{}: {done} rendered, {skipped} already done, {failed} failed".format(folder.path, **counts))

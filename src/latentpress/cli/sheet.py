@@ -1,10 +1,19 @@
 """`latentpress sheet`."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from latentpress.cli.manifests import ManifestArgument, OutputOption, opened
+from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each
+
+if TYPE_CHECKING:
+    from latentpress.batch.folder import OutputFolder
 
 
-def sheet_command(manifest: ManifestArgument, output: OutputOption = None) -> None:
-    """Draw the contact sheet of a rendered manifest again."""
-    typer.echo(opened(manifest, output).sheet())
+def sheet_command(manifests: ManifestsArgument, output: OutputOption = None) -> None:
+    """Draw the contact sheets of rendered manifests again."""
+
+    def draw(folder: "OutputFolder", several: bool) -> None:
+        typer.echo(folder.sheet())
+
+    for_each(manifests, output, draw)

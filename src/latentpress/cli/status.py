@@ -1,25 +1,39 @@
 """`latentpress status`."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from latentpress.cli.manifests import ManifestArgument, OutputOption, opened, print_state, warn
+from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, print_state, warn
 from latentpress.cli.options import JsonOption, print_json
 
+if TYPE_CHECKING:
+    from latentpress.batch.folder import OutputFolder
 
-def status_command(manifest: ManifestArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
-    """Show how much of a manifest is done."""
+
+def status_command(manifests: ManifestsArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
+    """Show how much of each manifest is done."""
+
+    def show(folder: "OutputFolder", several: bool) -> None:
+        _show(folder, several, as_json)
+
+    for_each(manifests, output, show)
+
+
+def _show(folder: "OutputFolder", several: bool, as_json: bool) -> None:
     from latentpress.batch.state.report import plan_data
     from latentpress.batch.state.status import EARLIER, FAILED, OTHER
 
-    folder = opened(manifest, output)
     state = folder.status()
     orphans = folder.orphans(state)
     warn(state.plan.warnings)
     if as_json:
         listed = {name: [str(job.output) for job in state.jobs(name)] for name in (FAILED, EARLIER, OTHER)}
         taken = {str(state.plan.jobs[index - 1].output): why for index, why in state.taken.items()}
-        print_json(plan_data(state, folder.path) | listed | {"taken": taken, "orphans": orphans})
+        data = plan_data(state, folder.path) | listed | {"taken": taken, "orphans": orphans}
+        print_json(data, one_line=several)
         return
+    print_heading(folder, several)
     for job in state.jobs(FAILED):
         typer.echo(f"failed: {job.title}: {job.output}")
     for job in state.jobs(EARLIER):

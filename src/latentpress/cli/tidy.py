@@ -1,13 +1,21 @@
-"""`latentpress tidy`: what an output folder still holds of an edited manifest."""
+"""`latentpress tidy`: what output folders still hold of edited manifests."""
+
+from typing import TYPE_CHECKING
 
 import typer
 
-from latentpress.cli.manifests import ManifestArgument, OutputOption, opened
+from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each
+
+if TYPE_CHECKING:
+    from latentpress.batch.folder import OutputFolder
 
 
-def tidy_command(manifest: ManifestArgument, output: OutputOption = None) -> None:
+def tidy_command(manifests: ManifestsArgument, output: OutputOption = None) -> None:
     """Move pictures that a manifest no longer has out of its folder, to .latentpress/replaced."""
-    folder = opened(manifest, output)
-    count, room = folder.tidy()
-    moved = f", moved to {room}" if room else ""
-    typer.echo(f"{folder.path}: {count} pictures are no longer in the manifest{moved}")
+
+    def tidy(folder: "OutputFolder", several: bool) -> None:
+        count, room = folder.tidy()
+        moved = f", moved to {room}" if room else ""
+        typer.echo(f"{folder.path}: {count} pictures are no longer in the manifest{moved}")
+
+    for_each(manifests, output, tidy)

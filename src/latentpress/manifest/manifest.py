@@ -58,8 +58,11 @@ class Manifest:
         return self.expansion.drafts(self.jobs)
 
 
-def read_manifest(path: Path | str) -> Manifest:
+def read_manifest(path: Path | str, content: bytes | None = None) -> Manifest:
     """The manifest at `path`. Raises ManifestError listing every mistake found.
+
+    content: the manifest itself, for one that is in no file; `path` is then what messages call it, such as `<stdin>`, and
+    its folder what paths in it start from.
 
     >>> from pathlib import Path
     >>> text = "version: 1\\nmodel: demo\\ndefaults: {prompt: a red heart, steps: 2}\\nmatrix: {seed: 1..3}\\n"
@@ -70,7 +73,7 @@ def read_manifest(path: Path | str) -> Manifest:
     """
     path = Path(path)
     problems = Problems()
-    root = read_yaml(path, problems)
+    root = read_yaml(path, problems, content)
     start = Place(str(path), 1, 1)
     if root is None or (isinstance(root, MapNode) and not given(root).keys() & {"defaults", "matrix", "jobs"}):
         if isinstance(root, MapNode):
@@ -138,12 +141,13 @@ def _check_version(node: Node | None, start: Place, problems: Problems) -> None:
 
 
 def _name(node: Node | None, path: Path, problems: Problems) -> str:
+    usual = path.stem.strip("<>")  # <stdin> is no name for a folder
     if node is None:
-        return path.stem
+        return usual
     name = parse_text("name", node, problems)
     if name is not None and (trouble := names.component_problem(name) if "/" not in name else "holds a /"):
         problems.add(node.place, f"name {shown(name)} {trouble}; it names the output folder, so use a plain word")
-    return name or path.stem
+    return name or usual
 
 
 def _output(node: Node | None, start: Place, matrix: Matrix, problems: Problems) -> tuple[str, Place]:

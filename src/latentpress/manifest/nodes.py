@@ -133,14 +133,16 @@ def described(node: Node) -> str:
     return "empty" if node.value is None else shown(node.text)
 
 
-def read_yaml(path: Path, problems: Problems) -> Node | None:
-    """The root node of the YAML file at `path`, None when it holds nothing.
+def read_yaml(path: Path, problems: Problems, content: bytes | None = None) -> Node | None:
+    """The root node of the YAML file at `path`, None when it holds nothing; content: what it holds, if that is known.
 
     Raises ManifestError when the file cannot be read or is not YAML; duplicate keys go to `problems`.
     """
     start = Place(str(path), 1, 1)
     try:
-        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
+        if content is not None and len(content) > MAX_BYTES:
+            raise TooLarge
+        text = (read_regular(path, MAX_BYTES) if content is None else content).decode("utf-8-sig")
     except TooLarge:
         raise ManifestError([f"{start}: the manifest is larger than {MAX_BYTES >> 20} MiB; split it"]) from None
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -48,17 +48,41 @@ class Settings:
         return parse_engine(self.engine) if isinstance(self.engine, str) else self.engine
 
 
+class Engines:
+    """The engines opened last: one bundle's, and its refiners'. Executors that share this go on with what is open.
+
+    Several manifests on one bundle then load it once.
+    """
+
+    def __init__(self) -> None:
+        self.renderer: Renderer | None = None
+        self._asked: object = None
+
+    def open(self, asked: object, make: Callable[[], Renderer]) -> Renderer:
+        """The renderer that is open if it was `asked` for in equal words, else the one that `make` gives."""
+        if self.renderer is None or asked != self._asked:
+            self.renderer = None  # before the next one takes its memory
+            self.renderer, self._asked = make(), asked
+        return self.renderer
+
+
 class LocalExecutor:
     """An executor of `bundles` (hash -> bundle). It holds the engines of one bundle, and of its refiners, at a time.
 
-    cache: where it remembers how many rows a call should take; say: hears, in a sentence each, what people should know.
+    cache: where it remembers how many rows a call should take; say: hears, in a sentence each, what people should know;
+    engines: those that executors before it opened, by default none.
     """
 
     def __init__(
-        self, bundles: Mapping[str, Bundle], settings: Settings, cache: Path, say: Callable[[str], None]
+        self,
+        bundles: Mapping[str, Bundle],
+        settings: Settings,
+        cache: Path,
+        say: Callable[[str], None],
+        engines: Engines | None = None,
     ) -> None:
         self._bundles, self._settings, self._cache, self._say = bundles, settings, cache, say
-        self._renderer: Renderer | None = None
+        self._engines = engines or Engines()
 
     def open(self, bundle: str, requests: Iterable[RenderRequest]) -> str:
         """Open the engines of the bundle with this hash for such requests; returns the row rule of what they render.
@@ -68,7 +92,6 @@ class LocalExecutor:
         from latentpress.runtime.bucket import DEFAULT_ROWS, choose_rows
         from latentpress.runtime.render import Renderer
 
-        self._renderer = None  # before the next one takes its memory
         settings = self._settings
         work: list[RenderRequest] = []
         refiners: set[str] = set()
@@ -83,16 +106,19 @@ class LocalExecutor:
             import_module(
                 "latentpress.runtime.guidance.gradient"
             )  # a missing torch is told before anything is rendered
-        renderer = Renderer(
-            self._bundles[bundle],
-            batch_rows=settings.batch_rows or DEFAULT_ROWS,
-            threads=settings.threads,
-            refiners=tuple(one for digest, one in self._bundles.items() if digest in refiners),
-            engine=settings.choice,
-            decode_beside=settings.decode_beside,
-            strict=settings.strict,
+        choice = settings.choice
+        renderer = self._engines.open(
+            (bundle, refiners, str(choice), replace(settings, engine=None)),
+            lambda: Renderer(
+                self._bundles[bundle],
+                batch_rows=settings.batch_rows or DEFAULT_ROWS,
+                threads=settings.threads,
+                refiners=tuple(one for digest, one in self._bundles.items() if digest in refiners),
+                engine=choice,
+                decode_beside=settings.decode_beside,
+                strict=settings.strict,
+            ),
         )
-        self._renderer = renderer
         if renderer.warning:
             self._say(renderer.warning)
         if settings.batch_rows is None or renderer.fixed_rows:
@@ -101,5 +127,5 @@ class LocalExecutor:
 
     def render(self, requests: Iterable[tuple[K, RenderRequest]]) -> Iterator[Rendered[K]]:
         """Each picture of `requests`, on the bundle that was opened last."""
-        assert self._renderer is not None, "render was called before open"
-        return self._renderer.render(requests)
+        assert self._engines.renderer is not None, "render was called before open"
+        return self._engines.renderer.render(requests)

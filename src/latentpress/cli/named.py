@@ -1,0 +1,68 @@
+"""From a command's MANIFEST arguments to manifests that are read: files, patterns, and `-` for stdin."""
+
+import glob
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from latentpress.errors import UsageError, shown
+
+if TYPE_CHECKING:
+    from latentpress.manifest.manifest import Manifest
+
+STDIN = "-"
+# What messages call it; its folder is the current one, from which paths in it start.
+STDIN_PATH = Path("<stdin>")
+NAME = "{name}"
+
+
+@dataclass(frozen=True)
+class Named:
+    """The manifests that a command was given, each once, in the order given; a pattern's by name.
+
+    several: whether the command line may name more than one, so that what it prints has one shape however many there are.
+    """
+
+    paths: tuple[Path, ...]
+    several: bool
+
+
+def named_manifests(texts: Sequence[str]) -> Named:
+    """The manifests that the arguments name. Raises UsageError for a pattern without a match, and for a folder.
+
+    An argument that is a file is that file, whatever its name; `**` in a pattern goes through folders.
+    """
+    found: dict[Path, None] = {}
+    patterns = 0
+    for text in texts:
+        if text == STDIN:
+            found[STDIN_PATH] = None
+        elif os.path.lexists(text) or not glob.has_magic(text):
+            if Path(text).is_dir():
+                raise UsageError(f"{text}: is a folder; name the manifests in it, e.g. '{Path(text) / '*.yaml'}'")
+            found[Path(text)] = None
+        else:
+            patterns += 1
+            matches = sorted(path for path in glob.glob(text, recursive=True) if not Path(path).is_dir())  # noqa: PTH207
+            if not matches:
+                raise UsageError(f"{shown(text)} matches no file; name a manifest, or mend the pattern")
+            found |= dict.fromkeys(map(Path, matches))
+    return Named(tuple(found), len(texts) > 1 or patterns > 0)
+
+
+def read_named(path: Path) -> "Manifest":
+    """The manifest at `path`, or the one on stdin. Raises ManifestError."""
+    from latentpress.manifest.manifest import read_manifest
+    from latentpress.manifest.nodes import MAX_BYTES
+
+    if path != STDIN_PATH:
+        return read_manifest(path)
+    return read_manifest(path, sys.stdin.buffer.read(MAX_BYTES + 1))
+
+
+def output_of(output: Path | None, manifest: "Manifest") -> Path | None:
+    """The folder that `-o` names for one manifest, whose name stands for `{name}` in it."""
+    return output and Path(str(output).replace(NAME, manifest.name))
