@@ -15,9 +15,10 @@ from latentpress.batch import writers
 from latentpress.batch.ledger.ledger import Ledger, ledger_path
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.pictures.png import pixel_sha256
-from latentpress.batch.progress import Lines, Silence, duration
+from latentpress.batch.progress import Lines, duration
 from latentpress.batch.render import Summary
 from latentpress.batch.sheet import sheet_bytes, wrapped
+from latentpress.batch.tally import Silence
 from latentpress.errors import EnvironmentFailure, OutputLocked, UsageError
 from latentpress.files import TEMP_PREFIX
 from pictures import enlarged, places
@@ -28,7 +29,7 @@ SIX = 'defaults: {prompt: a mouse}\nmatrix: {seed: 1..6}\noutput: "s/{seed}.png"
 class Finished(Silence):
     finished = False
 
-    def finish(self):
+    def finish(self, tally):
         self.finished = True
 
 

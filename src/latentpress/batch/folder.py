@@ -16,9 +16,9 @@ from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners, manifest_key
 from latentpress.batch.occupied import refuse_occupied
 from latentpress.batch.plan.plan import Plan, build_plan
-from latentpress.batch.progress import Progress
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
+from latentpress.batch.tally import Progress
 from latentpress.cache.place import cache_dir
 from latentpress.errors import UsageError
 from latentpress.manifest.manifest import Manifest, read_manifest

@@ -1,80 +1,49 @@
 """What people see while a plan renders, on stderr: a bar on a terminal, a line now and then elsewhere."""
 
-import contextlib
+import os
 import sys
 import time
-from collections.abc import Generator, Sequence
-from typing import Protocol, TextIO
+from collections.abc import Sequence
+from typing import TextIO
 
 from latentpress.batch.plan.job import Job
+from latentpress.batch.tally import Progress, Tally
+from latentpress.runtime.request import Rendered
 
 # Seconds between lines where there is no terminal: a nightly log of 8 hours stays under 3000 lines.
 LINE_SECONDS = 10.0
 
 
-class Progress(Protocol):
-    """Hears of each picture as it is handed to the writer."""
-
-    def start(self, total: int, *, skipped: int) -> None: ...
-    def advance(self, jobs: Sequence[Job], error: str | None) -> None: ...
-    def finish(self) -> None: ...
-
-
-@contextlib.contextmanager
-def showing(progress: Progress, total: int, *, skipped: int) -> Generator[None]:
-    """Show `progress` within; finished however that ends, or an interrupted bar would leave the cursor hidden."""
-    progress.start(total, skipped=skipped)
-    try:
-        yield
-    finally:
-        progress.finish()
-
-
-class Silence:
-    """Says nothing; for callers that only want the summary."""
-
-    def start(self, total: int, *, skipped: int) -> None:
-        """Ignored."""
-
-    def advance(self, jobs: Sequence[Job], error: str | None) -> None:
-        """Ignored."""
-
-    def finish(self) -> None:
-        """Ignored."""
-
-
 class Lines:
-    """Plain lines, at most one every LINE_SECONDS, and one for each failure."""
+    """Plain lines, at most one every LINE_SECONDS, and one for each failure; `verbose`: one for each picture."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.total = self.count = 0
-        self.began = self.said = 0.0
+    def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
+        self.stream, self.verbose = stream, verbose
+        self.said = 0.0
 
-    def start(self, total: int, *, skipped: int) -> None:
+    def start(self, tally: Tally) -> None:
         """Say what there is to do."""
-        self.total = total
-        self.began = self.said = time.monotonic()
-        self._say(f"{_images(total)} to render, {skipped} already done")
+        self.said = time.monotonic()
+        self._say(f"{_images(tally.total)} to render, {tally.skipped} already done")
 
-    def advance(self, jobs: Sequence[Job], error: str | None) -> None:
-        """Count the pictures; say so if it has been quiet for long."""
-        self.count += len(jobs)
+    def opened(self, tally: Tally, bundle: str, seconds: float) -> None:
+        """Say how long it took, if all is wanted."""
+        if self.verbose:
+            self._say(f"engines opened in {duration(seconds)}")
+
+    def advance(self, tally: Tally, jobs: Sequence[Job], rendered: Rendered[int]) -> None:
+        """Name what failed; say how it goes if it has been quiet for long."""
+        for line in picture_lines(jobs, rendered, self.verbose):
+            self._say(line)
         now = time.monotonic()
-        if error:
-            for job in jobs:
-                self._say(f"failed: {job.title}: {error}")
-        if now - self.said >= LINE_SECONDS:
+        if now - self.said >= LINE_SECONDS and tally.rate and tally.left is not None:
             self.said = now
-            rate = self.count / max(now - self.began, 1e-9)
-            left = duration((self.total - self.count) / rate)
-            self._say(f"{self.count}/{self.total} images, {rate:.2f} images/s, {left} left")
+            self._say(f"{tally.count}/{tally.total} images, {tally.rate:.2f} images/s, {duration(tally.left)} left")
 
-    def finish(self) -> None:
+    def finish(self, tally: Tally) -> None:
         """Say how it went overall."""
-        seconds = time.monotonic() - self.began
-        if self.count:
-            self._say(f"{_images(self.count)} in {duration(seconds)}, {self.count / max(seconds, 1e-9):.2f} images/s")
+        if tally.rate:
+            self._say(f"{_images(tally.count)} in {duration(tally.seconds)}, {tally.rate:.2f} images/s")
 
     def _say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
@@ -83,50 +52,58 @@ class Lines:
 class Bar:
     """A progress bar with images/s and the time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = False) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
+        self.verbose = verbose
         self.bar = RichProgress(
-            TextColumn("rendering"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"),
             console=Console(stderr=True),
-        )
-        self.task = self.bar.add_task("", total=None, rate="", start=False)
-        self.count = 0
-        self.began = 0.0
+        )  # fmt: skip
+        self.task = self.bar.add_task("", total=None, pace="", start=False)
 
-    def start(self, total: int, *, skipped: int) -> None:
+    def start(self, tally: Tally) -> None:
         """Show the bar."""
-        if skipped:
-            self.bar.console.print(f"{skipped} images are already done")
-        self.began = time.monotonic()
-        self.bar.update(self.task, total=total)
+        if tally.skipped:
+            self._say(f"{tally.skipped} images are already done")
+        self.bar.update(self.task, total=tally.total)
         self.bar.start_task(self.task)
         self.bar.start()
 
-    def advance(self, jobs: Sequence[Job], error: str | None) -> None:
-        """Move the bar; failures scroll by above it."""
-        self.count += len(jobs)
-        if error:
-            for job in jobs:
-                self.bar.console.print(f"failed: {job.title}: {error}", markup=False)
-        rate = self.count / max(time.monotonic() - self.began, 1e-9)
-        self.bar.update(self.task, advance=len(jobs), rate=f"{rate:.2f} images/s")
+    def opened(self, tally: Tally, bundle: str, seconds: float) -> None:
+        """Say how long it took, if all is wanted."""
+        if self.verbose:
+            self._say(f"engines opened in {duration(seconds)}")
 
-    def finish(self) -> None:
+    def advance(self, tally: Tally, jobs: Sequence[Job], rendered: Rendered[int]) -> None:
+        """Move the bar; failures scroll by above it."""
+        for line in picture_lines(jobs, rendered, self.verbose):
+            self._say(line)
+        if tally.rate and tally.left is not None:
+            pace = f"{tally.rate:.2f} images/s  {duration(tally.left)} left"
+            self.bar.update(self.task, advance=len(jobs), pace=pace)
+
+    def finish(self, tally: Tally) -> None:
         """Leave the bar as it stands."""
         self.bar.stop()
 
+    def _say(self, line: str) -> None:
+        self.bar.console.print(line, markup=False, highlight=False)
 
-def progress_for(stream: TextIO = sys.stderr) -> Progress:
-    """A bar when people watch, lines when a log does."""
-    return Bar() if stream.isatty() else Lines(stream)
+
+def progress_for(stream: TextIO = sys.stderr, *, verbose: bool = False) -> Progress:
+    """A bar when people watch, lines when a log does, or a terminal that nothing is known of."""
+    watched = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return Bar(verbose=verbose) if watched else Lines(stream, verbose=verbose)
+
+
+def picture_lines(jobs: Sequence[Job], rendered: Rendered[int], verbose: bool) -> list[str]:
+    """A line for each of `jobs` that failed, and, if all is wanted, for each that was rendered."""
+    if rendered.image is None:
+        return [f"failed: {job.title}: {rendered.error}" for job in jobs]
+    return [f"done: {job.title}: {job.output} ({duration(rendered.seconds)})" for job in jobs] if verbose else []
 
 
 def duration(seconds: float) -> str:

@@ -7,8 +7,8 @@ from typing import Protocol, TypeVar
 
 from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.plan.job import Job
-from latentpress.batch.progress import Progress, showing
 from latentpress.batch.state.status import FAILED, FOUND, MISSING, Status
+from latentpress.batch.tally import Tally
 from latentpress.batch.writers import Writers
 from latentpress.errors import LatentpressError
 from latentpress.runtime.request import Rendered, RenderRequest
@@ -40,26 +40,24 @@ class Summary:
     failed: int
 
 
-def render(pending: "Pending", executor: Executor, writers: Writers, progress: Progress) -> Summary:
+def render(pending: "Pending", executor: Executor, writers: Writers, tally: Tally) -> Summary:
     """Render what is `pending`, into a folder whose lock the caller holds. Safe to kill and start again."""
     plan = pending.plan
-    done = failed = 0
-    with showing(progress, pending.count, skipped=len(plan.jobs) - pending.count), writers:
+    with tally.rendering(pending.count, skipped=len(plan.jobs) - pending.count), writers:
         for bundle, jobs in pending.blocks():
-            pending.make_ready(bundle, executor)
+            pending.make_ready(bundle, executor, tally)
             waiting = {job.index: job for job in jobs}
             for rendered in executor.render((job.index, job.request) for job in jobs):
                 del waiting[rendered.key]
                 twins = pending.twins(rendered.key)
                 writers.put(twins, rendered)
-                progress.advance(twins, rendered.error)
-                done, failed = (done, failed + len(twins)) if rendered.image is None else (done + len(twins), failed)
+                tally.advance(twins, rendered)
             if waiting:
                 first = next(iter(waiting.values())).title
                 raise LatentpressError(
                     f"{first}: the executor ended without this picture, and {len(waiting) - 1} others"
                 )
-    return Summary(done, len(plan.jobs) - done - failed, failed)
+    return Summary(tally.done, len(plan.jobs) - tally.count, tally.failed)
 
 
 class Pending:
@@ -88,10 +86,11 @@ class Pending:
         self._first = {waiting[0]: waiting for waiting in groups if waiting}
         self._others = {index for waiting in self._first.values() for index in waiting[1:]}
 
-    def make_ready(self, bundle: str, executor: Executor) -> None:
+    def make_ready(self, bundle: str, executor: Executor, tally: Tally) -> None:
         """Open `bundle` on the executor, unless it was opened last. Raises what the executor or `accept` raise."""
         if bundle != self._opened:
-            self._accept(bundle, executor.open(bundle, self.requests(bundle)))
+            with tally.opening(bundle):
+                self._accept(bundle, executor.open(bundle, self.requests(bundle)))
             self._opened = bundle
 
     def without(self, settled: Container[int]) -> "Pending":

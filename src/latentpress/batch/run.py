@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,13 @@ from latentpress.batch.occupied import refuse_occupied, write_document
 from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.plan.jobs import Jobs
 from latentpress.batch.plan.plan import Plan, build_plan
-from latentpress.batch.progress import Progress, Silence
 from latentpress.batch.render import Pending, Summary, render, take_found
 from latentpress.batch.sheet import sheet_bytes
 from latentpress.batch.state.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
 from latentpress.batch.state.report import check_space, earlier_line
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
+from latentpress.batch.tally import Progress, Silence, Tally
 from latentpress.batch.writers import Writers
 from latentpress.engines.choice import check_prompt_length, engine_of
 from latentpress.errors import EnvironmentFailure, LatentpressError
@@ -42,7 +42,8 @@ class Outcome:
     """What a render did.
 
     sheet: where the contact sheet is, None where the manifest asks for none or a picture failed; taken: how many pictures
-    were taken from other names; moved: how many files were moved out of the way.
+    were taken from other names; moved: how many files were moved out of the way; tally: how long it took, and why
+    pictures failed.
     """
 
     plan: Plan
@@ -51,6 +52,7 @@ class Outcome:
     warnings: tuple[str, ...]
     taken: int = 0
     moved: int = 0
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Run:
                 self._warnings.append(line)
             say(line)
 
+        tally = Tally(progress or Silence())
         with locked(self._path) as lock, Ledger(ledger_path(self._path)) as ledger:
             aside = Aside(self._path, ledger)
             with ledger.transaction():
@@ -103,7 +106,7 @@ class Run:
                 pending = Pending(state, self._unasked(state), self._accepting(state))
                 # What cannot be opened is told before the plan is recorded, and before a new folder is worth keeping.
                 for bundle in pending.bundles[:1] if state.left else ():
-                    pending.make_ready(bundle, chosen)
+                    pending.make_ready(bundle, chosen, tally)
                 self._record(ledger, state)
             lock.keep()
             remove_leftovers(self._folders(plan))
@@ -114,7 +117,7 @@ class Run:
             pending = pending.without({*taken, *unasked})
             summary = Summary(0, len(plan.jobs), 0)
             if pending.count:
-                summary = self._rendered(pending, chosen, writers, progress or Silence())
+                summary = self._rendered(pending, chosen, writers, tally)
             sheet = None
             if plan.sheet and not summary.failed and self._orders.only is None:
                 sheet = draw_sheet(plan, self._path, ledger, self._key, aside)
@@ -124,19 +127,19 @@ class Run:
         # The ledger is closed; what the outcome tells of the plan it reads from beside it.
         kept = beside(ledger_path(self._path))
         plan = replace(plan, jobs=Jobs(kept), table=kept)
-        return Outcome(plan, summary, sheet, tuple(self._warnings), len(taken), aside.count)
+        return Outcome(plan, summary, sheet, tuple(self._warnings), len(taken), aside.count, tally)
 
-    def _rendered(self, pending: Pending, executor: "Executor", writers: Writers, progress: Progress) -> Summary:
+    def _rendered(self, pending: Pending, executor: "Executor", writers: Writers, tally: Tally) -> Summary:
         """Render what is pending; the ledger keeps when, and how it ended."""
         ledger = writers.ledger
         run = begin_run(ledger, pending.plan.plan_hash, self._key, pending.count)
         try:
-            summary = render(pending, executor, writers, progress)
+            summary = render(pending, executor, writers, tally)
         except BaseException as error:
             with contextlib.suppress(LatentpressError, OSError):  # what ended the render is what is told
-                end_run(ledger, run, BROKEN if isinstance(error, Exception) else INTERRUPTED)
+                end_run(ledger, run, BROKEN if isinstance(error, Exception) else INTERRUPTED, **_known(tally))
             raise
-        end_run(ledger, run, FINISHED, done=summary.done, failed=summary.failed)
+        end_run(ledger, run, FINISHED, **_known(tally))
         return summary
 
     def _tell(self, state: Status, say: Callable[[str], None]) -> None:
@@ -218,6 +221,12 @@ def draw_sheet(plan: Plan, folder: Path, ledger: Ledger, key: str, aside: Aside)
     """Write the contact sheet of a finished plan. Raises UsageError where nothing can be shown."""
     write_document(ledger, folder, SHEET_NAME, sheet_bytes(plan, folder), Owners(plan, folder, key), aside)
     return folder / SHEET_NAME
+
+
+def _known(tally: Tally) -> dict[str, float | str]:
+    """What a render's row in the ledger says of it."""
+    made = {"engine": tally.origin.provider, "device": tally.origin.device} if tally.origin else {}
+    return {"done": tally.done, "failed": tally.failed, "loading": tally.loading, "seconds": tally.seconds, **made}
 
 
 def _taken_line(count: int) -> str | None:

@@ -1,0 +1,131 @@
+"""Counts and times a render: how many pictures, why some failed, how long opening engines took, and how long is left.
+
+It passes on what happens to whoever shows it (progress.py), and knows nothing of how that looks.
+"""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+from latentpress.batch.plan.job import Job
+from latentpress.runtime.request import Origin, Rendered
+
+
+class Progress(Protocol):
+    """Hears of what happens in a render, and asks the tally how it goes."""
+
+    def start(self, tally: "Tally") -> None:
+        """Rendering begins."""
+        ...
+
+    def opened(self, tally: "Tally", bundle: str, seconds: float) -> None:
+        """The engines of the bundle with this hash are open, after so many seconds, calibration included."""
+        ...
+
+    def advance(self, tally: "Tally", jobs: Sequence[Job], rendered: Rendered[int]) -> None:
+        """A picture, or why there is none, went to the writers for all of `jobs`."""
+        ...
+
+    def finish(self, tally: "Tally") -> None:
+        """Rendering ended, however that came; every picture that was finished is written."""
+        ...
+
+
+class Silence:
+    """Says nothing; for callers that only want the summary."""
+
+    def start(self, tally: "Tally") -> None:
+        """Ignored."""
+
+    def opened(self, tally: "Tally", bundle: str, seconds: float) -> None:
+        """Ignored."""
+
+    def advance(self, tally: "Tally", jobs: Sequence[Job], rendered: Rendered[int]) -> None:
+        """Ignored."""
+
+    def finish(self, tally: "Tally") -> None:
+        """Ignored."""
+
+
+class Tally:
+    """What came of a render so far.
+
+    total: the pictures to render; skipped: those that were done before; causes: of the failed ones, by
+    `runtime.request.CAUSES`, "" where nobody knows; loading: the seconds in which engines were opened and calibrated;
+    estimate: the seconds that rendering was expected to take, None where nobody knew.
+    """
+
+    def __init__(self, *progress: Progress) -> None:
+        self._progress = progress
+        self.total = self.skipped = self.done = self.failed = 0
+        self.causes: Counter[str] = Counter()
+        self.loading = 0.0
+        self.estimate: float | None = None
+        self.origin: Origin | None = None
+        self._began: float | None = None
+        self._ended: float | None = None
+        self._loading_since = 0.0  # what of `loading` came after rendering began
+
+    @property
+    def count(self) -> int:
+        """How many pictures came out or failed."""
+        return self.done + self.failed
+
+    @property
+    def seconds(self) -> float:
+        """How long rendering has taken, without the loading."""
+        if self._began is None:
+            return 0.0
+        now = time.monotonic() if self._ended is None else self._ended
+        return max(now - self._began - self._loading_since, 0.0)
+
+    @property
+    def rate(self) -> float | None:
+        """Images a second, without the loading; None before the first."""
+        return self.count / max(self.seconds, 1e-9) if self.count else None
+
+    @property
+    def left(self) -> float | None:
+        """The seconds that the rest takes at this rate; None before the first picture."""
+        return None if self.rate is None else (self.total - self.count) / self.rate
+
+    @contextlib.contextmanager
+    def opening(self, bundle: str) -> Generator[None]:
+        """Around what opens the engines of the bundle with this hash."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - began
+            self.loading += seconds
+            if self._began is not None:
+                self._loading_since += seconds
+        for one in self._progress:
+            one.opened(self, bundle, seconds)
+
+    @contextlib.contextmanager
+    def rendering(self, total: int, *, skipped: int) -> Generator[None]:
+        """Around the rendering; finished however that ends, or an interrupted bar would leave the cursor hidden."""
+        self.total, self.skipped = total, skipped
+        self._began = time.monotonic()
+        for one in self._progress:
+            one.start(self)
+        try:
+            yield
+        finally:
+            self._ended = time.monotonic()
+            for one in self._progress:
+                one.finish(self)
+
+    def advance(self, jobs: Sequence[Job], rendered: Rendered[int]) -> None:
+        """A picture, or why there is none, went to the writers for all of `jobs`."""
+        self.origin = rendered.origin
+        if rendered.image is None:
+            self.failed += len(jobs)
+            self.causes[rendered.cause] += len(jobs)
+        else:
+            self.done += len(jobs)
+        for one in self._progress:
+            one.advance(self, jobs, rendered)
