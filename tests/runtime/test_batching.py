@@ -145,16 +145,6 @@ def test_the_decoder_runs_while_the_unet_does(bundle):
     assert overlapped[0]
 
 
-def test_what_the_decoder_raises_beside_the_denoising_is_raised(bundle):
-    def fail(inputs):
-        raise ValueError("broken decoder")
-
-    decoder = Watched(bundle, "vae_decoder", fail)
-    renderer = Renderer(bundle, sessions={"vae_decoder": decoder}, decode_beside=True)
-    with pytest.raises(ValueError, match="broken decoder"):
-        list(renderer.render([(0, request(0))]))
-
-
 def test_memory_that_runs_out_halves_the_bucket_and_changes_no_pixel(bundle):
     def scarce(inputs):
         if len(inputs["sample"]) > 3:

@@ -5,8 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from latentpress.engines.memory import HalvingSession
-from latentpress.errors import EnvironmentFailure
+from latentpress.engines.memory import HalvingSession, OutOfMemory, is_out_of_memory
 from latentpress.runtime import calibrate as module
 from latentpress.runtime.calibrate import Calibration, calibrate, remembered
 
@@ -57,8 +56,25 @@ def test_memory_that_runs_out_midway_loses_no_row():
 
 
 def test_one_row_that_does_not_fit_is_said():
-    with pytest.raises(EnvironmentFailure, match="unet: one row does not fit into memory"):
+    with pytest.raises(OutOfMemory, match="unet: one row does not fit into memory"):
         HalvingSession(Small(0), "unet").run({"x": np.zeros((4, 1))})
+
+
+def test_one_picture_too_large_leaves_the_others_their_rows():
+    small = Small(4)
+    session = HalvingSession(small, "unet")
+    session.run({"x": np.zeros((8, 1))})
+    small.fits = 0
+    with pytest.raises(OutOfMemory):
+        session.run({"x": np.zeros((4, 1))})
+    assert session.limit == 4
+
+
+def test_torch_says_out_of_memory_in_its_own_words():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**58)
+    assert is_out_of_memory(raised.value)
 
 
 def test_other_failures_pass():

@@ -32,7 +32,7 @@ class OnnxCpuSession:
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it prints of errors, in colours, it raises too
         # Without it the threads of a session go on spinning for some 50 ms after each call, on cores that the next call,
         # of another session or of torch, wants: measured, a third of the time (docs/performance.md).
         options.add_session_config_entry("session.force_spinning_stop", "1")

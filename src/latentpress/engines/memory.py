@@ -12,8 +12,16 @@ from latentpress.engines.batching import BucketedSession
 from latentpress.engines.engine import EngineChoice, Session
 from latentpress.errors import EnvironmentFailure
 
-# What ONNX Runtime, CUDA, cuBLAS, cuDNN, torch and the C++ library say; they share no exception class.
-_SIGNS = ("out of memory", "failed to allocate", "bad allocation", "bad_alloc", "memory allocation", "alloc_failed")
+# What ONNX Runtime, CUDA, cuBLAS, cuDNN, torch (on a CPU: "DefaultCPUAllocator: can't allocate memory") and the C++
+# library say; they share no exception class.
+_SIGNS = (
+    *("out of memory", "failed to allocate", "bad allocation", "bad_alloc", "memory allocation", "alloc_failed"),
+    *("t allocate memory", "not enough memory"),
+)
+
+
+class OutOfMemory(EnvironmentFailure):
+    """Even one row does not fit into memory, or not the rows that --strict has fixed; the message says of what."""
 
 
 class HalvingSession:
@@ -42,10 +50,11 @@ class HalvingSession:
         return self.inner.run(inputs)
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The session's outputs. Raises EnvironmentFailure where a single row, or what is fixed, does not fit."""
+        """The session's outputs. Raises OutOfMemory where a single row, or what is fixed, does not fit."""
         if self.fixed is not None:
             return self._run_fixed(self.fixed, inputs)
         rows = len(next(iter(inputs.values())))
+        before = self.limit
         size = min(rows, self.limit or rows)
         parts: list[Mapping[str, Array]] = []
         start = 0
@@ -57,7 +66,8 @@ class HalvingSession:
                 if not is_out_of_memory(error):
                     raise
                 if size == 1:
-                    raise EnvironmentFailure(
+                    self.limit = before  # fewer rows are no help for these, and smaller ones may not need it
+                    raise OutOfMemory(
                         f"{self.component}: one row does not fit into memory; render smaller pictures, or free memory"
                     ) from error
                 self.limit = size = size // 2
@@ -73,7 +83,7 @@ class HalvingSession:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise EnvironmentFailure(
+            raise OutOfMemory(
                 f"{self.component}: {size} rows do not fit into memory, and --strict may not take fewer halfway; "
                 "render smaller pictures, give a smaller --batch-rows, or leave out --strict"
             ) from error

@@ -18,9 +18,11 @@ from latentpress.errors import UsageError
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.loop.denoise import denoise
-from latentpress.runtime.loop.finish import Finisher
+from latentpress.runtime.loop.failure import failure_of
+from latentpress.runtime.loop.finish import Finisher, failed
 from latentpress.runtime.loop.model import Model
 from latentpress.runtime.loop.modes import begin, hand_over
+from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.loop.trajectory import Trajectory
 from latentpress.runtime.request import K, Origin, Rendered, RenderRequest
 from latentpress.version import __version__
@@ -28,6 +30,7 @@ from latentpress.version import __version__
 # Pictures that the base runs before the refiner takes them over. Their latents wait in memory (67 MB at 1024x1024), and
 # the last few of each block run in smaller batches.
 BLOCK = 256
+_BEGINNING = "reading the prompt and the given picture"
 
 
 class Renderer:
@@ -137,67 +140,106 @@ class Renderer:
         self,
         requests: Iterable[tuple[K, RenderRequest]],
         on_turn: Callable[[int], None] | None = None,
+        overseer: Overseer | None = None,
     ) -> Iterator[Rendered[K]]:
         """Each picture as it finishes, in any order; `on_turn` is called with the rows of each UNet call.
 
-        A picture that comes out NaN or infinite, or whose given picture cannot be read, carries an `error`, and the
-        others go on.
+        A picture that comes out NaN or infinite, whose given picture cannot be read, that does not fit into memory, or that
+        something raises for, carries an `error`, and the others go on. Those that `overseer` has not begun do not come.
         """
         work = by_size(requests, self._model.condition.chunks)
         heard = on_turn or (lambda rows: None)
+        overseer = overseer or NoOverseer()
         refined = any(request.refiner for _, request in work)
         for start in range(0, len(work), BLOCK if refined else max(1, len(work))):
             block = work[start : start + BLOCK] if refined else work
             waiting: list[Trajectory[K]] = []
-            yield from self._base(block, heard, waiting)
+            yield from self._base(block, heard, waiting, overseer)
             for digest, group in groupby(sorted(waiting, key=_refiner_of), _refiner_of):
-                yield from self._refine(self._refiners[digest], list(group), heard)
+                yield from self._refine(self._refiners[digest], list(group), heard, overseer)
 
     def _base(
-        self, work: Sequence[tuple[K, RenderRequest]], on_turn: Callable[[int], None], waiting: list[Trajectory[K]]
+        self,
+        work: Sequence[tuple[K, RenderRequest]],
+        on_turn: Callable[[int], None],
+        waiting: list[Trajectory[K]],
+        overseer: Overseer,
     ) -> Iterator[Rendered[K]]:
         """Run `work` on the bundle; pictures done are yielded, those for a refiner put into `waiting`."""
-        unread: list[Rendered[K]] = []
+
+        def begun(key: K, request: RenderRequest) -> Trajectory[K]:
+            return begin(self._model, key, request)
+
+        lost: list[Rendered[K]] = []
         guided = any(request.losses for _, request in work)
-        with Finisher[K](self._model.decoder, self._model.losses, beside=self._beside) as finisher:
-            for finished in self._run(self._model, self._begun(work, unread), guided, on_turn):
-                waiting += [trajectory for trajectory in finished if trajectory.request.refiner]
-                if done := [trajectory for trajectory in finished if not trajectory.request.refiner]:
-                    finisher.put(done, self.origin)
-                yield from finisher.ready()
-                while unread:
-                    yield unread.pop()
-            yield from finisher.rest()
-        yield from unread
+        queue = self._begun(((key, request) for key, request in work if overseer.going()), begun, lost, overseer)
+        for finished in self._run(self._model, queue, lost, guided, on_turn, overseer):
+            if isinstance(finished, Rendered):
+                yield finished
+            else:
+                waiting.append(finished)
 
     def _refine(
-        self, model: Model, waiting: list[Trajectory[K]], on_turn: Callable[[int], None]
+        self, model: Model, waiting: list[Trajectory[K]], on_turn: Callable[[int], None], overseer: Overseer
     ) -> Iterator[Rendered[K]]:
+        trajectories = {trajectory.key: trajectory for trajectory in waiting}
+
+        def begun(key: K, request: RenderRequest) -> Trajectory[K]:
+            return hand_over(trajectories[key], model)
+
+        lost: list[Rendered[K]] = []
         guided = any(trajectory.request.losses for trajectory in waiting)
-        queue = (hand_over(trajectory, model) for trajectory in waiting)
-        with Finisher[K](model.decoder, model.losses, beside=self._beside) as finisher:
-            for finished in self._run(model, queue, guided, on_turn):
-                if finished:
-                    finisher.put(finished, self.origin)
-                yield from finisher.ready()
-            yield from finisher.rest()
+        queue = self._begun(((one.key, one.request) for one in waiting), begun, lost, overseer)
+        for finished in self._run(model, queue, lost, guided, on_turn, overseer, last=True):
+            if isinstance(finished, Rendered):
+                yield finished
 
     def _run(
-        self, model: Model, queue: Iterable[Trajectory[K]], guided: bool, on_turn: Callable[[int], None]
-    ) -> Iterator[list[Trajectory[K]]]:
-        for turn in denoise(queue, model.unet, model.guidance if guided else None, self.batch_rows):
-            on_turn(turn.rows)
-            yield turn.finished
+        self,
+        model: Model,
+        queue: Iterable[Trajectory[K]],
+        lost: list[Rendered[K]],
+        guided: bool,
+        on_turn: Callable[[int], None],
+        overseer: Overseer,
+        *,
+        last: bool = False,
+    ) -> Iterator[Rendered[K] | Trajectory[K]]:
+        """Run `queue` through `model`: pictures, what `lost` gets meanwhile, and, unless `last`, what is for a refiner."""
+        guidance = model.guidance if guided else None
+        with Finisher[K](model.decoder, model.losses, beside=self._beside, overseer=overseer) as finisher:
+            for turn in denoise(queue, model.unet, guidance, self.batch_rows, overseer):
+                on_turn(turn.rows)
+                lost += [failed(trajectory, self.origin, why) for trajectory, why in turn.failed]
+                if not last:
+                    yield from (trajectory for trajectory in turn.finished if trajectory.request.refiner)
+                if done := [trajectory for trajectory in turn.finished if last or not trajectory.request.refiner]:
+                    finisher.put(done, self.origin)
+                yield from finisher.ready()
+                while lost:
+                    yield lost.pop()
+            yield from finisher.rest()
+        yield from lost
 
-    def _begun(self, work: Sequence[tuple[K, RenderRequest]], unread: list[Rendered[K]]) -> Iterator[Trajectory[K]]:
-        """The trajectories of `work`; a request whose picture cannot be read goes to `unread` instead."""
+    def _begun(
+        self,
+        work: Iterable[tuple[K, RenderRequest]],
+        begun: Callable[[K, RenderRequest], Trajectory[K]],
+        lost: list[Rendered[K]],
+        overseer: Overseer,
+    ) -> Iterator[Trajectory[K]]:
+        """The trajectories of `work`; of a request that cannot be begun, `lost` hears why."""
         for key, request in work:
             started = time.perf_counter()
+            overseer.begins(_BEGINNING, (key,))
             try:
-                yield begin(self._model, key, request)
-            except UsageError as error:
+                trajectory = begun(key, request)
+            except Exception as error:
+                why = failure_of(error, _BEGINNING, request)
                 seconds = time.perf_counter() - started
-                unread.append(Rendered(key, None, str(error), seconds, self.origin, cause="input"))
+                lost.append(Rendered(key, None, why.error, seconds, self.origin, cause=why.cause))
+            else:
+                yield trajectory
 
 
 def by_size(

@@ -2,18 +2,20 @@
 
 Each turn packs UNet rows of images at any call, of any sampler and scale, into one call, hands each image its
 prediction, and refills finished places from the queue. All arithmetic between calls is elementwise float32, so an
-image's pixels do not depend on its batch mates.
+image's pixels do not depend on its batch mates. A call that raises is taken apart until the images to blame are found.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.engines.engine import Session
+from latentpress.runtime.loop.failure import Failure, failure_of
+from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.loop.rows import ConditioningRows
 from latentpress.runtime.loop.trajectory import Latents, Trajectory
 from latentpress.runtime.request import K
@@ -23,14 +25,16 @@ if TYPE_CHECKING:  # it imports torch, which no picture without a loss needs
     from latentpress.runtime.guidance.gradient import LossGuidance
 
 Columns = Mapping[str, Latents]
+_UNET = "the UNet"
 
 
 @dataclass(frozen=True)
 class Turn(Generic[K]):
-    """One UNet call: the rows it took, and the trajectories it finished, often none."""
+    """One UNet call: the rows it took, the trajectories it finished, often none, and those that it could not take on."""
 
     rows: int
     finished: list[Trajectory[K]]
+    failed: list[tuple[Trajectory[K], Failure]] = field(default_factory=list[tuple[Trajectory[K], Failure]])
 
 
 class Lookahead(Iterator[Trajectory[K]]):
@@ -53,22 +57,48 @@ class Lookahead(Iterator[Trajectory[K]]):
 
 
 def denoise(
-    queue: Iterable[Trajectory[K]], unet: Session, guidance: "LossGuidance | None", batch_rows: int
+    queue: Iterable[Trajectory[K]],
+    unet: Session,
+    guidance: "LossGuidance | None",
+    batch_rows: int,
+    overseer: Overseer | None = None,
 ) -> Iterator[Turn[K]]:
     """Run every trajectory of `queue` to its end, at most `batch_rows` (>= 2) UNet rows a call.
 
     Yields after each call: the caller's moment to decode what is finished, or to report.
     `guidance` may be None where no trajectory has a loss.
     """
+    overseer = overseer or NoOverseer()
     waiting = Lookahead(queue)
     active: list[Trajectory[K]] = []
     conditioning = ConditioningRows()
     while admit(active, waiting, batch_rows):
         rows = sum(trajectory.rows for trajectory in active)
-        noise_pred = predict(unet, active, conditioning)
-        advance(active, noise_pred, guidance)
-        yield Turn(rows, [trajectory for trajectory in active if trajectory.finished])
+        sound, noise_pred, failed = taken_apart(unet, active, conditioning, overseer)
+        if sound:
+            failed += advance(sound, noise_pred, guidance, overseer)
+        gone = {id(trajectory) for trajectory, _ in failed}
+        active = [trajectory for trajectory in active if id(trajectory) not in gone]
+        yield Turn(rows, [trajectory for trajectory in active if trajectory.finished], failed)
         active = unfinished(active)
+
+
+def taken_apart(
+    unet: Session, active: Sequence[Trajectory[K]], conditioning: ConditioningRows, overseer: Overseer
+) -> tuple[list[Trajectory[K]], Latents, list[tuple[Trajectory[K], Failure]]]:
+    """The trajectories that the UNet has a prediction for, these predictions, and the others, found by halving."""
+    overseer.begins(_UNET, [trajectory.key for trajectory in active])
+    try:
+        return list(active), predict(unet, active, conditioning), []
+    except Exception as error:
+        if len(active) == 1:
+            return [], np.zeros(0, np.float32), [(active[0], failure_of(error, _UNET, active[0].request))]
+    half = len(active) // 2
+    parts = [taken_apart(unet, part, conditioning, overseer) for part in (active[:half], active[half:])]
+    sound = [trajectory for found, _, _ in parts for trajectory in found]
+    predictions = [noise_pred for found, noise_pred, _ in parts if found]
+    failed = [one for _, _, found in parts for one in found]
+    return sound, np.concatenate(predictions) if sound else np.zeros(0, np.float32), failed
 
 
 def unfinished(active: Sequence[Trajectory[K]]) -> list[Trajectory[K]]:
@@ -148,14 +178,21 @@ def rescale(combined: Latents, cond: Latents, phi: float) -> Latents:
     return combined * np.float32(phi * spread + 1 - phi)
 
 
-def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: "LossGuidance | None") -> None:
-    """Take every trajectory one call on; the equations stand in `solvers`, whose names these are."""
+def advance(
+    active: Sequence[Trajectory[K]],
+    noise_pred: Latents,
+    guidance: "LossGuidance | None",
+    overseer: Overseer | None = None,
+) -> list[tuple[Trajectory[K], Failure]]:
+    """Take every trajectory one call on, and return those whose losses failed; the equations stand in `solvers`."""
     at = coefficients(active)
     x = np.stack([trajectory.latents for trajectory in active])
     anchor = np.stack([trajectory.anchor for trajectory in active])
     kept = mixed(at["keep_x"], x, at["keep_out"], noise_pred)
+    failed: list[tuple[Trajectory[K], Failure]] = []
     if any(trajectory.losses_now() for trajectory in active):
-        move = guide(active, mixed(at["x0_x"], x, at["x0_out"], noise_pred), at["nudge"], guidance)
+        x0 = mixed(at["x0_x"], x, at["x0_out"], noise_pred)
+        move, failed = guide(active, x0, at["nudge"], guidance, overseer or NoOverseer())
         x += move
         kept += at["keep_move"] * move
     history = np.stack([trajectory.history for trajectory in active])
@@ -166,6 +203,7 @@ def advance(active: Sequence[Trajectory[K]], noise_pred: Latents, guidance: "Los
     anchor = weighted(at, "anchor", sources)
     for index, trajectory in enumerate(active):
         trajectory.advance_to(following[index], anchor[index], history[index])
+    return failed
 
 
 def mixed(a: Latents, x: Latents, b: Latents, y: Latents) -> Latents:
@@ -182,11 +220,23 @@ def weighted(at: Columns, target: str, sources: Mapping[str, Latents]) -> Latent
     return total
 
 
-def guide(active: Sequence[Trajectory[K]], x0: Latents, nudge: Latents, guidance: "LossGuidance | None") -> Latents:
-    """-nudge * dL/dx0 for the trajectories whose losses act on this call, 0 for the others."""
+def guide(
+    active: Sequence[Trajectory[K]],
+    x0: Latents,
+    nudge: Latents,
+    guidance: "LossGuidance | None",
+    overseer: Overseer,
+) -> tuple[Latents, list[tuple[Trajectory[K], Failure]]]:
+    """-nudge * dL/dx0 for the trajectories whose losses act on this call, 0 for the others; and those that failed."""
     assert guidance is not None, "a trajectory with losses was queued without guidance"
     move = np.zeros_like(x0)
+    failed: list[tuple[Trajectory[K], Failure]] = []
     for index, trajectory in enumerate(active):
         if losses := trajectory.losses_now():
-            move[index] -= nudge[index] * guidance.gradient(x0[index], losses)
-    return move
+            what = f"the gradient of the loss {'+'.join(loss.name for loss in losses)}"
+            overseer.begins(what, [trajectory.key])
+            try:
+                move[index] -= nudge[index] * guidance.gradient(x0[index], losses)
+            except Exception as error:
+                failed.append((trajectory, failure_of(error, what, trajectory.request)))
+    return move, failed

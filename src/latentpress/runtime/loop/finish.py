@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 
 from latentpress.bundle.inputs import MICRO_BATCH
 from latentpress.runtime.guidance.loss import Loss
+from latentpress.runtime.loop.failure import Failure, failure_of
+from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.loop.trajectory import Trajectory
 from latentpress.runtime.pictures.decode import Decoder
 from latentpress.runtime.request import K, Origin, Rendered
 
 # How many trajectories may wait for the decoder before the denoising waits for it: eight calls' worth.
 _WAITING = 8 * MICRO_BATCH
+_DECODER = "the VAE decoder"
+_NOT_FINITE = Failure("not_finite", "the latents became NaN or infinite; lower the loss or guidance scale")
+_NO_PIXELS = Failure("not_finite", "the VAE decoder gave NaN or infinite pixels; use a float32 VAE")
 
 # A finished trajectory, and what its last UNet call was made on.
 _Undecoded = tuple[Trajectory[K], Origin]
@@ -33,9 +38,12 @@ class Finisher(Generic[K]):
     beside: decode in a thread, up to MICRO_BATCH of those that are waiting at a time; else decode within `put`.
     """
 
-    def __init__(self, decoder: Decoder, losses: Mapping[str, Loss], *, beside: bool) -> None:
+    def __init__(
+        self, decoder: Decoder, losses: Mapping[str, Loss], *, beside: bool, overseer: Overseer | None = None
+    ) -> None:
         self._decoder = decoder
         self._losses = losses
+        self._overseer = overseer or NoOverseer()
         self._pool = ThreadPoolExecutor(1, "decode") if beside else None
         self._waiting: deque[_Undecoded[K]] = deque()
         self._decoding: deque[Future[None]] = deque()
@@ -76,6 +84,7 @@ class Finisher(Generic[K]):
             while self._waiting and len(batch) < MICRO_BATCH and _alike(self._waiting[0], batch):
                 batch.append(self._waiting.popleft())
             self._done.extend(self._pictures(batch))
+            self._overseer.begins(_DECODER, ())
 
     def _pictures(self, batch: Sequence[_Undecoded[K]]) -> Iterator[Rendered[K]]:
         sound: list[_Undecoded[K]] = []
@@ -83,23 +92,36 @@ class Finisher(Generic[K]):
             if np.isfinite(trajectory.latents).all():
                 sound.append((trajectory, origin))
             else:
-                yield _failed(
-                    trajectory, origin, "the latents became NaN or infinite; lower the loss or guidance scale"
-                )
-        pictures = self._decoder([trajectory.latents for trajectory, _ in sound])
-        for (trajectory, origin), picture in zip(sound, pictures, strict=True):
-            if picture is None:
-                yield _failed(trajectory, origin, "the VAE decoder gave NaN or infinite pixels; use a float32 VAE")
-            else:
+                yield failed(trajectory, origin, _NOT_FINITE)
+        for (trajectory, origin), picture in zip(sound, self._decoded([one for one, _ in sound]), strict=True):
+            if isinstance(picture, Failure):
+                yield failed(trajectory, origin, picture)
+                continue
+            try:
                 yield _done(trajectory, origin, picture, self._losses)
+            except Exception as error:
+                yield failed(trajectory, origin, failure_of(error, "measuring the losses", trajectory.request))
+
+    def _decoded(self, sound: Sequence[Trajectory[K]]) -> list[NDArray[np.uint8] | Failure]:
+        """The pixels of each, or why there are none; a call that raises is taken apart."""
+        self._overseer.begins(_DECODER, [trajectory.key for trajectory in sound])
+        try:
+            pictures = self._decoder([trajectory.latents for trajectory in sound])
+        except Exception as error:
+            if len(sound) == 1:
+                return [failure_of(error, _DECODER, sound[0].request)]
+            half = len(sound) // 2
+            return [*self._decoded(sound[:half]), *self._decoded(sound[half:])]
+        return [_NO_PIXELS if picture is None else picture for picture in pictures]
 
 
 def _alike(one: _Undecoded[K], batch: Sequence[_Undecoded[K]]) -> bool:
     return not batch or one[0].latents.shape == batch[0][0].latents.shape
 
 
-def _failed(trajectory: Trajectory[K], origin: Origin, why: str) -> Rendered[K]:
-    return Rendered(trajectory.key, None, why, time.perf_counter() - trajectory.started, origin, cause="not_finite")
+def failed(trajectory: Trajectory[K], origin: Origin, why: Failure) -> Rendered[K]:
+    """What comes of a trajectory that cannot be finished."""
+    return Rendered(trajectory.key, None, why.error, time.perf_counter() - trajectory.started, origin, cause=why.cause)
 
 
 def _done(
