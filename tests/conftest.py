@@ -1,7 +1,6 @@
 """What several stages test with: a small random checkpoint, five concepts, and the bundle exported from them."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,26 +33,36 @@ def write_concepts(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _store(tmp_path_factory):
-    """Under the run's own temporary folder, where the processes' folders are."""
+    """Under the run's own temporary folder, where the processes' folders are, or where LATENTPRESS_TEST_STORE says."""
     own = tmp_path_factory.getbasetemp()
-    store.FOLDER = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "store"
-    store.FOLDER.mkdir(exist_ok=True)
+    run = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "store"
+    lasting = os.environ.get("LATENTPRESS_TEST_STORE")
+    store.FOLDER = Path(lasting) / store.code_digest() if lasting else run
+    store.FOLDER.mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture(scope="session")
-def assets(tmp_path_factory) -> Iterator[Path]:
-    """A folder with `checkpoint/`, `concepts/*.bin` and `bundle/`, made once per test process; whoever writes copies it."""
+def assets() -> Path:
+    """A folder with `checkpoint/`, `concepts/*.bin` and `bundle/`, made once in a test run; whoever writes copies it."""
     from families import shared_traces
     from latentpress.export import export_bundle
     from latentpress.testing.random_checkpoint import build_checkpoint
 
-    folder = tmp_path_factory.mktemp("assets")
-    build_checkpoint(folder / "checkpoint", size=128, hidden=HIDDEN, seed=SEED)
-    files = write_concepts(folder / "concepts")
-    with shared_traces():
-        export_bundle(folder / "checkpoint", folder / "bundle", files, report=lambda line: None)
-    yield folder
-    assert not (folder / "bundle" / "engines").exists(), "a test recorded engines in the bundle that all share"
+    def make(folder: Path) -> None:
+        build_checkpoint(folder / "checkpoint", size=128, hidden=HIDDEN, seed=SEED)
+        files = write_concepts(folder / "concepts")
+        with shared_traces():
+            export_bundle(folder / "checkpoint", folder / "bundle", files, report=lambda line: None)
+
+    return store.folder("assets", make)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _assets_are_only_read():
+    yield
+    assert store.FOLDER is not None
+    engines = store.FOLDER / "assets/bundle/engines"
+    assert not engines.exists(), "a test recorded engines in the bundle that all share"
 
 
 @pytest.fixture(scope="session")

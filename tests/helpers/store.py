@@ -2,7 +2,9 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -35,3 +37,18 @@ def folder(name: str, make: Callable[[Path], object]) -> Path:
             make(own)
             own.rename(path)
     return path
+
+
+def code_digest() -> str:
+    """Of the code that makes what is kept here, and of the packages it uses: what other code made is not found."""
+    import latentpress
+
+    root = Path(latentpress.__file__).parent
+    digest = hashlib.sha256(sys.version.encode())
+    digest.update((root.parents[1] / "constraints.txt").read_bytes())
+    for stage in ("export", "bundle", "engines", "testing", "runtime"):
+        for path in sorted((root / stage).rglob("*.py")):
+            digest.update(path.read_bytes())
+    for path in sorted(Path(__file__).parents[1].glob("conftest.py")) + sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
