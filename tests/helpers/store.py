@@ -46,7 +46,7 @@ def code_digest() -> str:
     root = Path(latentpress.__file__).parent
     digest = hashlib.sha256(sys.version.encode())
     digest.update((root.parents[1] / "constraints.txt").read_bytes())
-    for stage in ("export", "bundle", "engines", "testing", "runtime"):
+    for stage in ("export", "bundle", "engines", "testing"):
         for path in sorted((root / stage).rglob("*.py")):
             digest.update(path.read_bytes())
     for path in sorted(Path(__file__).parents[1].glob("conftest.py")) + sorted(Path(__file__).parent.glob("*.py")):
