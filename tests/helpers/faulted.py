@@ -22,6 +22,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("faults.c")
 ACTIONS = ("log", "kill before", "kill after", "fail", "short", "torn", "stop")
+GONE, CLOSED = "gone", "closed"
 KINDS = ("open", "write", "lock", "sync", "syncdir", "rename", "link", "unlink", "mkdir", "truncate")
 
 
@@ -94,13 +95,15 @@ class Runner:
         """A whole run; the calls below `folder` are counted where there is a fault."""
         return self.wait(self.start(folder, *arguments, fault=fault, **options))
 
-    def start(self, folder, *arguments, fault=None, user=None, clock=None, patience=None):
+    def start(self, folder, *arguments, fault=None, **options):
         """The process id of a run that was started.
 
-        user: whose rights it has; clock: what its calls of time.time give; patience: seconds that it waits for a ledger.
+        Options: user, whose rights it has; clock, what its calls of time.time give; patience, seconds that it waits for a
+        ledger; streams, what its descriptors 0 to 2 are instead: a path, GONE (a pipe that nobody reads) or CLOSED.
         """
         arm = fault and {**vars(fault), "folder": str(folder)}
-        return self._ask(start=list(map(str, arguments)), arm=arm, user=user, clock=clock, patience=patience)
+        options = dict.fromkeys(("user", "clock", "patience", "streams")) | options
+        return self._ask(start=list(map(str, arguments)), arm=arm, **options)
 
     def wait_for_stop(self, pid):
         """Wait until the process has stopped itself."""
@@ -195,15 +198,42 @@ def child(question, noted, files):
                 int(arm["always"]),
                 files["sites"],
             )
-        from latentpress.cli import run_cli
+        from latentpress.cli import main, run_cli
 
-        code = run_cli(question["start"])
+        if question["streams"] is None:
+            code = run_cli(question["start"])
+        else:
+            attach(question["streams"])
+            sys.argv[1:] = question["start"]
+            main()
+    except SystemExit as stop:
+        code = stop.code
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
         os._exit(code)
+
+
+def attach(streams):
+    """Make of descriptors 0 to 2 what `streams` say, and of Python's streams what it makes of them when it starts."""
+    for number, what in enumerate(streams):
+        if what == CLOSED:
+            os.close(number)
+        elif what == GONE:
+            reading, writing = os.pipe()
+            os.dup2(writing, number)
+            os.close(reading)
+            os.close(writing)
+        elif what:
+            descriptor = os.open(what, os.O_RDWR)
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+    sys.stdout, sys.stderr = (
+        None if streams[number] == CLOSED else os.fdopen(number, "w", closefd=False) for number in (1, 2)
+    )
 
 
 def serve(answers):

@@ -21,7 +21,9 @@ from latentpress.cli.rerender import rerender_command
 from latentpress.cli.results import results_command
 from latentpress.cli.samplers import samplers_command
 from latentpress.cli.sheet import sheet_command
+from latentpress.cli.signals import interrupted, stop_on_signals
 from latentpress.cli.status import status_command
+from latentpress.cli.streams import open_streams
 from latentpress.cli.tidy import tidy_command
 from latentpress.cli.verify import verify_command
 from latentpress.version import __version__
@@ -36,7 +38,10 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line and leave with the exit code of what happened."""
-    sys.exit(run_cli(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    open_streams(arguments)
+    stop_on_signals()
+    sys.exit(run_cli(arguments))
 
 
 def run_cli(arguments: list[str]) -> int:
@@ -45,7 +50,7 @@ def run_cli(arguments: list[str]) -> int:
         app(arguments, prog_name="latentpress")
     except SystemExit as stop:
         if stop.code == 130:  # what Typer makes of Ctrl-C
-            return _fail("interrupted; the same command resumes", 130)
+            return _fail(*interrupted())
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
         if (failure := failure_of(error)) is None:
