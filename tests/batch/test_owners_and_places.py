@@ -87,7 +87,8 @@ def test_a_drive_without_locks_is_refused_with_its_path(eight):
     assert run.code == 3
     (line,) = errors(run)
     assert line.startswith(f"error: {folder}/.latentpress/lock: cannot be locked (No locks available), and ")
-    assert "choose a folder on a local disk with -o" in line
+    assert line.endswith("; keep lock and ledger on a local disk with --ledger DIR, or choose a folder there with -o")
+    assert not folder.exists()
 
 
 def test_a_drive_that_cannot_sync_folders_is_rendered_into(eight):

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, orphans
 from latentpress.batch.ledger.beside import beside
-from latentpress.batch.ledger.ledger import Ledger, draws, ledger_path
+from latentpress.batch.ledger.ledger import Ledger, draws
 from latentpress.batch.ledger.lock import locked, read_only
 from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners, manifest_key
 from latentpress.batch.occupied import refuse_occupied
+from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.plan import Plan, build_plan
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
@@ -41,9 +42,10 @@ class OutputFolder:
     """The folder `path` and the manifest, read or yet to be read, whose pictures belong in it.
 
     path: by default out/NAME in the current directory; cache: where derived bundles and calibrations are kept, by
-    default `cache_dir()`; models: the manifest's bundles, opened; draw: gives the seeds behind -1.
-    Raises UsageError where `path` is a file. Every method raises ManifestError for bundles that cannot be used; `render`
-    alone hashes their files, once per change.
+    default `cache_dir()`; models: the manifest's bundles, opened; draw: gives the seeds behind -1; ledger: a folder to
+    keep lock and ledger in, as `--ledger` names one.
+    Raises UsageError where `path` is a file, or a second ledger would begin. Every method raises ManifestError for bundles
+    that cannot be used; `render` alone hashes their files, once per change.
 
     >>> import latentpress
     >>> from pathlib import Path
@@ -66,6 +68,7 @@ class OutputFolder:
         cache: Path | None = None,
         models: Models | None = None,
         draw: Callable[[], int] = _draw,
+        ledger: Path | str | None = None,
     ) -> None:
         self.manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
         self.path = Path(path) if path else Path("out") / self.manifest.name
@@ -74,10 +77,11 @@ class OutputFolder:
             raise UsageError(f"{self.path}: is a file, and the output must be a folder; choose another with -o")
         self._cache = cache or cache_dir()
         self._key = manifest_key(self.manifest.path, self.path)
+        self._home = home_of(self.path, Path(ledger) if ledger else None)
 
     def plan(self) -> Plan:
         """Everything the manifest asks for. Raises ManifestError listing what cannot be rendered."""
-        table = beside(ledger_path(self.path))
+        table = beside(self._home / LEDGER)
         found = lost_seeds(self.manifest, table, self.path)
         return build_plan(self.manifest, self._opened(verify=False).facts, draws(table), self._draw, table, found)
 
@@ -125,7 +129,7 @@ class OutputFolder:
             return found_finished(plan_status(plan, self.path, manifest=self._key, redraw=redraw), self.path, say)
         # Told before the folder comes to be.
         models = self._opened(verify=True)
-        run = Run(self.manifest, self._key, self.path, models, Orders(mixed, redraw, replace, only))
+        run = Run(self.manifest, self._key, self.path, models, Orders(mixed, redraw, replace, only), self._home)
         return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor, engines)
 
     def sheet(self, *, replace: bool = False) -> Path:
@@ -140,7 +144,7 @@ class OutputFolder:
             total = len(state.plan.jobs)
             raise UsageError(f"{self.path}: {state.left} of {total} images are not done; render the manifest first")
         refuse_occupied(state, self.path, Owners(state.plan, self.path, self._key), replace=replace)
-        with locked(self.path), Ledger(ledger_path(self.path)) as ledger:
+        with locked(self.path, self._home), Ledger(self._home / LEDGER) as ledger:
             return draw_sheet(state.plan, self.path, ledger, self._key, Aside(self.path, ledger))
 
     def tidy(self) -> tuple[int, Path | None]:
@@ -148,7 +152,7 @@ class OutputFolder:
 
         Returns how many there were, and the folder that has them now.
         """
-        with locked(self.path) as lock, Ledger(ledger_path(self.path)) as ledger:
+        with locked(self.path, self._home) as lock, Ledger(self._home / LEDGER) as ledger:
             lock.keep()
             aside = Aside(self.path, ledger)
             for output in self.orphans(self.status()):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from latentpress.batch.aside import Aside, forget_unmoved
 from latentpress.batch.executors.local import Engines, LocalExecutor, Settings
 from latentpress.batch.ledger.beside import beside
-from latentpress.batch.ledger.ledger import Ledger, draws, ledger_path
+from latentpress.batch.ledger.ledger import Ledger, draws
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners
 from latentpress.batch.ledger.runs import BROKEN, FINISHED, INTERRUPTED, begin_run, end_run
 from latentpress.batch.occupied import refuse_occupied, write_document
+from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.plan.jobs import Jobs
 from latentpress.batch.plan.plan import Plan, build_plan
@@ -28,7 +29,7 @@ from latentpress.batch.tally import Progress, Silence, Tally
 from latentpress.batch.writers import Writers
 from latentpress.engines.choice import check_prompt_length, engine_of
 from latentpress.errors import EnvironmentFailure, LatentpressError
-from latentpress.files import remove_leftovers
+from latentpress.files import OWN_FOLDER, remove_leftovers
 from latentpress.manifest.manifest import Manifest
 from latentpress.models import Models
 from latentpress.runtime.request import Origin
@@ -71,8 +72,12 @@ class Orders:
 class Run:
     """A render of `manifest`, which the ledger knows as `key`, into the folder `path`, with its `models`."""
 
-    def __init__(self, manifest: Manifest, key: str, path: Path, models: Models, orders: Orders) -> None:
+    def __init__(
+        self, manifest: Manifest, key: str, path: Path, models: Models, orders: Orders, home: Path | None = None
+    ) -> None:
+        """home: where lock and ledger lie, by default where the folder has them."""
         self._manifest, self._key, self._path, self._models, self._orders = manifest, key, path, models, orders
+        self._home = home or home_of(path)
         self._warnings: list[str] = []
 
     def render(
@@ -93,7 +98,7 @@ class Run:
             say(line)
 
         tally = Tally(progress or Silence())
-        with locked(self._path) as lock, Ledger(ledger_path(self._path)) as ledger:
+        with locked(self._path, self._home) as lock, Ledger(self._home / LEDGER) as ledger:
             aside = Aside(self._path, ledger)
             with ledger.transaction():
                 # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
@@ -125,7 +130,7 @@ class Run:
                 if line:
                     say(line)
         # The ledger is closed; what the outcome tells of the plan it reads from beside it.
-        kept = beside(ledger_path(self._path))
+        kept = beside(self._home / LEDGER)
         plan = replace(plan, jobs=Jobs(kept), table=kept)
         return Outcome(plan, summary, sheet, tuple(self._warnings), len(taken), aside.count, tally)
 
@@ -199,7 +204,7 @@ class Run:
     def _folders(self, plan: Plan) -> set[Path]:
         """Every folder that a killed render may have left a temp file in."""
         parents = {output.rpartition("/")[0] for (output,) in plan.table.answers("SELECT output FROM jobs")}
-        return {self._path, *(self._path / parent for parent in parents)}
+        return {self._path, self._path / OWN_FOLDER, self._home, *(self._path / parent for parent in parents)}
 
 
 def found_finished(state: Status, folder: Path, say: Callable[[str], None]) -> Outcome:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, print_state, warn
 from latentpress.cli.options import JsonOption, print_json
 
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
 
 
-def plan_command(manifests: ManifestsArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
+def plan_command(
+    manifests: ManifestsArgument, output: OutputOption = None, ledger: LedgerOption = None, as_json: JsonOption = False
+) -> None:
     """Check manifests and show what they would render."""
     from latentpress.batch.state.report import job_data, plan_data, plan_lines
 
@@ -27,4 +30,4 @@ def plan_command(manifests: ManifestsArgument, output: OutputOption = None, as_j
             typer.echo(line)
         print_state(state, folder)
 
-    for_each(manifests, output, show)
+    for_each(manifests, output, show, ledger=ledger)

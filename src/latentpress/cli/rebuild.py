@@ -5,18 +5,20 @@ from typing import Annotated
 
 import typer
 
+from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.options import JsonOption, print_json
 
 
 def rebuild_command(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="An output folder.")],
+    ledger: LedgerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a lost or damaged ledger again from what the pictures say of themselves; render nothing."""
     from latentpress.batch.proof.rebuild import rebuild
     from latentpress.errors import one_line
 
-    done = rebuild(out)
+    done = rebuild(out, ledger=ledger)
     if as_json:
         print_json({"folder": str(out)} | done.data())
         return

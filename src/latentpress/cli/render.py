@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, to_stderr
 from latentpress.cli.options import JsonOption, print_json
 from latentpress.cli.render_options import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 def render_command(
     manifests: ManifestsArgument,
     output: OutputOption = None,
+    ledger: LedgerOption = None,
     batch_rows: BatchRowsOption = None,
     threads: ThreadsOption = None,
     engine: EngineOption = None,
@@ -67,7 +69,7 @@ def render_command(
         _tell(outcome, folder, as_json, several)
         return 1 if outcome.summary.failed else 0
 
-    for_each(manifests, output, render, check=check, keep_going=keep_going)
+    for_each(manifests, output, render, check=check, keep_going=keep_going, ledger=ledger)
 
 
 def _tell(outcome: "Outcome", folder: "OutputFolder", as_json: bool, several: bool) -> None:

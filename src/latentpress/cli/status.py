@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, print_state, warn
 from latentpress.cli.options import JsonOption, print_json
 
@@ -11,13 +12,15 @@ if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
 
 
-def status_command(manifests: ManifestsArgument, output: OutputOption = None, as_json: JsonOption = False) -> None:
+def status_command(
+    manifests: ManifestsArgument, output: OutputOption = None, ledger: LedgerOption = None, as_json: JsonOption = False
+) -> None:
     """Show how much of each manifest is done."""
 
     def show(folder: "OutputFolder", several: bool) -> None:
         _show(folder, several, as_json)
 
-    for_each(manifests, output, show)
+    for_each(manifests, output, show, ledger=ledger)
 
 
 def _show(folder: "OutputFolder", several: bool, as_json: bool) -> None:

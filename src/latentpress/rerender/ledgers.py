@@ -44,7 +44,7 @@ class Ledgers:
         So it is with one that cannot be read: a picture says itself what it is, and options can name what it needs.
         """
         path = path.resolve()
-        folder = next((folder for folder in path.parents if ledger_path(folder).is_file()), None)
+        folder = next((folder for folder in path.parents if _has_ledger(folder)), None)
         if folder is None:
             return KnownHere(None, path.parent, "")
         if folder not in self._opened:
@@ -102,3 +102,10 @@ class KnownHere:
         """What is at `path`, which may start at the directory that the render was started in: most often one above OUT."""
         starts = [Path(), *self._folder.parents]
         return [found for start in starts if (found := start / path).exists()]
+
+
+def _has_ledger(folder: Path) -> bool:
+    try:
+        return ledger_path(folder).is_file()
+    except LatentpressError:  # it is elsewhere, and that is not there
+        return False

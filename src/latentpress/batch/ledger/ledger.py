@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentpress.batch.ledger import schema
+from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.identity import VERSION
 from latentpress.batch.plan.job import Job, canonical_json
 from latentpress.batch.plan.jobs import seed_column, seed_of
 from latentpress.batch.plan.plan import Plan
 from latentpress.errors import UsageError
-from latentpress.files import OWN_FOLDER, folder_syncs
+from latentpress.files import folder_syncs
 from latentpress.runtime.request import Origin
 
 
@@ -43,8 +44,8 @@ _IMAGE = (
 
 
 def ledger_path(folder: Path) -> Path:
-    """Where the ledger of an output folder lies."""
-    return folder / OWN_FOLDER / "ledger.sqlite"
+    """Where the ledger of an output folder lies; raises UsageError where that place is gone (place.py)."""
+    return home_of(folder) / LEDGER
 
 
 class Ledger(Database):

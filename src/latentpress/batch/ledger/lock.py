@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Generator
 from pathlib import Path
 
+from latentpress.batch.place import home_of, settle
 from latentpress.errors import EnvironmentFailure, OutputLocked
-from latentpress.files import OWN_FOLDER, check_regular, make_folders
+from latentpress.files import OWN_FOLDER, check_regular
 
 # What `flock` says where the file system has no locks: network drives without a lock service, some FUSE.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
@@ -18,9 +19,10 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
 class Lock:
     """A held lock. A folder that was made for it goes again, unless it is `kept`."""
 
-    def __init__(self, folder: Path) -> None:
-        own = folder / OWN_FOLDER
-        self._made = [path for path in (own, *own.parents) if not path.exists()]
+    def __init__(self, folder: Path, home: Path) -> None:
+        self._own = folder / OWN_FOLDER, home
+        places = dict.fromkeys(path for own in self._own for path in (own, *own.parents))
+        self._made = [path for path in places if not path.exists()]
 
     def keep(self) -> None:
         """What lies in the folder is worth keeping from now on."""
@@ -30,19 +32,25 @@ class Lock:
         """Remove what was made for the lock and not kept; a folder that holds something else stays."""
         for path in self._made:
             with contextlib.suppress(OSError):
-                shutil.rmtree(path) if path.name == OWN_FOLDER else path.rmdir()
+                shutil.rmtree(path) if path in self._own else path.rmdir()
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Generator[Lock]:
+def locked(folder: Path, home: Path | None = None) -> Generator[Lock]:
     """Hold the lock of the output folder `folder`, creating both; raises OutputLocked naming the owner's pid.
 
-    Raises EnvironmentFailure where files cannot be locked, NotAFile where something else lies in the lock's place.
+    home: where lock and ledger lie, by default where the folder has them (batch/place.py). Raises EnvironmentFailure where
+    files cannot be locked, NotAFile where something else lies in the lock's place.
 
     If what runs within raises before `Lock.keep`, a folder that did not exist does not exist afterwards.
     """
-    lock = Lock(folder)
-    descriptor = _taken(folder)
+    home = home or home_of(folder)
+    lock = Lock(folder, home)
+    try:
+        descriptor = _taken(folder, home)
+    except EnvironmentFailure:
+        lock.discard()
+        raise
     try:
         _note(descriptor, f"{os.getpid()}\n")
         try:
@@ -71,11 +79,10 @@ def _note(descriptor: int, owner: str) -> None:
             place += os.pwrite(descriptor, content[place:], place)
 
 
-def _taken(folder: Path) -> int:
+def _taken(folder: Path, home: Path) -> int:
     """The descriptor of the lock file, locked."""
-    path = folder / OWN_FOLDER / "lock"
     while True:
-        make_folders(path.parent)
+        path = settle(folder, home) / "lock"
         with contextlib.suppress(FileNotFoundError):
             check_regular(path)
         # Not through a link: it could lead to a file of the user's, and the lock file is emptied.
@@ -88,7 +95,7 @@ def _taken(folder: Path) -> int:
             if error.errno in _NO_LOCKS:
                 raise EnvironmentFailure(
                     f"{path}: cannot be locked ({error.strerror}), and without a lock two renders would spoil each other's "
-                    "work; choose a folder on a local disk with -o"
+                    "work; keep lock and ledger on a local disk with --ledger DIR, or choose a folder there with -o"
                 ) from None
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 error.filename = str(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from latentpress.batch.place import output_folder_of
 from latentpress.errors import EnvironmentFailure, LedgerDamaged, reason
 from latentpress.files import check_regular
 
@@ -26,7 +27,7 @@ _WAYS_OUT = {
     sqlite3.SQLITE_FULL: "free some space",
     sqlite3.SQLITE_IOERR: "see that the disk works and has space",
     sqlite3.SQLITE_NOMEM: "free some memory",
-    sqlite3.SQLITE_BUSY: "close the other program that uses it",
+    sqlite3.SQLITE_BUSY: "close the other program that uses it, or keep the ledger off a network drive with --ledger",
     sqlite3.SQLITE_LOCKED: "close the other program that uses it",
     sqlite3.SQLITE_PROTOCOL: "close the other program that uses it",
     sqlite3.SQLITE_PERM: "fix its permissions",
@@ -163,5 +164,4 @@ def check_database(path: Path, shown: Path | str) -> None:
 
 
 def _way_out(shown: Path | str) -> str:
-    # OUT/.latentpress/ledger.sqlite
-    return f"`latentpress rebuild {Path(shown).parent.parent}` makes it again from the pictures"
+    return f"`latentpress rebuild {output_folder_of(Path(shown))}` makes it again from the pictures"

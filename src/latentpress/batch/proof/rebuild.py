@@ -6,6 +6,7 @@ read is kept, and learns of the pictures that it does not know; a damaged one is
 
 import hashlib
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from latentpress.batch.aside import new_room
-from latentpress.batch.ledger.ledger import Ledger, ledger_path
+from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.pictures.chunks import Claim, claim_of, proved, whole_png
 from latentpress.batch.pictures.intact import MAX_BYTES, stamp_of
+from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.earlier_claims import keys_of_claim, source_of
 from latentpress.batch.plan.identity import VERSION, Identity, JobHash, Model
 from latentpress.batch.proof.scan import in_threads, pngs_aside, pngs_below
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.errors import LedgerDamaged, UsageError
-from latentpress.files import move, read_regular
+from latentpress.files import OWN_FOLDER, move, read_regular
 
 # Beside a ledger that is moved: a journal left there would be rolled back into the next one.
 _COMPANIONS = ("", "-journal", "-wal", "-shm")
@@ -61,18 +63,20 @@ class _Proved:
     bundles: Mapping[str, tuple[str, str]]
 
 
-def rebuild(folder: Path | str, threads: int | None = None) -> Rebuilt:
+def rebuild(folder: Path | str, threads: int | None = None, ledger: Path | None = None) -> Rebuilt:
     """Make or mend the ledger of `folder`.
 
-    threads: by default one for each core. Raises UsageError where there is no folder, or neither a ledger nor a picture in
-    it that says what it is, OutputLocked, and EnvironmentFailure for a ledger that cannot be used, though it is whole.
+    threads: by default one for each core; ledger: a folder to keep it in, as `--ledger` names one. Raises UsageError where
+    there is no folder, or neither a ledger nor a picture in it that says what it is, OutputLocked, and EnvironmentFailure
+    for a ledger that cannot be used, though it is whole.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; give an output folder, as `render -o` does")
     done = Rebuilt()
-    with locked(folder) as lock:
-        path = ledger_path(folder)
+    home = home_of(folder, ledger, anew=True)
+    with locked(folder, home) as lock:
+        path = home / LEDGER
         had = os.path.lexists(path)
         if had and not _sound(path):
             done.moved = _moved(folder, path)
@@ -82,8 +86,8 @@ def rebuild(folder: Path | str, threads: int | None = None) -> Rebuilt:
                 "does"
             )
         lock.keep()
-        with Ledger(path) as ledger, ledger.transaction():
-            _record(folder, ledger, done, threads)
+        with Ledger(path) as made, made.transaction():
+            _record(folder, made, done, threads)
     return done
 
 
@@ -98,12 +102,13 @@ def _sound(path: Path) -> bool:
 
 def _moved(folder: Path, path: Path) -> Path:
     """Move a damaged ledger out of the way; returns where it is now."""
-    room = new_room(folder)
+    inside = path.parent == folder / OWN_FOLDER
+    room = folder / new_room(folder) if inside else path.with_name(f"damaged-{secrets.token_hex(4)}")
     for suffix in _COMPANIONS:
         name = f"{path.name}{suffix}"
         if os.path.lexists(path.with_name(name)):
-            move(path.with_name(name), folder / room / name, folder)
-    return folder / room / path.name
+            move(path.with_name(name), room / name, folder if inside else None)
+    return room / path.name
 
 
 def _claims(folder: Path, name: str) -> bool:
