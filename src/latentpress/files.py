@@ -14,7 +14,7 @@ import stat
 import threading
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 T = TypeVar("T")
 
@@ -64,15 +64,22 @@ def check_regular(path: Path, limit: int | None = None) -> os.stat_result:
 def read_regular(path: Path, limit: int) -> bytes:
     """The content of the regular file at `path`, at most `limit` bytes; raises as `check_regular`, and never waits."""
     check_regular(path, limit)
-    # Not to wait for a pipe that took the file's place just now.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NotAFile(errno.EINVAL, "it is not a regular file", str(path))
+    with open_regular(path) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
         raise TooLarge(errno.EFBIG, f"it has more than {limit:,} bytes, the limit", str(path))
     return content
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """The regular file at `path`, open for reading; raises as `check_regular`, and never waits."""
+    check_regular(path)
+    # Not to wait for a pipe that took the file's place just now.
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise NotAFile(errno.EINVAL, "it is not a regular file", str(path))
+    return stream
 
 
 def publish(path: Path, content: bytes, root: Path | None = None) -> os.stat_result:

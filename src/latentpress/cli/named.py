@@ -56,11 +56,9 @@ def named_manifests(texts: Sequence[str]) -> Named:
 def read_named(path: Path) -> "Manifest":
     """The manifest at `path`, or the one on stdin. Raises ManifestError."""
     from latentpress.manifest.manifest import read_manifest
-    from latentpress.manifest.nodes import MAX_BYTES
+    from latentpress.manifest.source import spooled
 
-    if path != STDIN_PATH:
-        return read_manifest(path)
-    return read_manifest(path, sys.stdin.buffer.read(MAX_BYTES + 1))
+    return read_manifest(spooled(sys.stdin.buffer, str(path)) if path == STDIN_PATH else path)
 
 
 def output_of(output: Path | None, manifest: "Manifest") -> Path | None:

@@ -1,7 +1,8 @@
 """Crosses a manifest's jobs with its matrix: what each picture asks for, one at a time. Mistakes go to the reader."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from latentpress.manifest import templates
@@ -23,26 +24,44 @@ _NEEDED = {
     "prompt": ("give it in defaults, in the job or in the matrix", "write text, in quotes if it is that word"),
     "model": ("write `model: demo`, or the path of a bundle",) * 2,
 }
+# The same of a file of lines, which has no defaults.
+_NEEDED_OF_LINES = {
+    "prompt": ("give each job one", _NEEDED["prompt"][1]),
+    "model": (
+        "give each job one, `demo` or the path of a bundle, or write a manifest that names it and says `jobs: [from: FILE]`",
+        _NEEDED["model"][1],
+    ),
+}
 
 
-@dataclass(frozen=True)
+_NOTHING: Mapping[str, Node] = MappingProxyType({})
+
+
+@dataclass(slots=True, eq=False)
 class JobNode:
-    """One entry of `jobs`, or the manifest as a whole where it has none."""
+    """One job as written: an entry of `jobs`, a line of a file, or the manifest as a whole where it has none.
+
+    fields: what it says itself, its `id` and `n` among them; defaults: what all jobs of one file are given, the same map for
+    each of them.
+    """
 
     id: str
     fields: Mapping[str, Node]
     place: Place
+    defaults: Mapping[str, Node] = field(default_factory=lambda: _NOTHING)
 
 
 @dataclass(frozen=True, eq=False)
 class Draft:
     """What the pictures of one job and one combination have in common: all but their seeds.
 
+    written: what the job says itself, as `JobNode.fields`;
     values: every field, prompts filled in, `seed` aside; labels: what the matrix calls some of them;
     places: field -> where the manifest sets it, if only to null; a field that no one sets is not among them.
     """
 
     id: str
+    written: Mapping[str, Node]
     values: Values
     labels: Mapping[str, str]
     places: Mapping[str, Place]
@@ -61,11 +80,15 @@ class Draft:
 class Expansion:
     """`defaults`, a job's own fields and one choice of every axis come to drafts; each shared node is parsed once.
 
-    start: where the manifest begins, for what is missing from all of it; drawn: whether a picture asked for so far has a
+    start: where the manifest begins, for what is missing from all of it; lines: whether it is a file of lines;
+    drawn: whether a picture asked for so far has a
     drawn seed.
     """
 
-    def __init__(self, defaults: Mapping[str, Node], matrix: Matrix, reader: Reader, start: Place) -> None:
+    def __init__(
+        self, defaults: Mapping[str, Node], matrix: Matrix, reader: Reader, start: Place, *, lines: bool = False
+    ) -> None:
+        self._needed = _NEEDED_OF_LINES if lines else _NEEDED
         self._defaults, self._matrix, self._reader, self._start = defaults, matrix, reader, start
         self._sharing = Sharing(matrix)
         self.drawn = False
@@ -73,14 +96,14 @@ class Expansion:
         self._shared: dict[tuple[str, Node], Any] = {}
         # Reading every default at once reports its mistakes even where each job overrides it.
         self._base = {
-            name: self._parse_shared(name, defaults[name]) if name in defaults else field.default
-            for name, field in FIELDS.items()
+            name: self._parse_shared(name, defaults[name]) if name in defaults else known.default
+            for name, known in FIELDS.items()
         }
         self._wrong = {name for name in defaults.keys() & FIELDS.keys() if self._base[name] is WRONG}
         # Jobs that differ in such an axis alone share a draft, which is what makes planning many seeds cheap.
         self._seed_axis = next((index for index, axis in enumerate(matrix.axes) if axis.seeds_alone), None)
 
-    def drafts(self, jobs: Sequence[JobNode]) -> Iterator[tuple[Draft, int | Draw, str | None]]:
+    def drafts(self, jobs: Iterable[JobNode]) -> Iterator[tuple[Draft, int | Draw, str | None]]:
         """Every picture of every job in order: its draft, its seed or its draw, and the seed's label if it has one."""
         count = 0
         for number, job in enumerate(jobs, 1):
@@ -93,7 +116,8 @@ class Expansion:
                 yield found
 
     def _job(self, job: JobNode, number: int) -> Iterator[tuple[Draft, int | Draw, str | None]]:
-        own = {name: FIELDS[name].read(node, self._reader) for name, node in job.fields.items() if name in FIELDS}
+        own = {name: self._parse_shared(name, node) for name, node in job.defaults.items() if name in FIELDS}
+        own |= {name: FIELDS[name].read(node, self._reader) for name, node in job.fields.items() if name in FIELDS}
         axis = self._seed_axis
         shared: dict[tuple[int | None, ...], _Seeded | None] = {}
         for indices in self._matrix.combinations():
@@ -156,12 +180,12 @@ class Expansion:
                 problems.add(
                     job.fields[name].place, f"{name} is set by this job and by the matrix; leave it to one of them"
                 )
-        nodes = {**self._defaults, **job.fields, **choice.fields}
+        nodes = {**self._defaults, **job.defaults, **job.fields, **choice.fields}
         set_here = {**own, **{name: self._parse_shared(name, node) for name, node in choice.fields.items()}}
         values = self._base | set_here
-        missing = [name for name in _NEEDED if name not in nodes or not_given(nodes[name])]
+        missing = [name for name in self._needed if name not in nodes or not_given(nodes[name])]
         for name in missing:
-            absent, null = _NEEDED[name]
+            absent, null = self._needed[name]
             if name in nodes:
                 what = f"{name} is null, which switches it off, and every picture needs one; {null}"
                 problems.add(nodes[name].place, what)
@@ -176,7 +200,7 @@ class Expansion:
         values |= counted
         templates = {name: values[name] for name in ("prompt", "negative_prompt") if values[name] is not None}
         if apart and any("{seed" in template for template in templates.values()):
-            return _Seeded(Draft(job.id, values, choice.labels, {}), (), None, None, names_seed=True)
+            return _Seeded(Draft(job.id, job.fields, values, choice.labels, {}), (), None, None, names_seed=True)
         texts = choice.texts | {
             name: label(name, {**values, "seed": FIELDS["seed"].default[0]})
             for name, node in choice.fields.items()
@@ -186,7 +210,7 @@ class Expansion:
         if None in filled.values():
             return None
         places = {name: node.place for name, node in nodes.items()}
-        draft = Draft(job.id, values | filled, choice.labels, places)
+        draft = Draft(job.id, job.fields, values | filled, choice.labels, places)
         count = None if "n" not in nodes or not_given(nodes["n"]) else nodes["n"]
         seeds = values["seed"] if apart or count is None else self._counted(count, values["seed"])
         return _Seeded(draft, seeds, choice.labels.get("seed"), count)

@@ -1,6 +1,6 @@
-"""Reads a manifest: a YAML file to the pictures it asks for. Knows nothing of bundles, output folders or ledgers."""
+"""Reads a manifest: a file to the pictures it asks for. Knows nothing of bundles, output folders or ledgers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,17 @@ from latentpress.manifest.draft import Draft, Expansion, JobNode
 from latentpress.manifest.draws import Draw
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.jobs import EMPTY, Ids, jobs_of, listed_jobs
 from latentpress.manifest.matrix import parse_matrix
-from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, described, read_yaml
-from latentpress.manifest.values import given, not_given, parse_number, parse_text
+from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.manifest.readers import read_root
+from latentpress.manifest.source import STREAMED, Source
+from latentpress.manifest.values import given, parse_number, parse_text
 
 KEYS = ("version", "name", "model", "concepts", "defaults", "matrix", "jobs", "output", "sheet")
 VERSION = 1
 # Without {index}, so that a job put in front of others renames none.
 DEFAULT_OUTPUT = "{seed}-{hash:.12}.png"
-EMPTY = "the manifest is empty; give it defaults, a matrix or jobs, at least one with a prompt"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class SheetSpec:
 class Manifest:
     """A manifest that has been read and checked.
 
+    jobs: made anew on each pass, for there may be more than memory should hold;
     models: the bundles that some picture is rendered on or refined by, each as the manifest names it (`demo`, or a path)
     -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`.
     """
@@ -47,7 +50,7 @@ class Manifest:
     output_place: Place
     sheet: SheetSpec | None
     expansion: Expansion
-    jobs: Sequence[JobNode]
+    jobs: Iterable[JobNode]
     warnings: tuple[str, ...] = ()
 
     def drafts(self) -> Iterator[tuple[Draft, int | Draw, str | None]]:
@@ -58,11 +61,8 @@ class Manifest:
         return self.expansion.drafts(self.jobs)
 
 
-def read_manifest(path: Path | str, content: bytes | None = None) -> Manifest:
-    """The manifest at `path`. Raises ManifestError listing every mistake found.
-
-    content: the manifest itself, for one that is in no file; `path` is then what messages call it, such as `<stdin>`, and
-    its folder what paths in it start from.
+def read_manifest(path: Path | str | Source) -> Manifest:
+    """The manifest at `path`, or of a source. Raises ManifestError listing every mistake found.
 
     >>> from pathlib import Path
     >>> text = "version: 1\\nmodel: demo\\ndefaults: {prompt: a red heart, steps: 2}\\nmatrix: {seed: 1..3}\\n"
@@ -71,10 +71,10 @@ def read_manifest(path: Path | str, content: bytes | None = None) -> Manifest:
     >>> manifest.name, [seed for _, seed, _ in manifest.drafts()]
     ('hearts', [1, 2, 3])
     """
-    path = Path(path)
-    problems = Problems()
-    root = read_yaml(path, problems, content)
-    start = Place(str(path), 1, 1)
+    source = path if isinstance(path, Source) else Source.of(Path(path))
+    path, start = Path(source.name), source.start
+    problems = Problems(source.name)
+    root = _bare(source) if source.format in STREAMED else read_root(source, problems)
     if root is None or (isinstance(root, MapNode) and not given(root).keys() & {"defaults", "matrix", "jobs"}):
         if isinstance(root, MapNode):
             _check_keys(root, KEYS, "the manifest", problems)
@@ -90,10 +90,17 @@ def read_manifest(path: Path | str, content: bytes | None = None) -> Manifest:
     defaults = _job_map(values.get("defaults"), "defaults", (*FIELDS, "n"), problems)
     if "model" in values:
         defaults = {"model": values["model"], **defaults}
-    name = _name(values.get("name"), path, problems)
-    jobs = _jobs(values.get("jobs"), name, root.place, problems)
-    expansion = Expansion(defaults, matrix, reader, root.place)
-    models = _models(expansion, jobs)
+    name = _name(values.get("name"), source.stem, problems)
+    if source.format in STREAMED:
+        jobs = jobs_of(source, problems)
+    elif "jobs" in values:
+        jobs = listed_jobs(values["jobs"], source, problems)
+    else:
+        jobs = [JobNode(name, {}, root.place)]
+    expansion = Expansion(defaults, matrix, reader, root.place, lines=source.format in STREAMED)
+    ids = Ids()
+    models = _models(expansion, ids.watching(jobs))
+    ids.report(jobs, problems)
     output, output_place = _output(values.get("output"), root.place, matrix, problems)
     manifest = Manifest(
         path=path,
@@ -111,11 +118,18 @@ def read_manifest(path: Path | str, content: bytes | None = None) -> Manifest:
     return manifest
 
 
+def _bare(source: Source) -> MapNode:
+    """What a manifest would say beside its jobs that is a file of lines alone."""
+    return MapNode(
+        {"version": Scalar(str(VERSION), True, source.start), "jobs": ListNode([], source.start)}, {}, source.start
+    )
+
+
 def _axes(node: Node | None) -> list[str]:
     return [name for name in node.values if name != "exclude"] if isinstance(node, MapNode) else []
 
 
-def _models(expansion: Expansion, jobs: Sequence[JobNode]) -> dict[str, Place]:
+def _models(expansion: Expansion, jobs: Iterable[JobNode]) -> dict[str, Place]:
     """Expand everything once, for its mistakes, and say which bundles it names, and where first."""
     models: dict[str, Place] = {}
     last: Draft | None = None
@@ -140,14 +154,13 @@ def _check_version(node: Node | None, start: Place, problems: Problems) -> None:
         parse_number("version", node, problems, VERSION, VERSION, whole=True, rule=f"{VERSION}, the only one so far")
 
 
-def _name(node: Node | None, path: Path, problems: Problems) -> str:
-    usual = path.stem.strip("<>")  # <stdin> is no name for a folder
+def _name(node: Node | None, stem: str, problems: Problems) -> str:
     if node is None:
-        return usual
+        return stem
     name = parse_text("name", node, problems)
     if name is not None and (trouble := names.component_problem(name) if "/" not in name else "holds a /"):
         problems.add(node.place, f"name {shown(name)} {trouble}; it names the output folder, so use a plain word")
-    return name or usual
+    return name or stem
 
 
 def _output(node: Node | None, start: Place, matrix: Matrix, problems: Problems) -> tuple[str, Place]:
@@ -192,27 +205,3 @@ def _job_map(node: Node | None, where: str, known: Sequence[str], problems: Prob
         return {}
     _check_keys(node, known, where, problems)
     return {key: value for key, value in node.values.items() if key in known}
-
-
-def _jobs(node: Node | None, name: str, start: Place, problems: Problems) -> list[JobNode]:
-    if node is None:
-        return [JobNode(name, {}, start)]
-    if not isinstance(node, ListNode):
-        problems.add(node.place, f"jobs is {described(node)}; it must be a list of maps such as - {{prompt: ...}}")
-        return []
-    if not node.items:
-        problems.add(node.place, EMPTY)
-    jobs: list[JobNode] = []
-    first: dict[str, Place] = {}
-    for number, item in enumerate(node.items, 1):
-        fields = _job_map(item, f"job {number}", ("id", *FIELDS, "n"), problems)
-        if "id" in fields and not_given(fields["id"]):
-            del fields["id"]
-        own = parse_text("id", fields["id"], problems) if "id" in fields else None
-        job_id = own or str(number)
-        if job_id in first:
-            place = fields["id"].place if "id" in fields else item.place
-            problems.add(place, f"job id {shown(job_id)} is given twice; the first is on line {first[job_id].line}")
-        first.setdefault(job_id, item.place)
-        jobs.append(JobNode(job_id, fields, item.place))
-    return jobs

@@ -11,12 +11,10 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 import yaml
 
 from latentpress.errors import ManifestError, condensed, one_line, shape, shown
-from latentpress.files import TooLarge, read_regular
 
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
@@ -31,19 +29,25 @@ _TRUTHS = {
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 
-@dataclass(frozen=True)
+# Not frozen, which takes three times as long to make: a file may hold a million of each.
 class Place:
-    """A position in a file: line and column count from 1."""
+    """A position in a file: line and column count from 1; a reader may look for the column once it is asked for."""
 
-    file: str
-    line: int
-    column: int
+    __slots__ = ("_column", "file", "line")
+
+    def __init__(self, file: str, line: int, column: int) -> None:
+        self.file, self.line, self._column = file, line, column
+
+    @property
+    def column(self) -> int:
+        """The column, counted in characters."""
+        return self._column
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Scalar:
     """A leaf: its text as written, and whether it stood without quotes."""
 
@@ -72,7 +76,7 @@ class Scalar:
         return self.text
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ListNode:
     """A list."""
 
@@ -80,7 +84,7 @@ class ListNode:
     place: Place
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class MapNode:
     """A map from text keys to nodes; `keys` holds each key's own node, for its position."""
 
@@ -93,9 +97,13 @@ Node = Scalar | ListNode | MapNode
 
 
 class Problems:
-    """Mistakes found so far, each once, in the order found. warnings: what is none, as lines, each once."""
+    """Mistakes found so far, each once, in the order found. warnings: what is none, as lines, each once.
 
-    def __init__(self) -> None:
+    file: the one whose mistakes come first, where others are read too.
+    """
+
+    def __init__(self, file: str = "") -> None:
+        self._file = file
         self._found: dict[str, tuple[Place, str]] = {}
         self.warnings: dict[str, None] = {}
 
@@ -105,6 +113,11 @@ class Problems:
         kind: the same for messages at one place that say the same, by default where they differ in values alone.
         """
         self._found.setdefault(f"{place}: {one_line(message)}", (place, kind or shape(message)))
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._found)
 
     def warn(self, place: Place, message: str) -> None:
         """Keep `file:line:col: warning: message`, which refuses nothing."""
@@ -118,9 +131,12 @@ class Problems:
         self.add(key.place, f"unknown key {shown(key.text)} in {where}; {hint}")
 
     def raise_if_any(self) -> None:
-        """Raise ManifestError with everything found, in the order of the file; of many that say the same, their count."""
+        """Raise ManifestError with everything found, each file's in its order; of many that say the same, their count."""
         if self._found:
-            found = sorted(self._found, key=lambda line: (self._found[line][0].line, self._found[line][0].column))
+            files = {place.file: None for place, _ in self._found.values()}
+            order = {file: number for number, file in enumerate(sorted(files, key=lambda file: file != self._file))}
+            places = {said: place for said, (place, _) in self._found.items()}
+            found = sorted(places, key=lambda said: (order[(at := places[said]).file], at.line, at.column))
             raise ManifestError(condensed(found, self._found.__getitem__))
 
 
@@ -133,31 +149,31 @@ def described(node: Node) -> str:
     return "empty" if node.value is None else shown(node.text)
 
 
-def read_yaml(path: Path, problems: Problems, content: bytes | None = None) -> Node | None:
-    """The root node of the YAML file at `path`, None when it holds nothing; content: what it holds, if that is known.
+def read_yaml(text: str, file: str, problems: Problems) -> Node | None:
+    """The root node of the YAML `text` of `file`, None when it holds nothing.
 
-    Raises ManifestError when the file cannot be read or is not YAML; duplicate keys go to `problems`.
+    Raises ManifestError when it is not YAML; duplicate keys go to `problems`.
     """
-    start = Place(str(path), 1, 1)
-    try:
-        if content is not None and len(content) > MAX_BYTES:
-            raise TooLarge
-        text = (read_regular(path, MAX_BYTES) if content is None else content).decode("utf-8-sig")
-    except TooLarge:
-        raise ManifestError([f"{start}: the manifest is larger than {MAX_BYTES >> 20} MiB; split it"]) from None
-    except OSError as error:
-        raise ManifestError([f"{start}: the manifest cannot be read ({error.strerror})"]) from None
-    except UnicodeDecodeError as error:
-        raise ManifestError([f"{start}: byte {error.start} is not UTF-8; save the manifest as UTF-8"]) from None
+    start = Place(file, 1, 1)
     try:
         with uncollected():
-            return _Builder(str(path), problems).build(yaml.parse(text, Loader=_loader()))
+            return _Builder(file, problems).build(yaml.parse(text, Loader=_loader()))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(str(path), mark.line + 1, mark.column + 1) if mark else start
+        place = Place(file, mark.line + 1, mark.column + 1) if mark else start
         raise ManifestError([f"{place}: not YAML: {error.problem or error.context}"]) from None
     except yaml.YAMLError as error:
         raise ManifestError([f"{start}: not YAML: {' '.join(str(error).split())}"]) from None
+
+
+def read_flow(text: str, place: Place, problems: Problems) -> Node | None:
+    """The list or map that `text` is in YAML, all of it at `place`; None once it is reported that it is none."""
+    try:
+        return _Builder(place.file, problems, place).build(yaml.parse(text, Loader=_loader()))
+    except (yaml.YAMLError, ManifestError) as error:
+        said = error.problem if isinstance(error, yaml.MarkedYAMLError) else None
+        problems.add(place, f"{shown(text)} is not a list or a map: {said or 'it cannot be read'}")
+        return None
 
 
 @contextlib.contextmanager
@@ -178,10 +194,13 @@ def _loader() -> type[yaml.SafeLoader]:
 
 
 class _Builder:
-    """Builds nodes from the parser's events with a stack of its own, so depth is bounded by a rule, not a crash."""
+    """Builds nodes from the parser's events with a stack of its own, so depth is bounded by a rule, not a crash.
 
-    def __init__(self, file: str, problems: Problems) -> None:
-        self.file = file
+    place: where all of it is, if it is not a file.
+    """
+
+    def __init__(self, file: str, problems: Problems, place: Place | None = None) -> None:
+        self.file, self.place = file, place
         self.problems = problems
         self.anchors: dict[str, Node] = {}
         self.open: list[tuple[ListNode | MapNode, str | None]] = []
@@ -223,6 +242,8 @@ class _Builder:
         return self.root
 
     def _place(self, event: yaml.Event) -> Place:
+        if self.place is not None:
+            return self.place
         mark = event.start_mark
         return Place(self.file, mark.line + 1, mark.column + 1)
 

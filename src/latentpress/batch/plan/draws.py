@@ -62,6 +62,7 @@ class DrawnSeeds:
             if draw.plain and key in self._others:
                 return self._others[key]
         if draw not in self._seeds:
+            self._remember(draw, draft)
             self._seeds[draw] = self._draw()
             self.undrawn += 1
         return self._seeds[draw]
@@ -93,12 +94,15 @@ class DrawnSeeds:
         places = {job: place for place, job in enumerate(sorted({draw.job for draw in draws}), 1)}
         return {self._known_by(draw, places[draw.job]): draw for draw in sorted(draws, key=_order)}
 
-    def _known_by(self, draw: Draw, place: int) -> KnownDraw:
+    def _remember(self, draw: Draw, draft: Draft) -> None:
+        """Keep what the job of a draw is known by; jobs are read as a stream, and none is found again by its number."""
         if draw.job not in self._of_job:
-            written = self._manifest.jobs[draw.job - 1].fields
+            written = draft.written
             own = {name: node for name, node in written.items() if name in FIELDS and name != "seed"}
             job_id, prompt = (self._digests.of(written[name]) if name in written else "" for name in ("id", "prompt"))
             self._of_job[draw.job] = job_id, self._digests.of_fields(own), prompt
+
+    def _known_by(self, draw: Draw, place: int) -> KnownDraw:
         label = "" if draw.label is None else text_digest(draw.label)
         return KnownDraw(*self._of_job[draw.job], place, draw.axes, label, draw.choice, draw.number)
 
@@ -108,6 +112,7 @@ class DrawnSeeds:
         draws: dict[Draw, None] = {}
         for draw, draft in self._pictures():
             draws[draw] = None
+            self._remember(draw, draft)
             if first is not None and (key := first.next(draft)) in self._others:
                 self._seeds.setdefault(draw, self._others[key])
         known = self._known(draws)

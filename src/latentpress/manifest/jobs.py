@@ -1,0 +1,223 @@
+"""The jobs of a manifest as a stream: those it lists, and those of the files that it names with `from`.
+
+Knows which keys a job has and what it is called, not what its fields mean. A file of lines is read anew on each pass and
+never held; a list within a manifest, or in a YAML or JSON file, is.
+"""
+
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from latentpress.errors import shown
+from latentpress.files import check_regular
+from latentpress.manifest.draft import JobNode
+from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, described
+from latentpress.manifest.readers import read_root
+from latentpress.manifest.readers.csv_rows import CsvRows
+from latentpress.manifest.readers.jsonl import JsonLines
+from latentpress.manifest.source import ENDINGS, JSONL, STREAMED, Source
+from latentpress.manifest.values import not_given, parse_text
+
+JOB_KEYS = ("id", *FIELDS, "n")
+FROM = "from"
+EMPTY = "the manifest is empty; give it defaults, a matrix or jobs, at least one with a prompt"
+_CLASH = "; give the entry of `jobs` that names one of the files an `id`, which then stands before the ids of its jobs"
+_KNOWN = frozenset(JOB_KEYS)
+_TEXTS = ("id", "prompt", "negative_prompt")
+# After so many mistakes the rest of a file of lines says nothing new.
+_MOST_MISTAKES = 10_000
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs in order, made anew on each pass.
+
+    parts: what they come from, each to be passed over as often.
+    """
+
+    parts: Sequence[Iterable[JobNode]]
+
+    def __iter__(self) -> Iterator[JobNode]:
+        for part in self.parts:
+            yield from part
+
+
+def jobs_of(source: Source, problems: Problems) -> Jobs:
+    """The jobs of a file of lines that stands for a whole manifest."""
+    return Jobs([_lines(source, _Given(source.stem, "", {}), problems)])
+
+
+def listed_jobs(node: Node, source: Source, problems: Problems) -> Jobs:
+    """The jobs that the manifest's list `node` holds or names; mistakes go to `problems`."""
+    if not isinstance(node, ListNode):
+        problems.add(node.place, f"jobs is {described(node)}; it must be a list of maps such as - {{prompt: ...}}")
+        return Jobs([])
+    if not node.items:
+        problems.add(node.place, EMPTY)
+    return Jobs(list(_parts(node, _Given("", "", {}), [source], problems)))
+
+
+class Ids:
+    """The ids of a stream of jobs, of which no two may be equal. Eight bytes are kept of each."""
+
+    def __init__(self) -> None:
+        self._hashes = array("q")
+
+    def watching(self, jobs: Iterable[JobNode]) -> Iterator[JobNode]:
+        """`jobs`, their ids kept."""
+        keep = self._hashes.append
+        for job in jobs:
+            keep(hash(job.id))
+            yield job
+
+    def report(self, jobs: Iterable[JobNode], problems: Problems) -> None:
+        """Add each id that is given twice to `problems`; `jobs` are the same as before."""
+        hashes = np.sort(np.frombuffer(self._hashes, np.int64))
+        twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        first: dict[str, Place] = {}
+        for job in jobs if twice else ():
+            if hash(job.id) not in twice:
+                continue
+            before = first.setdefault(job.id, job.place)
+            if before is not job.place:
+                place = job.fields["id"].place if "id" in job.fields else job.place
+                where = f"on line {before.line}" if before.file == place.file else f"at {before}"
+                way_out = "" if "id" in job.fields or before.file == place.file else _CLASH
+                problems.add(place, f"job id {shown(job.id)} is given twice; the first is {where}{way_out}")
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the jobs of one file are given by the entry that names it.
+
+    numbers: what stands before the number of a job without an id, empty for nothing; ids: the same before an id.
+    """
+
+    numbers: str
+    ids: str
+    defaults: Mapping[str, Node]
+
+
+def _lines(source: Source, given: _Given, problems: Problems) -> "_Lines":
+    maps = JsonLines(source, problems) if source.format == JSONL else CsvRows(source, JOB_KEYS, _TEXTS, problems)
+    return _Lines(source, maps, given, problems)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The jobs of a file of lines; a job without an id is called after the file and its line."""
+
+    source: Source
+    maps: Iterable[MapNode]
+    given: _Given
+    problems: Problems
+
+    def __iter__(self) -> Iterator[JobNode]:
+        empty = True
+        for item in self.maps:
+            empty = False
+            if self.problems.count > _MOST_MISTAKES:
+                self.problems.add(
+                    item.place, f"more than {_MOST_MISTAKES:,} mistakes; the rest of the file is not read"
+                )
+                return
+            yield _job(item, item.place.line, self.given, self.problems)
+        if empty and not self.problems.count:
+            self.problems.add(self.source.start, "the file holds no job")
+
+
+def _job(item: MapNode, number: int, given: _Given, problems: Problems, where: str = "a job") -> JobNode:
+    """One job; `number` is what it is called by where it has no id, `where` what a key that it does not have is said of."""
+    fields = item.values
+    if not fields.keys() <= _KNOWN:
+        for key in fields.keys() - _KNOWN:
+            problems.unknown_key(item.keys[key], JOB_KEYS, where)
+        fields = {key: value for key, value in fields.items() if key in _KNOWN}
+    own = None
+    if "id" in fields:
+        if not_given(fields["id"]):
+            fields = {key: value for key, value in fields.items() if key != "id"}
+        else:
+            own = parse_text("id", fields["id"], problems)
+    job_id = _joined(given.ids, own) if own else _joined(given.numbers, str(number))
+    return JobNode(job_id, fields, item.place, given.defaults)
+
+
+def _joined(prefix: str, own: str) -> str:
+    return f"{prefix}-{own}" if prefix and own else prefix or own
+
+
+def _parts(node: ListNode, given: _Given, within: Sequence[Source], problems: Problems) -> Iterator[Iterable[JobNode]]:
+    """The entries of a list of jobs: runs of jobs, and what files give. within: the files that led here, this one last."""
+    jobs: list[JobNode] = []
+    for number, item in enumerate(node.items, 1):
+        if isinstance(item, MapNode) and FROM in item.values:
+            yield jobs
+            jobs = []
+            yield from _included(item, given, within, problems)
+        elif isinstance(item, MapNode):
+            jobs.append(_job(item, number, given, problems, f"job {number}"))
+        else:
+            what = f"job {number} is {described(item)}; it must be a map of fields such as {{prompt: ...}}"
+            problems.add(item.place, what)
+    yield jobs
+
+
+def _included(
+    item: MapNode, given: _Given, within: Sequence[Source], problems: Problems
+) -> Iterator[Iterable[JobNode]]:
+    """The jobs of the file that the entry `item` names, if there is one."""
+    for key in item.values.keys() - {FROM, *JOB_KEYS}:
+        problems.unknown_key(item.keys[key], (FROM, *JOB_KEYS), "an entry with `from`")
+    named = item.values[FROM]
+    source = _source(named, within, problems)
+    if source is None:
+        return
+    own = item.values.get("id")
+    prefix = "" if own is None or not_given(own) else parse_text("id", own, problems) or ""
+    defaults = {key: value for key, value in item.values.items() if key in _KNOWN and key != "id"}
+    for_jobs = _Given(
+        _joined(given.ids, prefix or source.stem), _joined(given.ids, prefix), {**given.defaults, **defaults}
+    )
+    if source.format in STREAMED:
+        yield _lines(source, for_jobs, problems)
+        return
+    root = read_root(source, problems)
+    if isinstance(root, ListNode) and root.items:
+        yield from _parts(root, for_jobs, [*within, source], problems)
+    elif isinstance(root, MapNode):
+        what = "the file is a map, perhaps a manifest; what `from` names is a list of jobs"
+        problems.add(root.place, what)
+    else:
+        problems.add(source.start, "the file holds no job; it must be a list of maps such as - {prompt: ...}")
+
+
+def _source(named: Node, within: Sequence[Source], problems: Problems) -> Source | None:
+    """The file that `from` names; None once it is reported that there is none."""
+    text = "" if not_given(named) else parse_text(FROM, named, problems)
+    if not text:
+        if text == "":
+            problems.add(named.place, "from names no file; write the path of one, e.g. requests.jsonl")
+        return None
+    path = Path(named.place.file).parent / text
+    if path.suffix.lower() not in ENDINGS:
+        endings = ", ".join(ENDINGS)
+        problems.add(named.place, f"from is {shown(text)}; it must be a file that ends with one of {endings}")
+        return None
+    try:
+        state = check_regular(path)
+        before = next((one for one in within if os.path.samestat(one.path.stat(), state)), None)
+    except OSError as error:
+        what = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        problems.add(named.place, f"file {path} {what}; paths start at the folder of the file they stand in")
+        return None
+    if before is not None:
+        chain = " -> ".join(one.name for one in [*within, before])
+        problems.add(named.place, f"from leads back to a file that is being read: {chain}; remove one of these")
+        return None
+    return Source.of(path)

@@ -1,0 +1,169 @@
+"""CSV after RFC 4180: a header of names above rows of values, read as it is asked for. Knows no field.
+
+Commas, semicolons or tabs separate cells, whichever the header has. Where a cell stands is looked for when somebody asks.
+"""
+
+import csv
+import re
+from collections.abc import Collection, Iterator, Sequence
+
+from latentpress.errors import ManifestError, shown
+from latentpress.manifest.nodes import MapNode, Node, Place, Problems, Scalar, read_flow
+from latentpress.manifest.source import MAX_LINE, Lines, Source
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_NULLS = ("null", "Null", "NULL")
+
+
+class CsvRows:
+    """The map of each row of `source`, made anew on each pass; an empty cell gives no value.
+
+    known: what a column may be called; texts: the columns whose cells are text, whatever they look like.
+    Mistakes go to `problems`; one in the header or in the quotes ends the reading.
+    """
+
+    def __init__(self, source: Source, known: Sequence[str], texts: Collection[str], problems: Problems) -> None:
+        self._file, self._known, self._texts, self._problems = source.name, known, texts, problems
+        self._lines = Lines(source)
+
+    def __iter__(self) -> Iterator[MapNode]:
+        text = _Text(self._file, self._lines)
+        first = next((line for line in text if line.strip()), "")
+        if first.lower().startswith("sep="):  # Excel's own first line
+            first = next((line for line in text if line.strip()), "")
+        delimiter = max(DELIMITERS, key=lambda one: len(set(self._known).intersection(_cells(first, one))))
+        header = self._header(_Record(self._file, text.number, first, delimiter), _cells(first, delimiter))
+        if header is not None:
+            yield from self._rows(text, delimiter, header)
+
+    def _header(self, record: "_Record", names: Sequence[str]) -> list[Scalar] | None:
+        """The node of each column's name; None once a mistake is reported."""
+        keys = [Scalar(name, False, _Cell(record, index)) for index, name in enumerate(names)]
+        right = True
+        for index, key in enumerate(keys):
+            if not key.text:
+                continue
+            if key.text not in self._known:
+                self._problems.unknown_key(key, self._known, "the header")
+            elif key.text in names[:index]:
+                self._problems.add(key.place, f"column {shown(key.text)} is given twice; leave one of them out")
+            else:
+                continue
+            right = False
+        if not any(names):
+            self._problems.add(
+                Place(self._file, 1, 1), "the file is empty; begin with a line of names such as prompt,seed"
+            )
+        return keys if right and any(names) else None
+
+    def _rows(self, text: "_Text", delimiter: str, header: Sequence[Scalar]) -> Iterator[MapNode]:
+        keys = {key.text: key for key in header}
+        columns = [(key.text, key.text in self._texts) for key in header]
+        rows = csv.reader(text, delimiter=delimiter, strict=True, skipinitialspace=True)
+        while True:
+            text.record.clear()
+            begins = text.number + 1
+            try:
+                row = next(rows, None)
+            except csv.Error as error:
+                self._problems.add(Place(self._file, begins, 1), f"not CSV: {error}; the rest of the file is not read")
+                return
+            if row is None:
+                return
+            record = _Record(self._file, begins, "".join(text.record), delimiter)
+            values: dict[str, Node] = {}
+            for index, cell in enumerate(row):
+                if not cell or cell.isspace():
+                    continue
+                place = _Cell(record, index)
+                name, is_text = columns[index] if index < len(columns) else ("", False)
+                if not name:
+                    self._nameless(place, row, header, delimiter)
+                elif is_text:
+                    values[name] = Scalar(cell, cell in _NULLS, place)
+                elif (cell := cell.strip())[0] in "[{":
+                    if (node := read_flow(cell, place, self._problems)) is not None:
+                        values[name] = node
+                else:
+                    values[name] = Scalar(cell, True, place)
+            if values:
+                yield MapNode(values, keys, Place(self._file, begins, 1))
+
+    def _nameless(self, place: Place, row: Sequence[str], header: Sequence[Scalar], delimiter: str) -> None:
+        if len(row) <= len(header):
+            self._problems.add(place, "this cell stands in a column without a name; name it in the header, or empty it")
+            return
+        what = f"the row has {len(row)} cells, and the header {len(header)}"
+        self._problems.add(place, f"{what}; a text that holds {DELIMITERS[delimiter]} goes into double quotes", "cells")
+
+
+class _Text(Iterator[str]):
+    """The lines of a file as text. number: of the last one read; record: those read since it was emptied."""
+
+    def __init__(self, file: str, lines: Lines) -> None:
+        self._file, self._lines = file, iter(lines)
+        self.number = 0
+        self.record: list[str] = []
+
+    def __next__(self) -> str:
+        content = next(self._lines)
+        self.number += 1
+        place = Place(self._file, self.number, 1)
+        if len(content) > MAX_LINE:
+            raise ManifestError([f"{place}: the line is longer than {MAX_LINE >> 20} MiB; shorten it"])
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            wide = self.number == 1 and content.startswith(_UTF_16)
+            what = "the file is UTF-16" if wide else f"byte {error.start} of the line is not UTF-8"
+            way_out = "save it as UTF-8, which Excel calls 'CSV UTF-8'"
+            raise ManifestError([f"{place}: {what}; {way_out}"]) from None
+        self.record.append(text)
+        return text
+
+
+class _Record:
+    """A row as it is written, in one line or in several. line: its first, from 1."""
+
+    __slots__ = ("delimiter", "file", "line", "text")
+
+    def __init__(self, file: str, line: int, text: str, delimiter: str) -> None:
+        self.file, self.line, self.text, self.delimiter = file, line, text, delimiter
+
+    def position(self, index: int) -> tuple[int, int]:
+        """Line and column of a cell, of one in quotes those of its opening quote."""
+        cell = re.compile(rf' *"(?:[^"]|"")*"[^{self.delimiter}\r\n]*|[^{self.delimiter}\r\n]*')
+        at = 0
+        for _ in range(index):
+            found = cell.match(self.text, at)
+            at = found.end() + 1 if found else at
+        at += len(self.text[at:]) - len(self.text[at:].lstrip(" "))
+        return self.line + self.text.count("\n", 0, at), at - self.text.rfind("\n", 0, at)
+
+
+class _Cell(Place):
+    """The place of a cell."""
+
+    __slots__ = ("_index", "_record")
+
+    def __init__(self, record: _Record, index: int) -> None:
+        self.file, self._record, self._index = record.file, record, index
+
+    @property
+    def line(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - read alone, as the column is
+        """The line, looked for in the row."""
+        return self._record.position(self._index)[0]
+
+    @property
+    def column(self) -> int:
+        """The column, looked for in the row."""
+        return self._record.position(self._index)[1]
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """The names in a header."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+    except csv.Error:
+        return []

@@ -1,0 +1,156 @@
+"""JSON lines: one object a line, read as it is asked for. Knows no field.
+
+The C parser reads a line; where in it a value stands is looked for only when somebody asks, which is when it is wrong.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from latentpress.errors import ManifestError
+from latentpress.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.manifest.readers.json_text import NotJson, is_range, read_json
+from latentpress.manifest.source import MAX_LINE, Lines, Source
+
+EXAMPLE = '{"prompt": "a kite"}'
+_ENDS = ("\n", "", "\r\n")
+# Keys and indices that lead from a line's object to a value in it.
+_Path = tuple[str | int, ...]
+
+
+class JsonLines:
+    """The map of each line of `source`, made anew on each pass; mistakes go to `problems`, and their lines are left out."""
+
+    def __init__(self, source: Source, problems: Problems) -> None:
+        self._file, self._problems, self._lines = source.name, problems, Lines(source)
+
+    def __iter__(self) -> Iterator[MapNode]:
+        for number, content in enumerate(self._lines, 1):
+            try:
+                text = content.decode()
+                found, end = _scan(text, 0)
+                simple = type(found) is dict and text[end:] in _ENDS
+                node = _map(found, _Line(self._file, number, text), ()) if simple else self._slowly(text, number)
+            except (ValueError, StopIteration, RecursionError):
+                node = self._slowly(content, number)
+            if node is not None:
+                yield node
+
+    def _slowly(self, content: str | bytes, number: int) -> MapNode | None:
+        """The map of a line that is not as simple as most; None for a blank one, and once it is reported that it is none."""
+        place = Place(self._file, number, 1)
+        if len(content) > MAX_LINE:
+            raise ManifestError([f"{place}: the line is longer than {MAX_LINE >> 20} MiB; shorten it"])
+        try:
+            text = content if isinstance(content, str) else content.decode()
+            if not (text := text.rstrip(" \t\r\n")):
+                return None
+            node = read_json(text, self._file, self._problems, number)
+        except UnicodeDecodeError as error:
+            self._problems.add(place, f"byte {error.start} of the line is not UTF-8; save the file as UTF-8")
+            return None
+        except NotJson as error:
+            self._problems.add(error.place, str(error))
+            return None
+        if isinstance(node, MapNode):
+            return node
+        self._problems.add(node.place, f"the line is {described(node)}; each line is an object such as {EXAMPLE}")
+        return None
+
+
+class _Line:
+    __slots__ = ("file", "number", "text")
+
+    def __init__(self, file: str, number: int, text: str) -> None:
+        self.file, self.number, self.text = file, number, text
+
+
+class _Within(Place):
+    """The place of what a path leads to in a line, or of its key."""
+
+    __slots__ = ("_key", "_path", "_text")
+
+    def __init__(self, line: _Line, path: _Path, key: bool = False) -> None:
+        self.file, self.line, self._text, self._path, self._key = line.file, line.number, line.text, path, key
+
+    @property
+    def column(self) -> int:
+        """The column, looked for in the line."""
+        node: Node = read_json(self._text, self.file, Problems())
+        found: Node = node
+        for step in self._path:
+            if isinstance(node, MapNode):
+                found = node.keys[str(step)] if self._key else node.values[str(step)]
+                node = node.values[str(step)]
+            elif isinstance(node, ListNode):
+                found = node = node.items[int(step)]
+        return found.place.column
+
+
+class _Keys(dict[str, Scalar]):
+    """The nodes of a map's keys, made as they are asked for."""
+
+    def __init__(self, line: _Line, path: _Path) -> None:
+        super().__init__()
+        self._line, self._path = line, path
+
+    def __missing__(self, key: str) -> Scalar:
+        return Scalar(key, False, _Within(self._line, (*self._path, key), key=True))
+
+
+def _map(found: dict[str, Any], line: _Line, path: _Path) -> MapNode:
+    values: dict[str, Node] = {}
+    for key, value in found.items():
+        place = _Within(line, (*path, key))
+        if type(value) is str:
+            values[key] = Scalar(value, ".." in value and is_range(value), place)
+        elif type(value) is Scalar:
+            value.place = place
+            values[key] = value
+        else:
+            values[key] = _other(value, line, place, (*path, key))
+    return MapNode(values, _Keys(line, path), _Within(line, path))
+
+
+def _other(value: Any, line: _Line, place: Place, path: _Path) -> Node:
+    """The node of a value that is not the most usual kind. Raises ValueError where it is nested too deep."""
+    if value is None or isinstance(value, bool):
+        return Scalar("null" if value is None else str(value).lower(), True, place)
+    if len(path) > MAX_DEPTH:
+        raise ValueError
+    if isinstance(value, dict):
+        return _map(value, line, path)
+    if isinstance(value, list):
+        steps = ((*path, number) for number in range(len(value)))
+        return ListNode(
+            [_other(one, line, _Within(line, step), step) for one, step in zip(value, steps, strict=True)], place
+        )
+    node = value if isinstance(value, Scalar) else Scalar(value, is_range(value), place)
+    node.place = place
+    return node
+
+
+_NOWHERE = Place("", 1, 1)
+
+
+def _number(text: str) -> Scalar:
+    # As written, which a Python number would not keep.
+    return Scalar(text, True, _NOWHERE)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_number, parse_float=_number, parse_constant=_no_number
+)
+# Which `raw_decode` wraps, for some time of its own.
+_scan = _decoder.scan_once  # pyright: ignore[reportAttributeAccessIssue] - typeshed has none
