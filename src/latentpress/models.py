@@ -73,6 +73,7 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
     from latentpress.runtime.limits import Limits
     from latentpress.runtime.prompts.tokens import PromptTokenizer
     from latentpress.runtime.rules import Scene, rules_of
+    from latentpress.runtime.work import Workload
 
     parts = {name: parts_of(bundle) for name, bundle in bundles.items()}
     infos = {bundle.hash: bundle.info for bundle in bundles.values()}
@@ -99,6 +100,7 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
             refusal=limits.refusal,
             notes=limits.notes,
             rules=partial(rules_of, scene=Scene(bundle.info, infos, tokenizer.found_otherwise)),
+            work=Workload(bundle.info, infos).of,
         )
         for name, bundle in bundles.items()
         for tokenizer, limits in ((PromptTokenizer(bundle), Limits(bundle.info, infos)),)

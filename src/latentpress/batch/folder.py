@@ -26,6 +26,7 @@ from latentpress.manifest.manifest import Manifest, read_manifest
 from latentpress.models import Models, models_for
 
 if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a status are asked for often
+    from latentpress.batch.estimate.here import Prospect
     from latentpress.batch.executors.local import Engines, Settings
     from latentpress.batch.render import Executor
     from latentpress.batch.run import Outcome
@@ -89,6 +90,20 @@ class OutputFolder:
         """The plan, and which of its pictures are done, failed or missing."""
         return plan_status(self.plan(), self.path, manifest=self._key)
 
+    def prospect(self, state: Status, settings: "Settings | None" = None) -> "Prospect":
+        """What rendering the rest would take on this machine: its work, and its time as far as that is known.
+
+        Raises UsageError for an engine that cannot run a bundle.
+        """
+        from latentpress.batch.estimate.disk import disk_of
+        from latentpress.batch.estimate.here import prospect
+        from latentpress.batch.estimate.loads import loads_of
+        from latentpress.batch.executors.local import Settings
+
+        loads, table = loads_of(state), state.plan.table
+        disk = disk_of(loads, table, self.path)
+        return prospect(loads, disk, table, self._opened(verify=False), settings or Settings(), self._cache)
+
     def refuse(self, state: Status) -> None:
         """Raise UsageError where `render` would not begin, because names that the plan wants have other owners."""
         refuse_occupied(state, self.path, Owners(state.plan, self.path, self._key))
@@ -106,6 +121,7 @@ class OutputFolder:
         redraw: bool = False,
         replace: bool = False,
         only: Container[str] | None = None,
+        any_space: bool = False,
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda line: None,
         executor: "Executor | None" = None,
@@ -115,10 +131,10 @@ class OutputFolder:
 
         mixed: go on where the folder's pictures were made another way; redraw: render those too that an earlier rule
         (runtime/rules.py) or another export drew, which are kept otherwise; replace: move files that are not this folder's
-        out of the way, to .latentpress/replaced; only: the outputs to render, by default all; progress: hears of each
-        picture; say: of warnings and choices, a sentence each; executor: renders instead of this process, and answers for
-        the engine it renders on; engines: those that renders before this one opened and left open, for this one to go on
-        with.
+        out of the way, to .latentpress/replaced; only: the outputs to render, by default all; any_space: begin also where
+        the disk has less room than the pictures are expected to take; progress: hears of each picture; say: of warnings and
+        choices, a sentence each; executor: renders instead of this process, and answers for the engine it renders on;
+        engines: those that renders before this one opened and left open, for this one to go on with.
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
         from latentpress.batch.executors.local import Settings
@@ -129,7 +145,8 @@ class OutputFolder:
             return found_finished(plan_status(plan, self.path, manifest=self._key, redraw=redraw), self.path, say)
         # Told before the folder comes to be.
         models = self._opened(verify=True)
-        run = Run(self.manifest, self._key, self.path, models, Orders(mixed, redraw, replace, only), self._home)
+        orders = Orders(mixed, redraw, replace, only, any_space)
+        run = Run(self.manifest, self._key, self.path, models, orders, self._home)
         return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor, engines)
 
     def sheet(self, *, replace: bool = False) -> Path:

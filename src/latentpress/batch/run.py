@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, forget_unmoved
+from latentpress.batch.estimate.disk import Disk, check_disk, disk_of
+from latentpress.batch.estimate.here import prospect
+from latentpress.batch.estimate.loads import Loads, loads_of
 from latentpress.batch.executors.local import Engines, LocalExecutor, Settings
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import Ledger, draws
@@ -22,7 +25,7 @@ from latentpress.batch.plan.plan import Plan, build_plan
 from latentpress.batch.render import Pending, Summary, render, take_found
 from latentpress.batch.sheet import sheet_bytes
 from latentpress.batch.state.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
-from latentpress.batch.state.report import check_space, earlier_line
+from latentpress.batch.state.report import earlier_line
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
 from latentpress.batch.tally import Progress, Silence, Tally
@@ -60,13 +63,14 @@ class Outcome:
 class Orders:
     """What a render may do with what is there; as the arguments of `OutputFolder.render`.
 
-    only: the outputs that are rendered, None for all.
+    only: the outputs that are rendered, None for all; any_space: begin also where the disk has less room than is needed.
     """
 
     mixed: bool = False
     redraw: bool = False
     replace: bool = False
     only: Container[str] | None = None
+    any_space: bool = False
 
 
 class Run:
@@ -107,6 +111,7 @@ class Run:
                 state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
                 self._tell(state, say)
                 self._check(state, settings, checked_engine=executor is None)
+                loads, disk = self._demand(state)
                 chosen = executor or LocalExecutor(self._models.by_hash, settings, cache, told, engines)
                 pending = Pending(state, self._unasked(state), self._accepting(state))
                 # What cannot be opened is told before the plan is recorded, and before a new folder is worth keeping.
@@ -122,6 +127,7 @@ class Run:
             pending = pending.without({*taken, *unasked})
             summary = Summary(0, len(plan.jobs), 0)
             if pending.count:
+                tally.estimate = prospect(loads, disk, ledger, self._models, settings, cache).time.seconds
                 summary = self._rendered(pending, chosen, writers, tally)
             sheet = None
             if plan.sheet and not summary.failed and self._orders.only is None:
@@ -137,7 +143,7 @@ class Run:
     def _rendered(self, pending: Pending, executor: "Executor", writers: Writers, tally: Tally) -> Summary:
         """Render what is pending; the ledger keeps when, and how it ended."""
         ledger = writers.ledger
-        run = begin_run(ledger, pending.plan.plan_hash, self._key, pending.count)
+        run = begin_run(ledger, pending.plan.plan_hash, self._key, pending.count, tally.estimate)
         try:
             summary = render(pending, executor, writers, tally)
         except BaseException as error:
@@ -165,7 +171,14 @@ class Run:
                 refuse_other_engine(state, self._path, bundle.hash, str(engine))
         if state.left and not self._orders.mixed:
             refuse_other_export(state, self._path)
-        check_space(state, self._path)
+
+    def _demand(self, state: Status) -> tuple[Loads, Disk]:
+        """What the render takes of the engines and of the disk; raises EnvironmentFailure where the disk has less room."""
+        loads = loads_of(state, self._unasked(state))
+        disk = disk_of(loads, state.plan.table, self._path)
+        if not self._orders.any_space:
+            check_disk(disk, self._path)
+        return loads, disk
 
     def _accepting(self, state: Status) -> Callable[[str, str], None]:
         def accept(bundle: str, row_rule: str) -> None:

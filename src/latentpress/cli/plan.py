@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from latentpress.cli.ledger_option import LedgerOption
-from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, print_state, warn
+from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, warn
 from latentpress.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
@@ -15,19 +15,26 @@ if TYPE_CHECKING:
 def plan_command(
     manifests: ManifestsArgument, output: OutputOption = None, ledger: LedgerOption = None, as_json: JsonOption = False
 ) -> None:
-    """Check manifests and show what they would render."""
-    from latentpress.batch.state.report import job_data, plan_data, plan_lines
+    """Check manifests and show what they would render, and what that takes."""
+    from latentpress.batch.estimate.lines import prospect_data, prospect_lines
+    from latentpress.batch.state.report import counts_line, job_data, plan_data, plan_lines, remarks
 
     def show(folder: "OutputFolder", several: bool) -> None:
         state = folder.status()
         warn(state.plan.warnings)
         folder.refuse(state)
+        found = folder.prospect(state)
         if as_json:
-            print_json(plan_data(state, folder.path) | {"jobs": list(job_data(state))}, one_line=several)
+            data = plan_data(state, folder.path) | {"estimate": prospect_data(state.plan, found)}
+            print_json(data | {"jobs": list(job_data(state))}, one_line=several)
             return
         print_heading(folder, several)
         for line in plan_lines(state):
             typer.echo(line)
-        print_state(state, folder)
+        for line in prospect_lines(state.plan, found):
+            typer.echo(line)
+        typer.echo(counts_line(state, folder.path, found.disk.words))
+        for line in remarks(state, folder.path):
+            typer.echo(line)
 
     for_each(manifests, output, show, ledger=ledger)

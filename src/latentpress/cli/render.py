@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from latentpress.cli.estimate_options import AnySpaceOption
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, to_stderr
 from latentpress.cli.options import JsonOption, print_json
@@ -38,6 +39,7 @@ def render_command(
     redraw: RedrawOption = False,
     replace: ReplaceOption = False,
     keep_going: KeepGoingOption = False,
+    any_space: AnySpaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what manifests lack, one after another; safe to interrupt and start again."""
@@ -62,6 +64,7 @@ def render_command(
             mixed=mixed,
             redraw=redraw,
             replace=replace,
+            any_space=any_space,
             progress=progress_for(sys.stderr),
             say=to_stderr,
             engines=engines,

@@ -2,13 +2,14 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from latentpress.engines.devices import cpu_count, device_name
 from latentpress.runtime.calibrate import BUCKETS, REPEATS, calibrate, recalled, remembered
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
+from latentpress.runtime.timings import Measured
 
 DEFAULT_ROWS = 8
 # A run of this many UNet rows is worth a calibration, which takes at most (1 + REPEATS) calls of each bucket.
@@ -31,7 +32,7 @@ def choose_rows(renderer: Renderer, requests: Iterable[RenderRequest], cache: Pa
         return _say(renderer, "nothing to render")
     if renderer.fixed_rows is not None:
         return _say(renderer, f"fixed by --strict: on {renderer.provider} a row's bits change with its batch")
-    height, width = Counter((request.height, request.width) for request in work).most_common(1)[0][0]
+    height, width = common_size(work)
     key = calibration_key(renderer, height, width, threads)
     file = calibration_file(cache)
     distilled = renderer.bundle.info.guidance_embedding is not None  # no row but a picture's own
@@ -50,6 +51,22 @@ def choose_rows(renderer: Renderer, requests: Iterable[RenderRequest], cache: Pa
         f"{when} at {width}x{height} on {device_name(gpu=renderer.engine.kind.on_gpu)} ({renderer.provider}): "
         f"{found.milliseconds[found.rows]:.3g} ms a row, the best of {tried}; --batch-rows overrides",
     )
+
+
+def note_calibration(renderer: Renderer, requests: Sequence[RenderRequest], cache: Path, threads: int | None) -> None:
+    """Tell the renderer's timings what calls of the UNet were calibrated to take, and how many rows they will have."""
+    if not requests:
+        return
+    height, width = common_size(requests)
+    renderer.add_time(Measured("bucket", height, width), 0.0, renderer.batch_rows)
+    found = recalled(calibration_file(cache), calibration_key(renderer, height, width, threads))
+    for rows, milliseconds in found.milliseconds.items() if found else ():
+        renderer.add_time(Measured("call", height, width, 1, rows), milliseconds * rows / 1000)
+
+
+def common_size(requests: Iterable[RenderRequest]) -> tuple[int, int]:
+    """The (height, width) that most requests have."""
+    return Counter((request.height, request.width) for request in requests).most_common(1)[0][0]
 
 
 def calibration_key(renderer: Renderer, height: int, width: int, threads: int | None) -> str:

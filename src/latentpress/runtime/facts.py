@@ -7,6 +7,7 @@ from latentpress.bundle.info import BaseCheckpoint, Lora, SeparateVae
 from latentpress.runtime.prompts.parts import PromptCheck, Reading
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.rules import Rule
+from latentpress.runtime.work import Work, plain_work
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class BundleFacts:
     vae_scale_factor: pixels a latent; inpainting: whether the UNet sees the mask and the masked picture;
     refusal: (field, reason) where the bundle, or the refiner of a request, cannot do what is asked, else None;
     notes: (field, what is said of it) for what a request asks that the bundle has no use for;
-    rules: those of `runtime.rules` that touch a request, in the order in which they came to be.
+    rules: those of `runtime.rules` that touch a request, in the order in which they came to be; work: what a request, one
+    that is not refused, takes of the engines.
     """
 
     hash: str
@@ -47,6 +49,7 @@ class BundleFacts:
     refusal: Callable[[RenderRequest], tuple[str, str] | None] = lambda request: None
     notes: Callable[[RenderRequest], list[tuple[str, str]]] = lambda request: []
     rules: Callable[[RenderRequest], tuple[Rule, ...]] = lambda request: ()
+    work: Callable[[RenderRequest], Work] = plain_work
 
 
 # A bundle as the manifest names it (`demo`, or a path) -> what is known of it; refiners are among them.

@@ -23,8 +23,10 @@ from latentpress.runtime.loop.finish import Finisher, failed
 from latentpress.runtime.loop.model import Model
 from latentpress.runtime.loop.modes import begin, hand_over
 from latentpress.runtime.loop.overseer import NoOverseer, Overseer
+from latentpress.runtime.loop.timed import TimedGuidance, timed_decoder, timed_turns
 from latentpress.runtime.loop.trajectory import Trajectory
 from latentpress.runtime.request import K, Origin, Rendered, RenderRequest
+from latentpress.runtime.timings import Measured, Timings, timings_key
 from latentpress.version import __version__
 
 # Pictures that the base runs before the refiner takes them over. Their latents wait in memory (67 MB at 1024x1024), and
@@ -65,7 +67,7 @@ class Renderer:
         self._refiners = {refiner.hash: Model(refiner, threads, engine=engine, losses=losses) for refiner in refiners}
         self._device = device_name(gpu=self.engine.kind.on_gpu)
         self._versions = f"latentpress {__version__}, {package_versions(self.engine)}"
-        self._beside = decode_beside
+        self._beside, self._threads = decode_beside, threads
         self._strict = strict
         self.batch_rows = batch_rows
 
@@ -121,6 +123,17 @@ class Renderer:
     @property
     def _row_tests(self) -> list[RowTest | None]:
         return [test for model in self._models for test in model.row_tests]
+
+    def timings(self) -> dict[str, Timings]:
+        """What was measured since the last time this was asked, by the key that it is kept under."""
+        found: dict[str, Timings] = {}
+        for model in self._models:
+            found[timings_key(model.bundle, self.engine, self._threads)] = model.watch.taken()
+        return found
+
+    def add_time(self, what: Measured, seconds: float, count: int = 1) -> None:
+        """Note what else took time, outside the engines."""
+        self._model.watch.add(what, seconds, count)
 
     def trial(self, height: int, width: int) -> Callable[[int], None]:
         """A function that calls the UNet once with that many rows of some input, to time it or to see whether it fits.
@@ -206,9 +219,11 @@ class Renderer:
         last: bool = False,
     ) -> Iterator[Rendered[K] | Trajectory[K]]:
         """Run `queue` through `model`: pictures, what `lost` gets meanwhile, and, unless `last`, what is for a refiner."""
-        guidance = model.guidance if guided else None
-        with Finisher[K](model.decoder, model.losses, beside=self._beside, overseer=overseer) as finisher:
-            for turn in denoise(queue, model.unet, guidance, self.batch_rows, overseer):
+        guidance = TimedGuidance(model) if guided else None
+        # In parallel it costs the others what nobody can tell.
+        decode = model.decoder if self._beside else timed_decoder(model)
+        with Finisher[K](decode, model.losses, beside=self._beside, overseer=overseer) as finisher:
+            for turn in timed_turns(model, denoise(queue, model.unet, guidance, self.batch_rows, overseer)):
                 on_turn(turn.rows)
                 lost += [failed(trajectory, self.origin, why) for trajectory, why in turn.failed]
                 if not last:
@@ -232,8 +247,10 @@ class Renderer:
         for key, request in work:
             started = time.perf_counter()
             overseer.begins(_BEGINNING, (key,))
+            part = "begin" if request.init_image is None else "read"
             try:
-                trajectory = begun(key, request)
+                with self._model.watch.measure(Measured(part, request.height, request.width)):
+                    trajectory = begun(key, request)
             except Exception as error:
                 why = failure_of(error, _BEGINNING, request)
                 seconds = time.perf_counter() - started

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -89,8 +90,9 @@ class LocalExecutor:
 
         Raises EnvironmentFailure, UsageError or BundleError for engines that cannot be had.
         """
-        from latentpress.runtime.bucket import DEFAULT_ROWS, choose_rows
+        from latentpress.runtime.bucket import DEFAULT_ROWS, choose_rows, note_calibration
         from latentpress.runtime.render import Renderer
+        from latentpress.runtime.timings import Measured, clock, remember_timings, timings_file
 
         settings = self._settings
         work: list[RenderRequest] = []
@@ -107,9 +109,10 @@ class LocalExecutor:
                 "latentpress.runtime.guidance.gradient"
             )  # a missing torch is told before anything is rendered
         choice = settings.choice
-        renderer = self._engines.open(
-            (bundle, refiners, str(choice), replace(settings, engine=None)),
-            lambda: Renderer(
+
+        def opened() -> Renderer:
+            began = clock()
+            renderer = Renderer(
                 self._bundles[bundle],
                 batch_rows=settings.batch_rows or DEFAULT_ROWS,
                 threads=settings.threads,
@@ -117,15 +120,36 @@ class LocalExecutor:
                 engine=choice,
                 decode_beside=settings.decode_beside,
                 strict=settings.strict,
-            ),
-        )
+            )
+            renderer.add_time(Measured("load"), clock() - began)
+            return renderer
+
+        renderer = self._engines.open((bundle, refiners, str(choice), replace(settings, engine=None)), opened)
         if renderer.warning:
             self._say(renderer.warning)
         if settings.batch_rows is None or renderer.fixed_rows:
             self._say(choose_rows(renderer, work, self._cache, settings.threads))
+        note_calibration(renderer, work, self._cache, settings.threads)
+        remember_timings(timings_file(self._cache), renderer.timings())  # for the estimate that is made next
         return renderer.row_rule
 
     def render(self, requests: Iterable[tuple[K, RenderRequest]]) -> Iterator[Rendered[K]]:
-        """Each picture of `requests`, on the bundle that was opened last."""
+        """Each picture of `requests`, on the bundle that was opened last; what they take is kept for estimates."""
+        from latentpress.runtime.timings import Measured, clock
+
         assert self._engines.renderer is not None, "render was called before open"
-        return self._engines.renderer.render(requests)
+        with self._kept(self._engines.renderer) as renderer:
+            for rendered in renderer.render(requests):
+                handed = clock()
+                yield rendered
+                renderer.add_time(Measured("between"), clock() - handed)
+
+    @contextlib.contextmanager
+    def _kept(self, renderer: Renderer) -> Generator[Renderer]:
+        """`renderer`, whose timings are kept in the cache when it is done with."""
+        from latentpress.runtime.timings import remember_timings, timings_file
+
+        try:
+            yield renderer
+        finally:
+            remember_timings(timings_file(self._cache), renderer.timings())

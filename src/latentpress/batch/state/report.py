@@ -1,6 +1,5 @@
 """What `plan` and `status` print: lines for people, plain data for programs. Also refuses a disk that is too full."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from latentpress.batch.aside import REPLACED
 from latentpress.batch.plan.job import request_data
 from latentpress.batch.state.mixture import export_line
 from latentpress.batch.state.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, Status
-from latentpress.errors import EnvironmentFailure, one_line
+from latentpress.errors import one_line
 
 # Names that a sentence lists at most.
 _LISTED = 5
@@ -31,10 +30,10 @@ def plan_lines(state: Status) -> Iterator[str]:
         yield f"plan {plan.plan_hash[:12]}, bundle {bundle.name} {bundle.content[:12]}"
 
 
-def counts_line(state: Status, folder: Path) -> str:
-    """How far the plan has come, in one line."""
+def counts_line(state: Status, folder: Path, room: str = "") -> str:
+    """How far the plan has come, in one line; room: what the rest takes on disk, by default the most it can."""
     counts = state.counts
-    disk = f", at most {_mebibytes(state.bytes_left)} to write" if state.left else ""
+    disk = f", {room or f'at most {_mebibytes(state.bytes_left)}'} to write" if state.left else ""
     done = sum(counts[state] for state in (DONE, EARLIER, OTHER, FOUND))
     return (
         f"{folder}: {done} of {len(state.plan.jobs)} images done, {counts[MISSING]} missing, "
@@ -114,16 +113,6 @@ def job_data(state: Status) -> Iterator[dict[str, object]]:
             "labels": dict(job.labels),
             "request": request_data(job.request),
         }
-
-
-def check_space(state: Status, folder: Path) -> None:
-    """Raise EnvironmentFailure where the disk of `folder` cannot take the images that are left."""
-    needed, free = state.bytes_left, shutil.disk_usage(folder).free
-    if needed > free:
-        raise EnvironmentFailure(
-            f"{folder}: the images take up to {_mebibytes(needed)} and {_mebibytes(free)} are free; "
-            "free some space or choose another disk with -o"
-        )
 
 
 def _mebibytes(count: int) -> str:

@@ -8,7 +8,7 @@ image's pixels do not depend on its batch mates. A call that raises is taken apa
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic
+from typing import Generic, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +18,30 @@ from latentpress.runtime.loop.failure import Failure, failure_of
 from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.loop.rows import ConditioningRows
 from latentpress.runtime.loop.trajectory import Latents, Trajectory
-from latentpress.runtime.request import K
+from latentpress.runtime.request import K, LossSpec
 from latentpress.runtime.sampling.solvers import DEPTH, INDEX
-
-if TYPE_CHECKING:  # it imports torch, which no picture without a loss needs
-    from latentpress.runtime.guidance.gradient import LossGuidance
 
 Columns = Mapping[str, Latents]
 _UNET = "the UNet"
 
 
+class Guidance(Protocol):
+    """What guides by losses (guidance/gradient.py); it is loaded, and torch with it, where a picture has one."""
+
+    def gradient(self, x0: Latents, asked: Sequence[LossSpec]) -> Latents:
+        """d(sum of the losses)/dx0 of one image's x0 (C, h, w)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Turn(Generic[K]):
-    """One UNet call: the rows it took, the trajectories it finished, often none, and those that it could not take on."""
+    """One UNet call: the rows it took, the trajectories it finished, often none, and those that it could not take on.
+
+    shape: `Trajectory.shape` of all of them.
+    """
 
     rows: int
+    shape: tuple[int, ...]
     finished: list[Trajectory[K]]
     failed: list[tuple[Trajectory[K], Failure]] = field(default_factory=list[tuple[Trajectory[K], Failure]])
 
@@ -59,7 +68,7 @@ class Lookahead(Iterator[Trajectory[K]]):
 def denoise(
     queue: Iterable[Trajectory[K]],
     unet: Session,
-    guidance: "LossGuidance | None",
+    guidance: Guidance | None,
     batch_rows: int,
     overseer: Overseer | None = None,
 ) -> Iterator[Turn[K]]:
@@ -73,13 +82,13 @@ def denoise(
     active: list[Trajectory[K]] = []
     conditioning = ConditioningRows()
     while admit(active, waiting, batch_rows):
-        rows = sum(trajectory.rows for trajectory in active)
+        rows, shape = sum(trajectory.rows for trajectory in active), active[0].shape
         sound, noise_pred, failed = taken_apart(unet, active, conditioning, overseer)
         if sound:
             failed += advance(sound, noise_pred, guidance, overseer)
         gone = {id(trajectory) for trajectory, _ in failed}
         active = [trajectory for trajectory in active if id(trajectory) not in gone]
-        yield Turn(rows, [trajectory for trajectory in active if trajectory.finished], failed)
+        yield Turn(rows, shape, [trajectory for trajectory in active if trajectory.finished], failed)
         active = unfinished(active)
 
 
@@ -181,7 +190,7 @@ def rescale(combined: Latents, cond: Latents, phi: float) -> Latents:
 def advance(
     active: Sequence[Trajectory[K]],
     noise_pred: Latents,
-    guidance: "LossGuidance | None",
+    guidance: Guidance | None,
     overseer: Overseer | None = None,
 ) -> list[tuple[Trajectory[K], Failure]]:
     """Take every trajectory one call on, and return those whose losses failed; the equations stand in `solvers`."""
@@ -224,7 +233,7 @@ def guide(
     active: Sequence[Trajectory[K]],
     x0: Latents,
     nudge: Latents,
-    guidance: "LossGuidance | None",
+    guidance: Guidance | None,
     overseer: Overseer,
 ) -> tuple[Latents, list[tuple[Trajectory[K], Failure]]]:
     """-nudge * dL/dx0 for the trajectories whose losses act on this call, 0 for the others; and those that failed."""

@@ -18,7 +18,7 @@ from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.loop.failure import Failure, failure_of
 from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.loop.trajectory import Trajectory
-from latentpress.runtime.pictures.decode import Decoder
+from latentpress.runtime.pictures.decode import Decode
 from latentpress.runtime.request import K, Origin, Rendered
 
 # How many trajectories may wait for the decoder before the denoising waits for it: eight calls' worth.
@@ -39,7 +39,7 @@ class Finisher(Generic[K]):
     """
 
     def __init__(
-        self, decoder: Decoder, losses: Mapping[str, Loss], *, beside: bool, overseer: Overseer | None = None
+        self, decoder: Decode, losses: Mapping[str, Loss], *, beside: bool, overseer: Overseer | None = None
     ) -> None:
         self._decoder = decoder
         self._losses = losses

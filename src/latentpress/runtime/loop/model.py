@@ -18,6 +18,7 @@ from latentpress.runtime.pictures.images import ImageEncoder
 from latentpress.runtime.prompts.conditioning import Conditioner
 from latentpress.runtime.sampling.schedule import noise_schedule
 from latentpress.runtime.sampling.solvers import SolverCache
+from latentpress.runtime.timings import Stopwatch
 
 
 class Model:
@@ -25,6 +26,7 @@ class Model:
 
     threads: of the engines, None for all cores; sessions: component -> a session to use instead of opening one;
     engine: opens the others, by default the one the bundle was exported for; losses: those that requests may name.
+    watch: what rendering on it took.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Model:
         engine: EngineChoice | None = None,
         losses: Mapping[str, Loss] = LOSSES,
     ) -> None:
+        self.watch = Stopwatch()
         self.bundle = bundle
         self.losses = losses
         self.info = bundle.info

@@ -1,12 +1,15 @@
 """Latents -> uint8 pictures through the VAE decoder, batched on its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.bundle.inputs import MICRO_BATCH
 from latentpress.engines.engine import Session
+
+# What `Decoder` does.
+Decode = Callable[[Sequence[NDArray[np.float32]]], list[NDArray[np.uint8] | None]]
 
 
 class Decoder:

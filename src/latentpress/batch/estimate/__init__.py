@@ -1,0 +1,1 @@
+"""What a render would take: its work counted, and its time and disk estimated from what was measured before."""

@@ -1,0 +1,147 @@
+"""What is left to render, counted: pictures that can share UNet calls together, in the order in which they are rendered.
+
+Asks the plan's table, a few columns of each draft and job, and builds no job. Knows nothing of time.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from latentpress.batch.plan.plan import Plan
+from latentpress.batch.state.status import FAILED, FOUND, MISSING, Status
+from latentpress.runtime.work import Work
+
+# What of a request decides its work: of the rest, such as prompts and scales, plans have many.
+_DECISIVE = ("sampler", "steps", "guidance_stop", "strength", "refiner", "losses", "timesteps")
+_KINDS = (
+    "SELECT draft, bundle, width, height, chunks, json_extract(request, '$.guidance_scale') > 1, "
+    "json_type(request, '$.init_image') = 'object', "
+    f"json_extract(request, {', '.join(repr(f'$.{name}') for name in _DECISIVE)}) FROM drafts WHERE draft > ? "
+    "ORDER BY draft LIMIT 20000"
+)
+_JOBS = "SELECT job, draft FROM jobs WHERE job > ? ORDER BY job LIMIT 20000"
+# Pictures whose packing into calls is replayed; of more, their share is taken for all.
+REPLAYED = 256
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Pictures that take the same work. refiner: the hash of its bundle, "" without one."""
+
+    bundle: str
+    height: int
+    width: int
+    chunks: int
+    sampler: str
+    steps: int
+    work: Work
+    refiner: str = ""
+
+
+@dataclass
+class Load:
+    """Pictures that can share UNet calls: of one bundle, size and number of chunks.
+
+    kinds: how many of each; first: the kinds of the first REPLAYED of them, in order.
+    """
+
+    bundle: str
+    height: int
+    width: int
+    chunks: int
+    kinds: Counter[Kind] = field(default_factory=Counter[Kind])
+    first: list[Kind] = field(default_factory=list[Kind])
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are rendered; twins under several names are one."""
+        return self.kinds.total()
+
+    @property
+    def rows(self) -> int:
+        """UNet rows of all of them, the refiner's too."""
+        return sum(count * (sum(kind.work.rows) + sum(kind.work.refined)) for kind, count in self.kinds.items())
+
+
+@dataclass(frozen=True)
+class Loads:
+    """All that is left. names: how many files it becomes, twins counted each; pixels: of those files together."""
+
+    loads: tuple[Load, ...] = ()
+    names: int = 0
+    pixels: int = 0
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are rendered."""
+        return sum(load.pictures for load in self.loads)
+
+
+def loads_of(state: Status, unasked: Container[int] = ()) -> Loads:
+    """What a render of what `state` lacks takes; unasked: jobs that it leaves alone."""
+    if not state.left and not state.counts[FOUND]:
+        return Loads()
+    plan = state.plan
+    kinds, of_draft = _kinds(plan)
+    second = _second_twins(plan, lambda job: state.state(job) in (FAILED, MISSING) and job not in unasked)
+    loads: dict[tuple[str, int, int, int], Load] = {}
+    names = pixels = 0
+    for job, draft in _pending(state, unasked):
+        kind = kinds[of_draft[draft]]
+        names, pixels = names + 1, pixels + kind.width * kind.height
+        if job in second or state.state(job) == FOUND:
+            continue
+        key = kind.bundle, kind.width, kind.height, kind.chunks
+        if (load := loads.get(key)) is None:
+            load = loads[key] = Load(kind.bundle, kind.height, kind.width, kind.chunks)
+        load.kinds[kind] += 1
+        if len(load.first) < REPLAYED:
+            load.first.append(kind)
+    return Loads(tuple(loads[key] for key in sorted(loads)), names, pixels)
+
+
+def _pending(state: Status, unasked: Container[int]) -> Iterator[tuple[int, int]]:
+    """(job, draft) of each job that is not done, in order."""
+    after = 0
+    while found := state.plan.table.answers(_JOBS, (after,)):
+        for job, draft in found:
+            if state.state(job) in (FAILED, MISSING, FOUND) and job not in unasked:
+                yield job, draft
+        after = found[-1][0]
+
+
+def _kinds(plan: Plan) -> tuple[list[Kind], "array[int]"]:
+    """The kinds of a plan, and of each draft, by its number, which of them it is."""
+    kinds: list[Kind] = []
+    known: dict[tuple[object, ...], int] = {}
+    of_draft = array("L", [0])
+    while found := plan.table.answers(_KINDS, (len(of_draft) - 1,)):
+        for draft, *key in found:
+            number = known.setdefault(tuple(key), len(kinds))
+            if number == len(kinds):
+                kinds.append(_kind(plan, draft))
+            of_draft.append(number)
+    return kinds, of_draft
+
+
+def _kind(plan: Plan, draft: int) -> Kind:
+    (job,) = plan.table.one("SELECT min(job) FROM jobs WHERE draft=?", (draft,))
+    one = plan.jobs[job - 1]
+    request, chunks = one.request, plan.table.one("SELECT chunks FROM drafts WHERE draft=?", (draft,))[0]
+    return Kind(
+        *(one.bundle, request.height, request.width, chunks, request.sampler, request.steps),
+        plan.facts(one.bundle).work(request),
+        request.refiner.sha256 if request.refiner else "",
+    )
+
+
+def _second_twins(plan: Plan, waits: Callable[[int], bool]) -> set[int]:
+    """The jobs whose picture is rendered for an earlier one of the same hash; most plans have none."""
+    shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1"
+    query = f"SELECT job_hash, job FROM jobs WHERE job_hash IN ({shared}) ORDER BY job_hash, job"
+    groups = (
+        [job for _, job in group if waits(job)] for _, group in groupby(plan.table.answers(query), lambda row: row[0])
+    )
+    return {job for group in groups for job in group[1:]}
