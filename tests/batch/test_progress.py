@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from latentpress.batch.progress import LINE_SECONDS, Bar, Lines, progress_for
-from latentpress.batch.tally import Silence, Tally
+from latentpress.batch.summary import summary_lines
+from latentpress.batch.tally import Silence, Tally, Together
 from latentpress.runtime.request import Origin, Rendered
 
 ORIGIN = Origin("fake", 8, "any", "a processor")
@@ -53,19 +54,24 @@ def test_the_rate_and_the_time_left_leave_out_every_loading(clock):
         clock(LINE_SECONDS)  # the writers' rest
     clock(1000)
     assert (tally.done, tally.failed, tally.causes, tally.loading, tally.seconds) == (2, 2, {"memory": 2}, 390, 30)
+    assert list(summary_lines(tally)) == [
+        "failed: 2 did not fit into memory",
+        "4 images in 30 s after 6 min 30 s of loading, 0.13 images/s",
+    ]
+    tally.estimate = 33.0
+    assert list(summary_lines(tally))[1].endswith("0.13 images/s, estimated 33 s")
     assert stream.getvalue().splitlines() == [
         "8 images to render, 2 already done",
         "2/8 images, 0.20 images/s, 30 s left",
         "failed: job 3: memory ran out",
         "failed: job 4: memory ran out",
         "4/8 images, 0.20 images/s, 20 s left",
-        "4 images in 30 s, 0.13 images/s",
     ]
 
 
 def test_verbose_lines_name_each_picture(clock):
     stream = io.StringIO()
-    tally = Tally(Silence(), Lines(stream, verbose=True))
+    tally = Tally(Together(Silence(), Lines(stream, verbose=True)))
     with tally.opening("a"):
         clock(90)
     with tally.rendering(1, skipped=0):
@@ -75,7 +81,6 @@ def test_verbose_lines_name_each_picture(clock):
         "engines opened in 1 min 30 s",
         "1 image to render, 0 already done",
         "done: job 1: 1.png (1.5 s)",
-        "1 image in 2.0 s, 0.50 images/s",
     ]
 
 

@@ -14,6 +14,27 @@ from latentpress.runtime.request import Rendered
 LINE_SECONDS = 10.0
 
 
+class Failures:
+    """A line for each failure, and nothing else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def start(self, tally: Tally) -> None:
+        """Ignored."""
+
+    def opened(self, tally: Tally, bundle: str, seconds: float) -> None:
+        """Ignored."""
+
+    def advance(self, tally: Tally, jobs: Sequence[Job], rendered: Rendered[int]) -> None:
+        """Name what failed."""
+        for line in picture_lines(jobs, rendered, verbose=False):
+            print(line, file=self.stream, flush=True)
+
+    def finish(self, tally: Tally) -> None:
+        """Ignored."""
+
+
 class Lines:
     """Plain lines, at most one every LINE_SECONDS, and one for each failure; `verbose`: one for each picture."""
 
@@ -41,9 +62,7 @@ class Lines:
             self._say(f"{tally.count}/{tally.total} images, {tally.rate:.2f} images/s, {duration(tally.left)} left")
 
     def finish(self, tally: Tally) -> None:
-        """Say how it went overall."""
-        if tally.rate:
-            self._say(f"{_images(tally.count)} in {duration(tally.seconds)}, {tally.rate:.2f} images/s")
+        """Ignored: the summary comes with the end of the command."""
 
     def _say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)

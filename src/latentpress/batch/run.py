@@ -28,7 +28,7 @@ from latentpress.batch.state.mixture import export_line, refuse_other_engine, re
 from latentpress.batch.state.report import earlier_line
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
-from latentpress.batch.tally import Progress, Silence, Tally
+from latentpress.batch.tally import Progress, Tally
 from latentpress.batch.writers import Writers
 from latentpress.engines.choice import check_prompt_length, engine_of
 from latentpress.errors import EnvironmentFailure, LatentpressError
@@ -101,7 +101,7 @@ class Run:
                 self._warnings.append(line)
             say(line)
 
-        tally = Tally(progress or Silence())
+        tally = Tally(progress)
         with locked(self._path, self._home) as lock, Ledger(self._home / LEDGER) as ledger:
             aside = Aside(self._path, ledger)
             with ledger.transaction():

@@ -49,6 +49,36 @@ class Silence:
         """Ignored."""
 
 
+class Together:
+    """Passes on to several; `tally` is the render's, None before its engines are open."""
+
+    def __init__(self, *progress: Progress) -> None:
+        self._progress = progress
+        self.tally: Tally | None = None
+
+    def start(self, tally: "Tally") -> None:
+        """Rendering begins."""
+        self.tally = tally
+        for one in self._progress:
+            one.start(tally)
+
+    def opened(self, tally: "Tally", bundle: str, seconds: float) -> None:
+        """Engines are open."""
+        self.tally = tally
+        for one in self._progress:
+            one.opened(tally, bundle, seconds)
+
+    def advance(self, tally: "Tally", jobs: Sequence[Job], rendered: Rendered[int]) -> None:
+        """A picture came, or failed."""
+        for one in self._progress:
+            one.advance(tally, jobs, rendered)
+
+    def finish(self, tally: "Tally") -> None:
+        """Rendering ended."""
+        for one in self._progress:
+            one.finish(tally)
+
+
 class Tally:
     """What came of a render so far.
 
@@ -57,8 +87,8 @@ class Tally:
     estimate: the seconds that rendering was expected to take, None where nobody knew.
     """
 
-    def __init__(self, *progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress or Silence()
         self.total = self.skipped = self.done = self.failed = 0
         self.causes: Counter[str] = Counter()
         self.loading = 0.0
@@ -102,22 +132,19 @@ class Tally:
             self.loading += seconds
             if self._began is not None:
                 self._loading_since += seconds
-        for one in self._progress:
-            one.opened(self, bundle, seconds)
+        self._progress.opened(self, bundle, seconds)
 
     @contextlib.contextmanager
     def rendering(self, total: int, *, skipped: int) -> Generator[None]:
         """Around the rendering; finished however that ends, or an interrupted bar would leave the cursor hidden."""
         self.total, self.skipped = total, skipped
         self._began = time.monotonic()
-        for one in self._progress:
-            one.start(self)
+        self._progress.start(self)
         try:
             yield
         finally:
             self._ended = time.monotonic()
-            for one in self._progress:
-                one.finish(self)
+            self._progress.finish(self)
 
     def advance(self, jobs: Sequence[Job], rendered: Rendered[int]) -> None:
         """A picture, or why there is none, went to the writers for all of `jobs`."""
@@ -127,5 +154,4 @@ class Tally:
             self.causes[rendered.cause] += len(jobs)
         else:
             self.done += len(jobs)
-        for one in self._progress:
-            one.advance(self, jobs, rendered)
+        self._progress.advance(self, jobs, rendered)

@@ -1,6 +1,6 @@
 """`latentpress render`. Its options are aliases in modules beside this one, so that the signature is a list of them."""
 
-import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
@@ -20,6 +20,8 @@ from latentpress.cli.render_options import (
     StrictOption,
     ThreadsOption,
 )
+from latentpress.cli.telling import Rendering, Telling
+from latentpress.cli.telling_options import LogFileOption, OnCompleteOption, QuietOption, VerboseOption
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
@@ -40,53 +42,68 @@ def render_command(
     replace: ReplaceOption = False,
     keep_going: KeepGoingOption = False,
     any_space: AnySpaceOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    log_file: LogFileOption = None,
+    on_complete: OnCompleteOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Render what manifests lack, one after another; safe to interrupt and start again."""
     from latentpress.batch.executors.local import Engines, Settings
-    from latentpress.batch.progress import progress_for
     from latentpress.engines.choice import parse_engine
 
     choice = parse_engine(engine) if engine else None
     settings = Settings(choice, batch_rows, threads, decode_beside, strict)
+    telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file, on_complete=on_complete)
     engines = Engines()  # stay open from one manifest to the next
+
+    def render(folder: "OutputFolder", several: bool) -> int:
+        if several and not quiet:
+            to_stderr(f"==> {folder.manifest.path} <==")
+        with telling.render(folder) as rendering:
+            outcome = rendering.outcome = folder.render(
+                settings,
+                mixed=mixed,
+                redraw=redraw,
+                replace=replace,
+                any_space=any_space,
+                progress=rendering.progress,
+                say=telling.say,
+                engines=engines,
+            )
+            _tell(folder, outcome, telling, rendering, several if as_json else None)
+        return rendering.exit
+
+    for_each(manifests, output, render, check=_checking(replace), keep_going=keep_going, ledger=ledger)
+
+
+def _checking(replace: bool) -> "Callable[[OutputFolder], None]":
+    """Asked of each of several folders before anything is rendered."""
 
     def check(folder: "OutputFolder") -> None:
         state = folder.status()
         if not replace:
             folder.refuse(state)
 
-    def render(folder: "OutputFolder", several: bool) -> int:
-        if several:
-            to_stderr(f"==> {folder.manifest.path} <==")
-        outcome = folder.render(
-            settings,
-            mixed=mixed,
-            redraw=redraw,
-            replace=replace,
-            any_space=any_space,
-            progress=progress_for(sys.stderr),
-            say=to_stderr,
-            engines=engines,
-        )
-        _tell(outcome, folder, as_json, several)
-        return 1 if outcome.summary.failed else 0
-
-    for_each(manifests, output, render, check=check, keep_going=keep_going, ledger=ledger)
+    return check
 
 
-def _tell(outcome: "Outcome", folder: "OutputFolder", as_json: bool, several: bool) -> None:
-    """What a render did, in the end."""
+def _tell(
+    folder: "OutputFolder", outcome: "Outcome", telling: Telling, rendering: Rendering, one_line: bool | None
+) -> None:
+    """What a render did, in the end; one_line: as JSON, on one line or several, None for people."""
     counts = {"done": outcome.summary.done, "skipped": outcome.summary.skipped, "failed": outcome.summary.failed}
-    if as_json:
+    if one_line is not None:
         print_json(
             {"name": outcome.plan.name, "plan_hash": outcome.plan.plan_hash, "folder": str(folder.path)}
             | {"counts": counts, "taken": outcome.taken, "moved": outcome.moved}
             | {"sheet": str(outcome.sheet) if outcome.sheet else None}
-            | {"warnings": list(outcome.warnings)},
-            one_line=several,
+            | {"warnings": list(outcome.warnings), "summary": rendering.data()},
+            one_line=one_line,
         )
-        return
-    typer.echo("{}: {done} rendered, {skipped} already done, {failed} failed".format(folder.path, **counts))
-    if outcome.sheet:
-        typer.echo(f"sheet: {outcome.sheet}")
+    elif not telling.quiet:
+        typer.echo("{}: {done} rendered, {skipped} already done, {failed} failed".format(folder.path, **counts))
+        for line in rendering.lines():
+            typer.echo(line)
+        if outcome.sheet:
+            typer.echo(f"sheet: {outcome.sheet}")
