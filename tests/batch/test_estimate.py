@@ -154,7 +154,7 @@ def test_the_estimate_is_the_sum_of_its_parts(folder):
     assert not found.rough
     assert estimated(loads_of(state), {}).seconds is None
     assert estimated(loads_of(state), {hash_: known}, batch_rows=4).parts[0].calls == {4: 20}
-    half = estimated(loads_of(state, unasked=set(range(1, 6))), {hash_: known})
+    half = estimated(loads_of(replace(state, chosen=frozenset(range(6, 11)))), {hash_: known})
     assert half.parts[0].load.pictures == 5
 
 

@@ -5,6 +5,7 @@ It composes lock, ledger, plan, checks and executor. Planning and status leave n
 
 import secrets
 from collections.abc import Callable, Container
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from latentpress.batch.ledger.owners import Owners, manifest_key
 from latentpress.batch.occupied import refuse_occupied
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.plan import Plan, build_plan
+from latentpress.batch.selection import EVERYTHING, Selection
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
 from latentpress.batch.tally import Progress
@@ -28,6 +30,7 @@ from latentpress.models import Models, models_for
 if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a status are asked for often
     from latentpress.batch.estimate.here import Prospect
     from latentpress.batch.executors.local import Engines, Settings
+    from latentpress.batch.rehearsal import Rehearsal
     from latentpress.batch.render import Executor
     from latentpress.batch.run import Outcome
 
@@ -86,9 +89,13 @@ class OutputFolder:
         found = lost_seeds(self.manifest, table, self.path)
         return build_plan(self.manifest, self._opened(verify=False).facts, draws(table), self._draw, table, found)
 
-    def status(self) -> Status:
-        """The plan, and which of its pictures are done, failed or missing."""
-        return plan_status(self.plan(), self.path, manifest=self._key)
+    def status(self, selection: Selection = EVERYTHING, *, redraw: bool = False) -> Status:
+        """The plan, and which of its pictures are done, failed or missing.
+
+        selection: which are asked for, as --only and --limit say; redraw: what `render` would draw anew is missing.
+        """
+        state = plan_status(self.plan(), self.path, manifest=self._key, redraw=redraw)
+        return replace(state, chosen=selection.jobs(self.manifest, state.plan))
 
     def prospect(self, state: Status, settings: "Settings | None" = None) -> "Prospect":
         """What rendering the rest would take on this machine: its work, and its time as far as that is known.
@@ -122,6 +129,7 @@ class OutputFolder:
         replace: bool = False,
         only: Container[str] | None = None,
         any_space: bool = False,
+        selection: Selection = EVERYTHING,
         progress: Progress | None = None,
         say: Callable[[str], None] = lambda line: None,
         executor: "Executor | None" = None,
@@ -131,7 +139,8 @@ class OutputFolder:
 
         mixed: go on where the folder's pictures were made another way; redraw: render those too that an earlier rule
         (runtime/rules.py) or another export drew, which are kept otherwise; replace: move files that are not this folder's
-        out of the way, to .latentpress/replaced; only: the outputs to render, by default all; any_space: begin also where
+        out of the way, to .latentpress/replaced; only: the outputs to render, by default all; selection: which
+        of them, as --only and --limit say; any_space: begin also where
         the disk has less room than the pictures are expected to take; progress: hears of each picture; say: of warnings and
         choices, a sentence each; executor: renders instead of this process, and answers for the engine it renders on;
         engines: those that renders before this one opened and left open, for this one to go on with.
@@ -145,9 +154,27 @@ class OutputFolder:
             return found_finished(plan_status(plan, self.path, manifest=self._key, redraw=redraw), self.path, say)
         # Told before the folder comes to be.
         models = self._opened(verify=True)
-        orders = Orders(mixed, redraw, replace, only, any_space)
+        orders = Orders(mixed, redraw, replace, only, any_space, selection)
         run = Run(self.manifest, self._key, self.path, models, orders, self._home)
         return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor, engines)
+
+    def rehearse(
+        self,
+        settings: "Settings | None" = None,
+        *,
+        mixed: bool = False,
+        redraw: bool = False,
+        replace: bool = False,
+        any_space: bool = False,
+        selection: Selection = EVERYTHING,
+    ) -> "Rehearsal":
+        """What `render` would do with the same arguments; raises what it would, but for what only opened engines tell."""
+        from latentpress.batch.executors.local import Settings
+        from latentpress.batch.run import Orders, Run
+
+        orders = Orders(mixed, redraw, replace, None, any_space, selection)
+        run = Run(self.manifest, self._key, self.path, self._opened(verify=False), orders, self._home)
+        return run.rehearse(self.status(redraw=redraw), settings or Settings(), self._cache)
 
     def sheet(self, *, replace: bool = False) -> Path:
         """Draw the contact sheet of the finished pictures again. Raises UsageError while one is not done.

@@ -42,8 +42,7 @@ class Summary:
 
 def render(pending: "Pending", executor: Executor, writers: Writers, tally: Tally) -> Summary:
     """Render what is `pending`, into a folder whose lock the caller holds. Safe to kill and start again."""
-    plan = pending.plan
-    with tally.rendering(pending.count, skipped=len(plan.jobs) - pending.count), writers:
+    with tally.rendering(pending.count, skipped=pending.asked - pending.count), writers:
         for bundle, jobs in pending.blocks():
             pending.make_ready(bundle, executor, tally)
             waiting = {job.index: job for job in jobs}
@@ -57,7 +56,7 @@ def render(pending: "Pending", executor: Executor, writers: Writers, tally: Tall
                 raise LatentpressError(
                     f"{first}: the executor ended without this picture, and {len(waiting) - 1} others"
                 )
-    return Summary(tally.done, len(plan.jobs) - tally.count, tally.failed)
+    return Summary(tally.done, pending.asked - tally.count, tally.failed)
 
 
 class Pending:
@@ -98,6 +97,11 @@ class Pending:
         pending = Pending(self._state, settled, self._accept)
         pending._opened = self._opened
         return pending
+
+    @property
+    def asked(self) -> int:
+        """How many jobs are asked for, finished ones too."""
+        return self._state.total
 
     @property
     def count(self) -> int:

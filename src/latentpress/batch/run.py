@@ -22,7 +22,9 @@ from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.plan.jobs import Jobs
 from latentpress.batch.plan.plan import Plan, build_plan
+from latentpress.batch.rehearsal import Rehearsal
 from latentpress.batch.render import Pending, Summary, render, take_found
+from latentpress.batch.selection import EVERYTHING, Selection
 from latentpress.batch.sheet import sheet_bytes
 from latentpress.batch.state.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
 from latentpress.batch.state.report import earlier_line
@@ -63,7 +65,8 @@ class Outcome:
 class Orders:
     """What a render may do with what is there; as the arguments of `OutputFolder.render`.
 
-    only: the outputs that are rendered, None for all; any_space: begin also where the disk has less room than is needed.
+    only: the outputs that are rendered, None for all; selection: which of those; any_space: begin also where the disk has
+    less room than is needed.
     """
 
     mixed: bool = False
@@ -71,6 +74,7 @@ class Orders:
     replace: bool = False
     only: Container[str] | None = None
     any_space: bool = False
+    selection: Selection = EVERYTHING
 
 
 class Run:
@@ -109,6 +113,7 @@ class Run:
                 found = lost_seeds(self._manifest, ledger, self._path)
                 plan = build_plan(self._manifest, self._models.facts, draws(ledger), draw, ledger, found)
                 state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
+                state = self._asked(state)
                 self._tell(state, say)
                 self._check(state, settings, checked_engine=executor is None)
                 loads, disk = self._demand(state)
@@ -125,12 +130,12 @@ class Run:
             unasked = self._unasked(state)
             taken = take_found(state, ledger, writers, unasked)
             pending = pending.without({*taken, *unasked})
-            summary = Summary(0, len(plan.jobs), 0)
+            summary = Summary(0, state.total, 0)
             if pending.count:
                 tally.estimate = prospect(loads, disk, ledger, self._models, settings, cache).time.seconds
                 summary = self._rendered(pending, chosen, writers, tally)
             sheet = None
-            if plan.sheet and not summary.failed and self._orders.only is None:
+            if plan.sheet and not summary.failed and state.chosen is None:
                 sheet = draw_sheet(plan, self._path, ledger, self._key, aside)
             for line in (_taken_line(len(taken)), aside.line):
                 if line:
@@ -139,6 +144,15 @@ class Run:
         kept = beside(self._home / LEDGER)
         plan = replace(plan, jobs=Jobs(kept), table=kept)
         return Outcome(plan, summary, sheet, tuple(self._warnings), len(taken), aside.count, tally)
+
+    def rehearse(self, state: Status, settings: Settings, cache: Path) -> Rehearsal:
+        """What a render of `state` would do; raises what it would raise before the engines are opened."""
+        state = self._asked(state)
+        self._check(state, settings, checked_engine=True)
+        loads, disk = self._demand(state)
+        found = prospect(loads, disk, state.plan.table, self._models, settings, cache)
+        moved = sum(map(state.asks, {*state.replaced, *(state.taken if self._orders.replace else ())}))
+        return Rehearsal(state, found, self._path, self._home / LEDGER, moved)
 
     def _rendered(self, pending: Pending, executor: "Executor", writers: Writers, tally: Tally) -> Summary:
         """Render what is pending; the ledger keeps when, and how it ended."""
@@ -174,7 +188,7 @@ class Run:
 
     def _demand(self, state: Status) -> tuple[Loads, Disk]:
         """What the render takes of the engines and of the disk; raises EnvironmentFailure where the disk has less room."""
-        loads = loads_of(state, self._unasked(state))
+        loads = loads_of(state)
         disk = disk_of(loads, state.plan.table, self._path)
         if not self._orders.any_space:
             check_disk(disk, self._path)
@@ -206,13 +220,19 @@ class Run:
                 job_hash=found.job_hash,
             )
 
+    def _asked(self, state: Status) -> Status:
+        """`state` with the jobs chosen that this render is asked for."""
+        only, selection = self._orders.only, self._orders.selection
+        chosen = selection.jobs(self._manifest, state.plan)
+        if only is not None:
+            outputs: Sequence[tuple[int, str]] = state.plan.table.answers("SELECT job, output FROM jobs")
+            named = {index for index, output in outputs if output in only}
+            chosen = frozenset(named if chosen is None else chosen & named)
+        return replace(state, chosen=chosen)
+
     def _unasked(self, state: Status) -> set[int]:
         """The jobs that this render leaves alone."""
-        only = self._orders.only
-        if only is None:
-            return set()
-        outputs: Sequence[tuple[int, str]] = state.plan.table.answers("SELECT job, output FROM jobs")
-        return {index for index, output in outputs if output not in only}
+        return set() if state.chosen is None else set(range(1, len(state.plan.jobs) + 1)) - state.chosen
 
     def _folders(self, plan: Plan) -> set[Path]:
         """Every folder that a killed render may have left a temp file in."""

@@ -81,7 +81,7 @@ def options(
 
 
 # Registered here, in the order in which the help lists them.
-app.command("plan")(plan_command)
+app.command("plan", cls=EngineCommand)(plan_command)
 app.command("status")(status_command)
 app.command("render", cls=EngineCommand)(render_command)
 app.command("sheet")(sheet_command)

@@ -4,26 +4,39 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from latentpress.cli.estimate_options import LimitOption, OnlyOption, selection_of
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, warn
 from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.render_options import BatchRowsOption, EngineOption, ThreadsOption
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
 
 
 def plan_command(
-    manifests: ManifestsArgument, output: OutputOption = None, ledger: LedgerOption = None, as_json: JsonOption = False
+    manifests: ManifestsArgument,
+    output: OutputOption = None,
+    ledger: LedgerOption = None,
+    only: OnlyOption = None,
+    limit: LimitOption = None,
+    engine: EngineOption = None,
+    batch_rows: BatchRowsOption = None,
+    threads: ThreadsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Check manifests and show what they would render, and what that takes."""
     from latentpress.batch.estimate.lines import prospect_data, prospect_lines
+    from latentpress.batch.executors.local import Settings
     from latentpress.batch.state.report import counts_line, job_data, plan_data, plan_lines, remarks
 
+    selection, settings = selection_of(only, limit), Settings(engine, batch_rows, threads)
+
     def show(folder: "OutputFolder", several: bool) -> None:
-        state = folder.status()
+        state = folder.status(selection)
         warn(state.plan.warnings)
         folder.refuse(state)
-        found = folder.prospect(state)
+        found = folder.prospect(state, settings)
         if as_json:
             data = plan_data(state, folder.path) | {"estimate": prospect_data(state.plan, found)}
             print_json(data | {"jobs": list(job_data(state))}, one_line=several)

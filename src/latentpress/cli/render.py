@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from latentpress.cli.estimate_options import AnySpaceOption
+from latentpress.cli.dry_run import Allowed, rehearse_each
+from latentpress.cli.estimate_options import AnySpaceOption, DryRunOption, LimitOption, OnlyOption, selection_of
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, to_stderr
 from latentpress.cli.options import JsonOption, print_json
@@ -32,6 +33,9 @@ def render_command(
     manifests: ManifestsArgument,
     output: OutputOption = None,
     ledger: LedgerOption = None,
+    only: OnlyOption = None,
+    limit: LimitOption = None,
+    dry_run: DryRunOption = False,
     batch_rows: BatchRowsOption = None,
     threads: ThreadsOption = None,
     engine: EngineOption = None,
@@ -55,6 +59,10 @@ def render_command(
     choice = parse_engine(engine) if engine else None
     settings = Settings(choice, batch_rows, threads, decode_beside, strict)
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file, on_complete=on_complete)
+    selection, allowed = selection_of(only, limit), Allowed(mixed, redraw, replace, any_space)
+    if dry_run:
+        rehearse_each(manifests, output, ledger, settings, selection, allowed, as_json)
+        return
     engines = Engines()  # stay open from one manifest to the next
 
     def render(folder: "OutputFolder", several: bool) -> int:
@@ -63,10 +71,8 @@ def render_command(
         with telling.render(folder) as rendering:
             outcome = rendering.outcome = folder.render(
                 settings,
-                mixed=mixed,
-                redraw=redraw,
-                replace=replace,
-                any_space=any_space,
+                **allowed._asdict(),
+                selection=selection,
                 progress=rendering.progress,
                 say=telling.say,
                 engines=engines,

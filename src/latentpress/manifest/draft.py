@@ -90,6 +90,7 @@ class Expansion:
     ) -> None:
         self._needed = _NEEDED_OF_LINES if lines else _NEEDED
         self._defaults, self._matrix, self._reader, self._start = defaults, matrix, reader, start
+        self.matrix = matrix
         self._sharing = Sharing(matrix)
         self.drawn = False
         # Nodes of defaults and of the matrix, which live as long as this does; a job's own are read with it.

@@ -5,7 +5,7 @@ Asks the plan's table, a few columns of each draft and job, and builds no job. K
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -79,16 +79,16 @@ class Loads:
         return sum(load.pictures for load in self.loads)
 
 
-def loads_of(state: Status, unasked: Container[int] = ()) -> Loads:
-    """What a render of what `state` lacks takes; unasked: jobs that it leaves alone."""
+def loads_of(state: Status) -> Loads:
+    """What a render of what `state` lacks takes."""
     if not state.left and not state.counts[FOUND]:
         return Loads()
     plan = state.plan
     kinds, of_draft = _kinds(plan)
-    second = _second_twins(plan, lambda job: state.state(job) in (FAILED, MISSING) and job not in unasked)
+    second = _second_twins(plan, lambda job: state.state(job) in (FAILED, MISSING) and state.asks(job))
     loads: dict[tuple[str, int, int, int], Load] = {}
     names = pixels = 0
-    for job, draft in _pending(state, unasked):
+    for job, draft in _pending(state):
         kind = kinds[of_draft[draft]]
         names, pixels = names + 1, pixels + kind.width * kind.height
         if job in second or state.state(job) == FOUND:
@@ -102,12 +102,12 @@ def loads_of(state: Status, unasked: Container[int] = ()) -> Loads:
     return Loads(tuple(loads[key] for key in sorted(loads)), names, pixels)
 
 
-def _pending(state: Status, unasked: Container[int]) -> Iterator[tuple[int, int]]:
+def _pending(state: Status) -> Iterator[tuple[int, int]]:
     """(job, draft) of each job that is not done, in order."""
     after = 0
     while found := state.plan.table.answers(_JOBS, (after,)):
         for job, draft in found:
-            if state.state(job) in (FAILED, MISSING, FOUND) and job not in unasked:
+            if state.state(job) in (FAILED, MISSING, FOUND) and state.asks(job):
                 yield job, draft
         after = found[-1][0]
 

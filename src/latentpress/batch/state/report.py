@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from latentpress.batch.aside import REPLACED
-from latentpress.batch.plan.job import request_data
+from latentpress.batch.plan.job import Job, request_data
 from latentpress.batch.state.mixture import export_line
 from latentpress.batch.state.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, Status
 from latentpress.errors import one_line
@@ -16,7 +16,7 @@ _LISTED = 5
 def plan_lines(state: Status) -> Iterator[str]:
     """A line for each job, then one for each bundle of the plan."""
     plan = state.plan
-    for job in plan.jobs:
+    for job in _asked(state):
         request = job.request
         yield (
             f"{job.index:>4}  {state.state(job.index):<7}  {job.output}  {request.width}x{request.height}  "
@@ -35,10 +35,7 @@ def counts_line(state: Status, folder: Path, room: str = "") -> str:
     counts = state.counts
     disk = f", {room or f'at most {_mebibytes(state.bytes_left)}'} to write" if state.left else ""
     done = sum(counts[state] for state in (DONE, EARLIER, OTHER, FOUND))
-    return (
-        f"{folder}: {done} of {len(state.plan.jobs)} images done, {counts[MISSING]} missing, "
-        f"{counts[FAILED]} failed{disk}"
-    )
+    return f"{folder}: {done} of {state.total} images done, {counts[MISSING]} missing, {counts[FAILED]} failed{disk}"
 
 
 def remarks(state: Status, folder: Path) -> Iterator[str]:
@@ -93,7 +90,7 @@ def plan_data(state: Status, folder: Path) -> dict[str, object]:
         "bundle": bundles[0],
         "bundles": bundles,
         "folder": str(folder),
-        "total": len(plan.jobs),
+        "total": state.total,
         "distinct": plan.distinct,
         "counts": state.counts,
         "undrawn_seeds": plan.undrawn,
@@ -103,7 +100,7 @@ def plan_data(state: Status, folder: Path) -> dict[str, object]:
 
 def job_data(state: Status) -> Iterator[dict[str, object]]:
     """Each job as JSON data."""
-    for job in state.plan.jobs:
+    for job in _asked(state):
         yield {
             "index": job.index,
             "id": job.id,
@@ -113,6 +110,13 @@ def job_data(state: Status) -> Iterator[dict[str, object]]:
             "labels": dict(job.labels),
             "request": request_data(job.request),
         }
+
+
+def _asked(state: Status) -> Iterator[Job]:
+    """The jobs that are asked for, in order."""
+    if state.chosen is None:
+        return iter(state.plan.jobs)
+    return (state.plan.jobs[index - 1] for index in sorted(state.chosen))
 
 
 def _mebibytes(count: int) -> str:

@@ -45,7 +45,8 @@ class Status:
     (contents, identity.Identity); sources: index of a found job -> the output it is taken from; replaced: index -> the
     stamp of what the ledger wrote under its name for another job, or of what became of that by damage; taken: index -> why
     what lies under its name must stay; recognised: (output, index, job hash) of rows of an earlier ledger;
-    adopted: index -> a picture of the plan without a row; stamps: (output, stamp) of files read and found whole.
+    adopted: index -> a picture of the plan without a row; stamps: (output, stamp) of files read and found whole;
+    chosen: the jobs that are asked for, None for all: others count for nothing here.
     """
 
     plan: Plan
@@ -60,16 +61,28 @@ class Status:
     recognised: list[tuple[str, int, str]] = field(default_factory=list[tuple[str, int, str]])
     adopted: Mapping[int, Adopted] = field(default_factory=dict[int, Adopted])
     stamps: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    chosen: frozenset[int] | None = None
 
     @property
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
-        return {state: self.states.count(code) for code, state in enumerate(STATES)}
+        states = self._chosen_states()
+        return {state: states.count(code) for code, state in enumerate(STATES)}
+
+    @property
+    def total(self) -> int:
+        """How many jobs are asked for."""
+        return len(self.states) if self.chosen is None else len(self.chosen)
 
     @property
     def left(self) -> int:
         """How many jobs are to be rendered."""
-        return self.states.count(1) + self.states.count(2)
+        states = self._chosen_states()
+        return states.count(1) + states.count(2)
+
+    def asks(self, index: int) -> bool:
+        """Whether the job with this index is asked for."""
+        return self.chosen is None or index in self.chosen
 
     def state(self, index: int) -> str:
         """The state of the job with this index, which counts from 1."""
@@ -78,4 +91,8 @@ class Status:
     def jobs(self, state: str) -> Iterator[Job]:
         """The jobs in this state, in order."""
         code = STATES.index(state)
-        return (self.plan.jobs[index] for index, found in enumerate(self.states) if found == code)
+        wanted = (index for index, found in enumerate(self.states) if found == code and self.asks(index + 1))
+        return (self.plan.jobs[index] for index in wanted)
+
+    def _chosen_states(self) -> bytes:
+        return self.states if self.chosen is None else bytes(self.states[index - 1] for index in self.chosen)

@@ -1,0 +1,67 @@
+"""What a render would do, in words and as data, once it has passed the checks of one (run.py). Changes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentpress.batch.aside import REPLACED
+from latentpress.batch.estimate.here import Prospect
+from latentpress.batch.estimate.lines import prospect_data, prospect_lines
+from latentpress.batch.plan.collisions import SHEET_NAME
+from latentpress.batch.state.report import counts_line
+from latentpress.batch.state.status import FOUND, Status
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A render that passed its checks and was not begun. moved: how many files it would move out of the way."""
+
+    state: Status
+    prospect: Prospect
+    folder: Path
+    ledger: Path
+    moved: int
+
+    @property
+    def sheet(self) -> Path | None:
+        """The sheet that would be drawn if no picture failed."""
+        return self.folder / SHEET_NAME if self.state.plan.sheet and self.state.chosen is None else None
+
+    def lines(self) -> Iterator[str]:
+        """What it would do, a sentence each, in the order in which it would."""
+        state, plan = self.state, self.state.plan
+        yield counts_line(state, self.folder, self.prospect.disk.words)
+        if plan.undrawn:
+            yield f"would draw {_count(plan.undrawn, 'seed')} and keep {_them(plan.undrawn)} in the ledger"
+        if found := state.counts[FOUND]:
+            yield f"would give {_count(found, 'picture')} that lie{'s' * (found == 1)} under another name the new one"
+        if self.moved:
+            yield f"would move {_count(self.moved, 'file')} out of the way, to {self.folder / REPLACED}"
+        if state.left:
+            yield f"would render {_count(self.prospect.loads.pictures, 'picture')}, and write {state.left} in {self.folder}:"
+            yield from prospect_lines(plan, self.prospect)
+        if self.sheet:
+            yield f"would draw the sheet {self.sheet}, if no picture fails"
+        if state.left or state.counts[FOUND]:
+            yield f"would record it in {self.ledger}"
+        yield "nothing was changed; engines are opened by the render itself, and were not tried"
+
+    def data(self) -> dict[str, object]:
+        """The same as JSON data."""
+        return {
+            "dry_run": True,
+            "seeds_to_draw": self.state.plan.undrawn,
+            "to_take": self.state.counts[FOUND],
+            "to_move": self.moved,
+            "to_write": self.state.left,
+            "sheet": str(self.sheet) if self.sheet else None,
+            "estimate": prospect_data(self.state.plan, self.prospect),
+        }
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
