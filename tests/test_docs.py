@@ -145,6 +145,10 @@ def test_manifests_can_be_planned(name, assets, tmp_path, monkeypatch):
             shutil.copy(assets / file, tmp_path / file)
         else:
             torch.save({token: torch.ones(64)}, tmp_path / file)
+    for file in (*(ROOT / "examples").glob("*.txt"), *(ROOT / "examples").glob("wildcards/**/*.txt")):
+        copy = tmp_path / file.relative_to(ROOT / "examples")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
     (tmp_path / "m.yaml").write_text(re.sub(r"^model: demo\b", f"model: {assets / 'bundle'}", text, flags=re.MULTILINE))
     assert run_cli(["plan", str(tmp_path / "m.yaml")]) == 0
 

@@ -123,7 +123,7 @@ def test_a_picture_names_the_concepts_of_its_tokens(planned, facts):
         (
             "a1111",
             "a __color__ cat",
-            "'__color__' in the prompt is taken as characters; there are no wildcards; list their words",
+            "'__color__' in the prompt is taken as characters; a folder `wildcards` beside the manifest has their words",
         ),
         (
             "none",

@@ -88,7 +88,7 @@ MISTAKES = {
     "output jpg": (P + "output: x.jpg\n", "m.yaml:5:9: output 'x.jpg' does not end with .png"),
     "sheet": (
         P + "matrix: {style: [x]}\nsheet: {rows: stile}\n",
-        "m.yaml:6:15: sheet rows is 'stile'; it must be one of style",
+        "m.yaml:6:15: sheet rows is 'stile'; did you mean 'style'?",
     ),
     "missing concept": (P + "concepts: {<a>: c/a.bin}\n", "m.yaml:5:17: concept file c/a.bin of <a> does not exist"),
     "concept sum": (

@@ -81,9 +81,9 @@ def test_every_value_of_an_axis_of_seeds_is_a_draw(axes, expected, manifest):
         ("{draw: 2}, n: 3", "4:49: n and draw: 2 are both given; leave it to one of them"),
         (
             "-2",
-            "4:35: seed is '-2'; it must be a whole number from 0 to 2^64-1, a range such as 1000..1007, or -1",
+            "4:35: seed is '-2'; it must be a whole number from 0 to 2^64-1, a range such as 1000..1007, a list",
         ),
-        ("[-1]", "4:35: seed is a list"),
+        ("[-1]", "4:36: a list of seeds holds '-1'; write numbers and ranges"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_at_its_place(seed, problem, manifest):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, orphans
 from latentpress.batch.ledger.beside import beside
-from latentpress.batch.ledger.ledger import Ledger, draws
+from latentpress.batch.ledger.ledger import Ledger, begun, draws
 from latentpress.batch.ledger.lock import locked, read_only
 from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners, manifest_key
@@ -87,7 +87,8 @@ class OutputFolder:
         """Everything the manifest asks for. Raises ManifestError listing what cannot be rendered."""
         table = beside(self._home / LEDGER)
         found = lost_seeds(self.manifest, table, self.path)
-        return build_plan(self.manifest, self._opened(verify=False).facts, draws(table), self._draw, table, found)
+        facts, began = self._opened(verify=False).facts, begun(table, self._key)
+        return build_plan(self.manifest, facts, draws(table), self._draw, table, found, began)
 
     def status(self, selection: Selection = EVERYTHING, *, redraw: bool = False) -> Status:
         """The plan, and which of its pictures are done, failed or missing.

@@ -76,7 +76,10 @@ class Pending:
         self._jobs, self._table, self._state, self._accept = state.plan.jobs, state.plan.table, state, accept
         self._settled, self._opened = settled, ""
         shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1"
-        query = f"SELECT job_hash, job FROM jobs WHERE job_hash IN ({shared}) ORDER BY job_hash, job"
+        query = (
+            f"SELECT job_hash, job FROM jobs JOIN drafts USING (draft) WHERE job_hash IN ({shared}) "
+            "ORDER BY job_hash, priority DESC, job"
+        )
         # The indices of the jobs of each picture that has several names; of most plans none.
         groups = [
             [job for _, job in group if self._waits(job)]
@@ -111,31 +114,35 @@ class Pending:
     @property
     def bundles(self) -> list[str]:
         """The bundles that something is still to be rendered on, in the order of `blocks`."""
-        return list(dict.fromkeys(bundle for _, bundle in self._rows()))
+        return list(dict.fromkeys(bundle for _, bundle, _ in self._rows()))
 
     def requests(self, bundle: str) -> Iterator[RenderRequest]:
         """What is still to be rendered on one bundle."""
-        return (self._jobs[job - 1].request for job, found in self._rows() if found == bundle)
+        return (self._jobs[job - 1].request for job, found, _ in self._rows() if found == bundle)
 
     def twins(self, index: int) -> list[Job]:
         """The jobs that the picture of job `index` is written for."""
         return [self._jobs[one - 1] for one in self._first.get(index, [index])]
 
     def blocks(self) -> Iterator[tuple[str, list[Job]]]:
-        """(bundle, jobs) to render, pictures of one bundle, size and number of chunks together: they can share a call."""
-        for bundle, rows in groupby(self._rows(), lambda row: row[1]):
+        """(bundle, jobs) to render: of the highest priority first, and of one bundle, size and number of chunks together,
+        which can share a call."""
+        for (bundle, _), rows in groupby(self._rows(), lambda row: row[1:]):
             while block := list(islice(rows, BLOCK)):
-                yield bundle, [self._jobs[job - 1] for job, _ in block]
+                yield bundle, [self._jobs[job - 1] for job, *_ in block]
 
     def _waits(self, index: int) -> bool:
         return self._state.state(index) in (FAILED, MISSING, FOUND) and index not in self._settled
 
-    def _rows(self) -> Iterator[tuple[int, str]]:
-        """(index, bundle) of each picture to render."""
-        query = "SELECT job, bundle FROM jobs JOIN drafts USING (draft) ORDER BY bundle, width, height, chunks, job"
-        for job, bundle in self._table.answers(query):
+    def _rows(self) -> Iterator[tuple[int, str, int]]:
+        """(index, bundle, priority) of each picture to render."""
+        query = (
+            "SELECT job, bundle, priority FROM jobs JOIN drafts USING (draft) "
+            "ORDER BY priority DESC, bundle, width, height, chunks, job"
+        )
+        for job, bundle, priority in self._table.answers(query):
             if job not in self._others and self._waits(job):
-                yield job, bundle
+                yield job, bundle, priority
 
 
 def take_found(state: Status, ledger: Ledger, writers: Writers, unasked: Container[int] = ()) -> set[int]:

@@ -12,7 +12,7 @@ from latentpress.batch.estimate.here import prospect
 from latentpress.batch.estimate.loads import Loads, loads_of
 from latentpress.batch.executors.local import Engines, LocalExecutor, Settings
 from latentpress.batch.ledger.beside import beside
-from latentpress.batch.ledger.ledger import Ledger, draws
+from latentpress.batch.ledger.ledger import Ledger, begun, draws
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners
@@ -111,7 +111,8 @@ class Run:
             with ledger.transaction():
                 # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
                 found = lost_seeds(self._manifest, ledger, self._path)
-                plan = build_plan(self._manifest, self._models.facts, draws(ledger), draw, ledger, found)
+                began = begun(ledger, self._key)
+                plan = build_plan(self._manifest, self._models.facts, draws(ledger), draw, ledger, found, began)
                 state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
                 state = self._asked(state)
                 self._tell(state, say)

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
 from types import MappingProxyType
 from typing import Any
 
-from latentpress.manifest import templates
 from latentpress.manifest.axes import Matrix, SeedRange
 from latentpress.manifest.draws import Draw, Sharing
 from latentpress.manifest.field import WRONG, Reader, Values
-from latentpress.manifest.fields import FIELDS, label
+from latentpress.manifest.fields import FIELDS, PROMPTS, label
 from latentpress.manifest.nodes import Node, Place
 from latentpress.manifest.seeds import MAX_SEED, ToDraw
+from latentpress.manifest.templates import BUILT_IN
+from latentpress.manifest.text_file import mentions
 from latentpress.manifest.timesteps import counted_steps
 from latentpress.manifest.values import MAX_JOBS, not_given, parse_number
+from latentpress.manifest.wildcards import Wildcards
+from latentpress.manifest.wordings import Wordings, Words
 
 # Drafts of one job that are kept for the seeds to come, where the seeds are not the fastest axis.
 _SHARED = 16_384
@@ -57,7 +61,8 @@ class Draft:
 
     written: what the job says itself, as `JobNode.fields`;
     values: every field, prompts filled in, `seed` aside; labels: what the matrix calls some of them;
-    places: field -> where the manifest sets it, if only to null; a field that no one sets is not among them.
+    places: field -> where the manifest sets it, if only to null; a field that no one sets is not among them;
+    words: of prompts that have drawn words in them, which each seed draws; `values` has an example of them.
     """
 
     id: str
@@ -65,6 +70,11 @@ class Draft:
     values: Values
     labels: Mapping[str, str]
     places: Mapping[str, Place]
+    words: Words | None = None
+
+    def said(self, seed: int) -> tuple[dict[str, str], dict[str, str]]:
+        """The prompts that `seed` draws where there are `words`, and what their braces fill."""
+        return ({}, {}) if self.words is None else self.words.said(seed)
 
     @property
     def prompt_place(self) -> Place:
@@ -86,11 +96,19 @@ class Expansion:
     """
 
     def __init__(
-        self, defaults: Mapping[str, Node], matrix: Matrix, reader: Reader, start: Place, *, lines: bool = False
+        self,
+        defaults: Mapping[str, Node],
+        matrix: Matrix,
+        reader: Reader,
+        start: Place,
+        *,
+        wildcards: Wildcards | None = None,
+        lines: bool = False,
     ) -> None:
         self._needed = _NEEDED_OF_LINES if lines else _NEEDED
         self._defaults, self._matrix, self._reader, self._start = defaults, matrix, reader, start
         self.matrix = matrix
+        self.wordings = Wordings(reader, wildcards, [*BUILT_IN, *FIELDS, *matrix.variables])
         self._sharing = Sharing(matrix)
         self.drawn = False
         # Nodes of defaults and of the matrix, which live as long as this does; a job's own are read with it.
@@ -120,43 +138,56 @@ class Expansion:
         own = {name: self._parse_shared(name, node) for name, node in job.defaults.items() if name in FIELDS}
         own |= {name: FIELDS[name].read(node, self._reader) for name, node in job.fields.items() if name in FIELDS}
         axis = self._seed_axis
-        shared: dict[tuple[int | None, ...], _Seeded | None] = {}
-        for indices in self._matrix.combinations():
-            if axis is None:
-                if (seeded := self._seeded(job, own, indices)) is not None:
+        if axis is None:
+            for indices in self._matrix.combinations():
+                for seeded in self._seeded(job, own, indices):
                     yield from self._pictures(seeded, number, indices)
-                continue
-            others = (*indices[:axis], None, *indices[axis + 1 :])
+            return
+        shared: dict[tuple[int | None, ...], tuple[_Seeded, ...]] = {}
+        rows = groupby(self._matrix.combinations(), lambda indices: (*indices[:axis], None, *indices[axis + 1 :]))
+        for others, row in rows:
             if others not in shared:
                 if len(shared) >= _SHARED:
                     shared.clear()
-                shared[others] = self._seeded(job, own, others)
-            seeded = shared[others]
-            if seeded is None:
+                shared[others] = tuple(islice(self._seeded(job, own, others), 2))
+            if len(shared[others]) < 2:
+                for indices in row:
+                    for seeded in shared[others]:
+                        yield from self._on_axis(seeded, job, own, number, axis, indices)
                 continue
-            if seeded.names_seed:  # a prompt that says its seed is shared by none
-                seeded = self._seeded(job, own, indices)
-                if seeded is not None:
-                    yield from self._pictures(seeded, number, indices)
-                continue
-            seeds, text = self._axis_seeds(axis, indices[axis])
-            if seeded.count is not None:
-                seeds = self._counted(seeded.count, seeds)
-            for seed in self._spread(seeds, number, indices, text):
-                yield seeded.draft, seed, text
+            kept = list(row)  # several wordings: seeds move faster
+            for seeded in self._seeded(job, own, others):
+                for indices in kept:
+                    yield from self._on_axis(seeded, job, own, number, axis, indices)
+
+    def _on_axis(
+        self, seeded: "_Seeded", job: JobNode, own: Values, number: int, axis: int, indices: tuple[int, ...]
+    ) -> Iterator[tuple[Draft, int | Draw, str | None]]:
+        """The pictures of a draft at one combination, which has its seeds from the axis `axis`."""
+        if seeded.names_seed:  # a prompt that says its seed is shared by none
+            for own_seeded in self._seeded(job, own, indices):
+                yield from self._pictures(own_seeded, number, indices)
+            return
+        seeds, text = self._axis_seeds(axis, indices[axis])
+        if seeded.count is not None:
+            seeds = self._counted(seeded.count, seeds)
+        for seed in self._spread(seeds, number, indices, text, seeded.key):
+            yield seeded.draft, seed, text
 
     def _pictures(
         self, seeded: "_Seeded", number: int, indices: Sequence[int]
     ) -> Iterator[tuple[Draft, int | Draw, str | None]]:
-        for seed in self._spread(seeded.seeds, number, indices, seeded.label):
+        for seed in self._spread(seeded.seeds, number, indices, seeded.label, seeded.key):
             yield seeded.draft, seed, seeded.label
 
-    def _spread(self, seeds: _Seeds, number: int, indices: Sequence[int], label: str | None) -> Iterable[int | Draw]:
+    def _spread(
+        self, seeds: _Seeds, number: int, indices: Sequence[int], label: str | None, words: str
+    ) -> Iterable[int | Draw]:
         """Each seed or draw of job `number` at one combination."""
         if not isinstance(seeds, ToDraw):
             return seeds
         self.drawn = True
-        return self._sharing.draws(seeds, number, indices, label)
+        return self._sharing.draws(seeds, number, indices, label, words)
 
     def _axis_seeds(self, position: int, index: int) -> tuple[_Seeds, str | None]:
         axis = self._matrix.axes[position]
@@ -171,8 +202,8 @@ class Expansion:
             self._shared[name, node] = FIELDS[name].read(node, self._reader)
         return self._shared[name, node]
 
-    def _seeded(self, job: JobNode, own: Values, indices: Sequence[int | None]) -> "_Seeded | None":
-        """The draft of `job` with these choices, and its seeds; None once a mistake in it is reported."""
+    def _seeded(self, job: JobNode, own: Values, indices: Sequence[int | None]) -> "Iterator[_Seeded]":
+        """The drafts of `job` with these choices, one of each wording, and its seeds; none once a mistake is reported."""
         problems = self._reader.problems
         choice = self._matrix.choice(indices)
         apart = None in indices
@@ -194,38 +225,27 @@ class Expansion:
                 problems.add(job.place if name == "prompt" else self._start, f"{name} is missing; {absent}")
         wrong = any(value is WRONG for value in set_here.values())
         if missing or wrong or not self._wrong <= set_here.keys():
-            return None
+            return
         counted = counted_steps(values, nodes, self._reader)
         if counted is None:
-            return None
+            return
         values |= counted
-        templates = {name: values[name] for name in ("prompt", "negative_prompt") if values[name] is not None}
-        if apart and any("{seed" in template for template in templates.values()):
-            return _Seeded(Draft(job.id, job.fields, values, choice.labels, {}), (), None, None, names_seed=True)
+        prompts = {name: values[name] for name in PROMPTS if values[name] is not None}
+        if apart and any(mentions(prompt, "{seed") for prompt in prompts.values()):
+            yield _Seeded(Draft(job.id, job.fields, values, choice.labels, {}), (), None, None, names_seed=True)
+            return
         texts = choice.texts | {
             name: label(name, {**values, "seed": FIELDS["seed"].default[0]})
             for name, node in choice.fields.items()
             if not_given(node)
         }
-        filled = {name: self._filled(name, text, nodes[name].place, texts) for name, text in templates.items()}
-        if None in filled.values():
-            return None
         places = {name: node.place for name, node in nodes.items()}
-        draft = Draft(job.id, job.fields, values | filled, choice.labels, places)
         count = None if "n" not in nodes or not_given(nodes["n"]) else nodes["n"]
         seeds = values["seed"] if apart or count is None else self._counted(count, values["seed"])
-        return _Seeded(draft, seeds, choice.labels.get("seed"), count)
-
-    def _filled(self, name: str, template: str, place: Place, texts: Mapping[str, str]) -> str | None:
-        texts = {key: text for key, text in texts.items() if key not in ("prompt", "negative_prompt")}
-        try:
-            filled = templates.fill(template, texts)
-        except templates.TemplateError as error:
-            self._reader.problems.add(place, f"{name} {error}")
-            return None
-        for said in templates.old_formats(template):
-            self._reader.problems.warn(place, f"{name} {said}")
-        return filled
+        for one in self.wordings.each(prompts, places, texts):
+            labels = {**one.labels, **choice.labels} if one.labels else choice.labels
+            draft = Draft(job.id, job.fields, {**values, **one.prompts}, labels, {**places, **one.places}, one.words)
+            yield _Seeded(draft, seeds, choice.labels.get("seed"), count, one.key)
 
     def _counted(self, node: Node, seeds: _Seeds) -> _Seeds:
         """`n` seeds from the one given; none once a mistake is reported."""
@@ -249,7 +269,7 @@ class Expansion:
 
 @dataclass(frozen=True)
 class _Seeded:
-    """A draft, its seeds and what they are called. count: the node of `n`, if there is one.
+    """A draft, its seeds and what they are called. count: the node of `n`, if there is one; key: its wording's.
 
     names_seed: a prompt holds {seed}, so that each seed of the axis needs a draft of its own; this one is not whole.
     """
@@ -258,4 +278,5 @@ class _Seeded:
     seeds: _Seeds
     label: str | None
     count: Node | None
+    key: str = ""
     names_seed: bool = False

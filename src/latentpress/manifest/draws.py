@@ -36,9 +36,13 @@ class Sharing:
         # Only one axis may set the seed.
         self._setter = next((at for at, axis in enumerate(matrix.axes) if "seed" in axis.variables), None)
 
-    def draws(self, asked: ToDraw, job: int, indices: Sequence[int | None], label: str | None) -> Iterator[Draw]:
-        """The draws that `asked` comes to for one job and combination."""
+    def draws(
+        self, asked: ToDraw, job: int, indices: Sequence[int | None], label: str | None, words: str = ""
+    ) -> Iterator[Draw]:
+        """The draws that `asked` comes to for one job, combination and choice of its braces' `words`."""
         apart, choice = self._apart(asked, indices), 1
+        if words and asked.along is not None:
+            apart.append(f"words {text_digest(words)}")
         if self._setter is not None and self._matrix.axes[self._setter].seeds_alone:
             choice = self._ordinals[indices[self._setter] or 0]
         axes = text_digest(" ".join(apart)) if apart else ""
@@ -67,7 +71,8 @@ class Sharing:
         for index in range(len(axis)):
             choice = axis.choice(index)
             written: dict[str, Node] = {**choice.words, **choice.fields}
-            written.pop("seed", None)
+            for name in ("seed", "priority"):  # which the draw is of, or which has no part in the picture
+                written.pop(name, None)
             text = self._digests.of_fields(written)
             seen[text] += 1
             yield f"{text}#{seen[text]}"

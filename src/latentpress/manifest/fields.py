@@ -17,7 +17,7 @@ from latentpress.manifest.given import (
     size_of,
     strength,
 )
-from latentpress.manifest.kinds import choice_field, number_field, pair, picture_field, text_field, whole_field
+from latentpress.manifest.kinds import choice_field, number_field, pair, picture_field, prompt_field, whole_field
 from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import Node
 from latentpress.manifest.sdxl import parse_micro, parse_refiner
@@ -31,6 +31,8 @@ from latentpress.runtime.request import MicroConditioning, Refiner, RenderReques
 from latentpress.runtime.sampling.samplers import canonical_sampler, parse_sampler
 
 DEMO = "demo"
+# The fields that are prompts.
+PROMPTS = ("prompt", "negative_prompt")
 
 
 def _parse_sampler(node: Node, reader: Reader) -> str | None:
@@ -130,8 +132,8 @@ def _weighting_parameters(request: RenderRequest, facts: BundleFacts, bundles: B
 _UNIT = "a number from 0 to 1"
 
 FIELDS: dict[str, Field] = {
-    "prompt": text_field("prompt", since=1),
-    "negative_prompt": text_field(
+    "prompt": prompt_field("prompt", since=1),
+    "negative_prompt": prompt_field(
         "negative_prompt",
         text=lambda values: "none" if values["negative_prompt"] is None else values["negative_prompt"],
         settle=_settle_negative,
@@ -231,6 +233,10 @@ FIELDS: dict[str, Field] = {
         *("text_cleaning", CLEANINGS, PLAIN.cleaning),
         # A1111 has no key for it: its text encoders have their own ways.
         parameters=pair("Text cleaning", lambda r: r.text_cleaning if r.text_cleaning != "basic" else None),
+    ),
+    "priority": whole_field(
+        *("priority", -1000, 1000, "a whole number from -1000 to 1000, of which higher ones are rendered first", 0),
+        attributes=(),  # when a picture is made is no part of it
     ),
     "model": Field(
         parse_model,

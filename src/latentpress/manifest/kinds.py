@@ -1,19 +1,26 @@
-"""The kinds of field that several fields are: text, a number, one of some words, the file of a picture."""
+"""The kinds of field that several fields are: a prompt, a number, one of some words, the file of a picture."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from latentpress.manifest.field import Field, Reader, Values
 from latentpress.manifest.given import parse_picture, stem
-from latentpress.manifest.nodes import Node
+from latentpress.manifest.nodes import MapNode, Node
+from latentpress.manifest.text_file import TextFile, parse_text_file
 from latentpress.manifest.values import parse_choice, parse_number, parse_text
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.request import ImageFile, RenderRequest
 
 
-def text_field(name: str, **more: Any) -> Field:
-    """Text, taken as it stands."""
-    return Field(lambda node, reader: parse_text(name, node, reader.problems), **more)
+def prompt_field(name: str, **more: Any) -> Field:
+    """Text, or a file of texts."""
+
+    def parse(node: Node, reader: Reader) -> str | TextFile | None:
+        if isinstance(node, MapNode):
+            return parse_text_file(name, node, reader.problems)
+        return parse_text(name, node, reader.problems)
+
+    return Field(parse, **more)
 
 
 def number_field(name: str, low: float, high: float, rule: str, default: float | None, **more: Any) -> Field:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from latentpress.errors import shown
 from latentpress.manifest.field import Reader
-from latentpress.manifest.nodes import MapNode, Node, Scalar, described
+from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Scalar, described
 from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, parse_number
 from latentpress.runtime.request import LossSpec
 
@@ -72,7 +72,7 @@ def _loss_params(
     problems = reader.problems
     values: dict[str, object] = {}
     for key, node in written.values.items() if written else ():
-        if key in _LOSS_KEYS:
+        if key in _LOSS_KEYS or key.startswith(OWN_KEY):
             continue
         if key not in model.model_fields and written:
             problems.unknown_key(written.keys[key], [*_LOSS_KEYS, *model.model_fields], f"loss {name}")

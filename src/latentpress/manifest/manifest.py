@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from latentpress.errors import ManifestError, shown
@@ -18,8 +19,10 @@ from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems,
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.source import STREAMED, Source
 from latentpress.manifest.values import given, parse_number, parse_text
+from latentpress.manifest.wildcards import parse_wildcards
+from latentpress.manifest.wordings import VARIANT
 
-KEYS = ("version", "name", "model", "concepts", "defaults", "matrix", "jobs", "output", "sheet")
+KEYS = ("version", "name", "model", "concepts", "wildcards", "defaults", "matrix", "jobs", "output", "sheet")
 VERSION = 1
 # Without {index}, so that a job put in front of others renames none.
 DEFAULT_OUTPUT = "{seed}-{hash:.12}.png"
@@ -39,7 +42,8 @@ class Manifest:
 
     jobs: made anew on each pass, for there may be more than memory should hold;
     models: the bundles that some picture is rendered on or refined by, each as the manifest names it (`demo`, or a path)
-    -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`.
+    -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`;
+    wildcards: whether prompts have any, from a folder; `__color__` is characters otherwise.
     """
 
     path: Path
@@ -52,6 +56,7 @@ class Manifest:
     expansion: Expansion
     jobs: Iterable[JobNode]
     warnings: tuple[str, ...] = ()
+    wildcards: bool = False
 
     def drafts(self) -> Iterator[tuple[Draft, int | Draw, str | None]]:
         """Every picture, in order: what it shares with others, its seed or its draw, the seed's label if any.
@@ -97,11 +102,16 @@ def read_manifest(path: Path | str | Source) -> Manifest:
         jobs = listed_jobs(values["jobs"], source, problems)
     else:
         jobs = [JobNode(name, {}, root.place)]
-    expansion = Expansion(defaults, matrix, reader, root.place, lines=source.format in STREAMED)
+    wildcards = parse_wildcards(values.get("wildcards"), path, problems)
+    of_lines = source.format in STREAMED
+    expansion = Expansion(defaults, matrix, reader, root.place, wildcards=wildcards, lines=of_lines)
     ids = Ids()
     models = _models(expansion, ids.watching(jobs))
     ids.report(jobs, problems)
-    output, output_place = _output(values.get("output"), root.place, matrix, problems)
+    for place, note in wildcards.notes if wildcards else ():
+        problems.warn(place, note)
+    filled = list(dict.fromkeys([*matrix.variables, *FIELDS, "id", VARIANT, *expansion.wordings.names]))
+    output, output_place = _output(values.get("output"), root.place, filled, problems)
     manifest = Manifest(
         path=path,
         name=name,
@@ -109,10 +119,11 @@ def read_manifest(path: Path | str | Source) -> Manifest:
         concepts=parse_concepts(values["concepts"], path, problems) if "concepts" in values else (),
         output=output,
         output_place=output_place,
-        sheet=_sheet(values.get("sheet"), matrix, problems),
+        sheet=_sheet(values.get("sheet"), filled, problems),
         expansion=expansion,
         jobs=jobs,
         warnings=tuple(problems.warnings),
+        wildcards=wildcards is not None,
     )
     problems.raise_if_any()
     return manifest
@@ -163,12 +174,12 @@ def _name(node: Node | None, stem: str, problems: Problems) -> str:
     return name or stem
 
 
-def _output(node: Node | None, start: Place, matrix: Matrix, problems: Problems) -> tuple[str, Place]:
+def _output(node: Node | None, start: Place, filled: Sequence[str], problems: Problems) -> tuple[str, Place]:
     if node is None:
         return DEFAULT_OUTPUT, start
     template = parse_text("output", node, problems)
     if template is not None:
-        for trouble in templates.template_problems(template, [*templates.BUILT_IN, *FIELDS, *matrix.variables]):
+        for trouble in templates.template_problems(template, [*templates.BUILT_IN, *filled]):
             problems.add(node.place, trouble)
             return DEFAULT_OUTPUT, node.place
         for said in templates.old_formats(template):
@@ -176,22 +187,22 @@ def _output(node: Node | None, start: Place, matrix: Matrix, problems: Problems)
     return template or DEFAULT_OUTPUT, node.place
 
 
-def _sheet(node: Node | None, matrix: Matrix, problems: Problems) -> SheetSpec | None:
+def _sheet(node: Node | None, known: Sequence[str], problems: Problems) -> SheetSpec | None:
     if node is None:
         return None
     if not isinstance(node, MapNode):
         problems.add(node.place, f"sheet is {described(node)}; write {{rows: AXIS, columns: AXIS}}")
         return None
     _check_keys(node, ("rows", "columns"), "sheet", problems)
-    known = list(dict.fromkeys([*matrix.variables, *FIELDS, "id"]))
     chosen: dict[str, str] = {}
     named = {key: value for key, value in given(node).items() if key in ("rows", "columns")}
     for key, value in named.items():
         if (text := parse_text(f"sheet {key}", value, problems)) is not None:
             chosen[key] = text
             if text not in known:
-                message = f"sheet {key} is {shown(text)}; it must be one of {', '.join(known)}"
-                problems.add(value.place, message)
+                close = get_close_matches(text, known, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(known)}"
+                problems.add(value.place, f"sheet {key} is {shown(text)}; {hint}")
     if not named:
         problems.add(node.place, "sheet names neither rows nor columns; write {rows: AXIS, columns: AXIS}")
     return SheetSpec(chosen.get("rows"), chosen.get("columns"))

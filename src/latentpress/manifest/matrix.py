@@ -9,10 +9,11 @@ from pathlib import PurePath
 from latentpress.errors import short, shown
 from latentpress.manifest.axes import NULL, Axis, Choice, Exclusion, ListedAxis, Matrix, SeedRange
 from latentpress.manifest.field import Reader
-from latentpress.manifest.fields import model_name
+from latentpress.manifest.fields import FIELDS, PROMPTS, model_name
 from latentpress.manifest.losses import loss_text, parse_losses
-from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
+from latentpress.manifest.nodes import OWN_KEY, ListNode, MapNode, Node, Problems, Scalar, described
 from latentpress.manifest.seeds import DRAWN, check_seeds
+from latentpress.manifest.text_file import is_text_file, parse_text_file
 from latentpress.manifest.timesteps import written_timesteps
 from latentpress.manifest.values import MAX_JOBS, check_range, is_none, not_given, parse_range, parse_text, parse_word
 
@@ -26,7 +27,7 @@ def parse_matrix(node: Node, reader: Reader) -> Matrix:
     axes: list[Axis] = []
     owner: dict[str, str] = {}
     for name, values in node.values.items():
-        if name == "exclude":
+        if name == "exclude" or name.startswith(OWN_KEY):
             continue
         axis = _axis(name, node.keys[name], values, reader)
         axes.append(axis)
@@ -51,7 +52,7 @@ def _axis(axis: str, key: Scalar, values: Node, reader: Reader) -> Axis:
     if axis == "seed" and isinstance(values, Scalar) and (numbers := parse_range(values)) is not None:
         good = check_range(numbers, values, problems) and check_seeds(numbers, values, reader)
         return SeedRange(values, numbers if good else range(0))
-    items = list(_items(values, problems))
+    items = list(_items(axis, values, problems))
     if not_given(values) or (isinstance(values, ListNode) and not values.items):
         problems.add(values.place, f"axis {shown(axis)} is empty; give it at least one value or remove it")
     if not axis.isidentifier() or axis in ("id", "index", "hash", "n"):
@@ -88,15 +89,32 @@ def _call_pictures(choices: Sequence[Choice]) -> None:
                 choice.aliases[name].add(stem)
 
 
-def _items(values: Node, problems: Problems) -> Iterator[Node]:
-    """The values of an axis, with ranges spread into one scalar a number."""
+def _items(axis: str, values: Node, problems: Problems) -> Iterator[Node]:
+    """The values of an axis, with ranges spread into one scalar a number, and a file into one a line."""
+    if is_text_file(values):
+        values = _lines(axis, values, problems)
     for node in values.items if isinstance(values, ListNode) else [values]:
+        if axis in PROMPTS and is_text_file(node):
+            yield from _lines(axis, node, problems).items
+            continue
         numbers = parse_range(node) if isinstance(node, Scalar) else None
         if isinstance(node, Scalar) and numbers is not None:
             if check_range(numbers, node, problems):
                 yield from (Scalar(str(number), True, node.place) for number in numbers)
         else:
             yield node
+
+
+def _lines(axis: str, node: Node, problems: Problems) -> ListNode:
+    """The lines of a file as the values of an axis."""
+    assert isinstance(node, MapNode)
+    if axis in FIELDS and axis not in PROMPTS:
+        what = f"axis {shown(axis)} is a file, and files have prompts and words of one's own; write a list"
+        problems.add(node.place, what)
+        return ListNode([], node.place)
+    found = parse_text_file(axis, node, problems)
+    lines: list[Node] = [Scalar(line.text, False, line.place) for line in found.lines] if found else []
+    return ListNode(lines, node.place)
 
 
 def _settings(axis: str, item: Node, problems: Problems) -> Iterator[tuple[str, Node, str | None]]:
@@ -114,7 +132,7 @@ def _settings(axis: str, item: Node, problems: Problems) -> Iterator[tuple[str, 
     if not item.values.keys() - {"label"}:
         problems.add(item.place, f"this value of axis {shown(axis)} sets nothing; write {{label: ..., value: ...}}")
     for key, node in item.values.items():
-        if key == "label":
+        if key == "label" or key.startswith(OWN_KEY):
             continue
         if not key.isidentifier() or key in ("id", "index", "hash", "n"):
             problems.add(item.keys[key].place, f"{shown(key)} cannot be set by an axis; use a field or a plain word")

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from latentpress.errors import shown
 from latentpress.manifest.field import WRONG, Reader
-from latentpress.manifest.nodes import ListNode, MapNode, Node, Scalar, described
+from latentpress.manifest.nodes import OWN_KEY, ListNode, MapNode, Node, Scalar, described
 from latentpress.manifest.values import MAX_JOBS, check_range, given, is_none, parse_number, parse_range, parse_text
 
 # As in torch, which ComfyUI draws its seeds for.
@@ -28,16 +28,46 @@ class ToDraw:
 
 
 def parse_seeds(node: Node, reader: Reader) -> Sequence[int] | ToDraw | None:
-    """One seed, the seeds of an inclusive range, or those still to be drawn."""
+    """One seed, the seeds of an inclusive range or of a list of both, or those still to be drawn."""
     if isinstance(node, MapNode):
         return _to_draw(node, reader)
-    if isinstance(node, Scalar) and (values := parse_range(node)) is not None:
+    if isinstance(node, ListNode):
+        return _listed(node, reader)
+    if (values := parse_range(node)) is not None:
         return values if check_range(values, node, reader.problems) and check_seeds(values, node, reader) else None
-    rule = "a whole number from 0 to 2^64-1, a range such as 1000..1007, or -1 or {draw: 4} to have seeds drawn"
+    rule = (
+        "a whole number from 0 to 2^64-1, a range such as 1000..1007, a list of them, "
+        "or -1 or {draw: 4} to have seeds drawn"
+    )
     seed = parse_number("seed", node, reader.problems, DRAWN, MAX_SEED, whole=True, rule=rule)
     if seed == DRAWN:
         return ToDraw(plain=True)
     return None if seed is None else (int(seed),)
+
+
+def _listed(node: ListNode, reader: Reader) -> Sequence[int] | None:
+    """The seeds of a list of seeds and ranges, each once."""
+    if not node.items:
+        reader.problems.add(node.place, "seed is an empty list; write seeds into it, such as [1, 5, 9..12]")
+        return None
+    found: dict[int, None] = {}
+    for item in node.items:
+        if isinstance(item, ListNode) or is_drawn(item):
+            what = described(item)
+            message = f"a list of seeds holds {what}; write numbers and ranges, or {{draw: 2}} in place of the list"
+            reader.problems.add(item.place, message)
+            return None
+        seeds = parse_seeds(item, reader)
+        if seeds is None or isinstance(seeds, ToDraw):
+            return None
+        if len(found) + len(seeds) > MAX_JOBS:
+            reader.problems.add(item.place, f"the list holds more than {MAX_JOBS:,} seeds; split the manifest")
+            return None
+        if twice := found.keys() & set(seeds):
+            reader.problems.add(item.place, f"seed {min(twice)} is listed twice; write it once")
+            return None
+        found |= dict.fromkeys(seeds)
+    return tuple(found)
 
 
 def check_seeds(values: range, node: Scalar, reader: Reader) -> bool:
@@ -62,7 +92,9 @@ def _to_draw(node: MapNode, reader: Reader) -> ToDraw | None:
     rule = f"how many seeds to draw, a whole number from 1 to {MAX_JOBS:,}"
     count = parse_number("draw", known["draw"], problems, 1, MAX_JOBS, whole=True, rule=rule)
     along = _along(known["along"], reader) if "along" in known else None
-    wrong = count is None or along is WRONG or node.values.keys() - set(_KEYS)
+    wrong = (
+        count is None or along is WRONG or any(not key.startswith(OWN_KEY) for key in node.values.keys() - set(_KEYS))
+    )
     return None if wrong else ToDraw(int(count or 0), along)
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from latentpress.errors import short, shown
 from latentpress.manifest.names import MAX_COMPONENT, MAX_PATH, MAX_TEMPLATE, MAX_TEXT
 
-BUILT_IN = ("id", "index", "hash")
+BUILT_IN = ("id", "index", "hash", "date", "time", "variant")
 
 # Three digits are enough for any name, and Python refuses to read some thousands of them.
 _FORMAT = re.compile(r"0(?P<width>[0-9]{1,3})|\.(?P<most>[0-9]{1,3})|(?P<bare>[1-9][0-9]{0,2})", re.ASCII)
@@ -30,7 +30,9 @@ _REGIONAL = re.compile("[\U0001f1e6-\U0001f1ff]*\\Z")
 
 
 class TemplateError(ValueError):
-    """A template that cannot be filled; the message begins with what is wrong."""
+    """A template that cannot be filled; the message begins with what is wrong. field: whose template it is, if known."""
+
+    field = ""
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,10 @@ def _attached(path: Path) -> Database:
             database.script(schema.TABLES)
             return database
         database.check_tables(*schema.tables_of(version), schema="ledger")
-        manifest = "manifest" if version > 3 else "NULL AS manifest"
+        lacking = {"manifest": 3, "began": 4}
+        more = ", ".join(name if version > last else f"NULL AS {name}" for name, last in lacking.items())
         database.run(f"CREATE TEMP VIEW images AS SELECT {schema.images_of(version)} FROM ledger.images")
-        database.run(f"CREATE TEMP VIEW plans AS SELECT plan_hash, name, {manifest} FROM ledger.plans")
+        database.run(f"CREATE TEMP VIEW plans AS SELECT plan_hash, name, {more} FROM ledger.plans")
         database.run("CREATE TEMP VIEW seeds AS SELECT key, seed FROM ledger.seeds")
         for since, (names, made) in _SINCE.items():
             if version < since:

@@ -79,8 +79,8 @@ class Ledger(Database):
         self.many("INSERT INTO seeds VALUES (?, ?)", ((key, seed_column(seed)) for key, seed in plan.draws.items()))
         contents = " ".join(facts.content for facts in plan.rendered_on)
         self.run(
-            "INSERT OR REPLACE INTO plans VALUES (?, ?, ?, ?, ?)",
-            (plan.plan_hash, plan.name, contents, len(plan.jobs), manifest),
+            "INSERT OR REPLACE INTO plans (plan_hash, name, bundle_hash, jobs, manifest, began) VALUES (?, ?, ?, ?, ?, ?)",
+            (plan.plan_hash, plan.name, contents, len(plan.jobs), manifest, plan.began),
         )
         self.many(
             "INSERT OR REPLACE INTO bundles VALUES (?, ?, ?, ?, ?)",
@@ -221,6 +221,11 @@ def documents(database: Database) -> dict[str, set[str]]:
 def draws(database: Database) -> dict[str, int]:
     """The seeds drawn by earlier renders, of a ledger or of a database `beside` it."""
     return {key: seed_of(column) for key, column in database.answers("SELECT key, seed FROM seeds")}
+
+
+def begun(database: Database, manifest: str) -> str | None:
+    """When the first render of a manifest began that the ledger knows of, as `Plan.began`."""
+    return database.one("SELECT min(began) FROM plans WHERE manifest=?", (manifest,))[0]
 
 
 def check_version(version: int, path: Path) -> None:

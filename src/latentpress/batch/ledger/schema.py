@@ -1,6 +1,7 @@
 """The tables of an output folder's ledger, and how those of earlier versions are brought to them.
 
-plans       each plan that was recorded: its manifest's name, and its path from the output folder
+plans       each plan that was recorded: its manifest's name, its path from the output folder, and the date and time that
+            `{date}` and `{time}` of its names show
 bundles     content (bundle/content.py) -> what it was exported from, its parts, and the folder it last lay in
 seeds       what was drawn for each -1
 images      each output, finished or failed. `identity` says how its job_hash was made (identity.VERSION): 1 came with an
@@ -39,7 +40,8 @@ CREATE TABLE runs (
 """
 TABLES = f"""
 CREATE TABLE plans (
-    plan_hash TEXT PRIMARY KEY, name TEXT NOT NULL, bundle_hash TEXT NOT NULL, jobs INTEGER NOT NULL, manifest TEXT
+    plan_hash TEXT PRIMARY KEY, name TEXT NOT NULL, bundle_hash TEXT NOT NULL, jobs INTEGER NOT NULL, manifest TEXT,
+    began TEXT
 );
 CREATE TABLE seeds (key TEXT PRIMARY KEY, seed INTEGER NOT NULL);
 {IMAGES}{_INDEX}{ADDED}{RUNS}
@@ -56,7 +58,7 @@ UPGRADES = {
         for column in ("identity INTEGER NOT NULL DEFAULT 1", "contents TEXT", "unseeded TEXT", "stamp TEXT")
     )
     + f"ALTER TABLE plans ADD COLUMN manifest TEXT;{_INDEX}{ADDED}",
-    5: f"ALTER TABLE images ADD COLUMN cause TEXT;{RUNS}",
+    5: f"ALTER TABLE images ADD COLUMN cause TEXT;ALTER TABLE plans ADD COLUMN began TEXT;{RUNS}",
 }
 # What a ledger of an earlier version lacks, for those who only read it.
 _LACKING = {

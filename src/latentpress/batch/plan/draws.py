@@ -98,7 +98,7 @@ class DrawnSeeds:
         """Keep what the job of a draw is known by; jobs are read as a stream, and none is found again by its number."""
         if draw.job not in self._of_job:
             written = draft.written
-            own = {name: node for name, node in written.items() if name in FIELDS and name != "seed"}
+            own = {name: node for name, node in written.items() if name in FIELDS and name not in ("seed", "priority")}
             job_id, prompt = (self._digests.of(written[name]) if name in written else "" for name in ("id", "prompt"))
             self._of_job[draw.job] = job_id, self._digests.of_fields(own), prompt
 

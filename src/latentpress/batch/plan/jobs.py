@@ -19,8 +19,8 @@ from latentpress.runtime.request import RenderRequest
 SCHEMA = """
 CREATE TABLE drafts (
     draft INTEGER PRIMARY KEY, id TEXT NOT NULL, bundle TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    chunks INTEGER NOT NULL, labels TEXT NOT NULL, request TEXT NOT NULL, rules TEXT NOT NULL, contents TEXT NOT NULL,
-    unseeded TEXT NOT NULL
+    chunks INTEGER NOT NULL, priority INTEGER NOT NULL, labels TEXT NOT NULL, request TEXT NOT NULL, rules TEXT NOT NULL,
+    contents TEXT NOT NULL, unseeded TEXT NOT NULL
 );
 CREATE TABLE jobs (
     job INTEGER PRIMARY KEY, draft INTEGER NOT NULL, seed INTEGER NOT NULL, seed_label TEXT, output TEXT NOT NULL,

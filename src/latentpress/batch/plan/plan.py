@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +31,8 @@ from latentpress.runtime.rules import earlier, numbers
 # Jobs written to the table at once, and drafts kept settled: of a matrix whose seeds are not its fastest axis.
 _ROWS = 5000
 _SETTLED = 16_384
+# What each job fills of its name by itself.
+_OWN = {"seed", "index", "hash"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Plan:
     jobs: read from the table as they are asked for; draws: the ledger's table of drawn seeds as it is to be;
     undrawn: how many seeds no earlier run drew; bundles: as the manifest names them, refiners among them;
     chunks: of each bundle's hash the most chunks that a prompt on it takes, 1 unless one is longer than the text
-    encoders' limit and not cut.
+    encoders' limit and not cut; began: the date and time that names show, as `now` gives them.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Plan:
     sheet: SheetSpec | None
     chunks: Mapping[str, int]
     table: Database
+    began: str
 
     @property
     def bundle(self) -> BundleFacts:
@@ -81,16 +85,19 @@ def build_plan(
     draw: Callable[[], int],
     table: Database | None = None,
     found: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    began: str | None = None,
 ) -> Plan:
     """Plan `manifest` on `bundles`; `frozen` are the `draws` of the plan before, `draw` gives seeds still to be drawn.
 
     table: where the jobs go, in place of those of an earlier plan; by default a temporary database; found: as
-    `DrawnSeeds` takes it.
+    `DrawnSeeds` takes it; began: when the folder's first render of the manifest began, None where this is the first.
     Raises ManifestError listing every prompt and name that cannot be rendered.
     """
     table = table or Database(None)
     problems = Problems()
-    planning = _Planning(manifest, bundles, DrawnSeeds(manifest, bundles, frozen, draw, found), table, problems)
+    began = began or now()
+    seeds = DrawnSeeds(manifest, bundles, frozen, draw, found)
+    planning = _Planning(manifest, bundles, seeds, table, problems, began)
     listing = hashlib.sha256(b"[")
     rows: list[tuple[Any, ...]] = []
     with table.transaction(), uncollected():
@@ -123,7 +130,13 @@ def build_plan(
         sheet=manifest.sheet,
         chunks=planning.prompts.chunks,
         table=table,
+        began=began,
     )
+
+
+def now() -> str:
+    """The date and time of day as names show them, `2026-11-27 22-00`: no time zone that is set later changes them."""
+    return time.strftime("%Y-%m-%d %H-%M")
 
 
 def _ordinary(manifest: Manifest, bundles: Bundles) -> list[str]:
@@ -181,20 +194,23 @@ class _Planning:
         seeds: DrawnSeeds,
         table: Database,
         problems: Problems,
+        began: str,
     ) -> None:
         self._manifest, self._bundles, self._table, self._problems = manifest, bundles, table, problems
         self._drafts = 0
         self._template = templates.Template(manifest.output)
         self._settled = lru_cache(_SETTLED)(self._settle)
+        self._said: dict[tuple[Draft, tuple[str, ...]], Draft] = {}
+        self._moment = dict(zip(("date", "time"), began.split(" "), strict=True))
         self.seeds = seeds
-        self.prompts = PromptChecks(bundles, problems)
+        self.prompts = PromptChecks(bundles, problems, wildcards=manifest.wildcards)
 
     def jobs(self) -> Iterator[tuple[int, int, int, str | None, str, str, str, str | None]]:
         """A row of the table of jobs for each picture."""
         add, place = self._problems.add, self._manifest.output_place
         for index, (draft, asked, seed_label) in enumerate(self._manifest.drafts(), 1):
-            settled = self._settled(draft)
             seed = asked if isinstance(asked, int) else self.seeds.of(asked, draft)
+            settled = self._settled(draft if draft.words is None else self._drawn(draft, seed))
             digest = settled.hashes.of(seed)
             own = {"seed": names.safe(seed_label) if seed_label else str(seed), "index": str(index), "hash": digest}
             output = settled.name.fill(own)
@@ -205,6 +221,20 @@ class _Planning:
             before = " ".join(hashes.of(seed) for hashes in settled.earlier) or None
             collision = names.collision_key(output)
             yield index, settled.number, seed_column(seed), seed_label, output, collision, digest, before
+
+    def _drawn(self, draft: Draft, seed: int) -> Draft:
+        """The draft with the words that `seed` draws; the same for seeds that draw the same."""
+        try:
+            prompts, labels = draft.said(seed)
+        except templates.TemplateError as error:
+            self._problems.add(draft.places.get(error.field, draft.prompt_place), f"{error.field} {error}")
+            return draft
+        key = draft, (*prompts.values(), *labels.values())
+        if key not in self._said:
+            if len(self._said) >= _SETTLED:
+                self._said.clear()
+            self._said[key] = replace(draft, values={**draft.values, **prompts}, labels={**draft.labels, **labels})
+        return self._said[key]
 
     def _settle(self, draft: Draft) -> _Settled:
         facts = self._bundles[draft.values["model"]]
@@ -227,13 +257,15 @@ class _Planning:
         hashed, identity = hashed_data(data), identity_of(request, facts, self._bundles, self.prompts.verdict)
         hashes = JobHash(hashed, identity, numbers(rules))
         row = (
-            *(self._drafts, draft.id, facts.hash, request.width, request.height, chunks),
+            *(self._drafts, draft.id, facts.hash, request.width, request.height, chunks, draft.values["priority"]),
             _as_json(labels),
             _as_json(stored(request, data)),
             " ".join(numbers(rules)),
             *(identity.contents, hashes.unseeded),
         )
         self._table.run(f"INSERT INTO drafts VALUES ({', '.join('?' * len(row))})", row)
-        named = {key: names.safe(text) for key, text in labels.items() if key in self._template.names}
+        # What some jobs' braces or values of an axis fill, and this one's do not.
+        filled = dict.fromkeys(self._template.names - _OWN, "none") | self._moment | labels
+        named = {key: names.safe(text) for key, text in filled.items() if key in self._template.names}
         before = tuple(JobHash(hashed, identity, known) for known in earlier(rules))
         return _Settled(self._drafts, draft, request, hashes, before, self._template.filling(named), named)

@@ -29,8 +29,9 @@ class PromptChecks:
     warnings: what would be cut off or misread, in order; chunks: of each bundle's hash the most chunks a prompt takes.
     """
 
-    def __init__(self, bundles: Bundles, problems: Problems) -> None:
-        self._bundles, self._problems = bundles, problems
+    def __init__(self, bundles: Bundles, problems: Problems, *, wildcards: bool = False) -> None:
+        """wildcards: whether those of prompts were read, so that what is left is meant as characters."""
+        self._bundles, self._problems, self._wildcards = bundles, problems, wildcards
         self._facts = {facts.hash: facts for facts in bundles.values()}
         self._verdict = lru_cache(_KEPT)(self._ask)
         self._used: set[str] = set()
@@ -90,7 +91,7 @@ class PromptChecks:
                 f"{prompt.place}: warning: {shown(word)} in {prompt.called} is read as ordinary words; "
                 f"did you mean the concept {short(concept)}?"
             )
-        for text, says in misread(prompt.text, reading.weighting):
+        for text, says in misread(prompt.text, reading.weighting, wildcards=self._wildcards):
             self.warnings.setdefault(
                 f"{prompt.place}: warning: {shown(text)} in {prompt.called} is taken as characters; {says}"
             )

@@ -1,8 +1,9 @@
-"""Readers of the formats beside YAML: from text to the nodes of nodes.py, with exact places. None knows a field."""
+"""Readers of the formats of manifests: from text to the nodes of nodes.py, with exact places. None knows a field."""
 
 from latentpress.errors import ManifestError
-from latentpress.manifest.nodes import MAX_BYTES, Node, Problems, read_yaml
+from latentpress.manifest.nodes import MAX_BYTES, Node, Problems
 from latentpress.manifest.readers.json_text import NotJson, read_json
+from latentpress.manifest.readers.yaml_text import read_yaml
 from latentpress.manifest.source import JSON, Source
 
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from latentpress.errors import ManifestError, shown
-from latentpress.manifest.nodes import MapNode, Node, Place, Problems, Scalar, read_flow
+from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Place, Problems, Scalar
+from latentpress.manifest.readers.yaml_text import read_flow
 from latentpress.manifest.source import MAX_LINE, Lines, Source
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -42,7 +43,7 @@ class CsvRows:
         keys = [Scalar(name, False, _Cell(record, index)) for index, name in enumerate(names)]
         right = True
         for index, key in enumerate(keys):
-            if not key.text:
+            if not key.text or key.text.startswith(OWN_KEY):
                 continue
             if key.text not in self._known:
                 self._problems.unknown_key(key, self._known, "the header")

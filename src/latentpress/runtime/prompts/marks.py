@@ -3,6 +3,7 @@
 import re
 
 _A1111, _COMPEL, _LONG = "`prompt_weighting: a1111`", "`prompt_weighting: compel`", "`long_prompts: chunks`"
+_WILDCARDS = "wildcards"
 _WEIGHT = r"[+-]?(?:\d?\.\d+|[0-2]\.?)"  # so that (16:9) is none
 # Most prompts have none of these, and are not looked at further.
 _ANY = ("(", "[", "<", "++", "--", "__", "BREAK")
@@ -16,17 +17,21 @@ _MARKS = (
     # C++ and dashes between words are none.
     ("compel", re.compile(r"(?!(?<!\w)[cC]\+\+)[\w-]*\w(?:\+\++|--+)(?=[\s,.)]|$)"), f"{_COMPEL} reads it as a weight"),
     ("compel", re.compile(rf"\([^()]*\)(?:\++|-+|{_WEIGHT})(?=[\s,.)]|$)"), f"{_COMPEL} reads it as a weight"),
-    ("", re.compile(r"__[\w./ *-]*\w__"), "there are no wildcards; list their words as an axis of `matrix`"),
+    (_WILDCARDS, re.compile(r"__[\w./ *-]*\w__"), "a folder `wildcards` beside the manifest has their words"),
     ("", re.compile(r"<(?:lora|lyco):[^<>]*\s[^<>]*>"), "a LoRA is fused by `latentpress export --lora FILE:SCALE`"),
 )
 
 
-def misread(prompt: str, weighting: str) -> list[tuple[str, str]]:
-    """What `prompt` holds that its dialect takes as characters, and what reads it otherwise; the first of each kind."""
+def misread(prompt: str, weighting: str, *, wildcards: bool = False) -> list[tuple[str, str]]:
+    """What `prompt` holds that its dialect takes as characters, and what reads it otherwise; the first of each kind.
+
+    wildcards: whether those that are left in it are meant as characters.
+    """
     if not any(map(prompt.__contains__, _ANY)):
         return []
     found: dict[str, str] = {}
+    read = (weighting, _WILDCARDS if wildcards else weighting)
     for dialect, pattern, says in _MARKS:
-        if dialect != weighting and says not in found.values() and (match := pattern.search(prompt)):
+        if dialect not in read and says not in found.values() and (match := pattern.search(prompt)):
             found.setdefault(match.group(), says)
     return list(found.items())

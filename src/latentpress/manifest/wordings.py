@@ -1,0 +1,207 @@
+"""What a job's prompts come to: each wording that braces, wildcards and files of prompts give, placeholders filled.
+
+A wording with drawn braces in it is settled once its seed is known (`Words.said`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+from latentpress.errors import shown
+from latentpress.manifest import templates
+from latentpress.manifest.braces import Braces, Option, Part, Said, Token, count_of, each, say
+from latentpress.manifest.field import Reader
+from latentpress.manifest.fields import PROMPTS
+from latentpress.manifest.nodes import Place
+from latentpress.manifest.text_file import Line, TextFile
+from latentpress.manifest.values import MAX_JOBS
+from latentpress.manifest.variants import Read, TextError, read_variants
+from latentpress.manifest.wildcards import Wildcards
+
+# What shows all words chosen in names.
+VARIANT = "variant"
+# Prompts kept read: those of defaults and of a matrix come again and again.
+_KEPT = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Prompts with something to be drawn in them, by field.
+
+    texts: what fills their placeholders; names: the placeholders that braces of theirs may fill.
+    """
+
+    tokens: Mapping[str, Sequence[Token]]
+    texts: Mapping[str, str]
+    names: Sequence[str]
+
+    def said(self, seed: int) -> tuple[dict[str, str], dict[str, str]]:
+        """The prompts that `seed` draws, and what their braces fill. Raises templates.TemplateError."""
+        said = {name: say(tokens, seed, name) for name, tokens in self.tokens.items()}
+        return _filled(said, self.texts, self.names)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One wording of a job's prompts.
+
+    prompts: field -> text; labels: what its braces fill; places: of those prompts that stand in a file; words: where
+    something is yet to be drawn, and the prompts are examples; key: the same for one choice of words, "" without one.
+    """
+
+    prompts: Mapping[str, str]
+    labels: Mapping[str, str]
+    places: Mapping[str, Place]
+    words: Words | None = None
+    key: str = ""
+
+
+class Wordings:
+    """Reads the prompts of a manifest; mistakes go to the reader.
+
+    names: the placeholders that braces read so far fill.
+    """
+
+    def __init__(self, reader: Reader, wildcards: Wildcards | None, taken: Sequence[str]) -> None:
+        """wildcards: where they are read from, None where they are characters; taken: placeholders that others fill."""
+        self._problems, self._wildcards, self._taken = reader.problems, wildcards, frozenset(taken)
+        self._reads = lru_cache(_KEPT)(self._read)
+        self._checked: set[tuple[str, frozenset[str]]] = set()
+        self.names: dict[str, None] = {}
+
+    def each(
+        self, written: Mapping[str, str | TextFile], places: Mapping[str, Place], texts: Mapping[str, str]
+    ) -> Iterator[Wording]:
+        """Every wording of the prompts as `written` at `places`, in order; none once a mistake is reported.
+
+        texts: what fills their placeholders.
+        """
+        if all(map(self._is_plain, written.values())):
+            yield Wording({name: str(text) for name, text in written.items()}, {}, {})
+            return
+        texts = {key: text for key, text in texts.items() if key not in PROMPTS}
+        lines = [
+            value.lines if isinstance(value, TextFile) else [Line(value, places[name])]
+            for name, value in written.items()
+        ]
+        for chosen in product(*lines):
+            yield from self._of(dict(zip(written, chosen, strict=True)), places, texts)
+
+    def _is_plain(self, text: str | TextFile) -> bool:
+        if isinstance(text, TextFile) or "{" in text or "}" in text:
+            return False
+        return self._wildcards is None or "__" not in text
+
+    def _of(
+        self, lines: Mapping[str, Line], places: Mapping[str, Place], texts: Mapping[str, str]
+    ) -> Iterator[Wording]:
+        reads: dict[str, Read] = {}
+        for name, line in lines.items():
+            read = self._reads(name, line.text, line.place)
+            if read is None:
+                return
+            reads[name] = read
+        names = [name for read in reads.values() for name in read.names]
+        fit = [self._fits(name, reads[name], lines[name].place, names, texts) for name in reads]
+        if not all(fit):
+            return
+        of_files = {name: line.place for name, line in lines.items() if line.place is not places[name]}
+        plain = not of_files and all(read.plain for read in reads.values())
+        for rows in product(*(each(read.parts) for read in reads.values())):
+            tokens = dict(zip(reads, rows, strict=True))
+            try:
+                prompts, labels = _filled({name: say(row, 0, name) for name, row in tokens.items()}, texts, names)
+            except templates.TemplateError as error:
+                self._problems.add(lines[error.field].place, f"{error.field} {error}")
+                return
+            drawn = any(isinstance(token, Braces) for row in rows for token in row)
+            key = "" if plain else "\0".join("".join(part for part in row if isinstance(part, str)) for row in rows)
+            yield Wording(prompts, labels, of_files, Words(tokens, texts, names) if drawn else None, key)
+
+    def _read(self, field: str, text: str, place: Place) -> Read | None:
+        """`text` read; None once a mistake is reported."""
+        try:
+            read = read_variants(text, self._wildcards)
+            count = count_of(read.parts)
+        except TextError as error:
+            self._problems.add(error.place if isinstance(error.place, Place) else place, f"{field} {error}")
+            return None
+        for note in read.notes:
+            self._problems.warn(place, f"{field} {note}")
+        for said in {said: None for part in read.parts if isinstance(part, str) for said in _old_formats(part)}:
+            self._problems.warn(place, f"{field} {said}")
+        if count > MAX_JOBS:
+            what = f"comes to {count:,} texts" if count < 10**15 else "comes to more texts than can be counted"
+            self._problems.add(
+                place, f"{field} {what}, and a manifest asks for at most {MAX_JOBS:,} pictures; draw some, {{~a|b}}"
+            )
+            return None
+        for name in read.names.keys() & self._taken:
+            what = f"{field} names its braces {shown(name)}, which is a field, an axis or a placeholder already"
+            self._problems.add(place, f"{what}; choose another word")
+            return None
+        self.names |= read.names
+        return read
+
+    def _fits(self, field: str, read: Read, place: Place, names: Sequence[str], texts: Mapping[str, str]) -> bool:
+        """Whether every placeholder of the options that may be drawn is filled; reports it otherwise."""
+        known = (*texts, *names)
+        # Read ones are kept, so that each is looked through once for the same axes.
+        key = (f"{place} {field}", frozenset(known))
+        if read.plain or key in self._checked:
+            return True
+        try:
+            for text in _drawn_texts(read.parts):
+                templates.fill(text, dict.fromkeys(known, ""))
+        except templates.TemplateError as error:
+            self._problems.add(place, f"{field} {error}")
+            return False
+        self._checked.add(key)
+        return True
+
+
+def _filled(
+    said: Mapping[str, Said], texts: Mapping[str, str], names: Sequence[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The prompts with their placeholders filled, and what their braces fill in names."""
+    own: dict[str, str] = dict.fromkeys(names, "")
+    for field, one in said.items():
+        own |= {name: _fill(field, text, texts) for name, text in one.named.items()}
+    filling = {**texts, **own}
+    chosen = [_fill(field, text, filling) for field, one in said.items() for text in one.chosen]
+    prompts = {field: _fill(field, one.text, filling) for field, one in said.items()}
+    labels = {name: text.strip() or "none" for name, text in own.items()}
+    if chosen:
+        labels[VARIANT] = "-".join(text.strip() or "none" for text in chosen)
+    return prompts, labels
+
+
+def _fill(field: str, text: str, texts: Mapping[str, str]) -> str:
+    try:
+        return templates.fill(text, texts)
+    except templates.TemplateError as error:
+        error.field = field
+        raise
+
+
+def _drawn_texts(parts: Sequence[Part], drawn: bool = False) -> Iterator[str]:
+    """Every text with a brace that may be drawn."""
+    for part in parts:
+        if isinstance(part, str):
+            if drawn and ("{" in part or "}" in part):
+                yield part
+            continue
+        options: Sequence[Option] = part.options
+        for option in options:
+            if "{" in option.text or "__" in option.text:
+                yield from _drawn_texts(option.parts, drawn or part.drawn)
+
+
+def _old_formats(text: str) -> Iterator[str]:
+    """What is said of formats of before, in a text that braces may make no template of."""
+    if ":" in text and "{" in text:
+        try:
+            yield from templates.old_formats(text)
+        except templates.TemplateError:
+            return

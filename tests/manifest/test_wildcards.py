@@ -1,0 +1,183 @@
+"""Wildcards and prompts from files: what dynamicprompts finds in the same folder, and mistakes at their own lines."""
+
+import re
+from pathlib import Path
+
+import pytest
+from dynamicprompts.generators import CombinatorialPromptGenerator
+from dynamicprompts.wildcards.wildcard_manager import WildcardManager
+
+from latentpress.errors import ManifestError
+
+FILES = {
+    "color.txt": "# colours\nred\n\nblue\n__dark/tone__\n",
+    "dark/tone.txt": "navy\n{deep|dull} green\n",
+    "animals/cat.txt": "lion\nlynx\n",
+    "animals/dog.txt": "wolf\n",
+}
+
+
+@pytest.fixture
+def wildcards(manifest, tmp_path):
+    """wildcards(files) writes a folder of wildcards beside the manifest."""
+
+    def write(files, folder="wildcards"):
+        for name, text in files.items():
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write
+
+
+def prompts(read):
+    return [draft.values["prompt"] for draft, _, _ in read.drafts()]
+
+
+def job(prompt, more=""):
+    return f"jobs:\n  - prompt: '{prompt}'\n{more}"
+
+
+def refused(manifest, body):
+    with pytest.raises(ManifestError) as caught:
+        manifest(body)
+    return list(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a __color__ kite",
+        "__animals/cat__ and __animals/dog__",
+        "__animals/*__",
+        "{2$$__animals/*__}",
+        "{__color__|x}",
+        "__a*/cat__",
+    ],
+)
+def test_wildcards_are_what_dynamicprompts_gives(prompt, manifest, wildcards, tmp_path):
+    wildcards(FILES)
+    manager = WildcardManager(tmp_path / "wildcards")
+    manager.sort_wildcards = False
+    theirs = CombinatorialPromptGenerator(manager).generate(prompt, max_prompts=1000)
+    assert prompts(manifest(job(prompt))) == [str(one) for one in theirs]
+
+
+def test_a_wildcard_is_drawn_as_braces_are(planned, wildcards):
+    wildcards(FILES)
+    plan = planned(job("a __~color__ {beast=~__animals/*__}", "    seed: 1..60\n") + 'output: "{beast}-{seed}.png"\n')
+    found = [job.request.prompt for job in plan.jobs]
+    assert {re.match("a (red|blue|navy|deep green|dull green) ", prompt)[1] for prompt in found} == {
+        *("red", "blue", "navy", "deep green", "dull green")
+    }
+    assert {str(job.output).partition("-")[0] for job in plan.jobs} == {"lion", "lynx", "wolf"}
+    # A line more is drawn by the pictures that have it, and changes no other.
+    wildcards({"animals/dog.txt": "wolf\nfox\n"})
+    after = planned(job("a __~color__ {beast=~__animals/*__}", "    seed: 1..60\n"))
+    changed = [new.request.prompt for new, old in zip(after.jobs, found, strict=True) if new.request.prompt != old]
+    assert changed
+    assert all(prompt.endswith("fox") for prompt in changed)
+
+
+def test_wildcards_are_characters_without_a_folder(planned):
+    plan = planned(job("a __color__ kite"))
+    assert [job.request.prompt for job in plan.jobs] == ["a __color__ kite"]
+    assert (
+        "'__color__' in the prompt is taken as characters; a folder `wildcards` beside the manifest" in plan.warnings[0]
+    )
+
+
+def test_wildcards_may_be_switched_off_or_escaped(planned, wildcards):
+    wildcards(FILES)
+    (only,) = planned(job("a __color__ kite") + "wildcards: none\n").jobs
+    assert only.request.prompt == "a __color__ kite"
+    plan = planned(job(r"a \__color__ kite, a__b, __init, 2 ** 3"))
+    assert [job.request.prompt for job in plan.jobs] == ["a __color__ kite, a__b, __init, 2 ** 3"]
+    assert not plan.warnings
+
+
+def test_another_folder_may_be_named(manifest, wildcards):
+    wildcards({"x.txt": "one\ntwo\n"}, "lists")
+    assert prompts(manifest(job("__x__") + "wildcards: lists\n")) == ["one", "two"]
+    assert refused(manifest, job("a") + "wildcards: list\n") == [
+        "m.yaml:6:12: wildcards 'list' does not exist; paths start at the manifest's folder"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("a __colour__", "m.yaml:5:13: prompt has the wildcard '__colour__', and wildcards/colour.txt does not exist; did"),
+        ("a __CAT__", "did you mean __animals/cat__?"),
+        ("a __zzzz__", r"wildcards/zzzz.txt does not exist; write \__zzzz__ for the characters themselves"),
+        ("a __../m__", "m.yaml:5:13: prompt has the wildcard '__../m__', which leads out of wildcards"),
+        ("a __@color__", "m.yaml:5:13: prompt has cyclical braces, {@...} ('__@color__')"),
+        ("a __empty__", "and wildcards/empty.txt holds no line that is one"),
+        ("a __loop__", "wildcards/pool.txt:1:1: prompt has a wildcard that holds itself: __loop__ -> __pool__ -> __loop__"),
+        ("a __bad__", "wildcards/bad.txt:2:1: prompt has '3$$' before 2 options"),
+        ("a __named__", "wildcards/named.txt:1:1: prompt names braces, {c=...}; name them in the prompt, {c=__wildcard__}"),
+        ("a __bytes__", "wildcards/bytes.txt:1:1: prompt names a file whose byte 0 is not UTF-8"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_where_it_stands(prompt, said, manifest, wildcards):
+    wildcards(FILES | {"empty.txt": "# none\n", "bad.txt": "x\n{3$$a|b}\n", "named.txt": "{c=a|b}\n"})
+    wildcards({"loop.txt": "x\n__pool__\n", "pool.txt": "__loop__\n", "bytes.txt": ""})
+    Path("wildcards/bytes.txt").write_bytes(b"\xff\xfe")
+    (problem,) = refused(manifest, job(prompt))
+    assert said in problem
+
+
+def test_a_mistake_in_a_file_that_many_jobs_use_is_told_once(manifest, wildcards):
+    wildcards({"x.txt": "{3$$a|b}\n"})
+    body = "jobs:\n" + "".join(f"  - {{prompt: a __x__, seed: {seed}}}\n" for seed in range(20))
+    assert len(refused(manifest, body)) == 1
+
+
+LINES = "# prompts of the night\n\n a red kite \nan {old|young} owl in {style}\n"
+
+
+def test_a_file_of_prompts_is_one_picture_a_line(manifest):
+    Path("p.txt").write_text(LINES)
+    read = manifest("matrix: {style: [ink, oil]}\ndefaults: {prompt: {file: p.txt}}\n")
+    assert prompts(read) == [
+        *(
+            "a red kite",
+            "an old owl in ink",
+            "an young owl in ink",
+            "a red kite",
+            "an old owl in oil",
+            "an young owl in oil",
+        )
+    ]
+    assert {str(draft.prompt_place) for draft, _, _ in read.drafts()} == {"p.txt:3:1", "p.txt:4:1"}
+    assert prompts(manifest("jobs: [{prompt: {file: p.txt, whole: true}}]\nmatrix: {style: [ink]}\n"))[1].startswith(
+        "# prompts"
+    )
+
+
+def test_a_file_of_lines_is_an_axis(manifest):
+    Path("p.txt").write_text("a\nb {x|y}\n")
+    read = manifest("matrix: {prompt: {file: p.txt}, seed: 1..2}\noutput: '{prompt}-{seed}.png'\n")
+    assert [(draft.values["prompt"], seed) for draft, seed, _ in read.drafts()] == [
+        (prompt, seed) for prompt in ("a", "b x", "b y") for seed in (1, 2)
+    ]
+    Path("w.txt").write_text("kite\nnull\n1..3\n")
+    read = manifest("defaults: {prompt: 'a {noun}'}\nmatrix: {noun: {file: w.txt}}\n")
+    assert prompts(read) == ["a kite", "a null", "a 1..3"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("jobs: [{prompt: {file: gone.txt}}]\n", "m.yaml:4:24: file gone.txt of prompt does not exist; paths start at"),
+        ("jobs: [{prompt: {flie: p.txt}}]\n", "m.yaml:4:18: unknown key 'flie' in prompt; did you mean 'file'?"),
+        ("jobs: [{prompt: {file: empty.txt}}]\n", "m.yaml:4:24: empty.txt holds no prompt; write one a line"),
+        ("jobs: [{prompt: {file: p.txt, whole: 3}}]\n", "m.yaml:4:38: whole is '3'; it must be true or false"),
+        ("jobs: [{prompt: {file: p.txt}}]\n", "p.txt:2:1: prompt names the placeholder {stile}, which nothing fills"),
+        ("matrix: {steps: {file: p.txt}}\n", "m.yaml:4:17: axis 'steps' is a file, and files have prompts"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_file_of_prompts_is_told(body, said, manifest):
+    Path("p.txt").write_text("a\nb {stile}\n")
+    Path("empty.txt").write_text("# none\n")
+    assert said in "\n".join(refused(manifest, body))
