@@ -83,6 +83,11 @@ class OutputFolder:
         self._key = manifest_key(self.manifest.path, self.path)
         self._home = home_of(self.path, Path(ledger) if ledger else None)
 
+    @property
+    def home(self) -> Path:
+        """The folder that has its lock and its ledger, or will."""
+        return self._home
+
     def plan(self) -> Plan:
         """Everything the manifest asks for. Raises ManifestError listing what cannot be rendered."""
         table = beside(self._home / LEDGER)

@@ -26,6 +26,7 @@ from latentpress.cli.status import status_command
 from latentpress.cli.streams import open_streams
 from latentpress.cli.tidy import tidy_command
 from latentpress.cli.verify import verify_command
+from latentpress.cli.watch import watch_command
 from latentpress.version import __version__
 
 app = typer.Typer(
@@ -83,6 +84,7 @@ def options(
 # Registered here, in the order in which the help lists them.
 app.command("plan", cls=EngineCommand)(plan_command)
 app.command("status")(status_command)
+app.command("watch")(watch_command)
 app.command("render", cls=EngineCommand)(render_command)
 app.command("sheet")(sheet_command)
 app.command("tidy")(tidy_command)

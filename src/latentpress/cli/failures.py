@@ -17,7 +17,7 @@ _WAYS_OUT = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 # Exit codes from the harmless to the worst: of several manifests the worst is the command's.
-_BY_WEIGHT = (0, 1, 75, 2, 3)
+_BY_WEIGHT = (0, 1, 4, 75, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -51,5 +51,5 @@ def failure_of(error: BaseException) -> Failure | None:
 
 
 def worst(codes: list[int]) -> int:
-    """The gravest of some exit codes: 3, then 2, 75, 1, and 0; any other is graver than all."""
+    """The gravest of some exit codes: 3, then 2, 75, 4, 1, and 0; any other is graver than all."""
     return max(codes, key=lambda code: _BY_WEIGHT.index(code) if code in _BY_WEIGHT else len(_BY_WEIGHT), default=0)

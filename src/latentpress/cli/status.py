@@ -1,6 +1,6 @@
 """`latentpress status`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,12 @@ from latentpress.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
-    from latentpress.batch.selection import Selection
+    from latentpress.batch.state.status import Status
+
+ExitCodeOption = Annotated[
+    bool,
+    typer.Option("--exit-code", help="Leave with 4 if pictures are missing, else 1 if some failed, else 0."),
+]
 
 
 def status_command(
@@ -20,36 +25,54 @@ def status_command(
     ledger: LedgerOption = None,
     only: OnlyOption = None,
     limit: LimitOption = None,
+    with_exit_code: ExitCodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how much of each manifest is done."""
+    """Show how much of each manifest is done, what failed and why, and how the last render went."""
 
-    def show(folder: "OutputFolder", several: bool) -> None:
-        _show(folder, several, as_json, selection_of(only, limit))
+    from latentpress.batch.state.status import FAILED
+
+    def show(folder: "OutputFolder", several: bool) -> int:
+        state = folder.status(selection_of(only, limit))
+        _show(folder, state, several, as_json)
+        failed = state.counts[FAILED]
+        return exit_code(state.left - failed, failed) if with_exit_code else 0
 
     for_each(manifests, output, show, ledger=ledger)
 
 
-def _show(folder: "OutputFolder", several: bool, as_json: bool, selection: "Selection") -> None:
+def exit_code(missing: int, failed: int) -> int:
+    """What --exit-code says of a folder."""
+    return 4 if missing else 1 if failed else 0
+
+
+def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool) -> None:
     from latentpress.batch.state.report import plan_data
+    from latentpress.batch.state.standing import failure_at, standing
     from latentpress.batch.state.status import EARLIER, FAILED, OTHER
 
-    state = folder.status(selection)
+    table = state.plan.table
+    failures = {job.title: failure_at(table, str(job.output)) for job in state.jobs(FAILED)}
+    now = standing(folder.home, table)
     orphans = folder.orphans(state)
     warn(state.plan.warnings)
     if as_json:
         listed = {name: [str(job.output) for job in state.jobs(name)] for name in (FAILED, EARLIER, OTHER)}
         taken = {str(state.plan.jobs[index - 1].output): why for index, why in state.taken.items()}
         data = plan_data(state, folder.path) | listed | {"taken": taken, "orphans": orphans}
+        data |= {"failures": [{"job": title, **one.data()} for title, one in failures.items()]}
+        data |= {"renders": now.data(state.left)}
         print_json(data, one_line=several)
         return
     print_heading(folder, several)
-    for job in state.jobs(FAILED):
-        typer.echo(f"failed: {job.title}: {job.output}")
+    for title, failure in failures.items():
+        typer.echo(failure.line(title))
     for job in state.jobs(EARLIER):
         typer.echo(f"drawn by an earlier rule: {job.title}: {job.output}")
     for name in orphans:
         typer.echo(f"no longer in the manifest: {name}")
     print_state(state, folder)
+    if (line := now.line(state.left)) is not None:
+        typer.echo(line)
     if orphans:
         typer.echo(f"`latentpress tidy` moves what the manifest no longer has ({len(orphans)}) aside")

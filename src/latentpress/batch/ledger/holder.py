@@ -1,0 +1,39 @@
+"""Who renders into an output folder, found out without taking its lock: a render that begins must not be refused."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from latentpress.files import read_regular
+
+_LOCKS = Path("/proc/locks")
+# The lock file holds the number of the process that has it, and nothing when nobody does.
+_MAX_BYTES = 64
+
+
+def holder(home: Path) -> int | None:
+    """The process that holds the lock in `home` (batch/place.py), None where no process of this machine does."""
+    path = home / "lock"
+    try:
+        noted = read_regular(path, _MAX_BYTES).decode("ascii", "replace").strip()
+    except OSError:
+        return None
+    if not noted.isdecimal() or not _alive(int(noted)):
+        return None
+    # A process that was killed leaves its number, which another one may have by now.
+    with suppress(OSError, ValueError, IndexError):
+        held = [line.split() for line in _LOCKS.read_text().splitlines() if "FLOCK" in line]
+        inode = str(path.stat().st_ino)
+        if not any(row[4] == noted or row[5].rpartition(":")[2] == inode for row in held):
+            return None
+    return int(noted)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

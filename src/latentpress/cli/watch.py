@@ -1,0 +1,99 @@
+"""`latentpress watch`."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from latentpress.cli.ledger_option import LedgerOption
+from latentpress.cli.manifests import OutputOption
+from latentpress.cli.named import output_of, read_named
+from latentpress.cli.status import exit_code
+from latentpress.errors import EnvironmentFailure, UsageError
+
+# Failures that stand below the counts on a terminal.
+_SHOWN = 5
+
+
+def watch_command(
+    target: Annotated[str, typer.Argument(metavar="MANIFEST|OUT", help="A manifest, or an output folder.")],
+    output: OutputOption = None,
+    ledger: LedgerOption = None,
+    every: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks.")] = 5.0,
+) -> None:
+    """Show how a render goes, until all is done or nobody renders; writes nothing."""
+    from latentpress.batch.place import home_of
+
+    folder = _folder(target, output)
+    home = home_of(folder, ledger)
+    with _screen() as show:
+        while True:
+            lines, code = _look(folder, home)
+            show(lines)
+            if code is not None:
+                raise typer.Exit(code)
+            time.sleep(every)
+
+
+def _look(folder: Path, home: Path) -> tuple[list[str], int | None]:
+    """What to show now, and the exit code if this was the last look."""
+    from latentpress.batch.ledger.beside import beside
+    from latentpress.batch.ledger.holder import holder
+    from latentpress.batch.state.standing import last_failures, ledger_of, recorded_counts, standing
+
+    try:
+        with beside(ledger_of(home)) as database:
+            counts = recorded_counts(database)
+            now = standing(home, database)
+            failed_ones = [one.line() for one in last_failures(database, _SHOWN)] if counts else []
+    except EnvironmentFailure:  # the ledger is being written, for a while when a render begins
+        if (pid := holder(home)) is None:
+            raise
+        return [f"{folder}: process {pid} writes its plan"], None
+    if counts is None:
+        if now.pid:
+            return [f"{folder}: process {now.pid} prepares to render"], None
+        return [f"{folder}: nothing was rendered into it yet, and nobody renders"], 4
+    total, done, failed = counts
+    missing = total - done - failed
+    lines = [f"{folder}: {done} of {total} images done, {missing} missing, {failed} failed"]
+    lines += filter(None, [now.line(missing)])
+    code = None if now.pid and (missing or now.end is None) else exit_code(missing, failed)
+    return [*lines, *failed_ones], code
+
+
+def _folder(target: str, output: Path | None) -> Path:
+    path = Path(target)
+    if path.is_dir():
+        if output is not None:
+            raise UsageError(f"{target}: is an output folder itself; leave -o out, or name a manifest")
+        return path
+    manifest = read_named(path)
+    return output_of(output, manifest) or Path("out") / manifest.name
+
+
+@contextlib.contextmanager
+def _screen() -> Generator[Callable[[list[str]], None]]:
+    """What shows lines: on a terminal in place of those before, elsewhere the first two as one line, if they changed."""
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(auto_refresh=False) as live:
+            yield lambda lines: live.update(Text("\n".join(lines)), refresh=True)
+        return
+    said = ""
+
+    def show(lines: list[str]) -> None:
+        nonlocal said
+        line = "; ".join(lines[:2])
+        if line != said:
+            typer.echo(line)
+            said = line
+
+    yield show

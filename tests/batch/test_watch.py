@@ -1,0 +1,121 @@
+"""`status` and `watch`: what failed and why, how renders went, who renders now, and an exit code for scripts."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import time
+from datetime import datetime
+
+import pytest
+
+from faulted import Fault
+
+TWO = """\
+version: 1
+name: two
+model: demo
+defaults: {steps: 2, size: 16x16}
+matrix: {word: [kite, nan], prompt: ["{word}"]}
+output: "{word}.png"
+"""
+MINUTE = r"\d{4}-\d\d-\d\d \d\d:\d\d"
+
+
+@pytest.fixture
+def stopped(eight):
+    """(folder, process) of a render that is stopped while its fourth picture gets its name; it goes on at the end."""
+    folder = eight.folder()
+    fault = Fault(4, "stop", kinds=("link",))
+    pid = eight.runner.start(folder, "render", eight.manifest, "-o", folder, fault=fault)
+    eight.runner.wait_for_stop(pid)
+    yield folder, pid
+    os.kill(pid, signal.SIGCONT)
+    eight.runner.wait(pid)
+
+
+def asked(eight, command, *arguments):
+    return eight.runner.run(eight.scratch, command, *arguments)
+
+
+def files(folder):
+    return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_status_says_what_failed_and_how_the_render_went(eight, tmp_path):
+    (tmp_path / "two.yaml").write_text(TWO)
+    two = [tmp_path / "two.yaml", "-o", tmp_path / "out"]
+    before = asked(eight, "status", *two, "--exit-code")
+    assert (before.code, before.out) == (
+        4,
+        f"{tmp_path}/out: 0 of 2 images done, 2 missing, 0 failed{before.out[-27:]}",
+    )
+    assert asked(eight, "render", *two).code == 1
+    assert asked(eight, "render", *two).code == 1
+    done = asked(eight, "status", *two, "--exit-code")
+    assert done.code == 1
+    assert asked(eight, "status", *two).code == 0
+    failed, counts, last = done.out.splitlines()
+    pattern = rf"failed: job 2 \(id two, seed 0\): nan.png: the latents became NaN \(2 attempts, the last {MINUTE}\)"
+    assert re.fullmatch(pattern, failed)
+    assert counts.startswith(f"{tmp_path}/out: 1 of 2 images done, 0 missing, 1 failed")
+    assert re.fullmatch(
+        rf"last render: began {MINUTE}, took [\d.]+ s, finished; 1 of 1 images, [\d.]+ images/s, about [\d.]+ s left",
+        last,
+    )
+    data = json.loads(asked(eight, "status", *two, "--json").out)
+    assert data["failed"] == ["nan.png"]
+    [failure] = data["failures"]
+    assert abs(time.time() - datetime.fromisoformat(failure.pop("when")).timestamp()) < 300
+    assert failure == {
+        "job": "job 2 (id two, seed 0)", "output": "nan.png", "error": "the latents became NaN",
+        "cause": None, "attempts": 2,
+    }  # fmt: skip
+    assert data["renders"]["pid"] is None
+    run = data["renders"]["last_run"]
+    assert (run["end"], run["images"], run["done"], run["failed"]) == ("finished", 1, 0, 1)
+    assert data["renders"]["seconds_left"] == pytest.approx(1 / data["renders"]["images_per_second"])
+    watched = asked(eight, "watch", tmp_path / "out")
+    assert watched.code == 1
+    assert watched.out.startswith(f"{tmp_path}/out: 1 of 2 images done, 0 missing, 1 failed; last render: began")
+
+
+def test_while_a_render_runs_its_process_is_named(stopped, eight):
+    folder, pid = stopped
+    before = files(folder)
+    said = asked(eight, "status", eight.manifest, "-o", folder, "--exit-code")
+    assert said.code == 4
+    assert re.search(rf"process {pid} renders since {MINUTE}: \d of 8 images", said.out.splitlines()[-1])
+    renders = json.loads(asked(eight, "status", eight.manifest, "-o", folder, "--json").out)["renders"]
+    assert (renders["pid"], renders["last_run"]["end"], renders["last_run"]["images"]) == (pid, None, 8)
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize("by_folder", [False, True])
+def test_watch_ends_when_all_is_done(by_folder, stopped, eight):
+    folder, pid = stopped
+    target = [folder] if by_folder else [eight.manifest, "-o", folder]
+    watching = eight.runner.start(folder, "watch", *target, "--every", "0.1")
+    time.sleep(0.3)
+    os.kill(pid, signal.SIGCONT)
+    watched = eight.runner.wait(watching)
+    assert (watched.code, watched.err) == (0, "")
+    first, *_, last = watched.out.splitlines()
+    assert re.match(rf"{folder}: \d of 8 images done, \d missing, 0 failed; process {pid} renders since", first)
+    assert re.match(rf"{folder}: 8 of 8 images done, 0 missing, 0 failed; ", last)
+    assert len(watched.out.splitlines()) < 12
+
+
+def test_watch_ends_when_nobody_renders(stopped, eight):
+    folder, pid = stopped
+    assert asked(eight, "watch", eight.scratch, "--every", "0.1").out == (
+        f"{eight.scratch}: nothing was rendered into it yet, and nobody renders\n"
+    )
+    watching = eight.runner.start(folder, "watch", folder, "--every", "0.1")
+    time.sleep(0.3)
+    os.kill(pid, signal.SIGKILL)
+    watched = eight.runner.wait(watching)
+    assert watched.code == 4
+    assert re.search(r"; last render: began [-\d: ]+, killed; \d of 8 images", watched.out.splitlines()[-1])
+    assert (folder / ".latentpress" / "lock").read_text() == f"{pid}\n", "the number of a process that is no more"
