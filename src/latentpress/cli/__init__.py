@@ -20,6 +20,7 @@ from latentpress.cli.render import render_command
 from latentpress.cli.rerender import rerender_command
 from latentpress.cli.results import results_command
 from latentpress.cli.samplers import samplers_command
+from latentpress.cli.schema import schema_command
 from latentpress.cli.sheet import sheet_command
 from latentpress.cli.signals import interrupted, stop_on_signals
 from latentpress.cli.status import status_command
@@ -96,6 +97,7 @@ app.command("results")(results_command)
 app.command("export", cls=EngineCommand)(export_command)
 app.add_typer(concepts_app, name="concepts")
 app.command("samplers")(samplers_command)
+app.command("schema")(schema_command)
 app.command("bench")(bench_command)
 app.command("inspect")(inspect_command)
 app.command("engines", cls=EngineCommand)(engines_command)

@@ -35,6 +35,7 @@ class Field:
     attributes: those of RenderRequest that it decides, by default the one of its name; settle: their values, by default
     the field's own;
     parameters: its `Key: value` pairs in A1111's text, none by default;
+    schema: what of its values a JSON Schema can say, where the kind of field says it; field_schemas.py has the others;
     since: 1 for a field that is part of every job's hash. A field that came later (2) is left out of the hash while
     its attributes have RenderRequest's defaults, so that a job that does not use it keeps the hash it always had.
     """
@@ -45,6 +46,7 @@ class Field:
     attributes: tuple[str, ...] | None = None
     settle: Callable[[Values, Bundles], tuple[Any, ...]] | None = None
     parameters: Callable[[RenderRequest, BundleFacts, Bundles], Mapping[str, str]] | None = None
+    schema: Mapping[str, Any] | None = None
     since: int = 2
 
     def read(self, node: Node, reader: Reader) -> Any:

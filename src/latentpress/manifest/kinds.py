@@ -30,7 +30,8 @@ def number_field(name: str, low: float, high: float, rule: str, default: float |
         value = parse_number(name, node, reader.problems, low, high, rule=rule)
         return None if value is None else float(value)
 
-    return Field(parse, default, text=lambda values: f"{values[name]:g}", **more)
+    schema = {"type": "number", "minimum": low, "maximum": high}
+    return Field(parse, default, text=lambda values: f"{values[name]:g}", schema=schema, **more)
 
 
 def whole_field(name: str, low: int, high: int, rule: str, default: int, **more: Any) -> Field:
@@ -40,12 +41,18 @@ def whole_field(name: str, low: int, high: int, rule: str, default: int, **more:
         value = parse_number(name, node, reader.problems, low, high, whole=True, rule=rule)
         return None if value is None else int(value)
 
-    return Field(parse, default, **more)
+    return Field(parse, default, schema={"type": "integer", "minimum": low, "maximum": high}, **more)
 
 
 def choice_field(name: str, choices: Sequence[str], default: str, **more: Any) -> Field:
     """One of `choices`."""
-    return Field(lambda node, reader: parse_choice(name, node, reader.problems, choices), default, **more)
+    words = [*choices, "off", "no", False] if "none" in choices else list(choices)
+    return Field(
+        lambda node, reader: parse_choice(name, node, reader.problems, choices),
+        default,
+        schema={"enum": words},
+        **more,
+    )
 
 
 def picture_field(name: str, key: str, settle: Callable[[Values, Bundles], tuple[ImageFile | None]]) -> Field:
@@ -59,6 +66,7 @@ def picture_field(name: str, key: str, settle: Callable[[Values, Bundles], tuple
         lambda node, reader: parse_picture(name, node, reader),
         (),
         text=lambda values: stem(values, name),
+        schema={"anyOf": [{"type": ["string", "number"]}, {"const": False}]},
         settle=settle,
         parameters=parameters,
     )

@@ -1,0 +1,10 @@
+"""`latentpress schema`: the manifest's JSON Schema, which editors complete manifests by."""
+
+import typer
+
+
+def schema_command() -> None:
+    """Print the JSON Schema of manifests, for an editor."""
+    from latentpress.manifest.schema import schema_text
+
+    typer.echo(schema_text(), nl=False)

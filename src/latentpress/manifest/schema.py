@@ -1,0 +1,147 @@
+"""The manifest as JSON Schema, made from the table of fields, for editors that complete and check as one writes.
+
+What no schema can say is the parsers' alone: ids given twice, placeholders that nothing fills, files that are not there.
+"""
+
+import json
+from typing import Any
+
+from latentpress.manifest.field_schemas import RANGE, TEXT, Schema, a_map, field_schemas, or_null
+from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.jobs import FROM
+from latentpress.manifest.manifest import DEFAULT_OUTPUT, KEYS, VERSION
+from latentpress.manifest.values import MAX_JOBS
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+# What cannot be an axis of one's own.
+_NO_AXIS = ("id", "index", "hash", "n")
+_WORD = {"type": ["string", "number", "boolean", "null"]}
+_SAID = {
+    "version": "The version of the manifest's form; 1 is the only one so far.",
+    "name": "A plain word, which names the output folder; without it the file's name does.",
+    "model": "The bundle of every job that names no other: `demo`, or a path.",
+    "concepts": "Tokens, and the file, the folder or the two files that teach each.",
+    "wildcards": "The folder of files for __wildcards__ in prompts, or none.",
+    "defaults": "Fields for every job.",
+    "jobs": "The jobs, and files with more of them.",
+    "matrix": "Axes; every job is rendered with every combination, the last axis moving fastest.",
+    "output": "The names of the pictures, with {placeholders}, below the output folder.",
+    "sheet": "The axes or fields down and along the contact sheet.",
+}
+
+
+def manifest_schema() -> Schema:
+    """The schema of a manifest."""
+    values: dict[str, Schema] = {
+        "version": {"const": VERSION},
+        "name": or_null(TEXT),
+        "model": {"$ref": "#/$defs/model"},
+        "concepts": or_null({"type": "object", "additionalProperties": {"$ref": "#/$defs/concept"}}),
+        "wildcards": {"anyOf": [TEXT, {"const": False}, {"type": "null"}]},
+        "defaults": or_null(a_map(_fields() | {"n": _count()})),
+        "jobs": or_null({"type": "array", "items": {"$ref": "#/$defs/job"}, "minItems": 1}),
+        "matrix": or_null({"$ref": "#/$defs/matrix"}),
+        "output": or_null({"type": "string", "pattern": r"^[^/\\](.*[^\\])?\.png$", "default": DEFAULT_OUTPUT}),
+        "sheet": or_null({**a_map({"rows": _axis_name(), "columns": _axis_name()}), "minProperties": 1}),
+    }
+    # A key that is newer than this file may hold anything.
+    properties = {key: {"description": _SAID.get(key, key), **values.get(key, {})} for key in KEYS}
+    whole = a_map(properties, ["version"])
+    return {
+        "$schema": DRAFT,
+        "title": "latentpress manifest",
+        **whole,
+        "anyOf": [{"required": [key]} for key in ("defaults", "jobs", "matrix")],
+        "$defs": field_schemas()
+        | {"job": _job(), "concept": _concept(), "matrix": _matrix(), "axis": _axis(), "zip": _zip()},
+    }
+
+
+def schema_text() -> str:
+    """The schema as it is published."""
+    return json.dumps(manifest_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _fields() -> dict[str, Schema]:
+    return {name: {"$ref": f"#/$defs/{name}"} for name in FIELDS}
+
+
+def _count() -> Schema:
+    said = "How many pictures, with the seeds from `seed` on, or as many drawn ones."
+    return {"description": said, **or_null({"type": "integer", "minimum": 1, "maximum": MAX_JOBS})}
+
+
+def _axis_name() -> Schema:
+    return or_null(TEXT)
+
+
+def _job() -> Schema:
+    keys = {
+        "id": {"description": "What the job is called; its number otherwise.", **or_null(TEXT)},
+        FROM: {"description": "A file with more jobs; the other keys are given to all of them.", **TEXT},
+        "n": _count(),
+    }
+    return a_map(keys | _fields())
+
+
+def _concept() -> Schema:
+    path: Schema = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}]}
+    paths: Schema = {"anyOf": [path, {"type": "array", "items": path, "minItems": 2, "maxItems": 2}]}
+    sha256: Schema = or_null({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"})
+    return {"anyOf": [paths, a_map({"file": paths, "sha256": sha256}, ["file"])]}
+
+
+def _matrix() -> Schema:
+    exclude: Schema = {"type": "array", "items": {"type": "object", "minProperties": 1, "additionalProperties": _WORD}}
+    fields = {name: _axis_of(name) for name in FIELDS}
+    return {
+        "type": "object",
+        "properties": fields | {"exclude": or_null(exclude)},
+        "patternProperties": {"^x-": {}},
+        "additionalProperties": {"$ref": "#/$defs/axis"},
+        "propertyNames": _placeholder(),
+    }
+
+
+def _placeholder() -> Schema:
+    return {
+        "anyOf": [{"pattern": "^x-"}, {"pattern": r"^[^\s\-.:{}0-9][^\s\-.:{}]*$"}],
+        "not": {"enum": list(_NO_AXIS)},
+    }
+
+
+def _axis_of(name: str) -> Schema:
+    """The axis of a field: its values, each with a label or with other fields if wanted."""
+    value: Schema = {"anyOf": [{"$ref": f"#/$defs/{name}"}, RANGE]}
+    one: Schema = {"anyOf": [value, _labelled(value), {"$ref": "#/$defs/zip"}]}
+    many: list[Schema] = [{"type": "array", "items": one, "minItems": 1}, {"not": {"type": ["array", "null"]}, **one}]
+    return {"anyOf": many}
+
+
+def _axis() -> Schema:
+    """An axis of one's own."""
+    one: Schema = {"anyOf": [_WORD, _labelled(_WORD), {"$ref": "#/$defs/zip"}]}
+    file: Schema = a_map({"file": TEXT, "whole": {"type": ["boolean", "null"]}}, ["file"])
+    many: list[Schema] = [
+        {"type": "array", "items": one, "minItems": 1},
+        file,
+        {"not": {"type": ["array", "null"]}, **one},
+    ]
+    return {"anyOf": many}
+
+
+def _labelled(value: Schema) -> Schema:
+    return a_map({"label": or_null(TEXT), "value": value}, ["value"])
+
+
+def _zip() -> Schema:
+    """A map that sets several things at once."""
+    properties: dict[str, Any] = _fields() | {"label": or_null(TEXT), "value": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "patternProperties": {"^x-": {}},
+        "additionalProperties": _WORD,
+        "propertyNames": _placeholder(),
+        "minProperties": 1,
+    }
