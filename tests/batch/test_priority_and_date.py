@@ -1,7 +1,11 @@
 """Priorities decide when a picture is rendered and nothing else; dates in names stay what they were at first."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
+from latentpress.batch import dated as dated_folders
 from latentpress.batch.plan import plan as planning
 
 JOBS = """\
@@ -74,3 +78,48 @@ def test_another_folder_has_another_date(folder, new_executor, clock):
 def test_an_axis_may_still_be_called_date(planned):
     plan = planned('defaults: {prompt: "{date}"}\nmatrix: {date: [may, june]}\noutput: "{date}-{time}.png"\n')
     assert [str(job.output).partition("-")[0] for job in plan.jobs] == ["may", "june"]
+
+
+@pytest.fixture
+def nights(manifest, facts, tmp_path, clock):
+    """nights(when, crash_after) renders into the folder that out/{date} means then; gives its name."""
+    from latentpress.batch.dated import dated
+    from latentpress.batch.folder import OutputFolder
+    from latentpress.models import Models
+
+    def night(when, executor=None, body=DATED):
+        clock(when)
+        read = manifest(body)
+        path = dated(Path("out/{date}"), read.path, latest=executor is None)
+        if executor is not None:
+            output = OutputFolder(read, path, models=Models({}, {"demo": facts}), draw=lambda: 7)
+            with suppress(KeyboardInterrupt):
+                output.render(executor=executor)
+        return path.name
+
+    return night
+
+
+def test_a_folder_a_night_is_gone_on_with_on_the_next_morning(nights, new_executor, monkeypatch):
+    monkeypatch.setattr(dated_folders, "now", lambda: planning.now())
+    assert nights("2026-11-26 22-00", new_executor()) == "2026-11-26"
+    # The same line begins anew where the last render ended, and goes on where it did not.
+    assert nights("2026-11-27 22-00", new_executor(crash_after=1)) == "2026-11-27"
+    assert nights("2026-11-28 09-30") == "2026-11-27"
+    executor = new_executor()
+    assert nights("2026-11-28 09-30", executor) == "2026-11-27"
+    assert len(executor.rendered) == 3
+    assert nights("2026-11-28 22-00", new_executor(crash_after=1)) == "2026-11-28"
+    # What was never gone on with is left at the next night.
+    assert nights("2026-11-29 22-00", new_executor()) == "2026-11-29"
+    assert nights("2026-11-30 08-00") == "2026-11-29"
+
+
+def test_folders_of_others_are_left_alone(nights, new_executor, monkeypatch):
+    monkeypatch.setattr(dated_folders, "now", lambda: planning.now())
+    Path("out/2026-11-29").mkdir(parents=True)
+    Path("out/not-a-date").mkdir()
+    nights("2026-11-27 22-00", new_executor(crash_after=1))
+    assert nights("2026-11-28 09-00") == "2026-11-27"
+    assert dated_folders.dated(Path("out/{date}"), Path("other.yaml"), latest=True).name == "2026-11-28"
+    assert dated_folders.dated(Path("out/plain"), Path("m.yaml")) == Path("out/plain")

@@ -25,7 +25,7 @@ OutputOption = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help=f"Output folder; {NAME} in it is the manifest's name. Default out/{NAME} in the current one.",
+        help=f"Output folder; {NAME} in it is the manifest's name, {{date}} the day. Default out/{NAME} in the current one.",
     ),
 ]
 
@@ -38,23 +38,24 @@ def for_each(
     check: Callable[["OutputFolder"], object] | None = None,
     keep_going: bool = False,
     ledger: Path | None = None,
+    latest: bool = False,
 ) -> None:
     """Read all `manifests`, then `act` on the output folder of each; `act` hears whether it may be one of several.
 
     What is wrong with one of several is told, and the others go on: the exit code, which `act` returns, is the worst.
     check: is asked of all folders, if there may be several, before `act` is of any; nothing is done where it raises for
-    one, or one cannot be read, unless `keep_going`. ledger: what `--ledger` names.
+    one, or one cannot be read, unless `keep_going`. ledger: what `--ledger` names; latest: as in `output_of`.
     Raises typer.Exit for a code that is not 0, and for a single manifest whatever reading it and `act` raise.
     """
     named = named_manifests(manifests)
     if not named.several:
-        _leave(act(_opened(named.paths[0], output, ledger), False))
+        _leave(act(_opened(named.paths[0], output, ledger, latest), False))
         return
     codes: list[int] = []
     folders: list[tuple[Path, OutputFolder]] = []
     for path in named.paths:
         with _telling(path, codes):
-            folder = _opened(path, output, ledger)
+            folder = _opened(path, output, ledger, latest)
             _check_own_folder(path, folder, folders)
             folders.append((path, folder))
     if check is not None:
@@ -99,12 +100,12 @@ def to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _opened(path: Path, output: Path | None, ledger: Path | None) -> "OutputFolder":
+def _opened(path: Path, output: Path | None, ledger: Path | None, latest: bool) -> "OutputFolder":
     """The output folder of a manifest, which is read."""
     from latentpress.batch.folder import OutputFolder
 
     manifest = read_named(path)
-    return OutputFolder(manifest, output_of(output, manifest), ledger=ledger)
+    return OutputFolder(manifest, output_of(output, manifest, latest=latest), ledger=ledger)
 
 
 def _check_own_folder(path: Path, folder: "OutputFolder", others: list[tuple[Path, "OutputFolder"]]) -> None:

@@ -61,6 +61,13 @@ def read_named(path: Path) -> "Manifest":
     return read_manifest(spooled(sys.stdin.buffer, str(path)) if path == STDIN_PATH else path)
 
 
-def output_of(output: Path | None, manifest: "Manifest") -> Path | None:
-    """The folder that `-o` names for one manifest, whose name stands for `{name}` in it."""
-    return output and Path(str(output).replace(NAME, manifest.name))
+def output_of(output: Path | None, manifest: "Manifest", *, latest: bool = False) -> Path | None:
+    """The folder that `-o` names for one manifest, whose name stands for `{name}` in it; dated.py fills `{date}`.
+
+    latest: whether what was rendered is asked for, and not what would be.
+    """
+    if output is None or "{" not in str(output):
+        return output
+    from latentpress.batch.dated import dated
+
+    return dated(Path(str(output).replace(NAME, manifest.name)), manifest.path, latest=latest)

@@ -17,4 +17,4 @@ def sheet_command(manifests: ManifestsArgument, output: OutputOption = None, led
     def draw(folder: "OutputFolder", several: bool) -> None:
         typer.echo(folder.sheet())
 
-    for_each(manifests, output, draw, ledger=ledger)
+    for_each(manifests, output, draw, ledger=ledger, latest=True)

@@ -38,7 +38,7 @@ def status_command(
         failed = state.counts[FAILED]
         return exit_code(state.left - failed, failed) if with_exit_code else 0
 
-    for_each(manifests, output, show, ledger=ledger)
+    for_each(manifests, output, show, ledger=ledger, latest=True)
 
 
 def exit_code(missing: int, failed: int) -> int:

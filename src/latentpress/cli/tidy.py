@@ -19,4 +19,4 @@ def tidy_command(manifests: ManifestsArgument, output: OutputOption = None, ledg
         moved = f", moved to {room}" if room else ""
         typer.echo(f"{folder.path}: {count} pictures are no longer in the manifest{moved}")
 
-    for_each(manifests, output, tidy, ledger=ledger)
+    for_each(manifests, output, tidy, ledger=ledger, latest=True)

@@ -74,7 +74,7 @@ def _folder(target: str, output: Path | None) -> Path:
             raise UsageError(f"{target}: is an output folder itself; leave -o out, or name a manifest")
         return path
     manifest = read_named(path)
-    return output_of(output, manifest) or Path("out") / manifest.name
+    return output_of(output, manifest, latest=True) or Path("out") / manifest.name
 
 
 @contextlib.contextmanager
