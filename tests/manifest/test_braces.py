@@ -216,3 +216,24 @@ def test_weights_that_count_for_nothing_are_warned_of(manifest):
     (warning,) = manifest('defaults: {prompt: "{2::red|blue}"}\n').warnings
     assert warning.startswith("m.yaml:4:20: warning: prompt has weights at 'red', and all options are rendered")
     assert not manifest('defaults: {prompt: "{~2::red|blue}"}\n').warnings
+
+
+def test_braces_in_a_word_of_an_axis_are_characters_and_warned_of(manifest):
+    read = manifest("defaults: {prompt: 'in {style}'}\nmatrix: {style: ['{a|b}']}\n")
+    assert prompts(read) == ["in {a|b}"]
+    assert read.warnings == (
+        "m.yaml:5:18: warning: '{a|b}' has braces, which are characters in a word of an axis; "
+        "list the words themselves",
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "defaults: {prompt: '{a|b}', negative_prompt: low}\njobs: [{negative_prompt: null}]\n",
+        "defaults: {prompt: '{a|b}', negative_prompt: low}\nmatrix: {negative_prompt: [null]}\n",
+    ],
+)
+def test_no_negative_prompt_at_all_stays_none_beside_braces(body, manifest):
+    """SDXL's checkpoints tell none at all from the empty text."""
+    assert [draft.values["negative_prompt"] for draft, _, _ in manifest(body).drafts()] == [None, None]

@@ -1,6 +1,7 @@
 """Reads the manifest's `matrix`: what its axes set and what it excludes. Knows which fields exist, not what they come to."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from latentpress.manifest.seeds import DRAWN, check_seeds
 from latentpress.manifest.text_file import is_text_file, parse_text_file
 from latentpress.manifest.timesteps import written_timesteps
 from latentpress.manifest.values import MAX_JOBS, check_range, is_none, not_given, parse_range, parse_text, parse_word
+
+_BRACES = re.compile(r"\{[^{}]*\|[^{}]*\}")
 
 
 def parse_matrix(node: Node, reader: Reader) -> Matrix:
@@ -64,6 +67,9 @@ def _axis(axis: str, key: Scalar, values: Node, reader: Reader) -> Axis:
         for name, node, label in _settings(axis, item, problems):
             text = loss_texts.get(node) or _text(name, node, problems)
             choice.put(name, node, text, label)
+            if name not in FIELDS and _BRACES.search(text):
+                what = f"{shown(text)} has braces, which are characters in a word of an axis; list the words themselves"
+                problems.warn(node.place, what)
         if isinstance(item, MapNode) and axis not in choice.texts and "value" not in item.values:
             label = _label(item, problems) or "-".join(choice.labels.values()) or str(number)
             choice.texts[axis] = choice.labels[axis] = label
