@@ -20,6 +20,7 @@ LAYERS = (
         "batch",
         "compare",
         "results",
+        "openai_batch",
         "pictures",
         "rerender",
         "bench",

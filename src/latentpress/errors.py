@@ -33,10 +33,13 @@ class UsageError(LatentpressError):
 
 
 class ManifestError(UsageError):
-    """One or more mistakes in a manifest; `problems` holds one `file:line:col: message` each."""
+    """One or more mistakes in a manifest; `problems` holds one `file:line:col: message` each, of many alike the first.
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+    found: all of them, as file, line and message each, where they were gathered.
+    """
+
+    def __init__(self, problems: Sequence[str], found: Sequence[tuple[str, int, str]] = ()) -> None:
+        self.problems, self.found = tuple(problems), tuple(found)
         super().__init__("\n".join(self.problems))
 
 

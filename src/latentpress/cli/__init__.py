@@ -13,6 +13,7 @@ from latentpress.cli.engines import engines_command
 from latentpress.cli.export import export_command
 from latentpress.cli.failures import failure_of
 from latentpress.cli.inspect import inspect_command
+from latentpress.cli.openai import openai_command
 from latentpress.cli.options import EngineCommand
 from latentpress.cli.plan import plan_command
 from latentpress.cli.rebuild import rebuild_command
@@ -87,6 +88,7 @@ app.command("plan", cls=EngineCommand)(plan_command)
 app.command("status")(status_command)
 app.command("watch")(watch_command)
 app.command("render", cls=EngineCommand)(render_command)
+app.command("openai", cls=EngineCommand)(openai_command)
 app.command("sheet")(sheet_command)
 app.command("tidy")(tidy_command)
 app.command("verify")(verify_command)

@@ -6,9 +6,12 @@ never held; a list within a manifest, or in a YAML or JSON file, is.
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,8 +26,12 @@ from latentpress.manifest.readers.jsonl import JsonLines
 from latentpress.manifest.source import ENDINGS, JSONL, STREAMED, Source
 from latentpress.manifest.values import not_given, parse_text
 
+if TYPE_CHECKING:
+    from latentpress.manifest.openai.requests import Requests
+
 JOB_KEYS = ("id", *FIELDS, "n")
-FROM = "from"
+# The keys of an entry that names a file: the file, and the folder with those that OpenAI's requests name by `file_id`.
+FROM, FILES = "from", "files"
 EMPTY = "the manifest is empty; give it defaults, a matrix or jobs, at least one with a prompt"
 _CLASH = "; give the entry of `jobs` that names one of the files an `id`, which then stands before the ids of its jobs"
 _KNOWN = frozenset(JOB_KEYS)
@@ -50,6 +57,23 @@ class Jobs:
 def jobs_of(source: Source, problems: Problems) -> Jobs:
     """The jobs of a file of lines that stands for a whole manifest."""
     return Jobs([_lines(source, _Given(source.stem, "", {}), problems)])
+
+
+def requests_of(
+    source: Source,
+    problems: Problems,
+    *,
+    uploads: Path | None = None,
+    skip: Collection[int] = (),
+    defaults: Mapping[str, Node] = MappingProxyType({}),
+) -> Jobs:
+    """The jobs of an OpenAI Batch file, where every line is a request.
+
+    uploads: the folder that has the files that requests name by `file_id`; skip: lines that are left out; defaults: fields
+    of every job, which go before those of the manifest.
+    """
+    given = _Given(source.stem, "", defaults, uploads)
+    return Jobs([_Lines(source, JsonLines(source, problems, skip), given, problems, requests_alone=True)])
 
 
 def listed_jobs(node: Node, source: Source, problems: Problems) -> Jobs:
@@ -95,12 +119,14 @@ class Ids:
 class _Given:
     """What the jobs of one file are given by the entry that names it.
 
-    numbers: what stands before the number of a job without an id, empty for nothing; ids: the same before an id.
+    numbers: what stands before the number of a job without an id, empty for nothing; ids: the same before an id;
+    uploads: the folder with the files that OpenAI's requests name by `file_id`.
     """
 
     numbers: str
     ids: str
     defaults: Mapping[str, Node]
+    uploads: Path | None = None
 
 
 def _lines(source: Source, given: _Given, problems: Problems) -> "_Lines":
@@ -110,17 +136,32 @@ def _lines(source: Source, given: _Given, problems: Problems) -> "_Lines":
 
 @dataclass(frozen=True)
 class _Lines:
-    """The jobs of a file of lines; a job without an id is called after the file and its line."""
+    """The jobs of a file of lines; a job without an id is called after the file and its line.
+
+    A line that has a `custom_id`, and any line if there are `requests_alone`, is a request for OpenAI's API.
+    """
 
     source: Source
-    maps: Iterable[MapNode]
+    maps: JsonLines | CsvRows
     given: _Given
     problems: Problems
+    requests_alone: bool = False
+
+    @cached_property
+    def _requests(self) -> "Requests":
+        # The client is imported by who needs it.
+        from latentpress.manifest.openai.requests import Requests
+
+        return Requests(Path(self.source.name).parent, self.given.uploads, self.problems)
 
     def __iter__(self) -> Iterator[JobNode]:
         empty = True
         for item in self.maps:
             empty = False
+            if (self.requests_alone or "custom_id" in item.values) and isinstance(self.maps, JsonLines):
+                item = self._requests.job(self.maps.with_places(item))
+                if item is None:
+                    continue
             if self.problems.count > _MOST_MISTAKES:
                 self.problems.add(
                     item.place, f"more than {_MOST_MISTAKES:,} mistakes; the rest of the file is not read"
@@ -172,8 +213,8 @@ def _included(
     item: MapNode, given: _Given, within: Sequence[Source], problems: Problems
 ) -> Iterator[Iterable[JobNode]]:
     """The jobs of the file that the entry `item` names, if there is one."""
-    for key in item.values.keys() - {FROM, *JOB_KEYS}:
-        problems.unknown_key(item.keys[key], (FROM, *JOB_KEYS), "an entry with `from`")
+    for key in item.values.keys() - {FROM, FILES, *JOB_KEYS}:
+        problems.unknown_key(item.keys[key], (FROM, FILES, *JOB_KEYS), "an entry with `from`")
     named = item.values[FROM]
     source = _source(named, within, problems)
     if source is None:
@@ -181,8 +222,18 @@ def _included(
     own = item.values.get("id")
     prefix = "" if own is None or not_given(own) else parse_text("id", own, problems) or ""
     defaults = {key: value for key, value in item.values.items() if key in _KNOWN and key != "id"}
+    uploads = given.uploads
+    if (files := item.values.get(FILES)) is not None and not not_given(files):
+        uploads = Path(files.place.file).parent / (parse_text(FILES, files, problems) or "")
+        if not uploads.is_dir():
+            problems.add(
+                files.place, f"files is {shown(str(uploads))}, which is no folder; name the one with the files"
+            )
     for_jobs = _Given(
-        _joined(given.ids, prefix or source.stem), _joined(given.ids, prefix), {**given.defaults, **defaults}
+        _joined(given.ids, prefix or source.stem),
+        _joined(given.ids, prefix),
+        {**given.defaults, **defaults},
+        uploads,
     )
     if source.format in STREAMED:
         yield _lines(source, for_jobs, problems)

@@ -1,6 +1,6 @@
 """Reads a manifest: a file to the pictures it asks for. Knows nothing of bundles, output folders or ledgers."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -66,8 +66,12 @@ class Manifest:
         return self.expansion.drafts(self.jobs)
 
 
-def read_manifest(path: Path | str | Source) -> Manifest:
+def read_manifest(
+    path: Path | str | Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | None = None
+) -> Manifest:
     """The manifest at `path`, or of a source. Raises ManifestError listing every mistake found.
+
+    jobs_from: gives the jobs in place of the manifest's own, and tells their mistakes to what it is given.
 
     >>> from pathlib import Path
     >>> text = "version: 1\\nmodel: demo\\ndefaults: {prompt: a red heart, steps: 2}\\nmatrix: {seed: 1..3}\\n"
@@ -80,7 +84,8 @@ def read_manifest(path: Path | str | Source) -> Manifest:
     path, start = Path(source.name), source.start
     problems = Problems(source.name)
     root = _bare(source) if source.format in STREAMED else read_root(source, problems)
-    if root is None or (isinstance(root, MapNode) and not given(root).keys() & {"defaults", "matrix", "jobs"}):
+    own = {"defaults", "matrix", "jobs"}
+    if root is None or (isinstance(root, MapNode) and jobs_from is None and not given(root).keys() & own):
         if isinstance(root, MapNode):
             _check_keys(root, KEYS, "the manifest", problems)
         problems.add(start, EMPTY)
@@ -96,7 +101,9 @@ def read_manifest(path: Path | str | Source) -> Manifest:
     if "model" in values:
         defaults = {"model": values["model"], **defaults}
     name = _name(values.get("name"), source.stem, problems)
-    if source.format in STREAMED:
+    if jobs_from is not None:
+        jobs = jobs_from(problems)
+    elif source.format in STREAMED:
         jobs = jobs_of(source, problems)
     elif "jobs" in values:
         jobs = listed_jobs(values["jobs"], source, problems)

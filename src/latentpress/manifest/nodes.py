@@ -138,7 +138,10 @@ class Problems:
             order = {file: number for number, file in enumerate(sorted(files, key=lambda file: file != self._file))}
             places = {said: place for said, (place, _) in self._found.items()}
             found = sorted(places, key=lambda said: (order[(at := places[said]).file], at.line, at.column))
-            raise ManifestError(condensed(found, self._found.__getitem__))
+            all_of_them = [
+                (places[said].file, places[said].line, said.removeprefix(f"{places[said]}: ")) for said in found
+            ]
+            raise ManifestError(condensed(found, self._found.__getitem__), all_of_them)
 
 
 def described(node: Node) -> str:

@@ -4,7 +4,7 @@ The C parser reads a line; where in it a value stands is looked for only when so
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NoReturn
 
 from latentpress.errors import ManifestError
@@ -19,13 +19,19 @@ _Path = tuple[str | int, ...]
 
 
 class JsonLines:
-    """The map of each line of `source`, made anew on each pass; mistakes go to `problems`, and their lines are left out."""
+    """The map of each line of `source`, made anew on each pass; mistakes go to `problems`, and their lines are left out.
 
-    def __init__(self, source: Source, problems: Problems) -> None:
-        self._file, self._problems, self._lines = source.name, problems, Lines(source)
+    skip: numbers of lines that are not read.
+    """
+
+    def __init__(self, source: Source, problems: Problems, skip: Container[int] = ()) -> None:
+        self._file, self._problems, self._lines, self._skip = source.name, problems, Lines(source), skip
 
     def __iter__(self) -> Iterator[MapNode]:
+        skip = self._skip
         for number, content in enumerate(self._lines, 1):
+            if skip and number in skip:
+                continue
             try:
                 text = content.decode()
                 found, end = _scan(text, 0)
@@ -35,6 +41,11 @@ class JsonLines:
                 node = self._slowly(content, number)
             if node is not None:
                 yield node
+
+    def with_places(self, item: MapNode) -> MapNode:
+        """The same map, made of nodes that know their places and do not hold on to the text of the line."""
+        place = item.place
+        return (self._slowly(place.text, place.line) if isinstance(place, _Within) else None) or item
 
     def _slowly(self, content: str | bytes, number: int) -> MapNode | None:
         """The map of a line that is not as simple as most; None for a blank one, and once it is reported that it is none."""
@@ -72,6 +83,11 @@ class _Within(Place):
 
     def __init__(self, line: _Line, path: _Path, key: bool = False) -> None:
         self.file, self.line, self._text, self._path, self._key = line.file, line.number, line.text, path, key
+
+    @property
+    def text(self) -> str:
+        """The line."""
+        return self._text
 
     @property
     def column(self) -> int:
