@@ -133,7 +133,8 @@ def time_render(seeds: int, rows: int, mixed: bool) -> None:
         clock = Clock()
         with clocked(clock):
             started = time.perf_counter()
-            code = cli.run_cli(["render", str(manifest), "-o", str(Path(scratch, "out")), "--batch-rows", str(rows)])
+            options = ["-o", str(Path(scratch, "out")), "--batch-rows", str(rows), "--in-process"]
+            code = cli.run_cli(["render", str(manifest), *options])
             whole = time.perf_counter() - started
         if code:
             raise SystemExit(code)

@@ -10,6 +10,9 @@ import store
 # Two test processes share the cores; more threads than cores each would only make them wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Tests put things in the place of engines, and a process for them costs half a second each time; test_supervised.py and
+# test_kill.py have one.
+os.environ.setdefault("LATENTPRESS_IN_PROCESS", "1")
 
 
 HIDDEN = 64

@@ -4,6 +4,7 @@ Kills at the calls of the system that follow: test_killed_anywhere.py.
 """
 
 import hashlib
+import os
 import signal
 import sqlite3
 import subprocess
@@ -14,7 +15,8 @@ import killed_at
 from killed_at import SITES
 from latentpress.files import TEMP_PREFIX
 
-# One run after another into one folder: where each dies, and at which passage.
+# One run after another into one folder: where each dies, and at which passage. The engine's calls are counted in the
+# process of the command, where it runs only if it is asked to.
 KILLS = (("engine called", 7), ("picture rendered", 2), ("picture handed over", 3), ("engine called", 12))
 # Two of a seed's pictures are one job under two names: rendered once, written twice. One picture of all has a loss.
 MANIFEST = """\
@@ -39,7 +41,8 @@ def run(manifest, out, *place):
     """Render, killed at `place`, a site and a count, if one is given; the finished process."""
     program = [killed_at.__file__, *map(str, place)] if place else ["-m", "latentpress"]
     command = [sys.executable, *program, "render", str(manifest), "-o", str(out), "--batch-rows", "4"]
-    return subprocess.run(command, capture_output=True, text=True)
+    own = "1" if place and place[0] == "engine called" else "0"
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"LATENTPRESS_IN_PROCESS": own})
 
 
 def tree(out):

@@ -122,6 +122,7 @@ class Runner:
 def pretend():
     """Put an executor and a bundle that cost nothing in place of the real ones; returns where pictures are noted."""
     import latentpress.batch.executors.local
+    import latentpress.batch.executors.supervised
     import latentpress.batch.folder
     from fakes import FakeExecutor, fake_facts
     from latentpress.models import Models
@@ -139,7 +140,11 @@ def pretend():
                 os.write(noted[0], f"{request.prompt}/{request.seed}\n".encode())
                 yield rendered
 
+        def close(self):
+            pass
+
     latentpress.batch.executors.local.LocalExecutor = Executor
+    latentpress.batch.executors.supervised.SupervisedExecutor = Executor
     latentpress.batch.folder.models_for = lambda *_, **__: Models({}, {"demo": fake_facts()})
     latentpress.batch.folder.secrets.randbits = lambda _: 7  # a run and its resume draw the same seed
     return noted

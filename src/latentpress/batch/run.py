@@ -10,7 +10,8 @@ from latentpress.batch.aside import Aside, forget_unmoved
 from latentpress.batch.estimate.disk import Disk, check_disk, disk_of
 from latentpress.batch.estimate.here import prospect
 from latentpress.batch.estimate.loads import Loads, loads_of
-from latentpress.batch.executors.local import Engines, LocalExecutor, Settings
+from latentpress.batch.executors.choice import executing
+from latentpress.batch.executors.local import Engines, Settings
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import Ledger, begun, draws
 from latentpress.batch.ledger.lock import locked
@@ -106,7 +107,9 @@ class Run:
             say(line)
 
         tally = Tally(progress)
-        with locked(self._path, self._home) as lock, Ledger(self._home / LEDGER) as ledger:
+        with contextlib.ExitStack() as held:
+            lock = held.enter_context(locked(self._path, self._home))
+            ledger = held.enter_context(Ledger(self._home / LEDGER))
             aside = Aside(self._path, ledger)
             with ledger.transaction():
                 # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
@@ -118,7 +121,8 @@ class Run:
                 self._tell(state, say)
                 self._check(state, settings, checked_engine=executor is None)
                 loads, disk = self._demand(state)
-                chosen = executor or LocalExecutor(self._models.by_hash, settings, cache, told, engines)
+                kept = held.enter_context(executing(self._models.by_hash, settings, cache, told, engines))
+                chosen = executor or kept
                 pending = Pending(state, self._unasked(state), self._accepting(state))
                 # What cannot be opened is told before the plan is recorded, and before a new folder is worth keeping.
                 for bundle in pending.bundles[:1] if state.left else ():

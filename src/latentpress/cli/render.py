@@ -1,6 +1,7 @@
 """`latentpress render`. Its options are aliases in modules beside this one, so that the signature is a list of them."""
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,6 +11,7 @@ from latentpress.cli.estimate_options import AnySpaceOption, DryRunOption, Limit
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, to_stderr
 from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.policy_options import InProcessOption
 from latentpress.cli.render_options import (
     BatchRowsOption,
     DecodeBesideOption,
@@ -50,6 +52,7 @@ def render_command(
     verbose: VerboseOption = False,
     log_file: LogFileOption = None,
     on_complete: OnCompleteOption = None,
+    in_process: InProcessOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what manifests lack, one after another; safe to interrupt and start again."""
@@ -57,7 +60,7 @@ def render_command(
     from latentpress.engines.choice import parse_engine
 
     choice = parse_engine(engine) if engine else None
-    settings = Settings(choice, batch_rows, threads, decode_beside, strict)
+    settings = Settings(choice, batch_rows, threads, decode_beside, strict, isolated=not in_process)
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file, on_complete=on_complete)
     selection, allowed = selection_of(only, limit), Allowed(mixed, redraw, replace, any_space)
     if dry_run:
@@ -80,7 +83,8 @@ def render_command(
             _tell(folder, outcome, telling, rendering, several if as_json else None)
         return rendering.exit
 
-    for_each(manifests, output, render, check=_checking(replace), keep_going=keep_going, ledger=ledger)
+    with closing(engines):
+        for_each(manifests, output, render, check=_checking(replace), keep_going=keep_going, ledger=ledger)
 
 
 def _checking(replace: bool) -> "Callable[[OutputFolder], None]":

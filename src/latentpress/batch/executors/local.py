@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, TypeVar
 from latentpress.bundle.info import Bundle
 from latentpress.engines.choice import EngineChoice, parse_engine
 from latentpress.errors import UsageError
+from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.request import Rendered, RenderRequest
 
 if TYPE_CHECKING:
+    from latentpress.batch.executors.supervised import SupervisedExecutor
     from latentpress.runtime.render import Renderer
 
 K = TypeVar("K")
 # Requests that a choice of the batch looks at: what it asks is the most common size, and whether there is much to do.
 _LOOKED_AT = 10_000
+# Seconds. A process that computes makes progress within it even on a machine that is far too busy.
+CALL_DEADLINE = 60.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Settings:
     engine: what the graphs run on, such as "openvino:bf16", None for what each bundle was exported for; batch_rows: UNet
     rows a call takes at most, >= 1, None for what is fastest here; threads: of the engines, >= 1, None for all cores;
     decode_beside: run the VAE decoder in parallel with the UNet; strict: pin what must be pinned for a picture to depend
-    on its job alone. Raises UsageError for a number below 1.
+    on its job alone; isolated: in a process of its own, which may die or hang (supervised.py), where the system can do that;
+    call_deadline: seconds that a call in it may take without any progress. Raises UsageError for a number below 1.
     """
 
     engine: EngineChoice | str | None = None
@@ -37,11 +42,15 @@ class Settings:
     threads: int | None = None
     decode_beside: bool = False
     strict: bool = False
+    isolated: bool = False
+    call_deadline: float = CALL_DEADLINE
 
     def __post_init__(self) -> None:
         for name in ("batch_rows", "threads"):
             if (count := getattr(self, name)) is not None and count < 1:
                 raise UsageError(f"{name} is {count}; it must be at least 1, or None for what is best here")
+        if self.call_deadline <= 0:
+            raise UsageError(f"call_deadline is {self.call_deadline}; it must be above 0 seconds")
 
     @property
     def choice(self) -> EngineChoice | None:
@@ -52,12 +61,20 @@ class Settings:
 class Engines:
     """The engines opened last: one bundle's, and its refiners'. Executors that share this go on with what is open.
 
-    Several manifests on one bundle then load it once.
+    Several manifests on one bundle then load it once. process: the executor whose process holds them, where that is not
+    this one.
     """
 
     def __init__(self) -> None:
         self.renderer: Renderer | None = None
+        self.process: SupervisedExecutor | None = None
         self._asked: object = None
+
+    def close(self) -> None:
+        """Let them go."""
+        self.renderer = None
+        if self.process is not None:
+            self.process.close()
 
     def open(self, asked: object, make: Callable[[], Renderer]) -> Renderer:
         """The renderer that is open if it was `asked` for in equal words, else the one that `make` gives."""
@@ -84,6 +101,16 @@ class LocalExecutor:
     ) -> None:
         self._bundles, self._settings, self._cache, self._say = bundles, settings, cache, say
         self._engines = engines or Engines()
+        self._own = _Stoppable()
+
+    @property
+    def rows(self) -> int:
+        """UNet rows that a call of what was opened takes at most."""
+        return self._opened.batch_rows
+
+    @rows.setter
+    def rows(self, rows: int) -> None:
+        self._opened.batch_rows = rows
 
     def open(self, bundle: str, requests: Iterable[RenderRequest]) -> str:
         """Open the engines of the bundle with this hash for such requests; returns the row rule of what they render.
@@ -133,13 +160,15 @@ class LocalExecutor:
         remember_timings(timings_file(self._cache), renderer.timings())  # for the estimate that is made next
         return renderer.row_rule
 
-    def render(self, requests: Iterable[tuple[K, RenderRequest]]) -> Iterator[Rendered[K]]:
+    def render(
+        self, requests: Iterable[tuple[K, RenderRequest]], overseer: Overseer | None = None
+    ) -> Iterator[Rendered[K]]:
         """Each picture of `requests`, on the bundle that was opened last; what they take is kept for estimates."""
         from latentpress.runtime.timings import Measured, clock
 
-        assert self._engines.renderer is not None, "render was called before open"
-        with self._kept(self._engines.renderer) as renderer:
-            for rendered in renderer.render(requests):
+        self._own.stopped = False
+        with self._kept(self._opened) as renderer:
+            for rendered in renderer.render(requests, overseer=overseer or self._own):
                 handed = clock()
                 yield rendered
                 renderer.add_time(Measured("between"), clock() - handed)
@@ -153,3 +182,21 @@ class LocalExecutor:
             yield renderer
         finally:
             remember_timings(timings_file(self._cache), renderer.timings())
+
+    def stop(self) -> None:
+        """Begin no more pictures; those that were begun still come."""
+        self._own.stopped = True
+
+    @property
+    def _opened(self) -> Renderer:
+        assert self._engines.renderer is not None, "render was called before open"
+        return self._engines.renderer
+
+
+class _Stoppable(NoOverseer):
+    """Lets pictures begin until it is stopped."""
+
+    stopped = False
+
+    def going(self) -> bool:
+        return not self.stopped

@@ -1,0 +1,34 @@
+"""Which of the two executors renders: the one in this process, or the one in a process of its own."""
+
+import os
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from latentpress.batch.executors.local import Engines, LocalExecutor, Settings
+from latentpress.batch.executors.supervised import SupervisedExecutor
+from latentpress.bundle.info import Bundle
+
+
+@contextmanager
+def executing(
+    bundles: Mapping[str, Bundle],
+    settings: Settings,
+    cache: Path,
+    say: Callable[[str], None],
+    engines: Engines | None = None,
+) -> Generator[LocalExecutor | SupervisedExecutor]:
+    """An executor of `bundles`, as `settings` ask; what it opened stays in `engines`, or is let go at the block's end."""
+    kept = engines or Engines()
+    try:
+        if settings.isolated and os.name == "posix":
+            if kept.process is None or not kept.process.serves(bundles, settings, cache):
+                kept.close()
+                kept.process = SupervisedExecutor(bundles, settings, cache, say)
+            kept.process.say = say
+            yield kept.process
+        else:
+            yield LocalExecutor(bundles, settings, cache, say, kept)
+    finally:
+        if engines is None:
+            kept.close()
