@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import latentpress
+from latentpress import version
 from latentpress.batch.executors.messages import Channel, Message, SharedPixels, anonymous_file
 
 # -P: what lies in the current directory must not be imported for a module of ours.
@@ -44,7 +44,7 @@ class Child:
         self.pixels = SharedPixels(file)
         self.channel = Channel(ours)
         ours.settimeout(_READING)
-        path = [str(Path(latentpress.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        path = [str(Path(version.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._killed_before = _killed_for_memory()
         try:
             self._process = subprocess.Popen(

@@ -22,11 +22,12 @@ def executing(
     kept = engines or Engines()
     try:
         if settings.isolated and os.name == "posix":
-            if kept.process is None or not kept.process.serves(bundles, settings, cache):
+            process = kept.process
+            if not isinstance(process, SupervisedExecutor) or not process.serves(bundles, settings, cache):
                 kept.close()
-                kept.process = SupervisedExecutor(bundles, settings, cache, say)
-            kept.process.say = say
-            yield kept.process
+                process = kept.process = SupervisedExecutor(bundles, settings, cache, say)
+            process.say = say
+            yield process
         else:
             yield LocalExecutor(bundles, settings, cache, say, kept)
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from latentpress.bundle.info import Bundle
 from latentpress.engines.choice import EngineChoice, parse_engine
@@ -16,7 +16,6 @@ from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.request import Rendered, RenderRequest
 
 if TYPE_CHECKING:
-    from latentpress.batch.executors.supervised import SupervisedExecutor
     from latentpress.runtime.render import Renderer
 
 K = TypeVar("K")
@@ -58,6 +57,14 @@ class Settings:
         return parse_engine(self.engine) if isinstance(self.engine, str) else self.engine
 
 
+class Closable(Protocol):
+    """What can be let go."""
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
+
+
 class Engines:
     """The engines opened last: one bundle's, and its refiners'. Executors that share this go on with what is open.
 
@@ -67,7 +74,7 @@ class Engines:
 
     def __init__(self) -> None:
         self.renderer: Renderer | None = None
-        self.process: SupervisedExecutor | None = None
+        self.process: Closable | None = None
         self._asked: object = None
 
     def close(self) -> None:
