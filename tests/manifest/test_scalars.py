@@ -219,5 +219,5 @@ def test_a_number_in_quotes_is_called_so(manifest):
         "m.yaml:4:30: steps is '9' in quotes, which is text; it must be a whole number from 1 to 1000",
         "m.yaml:4:41: size is '512' in quotes, which is text; write it as 512x512, [512, 512] or 512",
         "m.yaml:4:54: seed is '-1' in quotes, which is text; it must be a whole number from 0 to 2^64-1, a range such as "
-        "1000..1007, or -1 or {draw: 4} to have seeds drawn",
+        "1000..1007, a list of them, or -1 or {draw: 4} to have seeds drawn",
     )
