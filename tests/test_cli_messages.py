@@ -72,7 +72,7 @@ def test_a_wrong_manifest_is_refused_with_its_sentence(case, folder, assets, cap
     assert "Traceback" not in said.err
     assert said.out == ""
     assert not (folder / "out").exists()
-    assert not list(folder.rglob(".*.tmp"))
+    assert not list(folder.rglob(".*.making"))
 
 
 def test_the_wrong_width_names_both_widths(folder, assets, capsys):

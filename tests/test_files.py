@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from latentpress import files as write
-from latentpress.files import TEMP_PREFIX, folder_beside, publish_folder, replacing
+from latentpress.files import TEMP_PREFIX, replacing
+from latentpress.folders import folder_beside, publish_folder
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="reads Linux's names of open files")
 
@@ -113,7 +114,7 @@ def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(tmp_path, monkeypatc
     fill(final, b"old")
 
     def rename(self, target, real=Path.rename):
-        if target == final and self.suffix == ".tmp":
+        if target == final and self.suffix == ".making":
             raise OSError(28, "No space left on device")
         return real(self, target)
 

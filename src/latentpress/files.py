@@ -1,4 +1,4 @@
-"""Puts files and folders under their final names, whole or not at all: written beside, synced, renamed, folder synced.
+"""Puts files under their final names, whole or not at all: written beside, synced, renamed, folder synced.
 
 What is not yet whole lies beside its final name under a name of its own, and is removed on the way out; a killed process
 leaves it there. What is read from outside must be a regular file: a pipe would be waited for, a device never ends.
@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import secrets
-import shutil
 import stat
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -147,37 +146,6 @@ def replacing(path: Path) -> Generator[Path]:
     sync(path.parent)
 
 
-@contextlib.contextmanager
-def folder_beside(path: Path) -> Generator[Path]:
-    """A new empty folder beside `path`, on the same file system; removed at the end unless it was renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def publish_folder(work: Path, final: Path, *, replace: bool) -> None:
-    """Rename the folder `work` to `final`, on the same file system, all its bytes on disk first.
-
-    replace: whether a folder already there goes, or stays and `work` is left as it is. Replacing takes two renames: a
-    process killed between them leaves the old folder whole, under the name of `work` with .old.
-    """
-    for path in sorted(work.rglob("*")):
-        sync(path)
-    sync(work)
-    try:
-        _rename(work, final, replace)
-    except OSError:
-        if not final.exists():
-            raise
-        if replace:
-            _rename(work, final, replace)  # another process published there between our look and our rename
-    sync(final.parent)
-
-
 def remove_leftovers(folders: Iterable[Path]) -> None:
     """Remove the temp files that a killed process left in `folders`; only for who alone writes there."""
     for folder in folders:
@@ -241,21 +209,6 @@ def naming(path: Path) -> Generator[None]:
         if error.filename is None or TEMP_PREFIX in str(error.filename):
             error.filename, error.filename2 = str(path), None
         raise
-
-
-def _rename(work: Path, final: Path, replace: bool) -> None:
-    old = work.with_suffix(".old")
-    if replace and final.exists():
-        final.rename(old)
-    try:
-        work.rename(final)
-    except OSError:
-        if old.exists() and not final.exists():
-            old.rename(final)
-        raise
-    finally:
-        if final.exists():
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def _written(path: Path, content: bytes) -> Path:

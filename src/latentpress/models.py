@@ -1,21 +1,33 @@
-"""From a manifest's models and `concepts` to opened bundles that have them all; keeps derived bundles in a cache."""
+"""From a manifest's models and `concepts` to opened bundles that have them all; keeps sets of concepts in the cache."""
 
+import contextlib
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from latentpress.bundle.content import TaughtVectors, content_hash, parts_of, source_hash
 from latentpress.bundle.info import Bundle, open_bundle
-from latentpress.errors import BundleError, ConceptError, ManifestError
+from latentpress.bundle.overlay import read_overlay, write_overlay
+from latentpress.cache.entries import DERIVED
+from latentpress.cache.use import used, writing
+from latentpress.errors import BundleError, ManifestError
+from latentpress.export.concept_set import ConceptSet, read_set, write_set
 from latentpress.export.reading.concept_paths import AskedConcept, single_tokens
-from latentpress.files import folder_beside, publish_folder
+from latentpress.folders import folder_beside, publish_folder
 from latentpress.manifest.concepts import ConceptFile
 from latentpress.manifest.fields import DEMO
 from latentpress.manifest.manifest import Manifest
 from latentpress.runtime.facts import BundleFacts, Bundles
+
+# The built-in bundle, rounded up.
+_DEMO_BYTES = 60 << 20
+
+
+def _unsaid(line: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +51,23 @@ class Models:
         return {bundle.hash: bundle for bundle in self.bundles.values()}
 
 
-def models_for(manifest: Manifest, cache: Path, *, verify: bool = True) -> Models:
-    """The bundles `manifest` names, or copies of them in `cache` with the missing concepts baked in.
+def models_for(
+    manifest: Manifest, cache: Path, *, verify: bool = True, keep: bool = True, say: Callable[[str], None] = _unsaid
+) -> Models:
+    """The bundles `manifest` names, with the concepts that they lack from overlays in `cache`.
 
-    verify: as in `named_bundle`. Raises ManifestError, at the place of each model or concept that cannot be used.
+    verify, keep, say: as in `named_bundle`; without `keep` the concepts are in no file, which is enough for a plan. Raises
+    ManifestError, at the place of each model or concept that cannot be used.
     """
     bundles: dict[str, Bundle] = {}
     problems: dict[str, None] = {}
     for name, place in manifest.models.items():
         try:
-            bundle = named_bundle(name, cache, verify=verify)
+            bundle = named_bundle(name, cache, verify=verify, keep=keep, say=say)
             missing = [concept for concept in manifest.concepts if not _has(bundle, concept)]
-            bundles[name] = with_concepts(bundle, missing, cache, verify) if missing else bundle
+            if missing and keep:
+                bundle = with_concepts(bundle, missing, cache, verify, str(manifest.path.resolve()))
+            bundles[name] = concept_set(bundle, missing).planned if missing and not keep else bundle
         except ManifestError as error:
             problems |= dict.fromkeys(error.problems)
         except BundleError as error:
@@ -60,12 +77,34 @@ def models_for(manifest: Manifest, cache: Path, *, verify: bool = True) -> Model
     return Models(bundles)
 
 
-def named_bundle(name: str, cache: Path, *, verify: bool = True) -> Bundle:
+def named_bundle(
+    name: str, cache: Path, *, verify: bool = True, keep: bool = True, say: Callable[[str], None] = _unsaid
+) -> Bundle:
     """The bundle in the folder `name`, or the built-in one for `demo`, exported to `cache` at first; raises BundleError.
 
     verify: hash its files, those excepted that `cache` remembers (see `open_bundle`); not before a bundle is only shown.
+    keep: whether anything is written to `cache`; without it a built-in bundle that is not there is exported elsewhere, for
+    as long as the returned bundle lives. say: hears that this takes a while.
     """
-    return open_bundle(_demo(cache, verify) if name == DEMO else Path(name), verify=verify, cache=cache)
+    if name != DEMO:
+        return open_bundle(Path(name), verify=verify, cache=cache, keep=keep)
+    from latentpress.export.demo import demo_path, ensure_demo_bundle, temporary_demo, usable
+
+    path = demo_path(cache)
+    if not usable(path, cache, verify=verify and keep):
+        if not keep:
+            say(
+                f"the built-in model is not in the cache ({cache}): it is exported for this command alone, which takes "
+                "about a minute; `latentpress render` keeps it there"
+            )
+            return temporary_demo()
+        say(f"the built-in model is exported to {path}; this takes about a minute, once")
+        with writing(cache, "the built-in model", _DEMO_BYTES):
+            ensure_demo_bundle(cache, verify=False)
+    bundle = open_bundle(path, verify=verify, cache=cache, keep=keep)
+    if keep:
+        used(path, bundle)
+    return bundle
 
 
 def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
@@ -107,48 +146,55 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
     }
 
 
-def with_concepts(bundle: Bundle, missing: Sequence[ConceptFile], cache: Path, verify: bool) -> Bundle:
-    """A copy of `bundle` in `cache` with `missing` baked in, made once; verify: as in `named_bundle`.
+def with_concepts(
+    bundle: Bundle, missing: Sequence[ConceptFile], cache: Path, verify: bool, manifest: str = ""
+) -> Bundle:
+    """`bundle` with `missing` baked in: an overlay in `cache` (bundle/overlay.py), made once; verify: as in `named_bundle`.
 
-    Raises ManifestError, at the place of each concept that cannot be used, and BundleError for a bundle that is damaged.
+    manifest: for people, the path of the one that asks. Raises ManifestError, at the place of each concept that cannot be
+    used, BundleError for a bundle that is damaged, and EnvironmentFailure where the overlay cannot be written.
     """
     text = "\n".join([bundle.hash, *(f"{concept.token} {concept.sha256}" for concept in missing)])
-    final = cache / "derived" / hashlib.sha256(text.encode()).hexdigest()[:32]
-    if final.exists():
-        try:
+    final = cache / DERIVED / hashlib.sha256(text.encode()).hexdigest()[:32]
+    found = _derived(final, bundle, cache, verify) if final.exists() else None
+    if found is None:
+        bundle.verify()  # only on what is whole is anything built
+        made = concept_set(bundle, missing)
+        with writing(cache, "the text encoder with the manifest's concepts", made.bytes):
+            if final.exists():
+                # A cache may be thrown away at any time: what is damaged is made again rather than complained about.
+                shutil.rmtree(final)
+            # Built beside its final name and renamed, so that a killed run leaves nothing that looks whole.
+            with folder_beside(final) as work:
+                write_set(made, work, manifest)
+                publish_folder(work, final, replace=False)  # what another process put there meanwhile is the same
+        found = open_bundle(final, verify=verify, cache=cache)
+    used(final, found)
+    return found
+
+
+def concept_set(bundle: Bundle, missing: Sequence[ConceptFile]) -> ConceptSet:
+    """What `bundle` is with the concepts `missing`; raises as `with_concepts`, and writes nothing."""
+    problems: list[str] = []
+    places = {AskedConcept(concept.files, concept.token): concept.place for concept in missing}
+    made = read_set(bundle, places, lambda one, error: problems.append(f"{places[one]}: {error}"))
+    if problems:
+        raise ManifestError(problems)
+    return made
+
+
+def _derived(final: Path, bundle: Bundle, cache: Path, verify: bool) -> Bundle | None:
+    """The overlay, or the copy of an earlier version, in the folder `final`; None where it must be made again."""
+    with contextlib.suppress(BundleError):
+        return open_bundle(final, verify=verify, cache=cache)
+    with contextlib.suppress(BundleError, OSError):
+        # The same bundle may lie elsewhere by now.
+        if (overlay := read_overlay(final)) is not None:
+            write_overlay(final, overlay.model_copy(update={"base": str((bundle.base or bundle).path.resolve())}))
             return open_bundle(final, verify=verify, cache=cache)
-        except BundleError:
-            # A cache may be thrown away at any time: a damaged copy is made again rather than complained about.
-            shutil.rmtree(final)
-    open_bundle(bundle.path, cache=cache)  # only what is whole is copied
-    # Built beside its final name and renamed, so that a killed run leaves no bundle that looks whole.
-    with folder_beside(final) as temporary:
-        copy = temporary / "bundle"
-        shutil.copytree(bundle.path, copy)
-        _add(copy, missing)
-        publish_folder(copy, final, replace=False)  # what another process put there meanwhile is the same
-    return open_bundle(final, verify=verify, cache=cache)
-
-
-def _demo(cache: Path, verify: bool) -> Path:
-    from latentpress.export.demo import ensure_demo_bundle
-
-    return ensure_demo_bundle(cache, verify=verify)
+    return None
 
 
 def _has(bundle: Bundle, concept: ConceptFile) -> bool:
     taught = {baked.token for baked in bundle.info.concepts if baked.sha256 == concept.sha256}
     return concept.token in taught or taught.issuperset(single_tokens(concept.token))
-
-
-def _add(bundle: Path, concepts: Sequence[ConceptFile]) -> None:
-    from latentpress.export.concepts import add_concepts
-
-    problems: list[str] = []
-    for concept in concepts:
-        try:
-            add_concepts(bundle, [AskedConcept(concept.files, concept.token)])
-        except ConceptError as error:
-            problems.append(f"{concept.place}: {error}")
-    if problems:
-        raise ManifestError(problems)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from latentpress.bundle.info import Bundle
 from latentpress.engines.choice import DEFAULT_ENGINE
 from latentpress.runtime import bucket
 from latentpress.runtime.bucket import DEFAULT_ROWS, WORTH_ROWS, calibration_file, choose_rows
@@ -46,6 +47,14 @@ def clock(monkeypatch):
     return now
 
 
+@pytest.fixture(autouse=True)
+def others(monkeypatch):
+    """The share of the CPU time that other programs take while something is calibrated."""
+    share = [0.0]
+    monkeypatch.setattr("latentpress.runtime.calibrate.watch", lambda: lambda: share[0])
+    return share
+
+
 @pytest.fixture
 def clocked(bundle, clock):
     return Clocked(bundle, clock, lambda rows: 1 + 8 / rows)
@@ -77,6 +86,53 @@ def test_what_a_calibration_depends_on_makes_it_anew(clocked, tmp_path, monkeypa
     clocked.provider = "openvino-f32"
     assert trials()
     assert len(json.loads(calibration_file(tmp_path).read_text())) == 5
+
+
+def test_what_was_measured_on_a_busy_machine_is_measured_again(bundle, clock, others, tmp_path):
+    """The other programs of the first run make 2 rows the fastest, as they once did for ever."""
+
+    def render(per_row, share, count=100):
+        renderer = Clocked(bundle, clock, per_row)
+        others[0] = share
+        said = choose_rows(renderer, requests(count), tmp_path, None)
+        return renderer.batch_rows, bool(renderer.trials), said
+
+    rows, tried, said = render(lambda rows: 29.0 + rows, 0.6)
+    assert (rows, tried) == (2, True)
+    assert "other programs took 60% of the CPU time meanwhile, so the next render measures again; --batch-rows" in said
+    rows, tried, said = render(lambda rows: 1 + 8 / rows, 0.0, count=2)
+    assert (rows, tried) == (DEFAULT_ROWS, False)
+    assert "too little to render for another calibration, as the last was made on a busy machine" in said
+    rows, tried, said = render(lambda rows: 40.0 + 8 / rows, 0.8)
+    assert (rows, tried) == (2, True), "the less disturbed of the two counts"
+    assert "60%" in said
+    assert render(lambda rows: 1 + 8 / rows, 0.04)[:2] == (64, True)
+    rows, tried, said = render(lambda rows: 29.0 + rows, 0.9)
+    assert (rows, tried) == (64, False), "and that is all"
+    assert "calibrated before, 20" in said
+    (kept,) = json.loads(calibration_file(tmp_path).read_text()).values()
+    assert (kept["rows"], kept["others"]) == (64, 0.04)
+
+
+def test_a_calibration_that_says_nothing_of_the_machine_is_made_again_once(clocked, tmp_path):
+    choose_rows(clocked, requests(), tmp_path, None)
+    file = calibration_file(tmp_path)
+    data = json.loads(file.read_text())
+    file.write_text(
+        json.dumps({key: {name: kept[name] for name in ("rows", "milliseconds")} for key, kept in data.items()})
+    )
+    for tried in (True, False):
+        clocked.trials.clear()
+        choose_rows(clocked, requests(), tmp_path, None)
+        assert bool(clocked.trials) == tried
+
+
+def test_concepts_change_no_calibration(clocked, bundle, clock, tmp_path):
+    choose_rows(clocked, requests(), tmp_path, None)
+    taught = Bundle(bundle.path, bundle.info.model_copy(update={"concepts": []}), "another")
+    again = Clocked(taught, clock, clocked.per_row)
+    choose_rows(again, requests(), tmp_path, None)
+    assert not again.trials
 
 
 def test_steps_without_guidance_count_as_one_row(clocked, tmp_path):

@@ -47,7 +47,7 @@ class OutputFolder:
 
     path: by default out/NAME in the current directory; cache: where derived bundles and calibrations are kept, by
     default `cache_dir()`; models: the manifest's bundles, opened; draw: gives the seeds behind -1; ledger: a folder to
-    keep lock and ledger in, as `--ledger` names one.
+    keep lock and ledger in, as `--ledger` names one; say: hears of what takes a while before there is progress.
     Raises UsageError where `path` is a file, or a second ledger would begin. Every method raises ManifestError for bundles
     that cannot be used; `render` alone hashes their files, once per change.
 
@@ -73,10 +73,12 @@ class OutputFolder:
         models: Models | None = None,
         draw: Callable[[], int] = _draw,
         ledger: Path | str | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
         self.path = Path(path) if path else Path("out") / self.manifest.name
-        self._models, self._draw = models, draw
+        self._models, self._draw, self._say = models, draw, say
+        self._planned: Models | None = None
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path}: is a file, and the output must be a folder; choose another with -o")
         self._cache = cache or cache_dir()
@@ -210,4 +212,10 @@ class OutputFolder:
             return aside.count, aside.room
 
     def _opened(self, *, verify: bool) -> Models:
-        return self._models or models_for(self.manifest, self._cache, verify=verify)
+        """The manifest's bundles; verify: to render on, files hashed; else to plan with, and nothing is written."""
+        if self._models is None and not verify:
+            self._planned = self._planned or models_for(
+                self.manifest, self._cache, verify=False, keep=False, say=self._say
+            )
+            return self._planned
+        return self._models or models_for(self.manifest, self._cache, say=self._say)

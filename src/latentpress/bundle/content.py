@@ -20,7 +20,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from latentpress.bundle import verified
 from latentpress.bundle.digests import digest, json_sha256
 from latentpress.bundle.info import Bundle, BundleInfo
 from latentpress.bundle.source import exported_from
@@ -75,23 +74,24 @@ def parts_of(bundle: Bundle) -> dict[str, str]:
     if bundle.info.content:
         return dict(bundle.info.content)
     files, cache = bundle.info.files, bundle.cache
+    keeping = cache if bundle.keeps else None
     found: dict[str, str] = {}
     checked = False
-    for name, part in _parts(bundle.path, bundle.info).items():
+    for name, part in _parts(bundle.file, bundle.info).items():
         key = json_sha256([_METHOD, name, {file: files[file] for file in part.files}, part.hidden])
         known = _recalled(cache, key) if part.files else None
         if part.files and known is None and not checked:
-            verified.verify(bundle.path, files, cache)  # a damaged file's part would be remembered as the whole one's
+            bundle.verify()  # a damaged file's part would be remembered as the whole one's
             checked = True
         found[name] = known or part.compute()
         if part.files and known is None:
-            _remember(cache, key, found[name])
+            _remember(keeping, key, found[name])
     return found
 
 
 def parts_in(folder: Path, info: BundleInfo) -> dict[str, str]:
     """The same, computed from the files in `folder`, which `info` names: for who has just made them."""
-    return {name: part.compute() for name, part in _parts(folder, info).items()}
+    return {name: part.compute() for name, part in _parts(folder.joinpath, info).items()}
 
 
 def content_hash(parts: Mapping[str, str]) -> str:
@@ -144,14 +144,21 @@ class TaughtVectors(Mapping[str, str]):
 
     def _vectors(self, token: str) -> str | None:
         components = [encoder.component for encoder in self._bundle.info.text_encoders]
+        known = self._bundle.taught.vectors if self._bundle.taught else {}
+        if all(f"{component}.{token}" in known for component in components):
+            return _digest({component: known[f"{component}.{token}"].astype("<f4") for component in components})
         if token not in self._files or VECTORS not in self._bundle.info.files:
             return None
         opened, names = self._stored
         if not names.issuperset(f"{component}.{token}" for component in components):
             return None
         taught = {component: opened.get_tensor(f"{component}.{token}").astype("<f4") for component in components}
-        rows = ((component, *table.shape, table.tobytes()) for component, table in taught.items())
-        return digest(*(piece for row in rows for piece in row)).hex()
+        return _digest(taught)
+
+
+def _digest(taught: Mapping[str, Any]) -> str:
+    rows = ((component, *table.shape, table.tobytes()) for component, table in taught.items())
+    return digest(*(piece for row in rows for piece in row)).hex()
 
 
 @dataclass(frozen=True)
@@ -163,20 +170,20 @@ class _Part:
     compute: Callable[[], str]
 
 
-def _parts(folder: Path, info: BundleInfo) -> dict[str, _Part]:
+def _parts(file: Callable[[str], Path], info: BundleInfo) -> dict[str, _Part]:
     ids = sorted(index for concept in info.concepts for index in concept.token_ids)
     texts = {encoder.component for encoder in info.text_encoders}
     found: dict[str, _Part] = {}
     for component in info.component_names:
-        path = folder / f"{component}.onnx"
+        path = file(f"{component}.onnx")
         names = [name for name in info.files if name in (path.name, f"{path.name}.data")]
         hidden = ids if component in texts else []
         found[component] = _Part(names, hidden, partial(_graph, path, hidden))
     for encoder in info.text_encoders:
         names = [name for name in info.files if name.startswith(f"{encoder.tokenizer}/")]
-        found[encoder.tokenizer] = _Part(names, ids, partial(_tokenizer, folder / encoder.tokenizer, ids))
+        found[encoder.tokenizer] = _Part(names, ids, partial(_tokenizer, file(encoder.tokenizer), ids))
     if _DECODER_FILE in info.files:
-        compute = partial(_loss_decoder, folder / _DECODER_FILE, info.vae_config)
+        compute = partial(_loss_decoder, file(_DECODER_FILE), info.vae_config)
         found[LOSS_DECODER] = _Part([_DECODER_FILE], [], compute)
     found[SETTINGS] = _Part([], [], lambda: json_sha256(_settings(info)))
     return found

@@ -21,6 +21,7 @@ engines/                    engines built later and what they were measured at (
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from latentpress.bundle import verified
 from latentpress.bundle.components import AddedConditioning, Component, Precision, Role, stable_diffusion_components
 from latentpress.bundle.distilled import TIMESTEP_COND
+from latentpress.bundle.entries import BaseCheckpoint as BaseCheckpoint
+from latentpress.bundle.entries import Concept as Concept
+from latentpress.bundle.entries import Lora as Lora
+from latentpress.bundle.entries import Parity as Parity
+from latentpress.bundle.entries import RowTest as RowTest
+from latentpress.bundle.entries import SeparateVae as SeparateVae
+from latentpress.bundle.entries import TextEncoderInfo as TextEncoderInfo
+from latentpress.bundle.overlay import FILE as OVERLAY_FILE
+from latentpress.bundle.overlay import Overlay, read_overlay
+from latentpress.bundle.taught import Taught
 from latentpress.bundle.verified import INFO_FILE, check_there
 from latentpress.bundle.verified import file_sha256 as file_sha256
 from latentpress.errors import BundleError
@@ -41,96 +52,6 @@ INPAINTING_CHANNELS = 9  # of a UNet's input: 4 of latents, 1 of the mask, 4 of 
 PredictionType = Literal["epsilon", "v_prediction"]
 # What the graphs are made of; export/graphs/flavours.py says which engine each is for.
 Flavour = Literal["plain", "attention", "mha", "cuda"]
-
-
-class Concept(BaseModel):
-    """A concept baked into the bundle: its token, the ids its vectors got (in every tokenizer), and its file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    token: str
-    token_ids: list[int]
-    sha256: str
-    source: str
-
-
-class Lora(BaseModel):
-    """A LoRA fused into the bundle's weights at `scale`: its file's name and sha256, and how many layers it changed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    source: str
-    sha256: str
-    scale: float
-    layers: int
-
-
-class SeparateVae(BaseModel):
-    """The VAE that replaced the checkpoint's own: its file's or folder's name and sha256."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    source: str
-    sha256: str
-
-
-class BaseCheckpoint(BaseModel):
-    """The checkpoint that a lone UNet was exported with: its name and sha256, as `source_sha256` is one's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    source: str
-    sha256: str
-
-
-class Parity(BaseModel):
-    """How far one output of one component, on one engine, is from torch in float32 on real inputs.
-
-    engine: as on the command line, e.g. openvino:bf16; precision: of the component's graph; shapes: of the inputs.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    component: str
-    engine: str = "cpu"
-    precision: Precision = "fp32"
-    output: str
-    shapes: str
-    max_abs: float
-    relative: float
-    psnr: float
-    bound: float
-
-
-class RowTest(BaseModel):
-    """Whether a component's rows have the same bits whatever else is in their batch, as tested on one engine.
-
-    batches: the batch sizes tried, each with the row in several slots. equal: whether the row had the same bits in all of
-    them. max_abs: the largest difference found, 0 where equal.
-    bits: batch size -> a digest of the row's bits, for the sizes in which they depended neither on the slot nor on the
-    other rows (for size 1: in which they were the same each time). Another process compares its own bits with the
-    digest. None in records made before digests were kept.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    component: str
-    engine: str
-    batches: list[int]
-    equal: bool
-    max_abs: float
-    bits: dict[int, str] | None = None
-
-
-class TextEncoderInfo(BaseModel):
-    """One text encoder: its graph is COMPONENT.onnx, `tokenizer` the folder of its tokenizer.
-
-    hidden_size: width of its hidden states; layers: how many of them the graph gives, so that clip skip may be
-    0 .. layers - 1; pooled_size: width of its pooled output, None where it has none; hides: whether the graph takes
-    -1 - id for a token hidden from the others, which older graphs do not.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    component: str
-    tokenizer: str
-    hidden_size: int
-    layers: int
-    pooled_size: int | None
-    hides: bool = False
 
 
 class BundleInfo(BaseModel):
@@ -231,17 +152,36 @@ class BundleInfo(BaseModel):
 class Bundle:
     """An opened bundle: `path`, `info`, and `hash`, the sha256 of bundle.json's bytes (which name every file's).
 
-    cache: the program's cache folder, if it was opened with one.
+    cache: the program's cache folder, if it was opened with one; keeps: whether what is found out about the bundle may be
+    remembered there; overlay, base: of a set of concepts (overlay.py), what its folder says and the bundle that has the
+    files it lacks; taught: concepts that are known of and are in no file, of a bundle that is planned with.
     """
 
-    def __init__(self, path: Path, info: BundleInfo, digest: str, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: BundleInfo,
+        digest: str,
+        cache: Path | None = None,
+        *,
+        keeps: bool = True,
+        overlay: Overlay | None = None,
+        base: "Bundle | None" = None,
+        taught: Taught | None = None,
+    ) -> None:
         self.path = path
         self.info = info
         self.hash = digest
         self.cache = cache
+        self.keeps = keeps
+        self.overlay = overlay
+        self.base = base
+        self.taught = taught
 
     def file(self, name: str) -> Path:
-        """The path of one of the bundle's files."""
+        """The path of one of the bundle's files; for a component's graph also the folder of its engines lies beside it."""
+        if self.base is not None and name in self.info.files and name not in self._own_files:
+            return self.base.file(name)
         return self.path / name
 
     @property
@@ -249,13 +189,25 @@ class Bundle:
         """token -> the ids it stands for in every text encoder, one per learned vector."""
         return {concept.token: concept.token_ids for concept in self.info.concepts}
 
+    def verify(self) -> None:
+        """Hash every file, those excepted that `cache` remembers; raises BundleError for a wrong one."""
+        if self.base is not None:
+            self.base.verify()
+        verified.verify(self.path, self._own_files, self.cache, keep=self.keeps)
 
-def open_bundle(path: Path, *, verify: bool = True, cache: Path | None = None) -> Bundle:
+    @cached_property
+    def _own_files(self) -> dict[str, str]:
+        own = self.info.files if self.overlay is None else self.overlay.own
+        return {name: self.info.files[name] for name in own}
+
+
+def open_bundle(path: Path, *, verify: bool = True, cache: Path | None = None, keep: bool = True) -> Bundle:
     """Open the bundle folder at `path`.
 
     verify: hash every file it names first; without it they must only be there, within the folder, and what they hold is
     taken on trust. cache: the program's cache folder, where files that were hashed are remembered until they change, so
-    that `verify` need not read them again. Raises BundleError naming the file that is missing, changed or unreadable.
+    that `verify` need not read them again; keep: whether anything is written there. Raises BundleError naming the file
+    that is missing, changed or unreadable.
     """
     path = Path(path)
     file = path / INFO_FILE
@@ -281,11 +233,33 @@ def open_bundle(path: Path, *, verify: bool = True, cache: Path | None = None) -
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"{file}: {where}: {first['msg']}; export the bundle again") from None
-    for name in info.files:
+    overlay = read_overlay(path)
+    base = None if overlay is None else _base(path, overlay, info, cache, keep)
+    bundle = Bundle(path, info, hashlib.sha256(raw).hexdigest(), cache, keeps=keep, overlay=overlay, base=base)
+    for name in info.files if overlay is None else overlay.own:
         check_there(path, name)
     if verify:
-        verified.verify(path, info.files, cache)
-    return Bundle(path, info, hashlib.sha256(raw).hexdigest(), cache)
+        bundle.verify()
+    return bundle
+
+
+def _base(path: Path, overlay: Overlay, info: BundleInfo, cache: Path | None, keep: bool) -> Bundle:
+    """The bundle that has the files which the one at `path` lacks."""
+    if read_overlay(Path(overlay.base)) is not None:
+        raise BundleError(f"{path / OVERLAY_FILE}: its base {overlay.base} is a set of concepts itself; delete {path}")
+    try:
+        base = open_bundle(Path(overlay.base), verify=False, cache=cache, keep=keep)
+    except BundleError as error:
+        raise BundleError(f"{path}: is a set of concepts on another bundle, which cannot be used: {error}") from None
+    own = set(overlay.own)
+    if own - info.files.keys() or {(name, sha) for name, sha in info.files.items() if name not in own} - set(
+        base.info.files.items()
+    ):
+        raise BundleError(
+            f"{path}: is a set of concepts on the bundle {overlay.base}, which is another one now; render the manifest "
+            "that it is for again, or put the bundle back"
+        )
+    return base
 
 
 def _listed(data: dict[str, Any]) -> BundleInfo:

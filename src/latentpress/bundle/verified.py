@@ -39,10 +39,11 @@ def check_there(bundle: Path, name: str) -> os.stat_result:
         raise _unreadable(file, str(error.strerror)) from None
 
 
-def verify(bundle: Path, files: Mapping[str, str], cache: Path | None) -> None:
+def verify(bundle: Path, files: Mapping[str, str], cache: Path | None, *, keep: bool = True) -> None:
     """Hash the `files` (name -> sha256) of `bundle`, those excepted that `cache` remembers.
 
-    Raises BundleError for a wrong one. A cache that cannot be read or written costs hashing all, and nothing else.
+    keep: whether it remembers them from now on. Raises BundleError for a wrong one. A cache that cannot be read or written
+    costs hashing all, and nothing else.
     """
     known = _recalled(cache, bundle) if cache else {}
     found: Verified = {}
@@ -51,7 +52,7 @@ def verify(bundle: Path, files: Mapping[str, str], cache: Path | None) -> None:
         found[name] = stamp(expected, check_there(bundle, name))
         if known.get(name) != found[name]:
             _verify_file(bundle / name, expected)
-    if cache and found != known:
+    if cache and keep and found != known:
         remember(cache, bundle, found)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from latentpress.cli.bench import bench_command
+from latentpress.cli.cache import cache_app
 from latentpress.cli.concepts import concepts_app
 from latentpress.cli.diff import diff_command
 from latentpress.cli.doctor import doctor_command
@@ -98,6 +99,7 @@ app.command("rerender", cls=EngineCommand)(rerender_command)
 app.command("results")(results_command)
 app.command("export", cls=EngineCommand)(export_command)
 app.add_typer(concepts_app, name="concepts")
+app.add_typer(cache_app, name="cache")
 app.command("samplers")(samplers_command)
 app.command("schema")(schema_command)
 app.command("bench")(bench_command)

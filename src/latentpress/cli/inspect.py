@@ -27,7 +27,8 @@ def inspect_command(
 
     opened = named_bundle(bundle, cache_dir(), verify=False)
     if verify:
-        forget(cache_dir(), opened.path)
+        for folder in (opened.path, opened.base.path if opened.base else opened.path):
+            forget(cache_dir(), folder)
         opened = named_bundle(bundle, cache_dir())
     info = opened.info
     kept = all_records(opened)
@@ -62,7 +63,7 @@ def _facts(opened: "Bundle") -> dict[str, Any]:
         "engine": info.engine,
         "runs_on": [engine.name for engine in running(info)],
         "default_size": f"{info.default_size[1]}x{info.default_size[0]}",
-        "bytes": sum((opened.path / name).stat().st_size for name in info.files),
+        "bytes": sum(opened.file(name).stat().st_size for name in info.files),
         "prediction_type": info.prediction_type,
         "inpainting": info.inpainting,
         "components": [component.model_dump() for component in info.components],

@@ -105,7 +105,7 @@ def _opened(path: Path, output: Path | None, ledger: Path | None, latest: bool) 
     from latentpress.batch.folder import OutputFolder
 
     manifest = read_named(path)
-    return OutputFolder(manifest, output_of(output, manifest, latest=latest), ledger=ledger)
+    return OutputFolder(manifest, output_of(output, manifest, latest=latest), ledger=ledger, say=to_stderr)
 
 
 def _check_own_folder(path: Path, folder: "OutputFolder", others: list[tuple[Path, "OutputFolder"]]) -> None:

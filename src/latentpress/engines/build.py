@@ -49,10 +49,10 @@ def make_engines(bundle: Bundle, order: EngineOrder, report: Callable[[str], Non
     """
     check_choice(bundle.info, order.choice)
     place = _place(order)
-    folder = engine_folder(bundle, order.choice, place.target)
     built = order.choice.kind.built
     records: list[EngineRecord] = []
     for component in bundle.info.component_names:
+        folder = engine_folder(bundle, component, order.choice, place.target)
         known = None if order.rebuild else read_record(folder, component)
         key = engine_key(bundle, component, order.choice, place, order.profile if built else None)
         if known is not None and stale_part(known, key) is None:
@@ -90,7 +90,7 @@ def build_component(
 
     The session is there where building opened one, or where the GPU is here.
     """
-    how, folder = choice.kind.open, engine_folder(bundle, choice, place.target)
+    how, folder = choice.kind.open, engine_folder(bundle, component, choice, place.target)
     assert isinstance(how, Built), "other engines have nothing to build"
     to_build = BuiltComponent(bundle, component, profile, folder, place)
     started = time.perf_counter()

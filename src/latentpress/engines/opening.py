@@ -26,7 +26,7 @@ def _built_here(bundle: Bundle, component: str, choice: EngineChoice) -> BuiltCo
     """The component's built engine for this machine's GPU, once it is found whole and not stale."""
     place = choice.kind.place()
     assert place.gpu is not None, "engines are built for GPUs"
-    folder = engine_folder(bundle, choice, place.target)
+    folder = engine_folder(bundle, component, choice, place.target)
     record = read_record(folder, component)
     profile = parse_profile(bundle.info, record.key.get("shapes", "") if record else "")
     # Where an engine serves a whole architecture, that is named too.

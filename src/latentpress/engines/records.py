@@ -8,7 +8,7 @@ this machine and this bundle have now.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -49,10 +49,15 @@ class EngineRecord(BaseModel):
     row_test: RowTest | None = None
 
 
-def engine_folder(bundle: Bundle, choice: EngineChoice, target: str) -> Path:
-    """Where the engines of `choice` for `target` (sm89, cpu) lie."""
+def engines_of(bundle: Bundle, component: str) -> Path:
+    """The folder with the engines of `component`, beside its graph: a set of concepts shares those of its base."""
+    return bundle.file(f"{component}.onnx").with_name(FOLDER)
+
+
+def engine_folder(bundle: Bundle, component: str, choice: EngineChoice, target: str) -> Path:
+    """Where the engine of `choice` for `target` (sm89, cpu) lies."""
     name = _folder_name(choice)
-    return bundle.file(FOLDER) / (name if target == "cpu" else f"{name}-{target}")
+    return engines_of(bundle, component) / (name if target == "cpu" else f"{name}-{target}")
 
 
 def graph_hash(bundle: Bundle, component: str) -> str:
@@ -80,8 +85,11 @@ def write_record(folder: Path, record: EngineRecord) -> None:
 
 def all_records(bundle: Bundle) -> list[tuple[Path, EngineRecord]]:
     """Every record of the bundle with its folder; damaged ones raise BundleError."""
-    paths: Iterable[Path] = sorted(bundle.file(FOLDER).glob("*/*.json"))
-    return [(path.parent, record) for path in paths if (record := read_record(path.parent, path.stem)) is not None]
+    places = {component: engines_of(bundle, component) for component in bundle.info.component_names}
+    paths = sorted(path for folder in set(places.values()) for path in folder.glob("*/*.json"))
+    # A record of a component that lies elsewhere is that of the base's own graph.
+    own = [path for path in paths if places.get(path.stem, path.parent.parent) == path.parent.parent]
+    return [(path.parent, record) for path in own if (record := read_record(path.parent, path.stem)) is not None]
 
 
 def stale_part(record: EngineRecord, wanted: Mapping[str, str]) -> str | None:

@@ -17,9 +17,9 @@ from latentpress.engines.proof import (
     row_test,
 )
 from latentpress.engines.records import (
-    FOLDER,
     EngineRecord,
     engine_folder,
+    engines_of,
     read_record,
     stale_part,
     write_record,
@@ -60,7 +60,7 @@ def row_test_here(bundle: Bundle, component: str, choice: EngineChoice, session:
     record = record or EngineRecord(component=component, key=_key(bundle, component, choice))
     # A bundle that cannot be written to costs the next run the same test, and nothing else.
     with contextlib.suppress(OSError):
-        write_record(_folder(bundle, choice), record.model_copy(update={"parity": parity, "row_test": test}))
+        write_record(_folder(bundle, component, choice), record.model_copy(update={"parity": parity, "row_test": test}))
     return test
 
 
@@ -79,10 +79,10 @@ def row_bits_now(bundle: Bundle, component: str, choice: EngineChoice, session: 
 
 def _record(bundle: Bundle, component: str, choice: EngineChoice) -> EngineRecord | None:
     """The record of the engine, if it is of this machine; opening a built engine has checked that already."""
-    if not bundle.file(FOLDER).is_dir():
+    if not engines_of(bundle, component).is_dir():
         return None  # without asking the GPU's driver which GPU that is, which takes it a while
     try:
-        record = read_record(_folder(bundle, choice), component)
+        record = read_record(_folder(bundle, component, choice), component)
         if record is None or choice.kind.built:
             return record
         return record if stale_part(record, _key(bundle, component, choice)) is None else None
@@ -109,5 +109,5 @@ def _nothing(bundle: Bundle, component: str) -> BundleError:
     return BundleError(f"{bundle.path}: has no samples to test {component} with; export the bundle again")
 
 
-def _folder(bundle: Bundle, choice: EngineChoice) -> Path:
-    return engine_folder(bundle, choice, choice.kind.place().target)
+def _folder(bundle: Bundle, component: str, choice: EngineChoice) -> Path:
+    return engine_folder(bundle, component, choice, choice.kind.place().target)

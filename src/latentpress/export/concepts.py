@@ -14,10 +14,10 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from latentpress.bundle.content import VECTORS
-from latentpress.bundle.info import BundleInfo, Concept, TextEncoderInfo, open_bundle
+from latentpress.bundle.info import Bundle, BundleInfo, Concept, TextEncoderInfo, open_bundle
+from latentpress.bundle.taught import added_token
 from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import BundleError, ConceptError
-from latentpress.export.graphs.embedding import append_rows
 from latentpress.export.publish import hash_files, publish, workspace, write_info
 from latentpress.export.reading.concept_file import ConceptFile, Vectors, fitted, read_concepts
 from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
@@ -49,9 +49,9 @@ def add_concepts(
             target = work / name
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(bundle.file(name), target)
-        _keep_engines(bundle.path, work)
+        _keep_engines(bundle, work)
         baked = bake(work, read, bundle.info.text_encoders, bundle.info.concepts, report)
-        files = hash_files(work, _unchanged(work, bundle.path, bundle.info.files))
+        files = hash_files(work, _unchanged(work, bundle))
         revisions = bundle.info.revisions | revisions_of(file for each in asked for file in each.files)
         info = bundle.info.model_copy(update={"concepts": baked, "files": files, "revisions": revisions})
         write_info(work, info)
@@ -70,7 +70,27 @@ def bake(
 
     Files are replaced, never written in place: they may be hard links into another bundle. report: gets one line each.
     """
-    vocabulary = _shared_vocabulary(folder, encoders)
+    vocabulary = shared_vocabulary(folder.joinpath, encoders)
+    baked, ids = learned(files, vocabulary, present, report)
+    stored = folder / VECTORS
+    write_vectors(stored, files, stored)
+    for encoder in encoders if files else ():
+        graph = folder / f"{encoder.component}.onnx"
+        grow(graph, encoder, files, max(vocabulary.values()) + 1)
+        add_tokens(folder / encoder.tokenizer, ids)
+    return [*present, *baked]
+
+
+def learned(
+    files: Sequence[ConceptFile],
+    vocabulary: Mapping[str, int],
+    present: Sequence[Concept] = (),
+    report: Callable[[str], None] = lambda line: None,
+) -> tuple[list[Concept], dict[str, int]]:
+    """The concepts that baking `files` adds, and the ids of the tokens that it adds to a tokenizer with `vocabulary`.
+
+    report: gets one line per concept. Raises ConceptError where a token is claimed twice or is a word.
+    """
     check_claims(files, vocabulary, present)
     first = max(vocabulary.values()) + 1
     baked: list[Concept] = []
@@ -84,29 +104,47 @@ def bake(
         report(_line(file))
         if _is_word(file.token, vocabulary):
             report(f"warning: {file.token} is an ordinary word too; by itself in a prompt it is the concept")
-    stored = folder / VECTORS
+    return baked, ids
+
+
+def vectors_of(files: Sequence[ConceptFile]) -> dict[str, Vectors]:
+    """ENCODER.TOKEN -> the vectors of each concept."""
+    return {f"{name}.{file.token}": rows for file in files for name, rows in file.vectors.items()}
+
+
+def write_vectors(stored: Path, files: Sequence[ConceptFile], target: Path) -> None:
+    """Write to `target` the vectors that the file `stored` holds, if it is there, and those of `files`."""
     vectors: dict[str, Vectors] = dict(load_file(stored)) if stored.exists() else {}
-    vectors |= {f"{name}.{file.token}": rows for file in files for name, rows in file.vectors.items()}
-    with replacing(stored) as fresh:
-        save_file(vectors, fresh)
-    for encoder in encoders if files else ():
-        graph = folder / f"{encoder.component}.onnx"
-        rows = append_rows(graph, np.concatenate([file.vectors[encoder.component] for file in files]))
-        if rows != first:
-            raise BundleError(
-                f"{folder.name}: {encoder.component} has {rows} embedding rows, its tokenizer {first} tokens; "
-                "concepts can be added only where the two agree: export the checkpoint with its own tokenizer"
-            )
-        _add_tokens(folder / encoder.tokenizer, ids)
-    return [*present, *baked]
+    with replacing(target) as fresh:
+        save_file(vectors | vectors_of(files), fresh)
 
 
-def _shared_vocabulary(folder: Path, encoders: Sequence[TextEncoderInfo]) -> dict[str, int]:
-    """token -> id, the same in every tokenizer: a prompt is then split once for all text encoders."""
-    first, *others = [_vocabulary(folder / encoder.tokenizer) for encoder in encoders]
+def grow(
+    graph: Path, encoder: TextEncoderInfo, files: Sequence[ConceptFile], tokens: int, target: Path | None = None
+) -> None:
+    """Append the vectors of `files` to the embedding of the text encoder at `graph`, or to a copy of it at `target`.
+
+    tokens: how many its tokenizer has, and so how many rows it must.
+    """
+    from latentpress.export.graphs.embedding import append_rows  # and onnx, which a plan does without
+
+    rows = append_rows(graph, np.concatenate([file.vectors[encoder.component] for file in files]), target)
+    if rows != tokens:
+        raise BundleError(
+            f"{graph.parent.name}: {encoder.component} has {rows} embedding rows, its tokenizer {tokens} tokens; "
+            "concepts can be added only where the two agree: export the checkpoint with its own tokenizer"
+        )
+
+
+def shared_vocabulary(file: Callable[[str], Path], encoders: Sequence[TextEncoderInfo]) -> dict[str, int]:
+    """token -> id, the same in every tokenizer: a prompt is then split once for all text encoders.
+
+    file: name -> path of a file or folder of the bundle.
+    """
+    first, *others = [_vocabulary(file(encoder.tokenizer)) for encoder in encoders]
     if any(other != first for other in others):
         raise BundleError(
-            f"{folder.name}: the tokenizers have different vocabularies; SDXL's share one: "
+            f"{file(encoders[0].tokenizer).parent.name}: the tokenizers have different vocabularies; SDXL's share one: "
             "export the checkpoint with its own tokenizers"
         )
     return first
@@ -162,36 +200,26 @@ def _vocabulary(tokenizer: Path) -> dict[str, int]:
     return {**vocabulary, **added}
 
 
-def _add_tokens(tokenizer: Path, ids: Mapping[str, int]) -> None:
-    """Write `ids` where CLIPTokenizer looks for added tokens.
-
-    normalized=False keeps capitals; a token in angle brackets may touch other letters, a plain word must stand alone,
-    or a concept `cat` would cut `concatenate`.
-    """
+def add_tokens(tokenizer: Path, ids: Mapping[str, int]) -> None:
+    """Write `ids` where CLIPTokenizer looks for added tokens."""
     config_path, added_path = tokenizer / "tokenizer_config.json", tokenizer / "added_tokens.json"
     config: Any = json.loads(config_path.read_bytes())
     decoder = config.setdefault("added_tokens_decoder", {})
     for token, index in ids.items():
-        decoder[str(index)] = {
-            "content": token,
-            "lstrip": False,
-            "normalized": False,
-            "rstrip": False,
-            "single_word": not token.startswith("<"),
-            "special": False,
-        }
+        decoder[str(index)] = added_token(token)
     added: dict[str, int] = json.loads(added_path.read_bytes()) if added_path.exists() else {}
     for path, value in ((config_path, config), (added_path, added | dict(ids))):
         write_durably(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _keep_engines(bundle: Path, work: Path) -> None:
+def _keep_engines(bundle: Bundle, work: Path) -> None:
     """Copy the engines, which are not the bundle's own files; those of the text encoders are then stale, and say so."""
-    for source in (bundle / ENGINES).rglob("*"):
-        if source.is_file():
-            target = work / source.relative_to(bundle)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _link(source, target)
+    for folder in {bundle.file(f"{component}.onnx").parent for component in bundle.info.component_names}:
+        for source in (folder / ENGINES).rglob("*"):
+            target = work / source.relative_to(folder)
+            if source.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _link(source, target)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -202,6 +230,6 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _unchanged(work: Path, bundle: Path, files: Mapping[str, str]) -> dict[str, str]:
-    """The hashes of those `files` that are still the bundle's own inodes, so need no second reading."""
-    return {name: digest for name, digest in files.items() if (work / name).samefile(bundle / name)}
+def _unchanged(work: Path, bundle: Bundle) -> dict[str, str]:
+    """The hashes of those files that are still the bundle's own inodes, so need no second reading."""
+    return {name: sha for name, sha in bundle.info.files.items() if (work / name).samefile(bundle.file(name))}

@@ -1,9 +1,12 @@
 """The built-in demo: a small trained checkpoint and five concepts in the package, and a cached bundle of both."""
 
 import hashlib
+import shutil
+import tempfile
+import weakref
 from pathlib import Path
 
-from latentpress.bundle.info import open_bundle
+from latentpress.bundle.info import Bundle, open_bundle
 from latentpress.errors import BundleError
 from latentpress.export import export_bundle
 
@@ -26,13 +29,32 @@ def ensure_demo_bundle(cache: Path, *, verify: bool = True) -> Path:
 
     verify: hash its files first, as `open_bundle` does with this `cache`; a damaged one is exported again.
     """
+    path = demo_path(cache)
+    if not usable(path, cache, verify=verify):
+        export_demo(path)
+    return path
+
+
+def demo_path(cache: Path) -> Path:
+    """Where the demo bundle lies in folder `cache`, or would."""
     # The name carries what is exported and the code that does it, so that a change of either makes a new bundle.
     files = [*sorted(Path(__file__).parent.rglob("*.py")), *sorted(_DATA.rglob("*"))]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file()))
-    path = Path(cache) / f"demo-{digest.hexdigest()[:12]}"
-    if not _usable(path, cache, verify):
+    return Path(cache) / f"demo-{digest.hexdigest()[:12]}"
+
+
+def temporary_demo() -> Bundle:
+    """The demo bundle in a temporary folder, which is removed once the returned bundle is not used any more."""
+    folder = tempfile.mkdtemp(prefix="latentpress-demo-")
+    try:
+        path = Path(folder) / "demo"
         export_demo(path)
-    return path
+        bundle = open_bundle(path, verify=False)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(bundle, shutil.rmtree, folder, ignore_errors=True)
+    return bundle
 
 
 def export_demo(output: Path) -> None:
@@ -40,7 +62,8 @@ def export_demo(output: Path) -> None:
     export_bundle(demo_checkpoint(), output, demo_concepts(), name="demo")
 
 
-def _usable(path: Path, cache: Path, verify: bool) -> bool:
+def usable(path: Path, cache: Path, *, verify: bool) -> bool:
+    """Whether the bundle at `path` is there, whole as far as `verify` looks, and of the packages of this machine."""
     from importlib.metadata import version
 
     if not path.exists():

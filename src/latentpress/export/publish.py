@@ -8,7 +8,7 @@ from pathlib import Path
 from latentpress.bundle.info import INFO_FILE, UNLISTED, BundleInfo, file_sha256
 from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import EnvironmentFailure, UsageError
-from latentpress.files import folder_beside, publish_folder
+from latentpress.folders import folder_beside, publish_folder
 
 
 def check_output(output: Path) -> None:
@@ -58,6 +58,14 @@ def write_info(folder: Path, info: BundleInfo) -> None:
     (folder / INFO_FILE).write_text(text + "\n", encoding="utf-8")
 
 
+def share(work: Path) -> None:
+    """Give the files in the new folder `work` a new file's permissions; safetensors writes private files."""
+    usual = work.stat().st_mode & 0o666
+    for file in work.rglob("*"):
+        if file.is_file():
+            file.chmod(usual)
+
+
 def publish(work: Path, output: Path) -> None:
     """Rename `work` to `output`, all its bytes on disk first; a bundle already there is replaced.
 
@@ -65,8 +73,5 @@ def publish(work: Path, output: Path) -> None:
     """
     output = output.resolve()  # a link stays, and what it points at is replaced
     check_output(output)
-    usual = work.stat().st_mode & 0o666  # a new file's permissions; safetensors writes private files
-    for file in work.rglob("*"):
-        if file.is_file():
-            file.chmod(usual)
+    share(work)
     publish_folder(work, output, replace=True)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from latentpress.bundle.content import parts_of
 from latentpress.engines.devices import cpu_count, device_name
 from latentpress.runtime.calibrate import BUCKETS, REPEATS, calibrate, recalled, remembered
 from latentpress.runtime.render import Renderer
@@ -38,18 +39,23 @@ def choose_rows(renderer: Renderer, requests: Iterable[RenderRequest], cache: Pa
     distilled = renderer.bundle.info.guidance_embedding is not None  # no row but a picture's own
     rows = sum(request.steps + (0 if distilled else request.guided_steps(request.steps)) for request in work)
     found = recalled(file, key)
-    if found is None and rows < WORTH_ROWS:
+    if (found is None or found.disturbed) and rows < WORTH_ROWS:
         renderer.batch_rows = DEFAULT_ROWS
-        return _say(renderer, "the default; there is too little to render for a calibration")
-    known = found is not None
-    found = found or remembered(file, key, lambda: calibrate(renderer.trial(height, width)))
+        lacking = "a calibration" if found is None else "another calibration, as the last was made on a busy machine"
+        return _say(renderer, f"the default; there is too little to render for {lacking}")
+    known, found = found, remembered(file, key, lambda: calibrate(renderer.trial(height, width)))
     renderer.batch_rows = found.rows
     tried = ", ".join(map(str, found.milliseconds))
-    when = "calibrated before" if known else "calibrated now"
+    when = f"calibrated before, {found.measured}," if known == found else "calibrated now"
+    disturbed = (
+        f"; other programs took {found.others:.0%} of the CPU time meanwhile, so the next render measures again"
+        if found.disturbed
+        else ""
+    )
     return _say(
         renderer,
         f"{when} at {width}x{height} on {device_name(gpu=renderer.engine.kind.on_gpu)} ({renderer.provider}): "
-        f"{found.milliseconds[found.rows]:.3g} ms a row, the best of {tried}; --batch-rows overrides",
+        f"{found.milliseconds[found.rows]:.3g} ms a row, the best of {tried}{disturbed}; --batch-rows overrides",
     )
 
 
@@ -70,10 +76,11 @@ def common_size(requests: Iterable[RenderRequest]) -> tuple[int, int]:
 
 
 def calibration_key(renderer: Renderer, height: int, width: int, threads: int | None) -> str:
-    """Everything a calibration depends on."""
+    """Everything a calibration depends on; what the bundle's UNet computes, and none of its other parts."""
     device = device_name(gpu=renderer.engine.kind.on_gpu)
     count = threads or cpu_count()
-    return f"{renderer.bundle.hash} {renderer.provider} {width}x{height} threads={count} {sys.platform} {device}"
+    unet = parts_of(renderer.bundle)[renderer.bundle.info.denoiser.name]
+    return f"{unet} {renderer.provider} {width}x{height} threads={count} {sys.platform} {device}"
 
 
 def _say(renderer: Renderer, why: str) -> str:

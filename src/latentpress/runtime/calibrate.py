@@ -4,11 +4,12 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from latentpress.engines.memory import is_out_of_memory
 from latentpress.files import write_durably
+from latentpress.runtime.busy import BUSY, today, watch
 
 BUCKETS = (2, 4, 8, 16, 32, 64)
 # A larger bucket must be faster per row by this share, or the smaller one is taken: it refills sooner, and it leaves
@@ -21,10 +22,20 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """rows: the bucket to use; milliseconds: per row, by the bucket tried."""
+    """rows: the bucket to use; milliseconds: per row, by the bucket tried.
+
+    measured: when; others: the share of the CPU time that other programs took meanwhile, None where nobody knows.
+    """
 
     rows: int
     milliseconds: dict[int, float]
+    measured: str = ""
+    others: float | None = None
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other programs took so much that it is to be measured again."""
+        return self.others is not None and self.others > BUSY
 
 
 def calibrate(
@@ -37,6 +48,7 @@ def calibrate(
     found: dict[int, float] = {}
     best = buckets[0]
     end = time.perf_counter() + seconds
+    others = watch()
     for rows in buckets:
         if found and time.perf_counter() + 2 * rows * min(found.values()) / 1000 > end:
             break
@@ -55,7 +67,7 @@ def calibrate(
             best = rows
         if list(found).index(best) <= len(found) - 3:
             break
-    return Calibration(best, found)
+    return Calibration(best, found, today(), others())
 
 
 def recalled(file: Path, key: str) -> Calibration | None:
@@ -64,15 +76,19 @@ def recalled(file: Path, key: str) -> Calibration | None:
 
 
 def remembered(file: Path, key: str, measure: Callable[[], Calibration]) -> Calibration:
-    """The calibration kept in the JSON file under `key`; measured and written there first if it is not.
+    """The calibration kept in the JSON file under `key`; measured and written there first if it is not, or was disturbed.
 
-    key: everything the answer depends on, e.g. bundle, engine, machine and size. An unreadable file is started over.
+    Of two that were disturbed the one that was so less is kept. key: everything the answer depends on, e.g. engine,
+    machine and size. An unreadable file is started over.
     """
-    if kept := recalled(file, key):
+    kept = recalled(file, key)
+    if kept is not None and not kept.disturbed:
         return kept
     # Measured before the file is read again: another process may have written meanwhile.
     found = measure()
-    data = {name: {"rows": c.rows, "milliseconds": c.milliseconds} for name, c in {**_read(file), key: found}.items()}
+    if kept is not None and (found.others or 0.0) > (kept.others or 0.0):
+        return kept
+    data = {name: asdict(one) for name, one in {**_read(file), key: found}.items()}
     # If the cache cannot be written, the next run calibrates again; nothing else is lost.
     with contextlib.suppress(OSError):
         write_durably(file, json.dumps(data, indent=2, sort_keys=True).encode())
@@ -89,8 +105,14 @@ def _read(file: Path) -> dict[str, Calibration]:
     try:
         data = json.loads(file.read_text())
         found = {
-            str(key): Calibration(int(value["rows"]), {int(k): float(v) for k, v in value["milliseconds"].items()})
+            str(key): Calibration(
+                int(value["rows"]),
+                {int(rows): float(taken) for rows, taken in value["milliseconds"].items()},
+                str(value["measured"]),
+                None if value["others"] is None else float(value["others"]),
+            )
             for key, value in data.items()
+            if "measured" in value  # earlier versions did not look what else the machine did
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

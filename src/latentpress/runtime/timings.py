@@ -104,7 +104,7 @@ def timings_key(bundle: Bundle, engine: EngineChoice, threads: int | None) -> st
     The size of the UNet's files stands for the architecture within its family and precision.
     """
     info = bundle.info
-    unet = sum(_size(bundle.path / name) for name in info.files if name.startswith(f"{info.denoiser.name}."))
+    unet = sum(_size(bundle.file(name)) for name in info.files if name.startswith(f"{info.denoiser.name}."))
     device = next((gpu.name for gpu in gpus()), "GPU") if engine.kind.on_gpu else f"{cpu_name()}, {cpu_count()} CPUs"
     return (
         f"{info.family} {info.precision} {info.flavour} {unet} {engine.stored} "

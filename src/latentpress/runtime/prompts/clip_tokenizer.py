@@ -8,11 +8,12 @@ pairs, but takes 20 ms to import and 37 ms to build for CLIP's vocabulary, where
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from latentpress.bundle.taught import added_token
 from latentpress.errors import BundleError
 from latentpress.runtime.prompts.cleaning import cleaned, pieces
 
@@ -25,13 +26,15 @@ _MERGES = 49152 - 256 - 2
 class ClipTokenizer:
     """Text -> ids and back; raises BundleError if `folder` lacks a CLIPTokenizer's files."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Mapping[str, int] | None = None) -> None:
+        """more: added tokens that are in none of its files -> their ids."""
         try:
             vocabulary: dict[str, int] = json.loads((folder / "vocab.json").read_bytes())
             lines = (folder / "merges.txt").read_text(encoding="utf-8").strip().split("\n")[1 : _MERGES + 1]
             config: Any = json.loads((folder / "tokenizer_config.json").read_bytes())
             self._ranks = {(first, second): rank for rank, (first, second) in enumerate(map(str.split, lines))}
             added = {entry["content"]: (int(key), entry) for key, entry in config["added_tokens_decoder"].items()}
+            added |= {name: (index, added_token(name)) for name, index in (more or {}).items()}
             names = {role: _content(config[f"{role}_token"]) for role in ("bos", "eos", "pad", "unk")}
             for name in names.values():
                 added.setdefault(name, (vocabulary[name], {"content": name}))

@@ -44,7 +44,9 @@ class PromptTokenizer:
             (encoder for encoder in bundle.info.text_encoders if encoder.tokenizer == folder),
             bundle.info.text_encoders[0],
         )
-        self._tokenizer = ClipTokenizer(bundle.file(self._encoder.tokenizer))
+        self._tokenizer = ClipTokenizer(
+            bundle.file(self._encoder.tokenizer), bundle.taught.ids if bundle.taught else None
+        )
         self._length = bundle.info.max_tokens
         self._concepts = bundle.concept_ids
         sources = {concept.token: concept.source for concept in bundle.info.concepts}
