@@ -18,6 +18,7 @@ from latentpress.batch.ledger.owners import Owners, manifest_key
 from latentpress.batch.occupied import refuse_occupied
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.plan import Plan, build_plan
+from latentpress.batch.policy import NO_POLICY, Policy
 from latentpress.batch.selection import EVERYTHING, Selection
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
@@ -142,6 +143,7 @@ class OutputFolder:
         say: Callable[[str], None] = lambda line: None,
         executor: "Executor | None" = None,
         engines: "Engines | None" = None,
+        policy: Policy | None = None,
     ) -> "Outcome":
         """Render what is missing; safe to interrupt and start again.
 
@@ -151,7 +153,8 @@ class OutputFolder:
         of them, as --only and --limit say; any_space: begin also where
         the disk has less room than the pictures are expected to take; progress: hears of each picture; say: of warnings and
         choices, a sentence each; executor: renders instead of this process, and answers for the engine it renders on;
-        engines: those that renders before this one opened and left open, for this one to go on with.
+        engines: those that renders before this one opened and left open, for this one to go on with; policy: when it ends
+        before all is done.
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
         from latentpress.batch.executors.local import Settings
@@ -162,7 +165,7 @@ class OutputFolder:
             return found_finished(plan_status(plan, self.path, manifest=self._key, redraw=redraw), self.path, say)
         # Told before the folder comes to be.
         models = self._opened(verify=True)
-        orders = Orders(mixed, redraw, replace, only, any_space, selection)
+        orders = Orders(mixed, redraw, replace, only, any_space, selection, policy or NO_POLICY)
         run = Run(self.manifest, self._key, self.path, models, orders, self._home)
         return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor, engines)
 

@@ -1,12 +1,13 @@
 """Renders a plan: the program's table of contents. How pictures come about is the executor's business."""
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Protocol, TypeVar
 
 from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.plan.job import Job
+from latentpress.batch.policy import NO_POLICY, Limits, Policy
 from latentpress.batch.state.status import FAILED, FOUND, MISSING, Status
 from latentpress.batch.tally import Tally
 from latentpress.batch.writers import Writers
@@ -33,17 +34,30 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """How many of the plan's images this run rendered, found done (by an earlier rule too), and could not render."""
+    """How many of the plan's images this run rendered, found done (by an earlier rule too), and could not render.
+
+    stopped: why it ended before all was done, "" where it did not; left: how many it left then.
+    """
 
     done: int
     skipped: int
     failed: int
+    stopped: str = field(default="", repr=False)
+    left: int = field(default=0, repr=False)
 
 
-def render(pending: "Pending", executor: Executor, writers: Writers, tally: Tally) -> Summary:
-    """Render what is `pending`, into a folder whose lock the caller holds. Safe to kill and start again."""
+def render(
+    pending: "Pending", executor: Executor, writers: Writers, tally: Tally, policy: Policy = NO_POLICY
+) -> Summary:
+    """Render what is `pending`, into a folder whose lock the caller holds. Safe to kill and start again.
+
+    policy: where it says stop, no more pictures are begun, and those that the executor began are waited for if it can say.
+    """
+    limits = Limits(policy, pending.count)
     with tally.rendering(pending.count, skipped=pending.asked - pending.count), writers:
         for bundle, jobs in pending.blocks():
+            if limits.why:
+                break
             pending.make_ready(bundle, executor, tally)
             waiting = {job.index: job for job in jobs}
             for rendered in executor.render((job.index, job.request) for job in jobs):
@@ -51,12 +65,18 @@ def render(pending: "Pending", executor: Executor, writers: Writers, tally: Tall
                 twins = pending.twins(rendered.key)
                 writers.put(twins, rendered)
                 tally.advance(twins, rendered)
-            if waiting:
+                if not limits.why and limits.reached(tally.failed):
+                    if (stop := getattr(executor, "stop", None)) is None:
+                        break
+                    stop()
+            if waiting and not limits.why:
                 first = next(iter(waiting.values())).title
                 raise LatentpressError(
                     f"{first}: the executor ended without this picture, and {len(waiting) - 1} others"
                 )
-    return Summary(tally.done, pending.asked - tally.count, tally.failed)
+        left = tally.total - tally.count
+    stopped = limits.why if left else ""
+    return Summary(tally.done, pending.asked - tally.total, tally.failed, stopped, left if stopped else 0)
 
 
 class Pending:

@@ -17,12 +17,13 @@ from latentpress.batch.ledger.ledger import Ledger, begun, draws
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners
-from latentpress.batch.ledger.runs import BROKEN, FINISHED, INTERRUPTED, begin_run, end_run
+from latentpress.batch.ledger.runs import BROKEN, FINISHED, INTERRUPTED, STOPPED, begin_run, end_run
 from latentpress.batch.occupied import refuse_occupied, write_document
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.plan.jobs import Jobs
 from latentpress.batch.plan.plan import Plan, build_plan
+from latentpress.batch.policy import NO_POLICY, Policy
 from latentpress.batch.rehearsal import Rehearsal
 from latentpress.batch.render import Pending, Summary, render, take_found
 from latentpress.batch.selection import EVERYTHING, Selection
@@ -76,6 +77,7 @@ class Orders:
     only: Container[str] | None = None
     any_space: bool = False
     selection: Selection = EVERYTHING
+    policy: Policy = NO_POLICY
 
 
 class Run:
@@ -140,7 +142,7 @@ class Run:
                 tally.estimate = prospect(loads, disk, ledger, self._models, settings, cache).time.seconds
                 summary = self._rendered(pending, chosen, writers, tally)
             sheet = None
-            if plan.sheet and not summary.failed and state.chosen is None:
+            if plan.sheet and not summary.failed and not summary.stopped and state.chosen is None:
                 sheet = draw_sheet(plan, self._path, ledger, self._key, aside)
             for line in (_taken_line(len(taken)), aside.line):
                 if line:
@@ -164,12 +166,12 @@ class Run:
         ledger = writers.ledger
         run = begin_run(ledger, pending.plan.plan_hash, self._key, pending.count, tally.estimate)
         try:
-            summary = render(pending, executor, writers, tally)
+            summary = render(pending, executor, writers, tally, self._orders.policy)
         except BaseException as error:
             with contextlib.suppress(LatentpressError, OSError):  # what ended the render is what is told
                 end_run(ledger, run, BROKEN if isinstance(error, Exception) else INTERRUPTED, **_known(tally))
             raise
-        end_run(ledger, run, FINISHED, **_known(tally))
+        end_run(ledger, run, STOPPED if summary.stopped else FINISHED, **_known(tally))
         return summary
 
     def _tell(self, state: Status, say: Callable[[str], None]) -> None:

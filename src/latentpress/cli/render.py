@@ -11,7 +11,7 @@ from latentpress.cli.estimate_options import AnySpaceOption, DryRunOption, Limit
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, to_stderr
 from latentpress.cli.options import JsonOption, print_json
-from latentpress.cli.policy_options import InProcessOption
+from latentpress.cli.policy_options import InProcessOption, MaxFailuresOption, StopAfterOption, StopAtOption, policy_of
 from latentpress.cli.render_options import (
     BatchRowsOption,
     DecodeBesideOption,
@@ -53,6 +53,9 @@ def render_command(
     log_file: LogFileOption = None,
     on_complete: OnCompleteOption = None,
     in_process: InProcessOption = False,
+    max_failures: MaxFailuresOption = None,
+    stop_after: StopAfterOption = None,
+    stop_at: StopAtOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Render what manifests lack, one after another; safe to interrupt and start again."""
@@ -66,6 +69,7 @@ def render_command(
     if dry_run:
         rehearse_each(manifests, output, ledger, settings, selection, allowed, as_json)
         return
+    policy = policy_of(max_failures, stop_after, stop_at)
     engines = Engines()  # stay open from one manifest to the next
 
     def render(folder: "OutputFolder", several: bool) -> int:
@@ -79,7 +83,11 @@ def render_command(
                 progress=rendering.progress,
                 say=telling.say,
                 engines=engines,
+                policy=policy,
             )
+            if outcome.summary.stopped:
+                left = f"{outcome.summary.left} pictures are left, and the same command goes on"
+                to_stderr(f"stopped: {outcome.summary.stopped}; {left}")
             _tell(folder, outcome, telling, rendering, several if as_json else None)
         return rendering.exit
 

@@ -110,7 +110,9 @@ class Rendering:
     @property
     def exit(self) -> int:
         """The exit code of one that came to its end."""
-        return 1 if self.outcome and self.outcome.summary.failed else 0
+        if self.outcome is None:
+            return 0
+        return 1 if self.outcome.summary.failed else 4 if self.outcome.summary.stopped else 0
 
     @property
     def tally(self) -> "Tally | None":
