@@ -85,9 +85,6 @@ def render_command(
                 engines=engines,
                 policy=policy,
             )
-            if outcome.summary.stopped:
-                left = f"{outcome.summary.left} pictures are left, and the same command goes on"
-                to_stderr(f"stopped: {outcome.summary.stopped}; {left}")
             _tell(folder, outcome, telling, rendering, several if as_json else None)
         return rendering.exit
 
@@ -110,6 +107,9 @@ def _tell(
     folder: "OutputFolder", outcome: "Outcome", telling: Telling, rendering: Rendering, one_line: bool | None
 ) -> None:
     """What a render did, in the end; one_line: as JSON, on one line or several, None for people."""
+    if outcome.summary.stopped:
+        left = f"{outcome.summary.left} pictures are left, and the same command goes on"
+        to_stderr(f"stopped: {outcome.summary.stopped}; {left}")
     counts = {"done": outcome.summary.done, "skipped": outcome.summary.skipped, "failed": outcome.summary.failed}
     if one_line is not None:
         print_json(
