@@ -14,6 +14,7 @@ import pytest
 from latentpress import __version__
 from latentpress.cli import app, run_cli
 from latentpress.cli.missing import missing_message
+from published import read
 
 MANIFEST = """\
 version: 1
@@ -38,7 +39,7 @@ def two(tmp_path, assets, monkeypatch):
 def test_plan_render_status_sheet(two, capsys):
     out = two.parent / "out" / "two"
     assert run_cli(["plan", str(two), "--json"]) == 0
-    planned = json.loads(capsys.readouterr().out)
+    planned = read("plan", capsys.readouterr().out)
     assert planned["counts"] == {"done": 0, "failed": 0, "missing": 2, "earlier": 0, "other": 0, "found": 0}
     assert [job["output"] for job in planned["jobs"]] == ["line-art.png", "moeb-style.png"]
     assert not out.exists(), "planning leaves nothing behind"
@@ -46,12 +47,12 @@ def test_plan_render_status_sheet(two, capsys):
     assert "2 of 2 images are not done" in capsys.readouterr().err
 
     assert run_cli(["render", str(two), "--json"]) == 0
-    rendered = json.loads(capsys.readouterr().out)
+    rendered = read("render", capsys.readouterr().out)
     assert rendered["counts"] == {"done": 2, "skipped": 0, "failed": 0}
     assert sorted(path.name for path in out.glob("*.png")) == ["line-art.png", "moeb-style.png", "sheet.png"]
 
     assert run_cli(["status", str(two), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["counts"] == {
+    assert read("status", capsys.readouterr().out)["counts"] == {
         "done": 2,
         "failed": 0,
         "missing": 0,
@@ -165,7 +166,7 @@ def test_concepts_of_the_manifest_are_planned_with(two, assets, tmp_path, capsys
 
 def test_concepts_list(assets, capsys):
     assert run_cli(["concepts", "list", str(assets / "bundle"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)["concepts"]
     assert {"<line-art>", "<moeb-style>"} <= {concept["token"] for concept in found}
     assert run_cli(["concepts", "list", str(assets / "bundle")]) == 0
     said = capsys.readouterr().out
@@ -183,7 +184,7 @@ def test_samplers_are_listed(capsys):
     from latentpress.runtime.sampling.samplers import SAMPLERS, canonical_sampler
 
     assert run_cli(["samplers", "--json"]) == 0
-    entries = json.loads(capsys.readouterr().out)
+    entries = json.loads(capsys.readouterr().out)["samplers"]
     assert {"euler_a", "dpmpp_2m", "unipc", "lcm"} <= {entry["name"] for entry in entries}
     assert {name for entry in entries for name in (entry["name"], *entry["sigmas"])} == set(SAMPLERS)
     assert run_cli(["samplers"]) == 0

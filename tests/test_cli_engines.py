@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from latentpress.cli import run_cli
+from published import read
 
 MANIFEST = """\
 version: 1
@@ -61,7 +62,7 @@ def test_an_engine_is_proved_recorded_and_shown(copy, capsys):
     assert run_cli(["engines", str(copy)]) == 0
     assert "no engines yet" in capsys.readouterr().out
     assert run_cli(["engines", str(copy), "--engine", "cpu", "--threads", "1", "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
+    made = read("engines", capsys.readouterr().out)["engines"]
     assert all(record["parity"] and record["row_test"]["equal"] for record in made)
     assert {record["key"]["engine"] for record in made} == {"cpu"}
     assert sorted(file.name for file in (copy / "engines" / "cpu").iterdir()) == [

@@ -1,5 +1,6 @@
 """What the documentation names is there: paths, links, commands, options, manifests, and the tables of the code."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -11,7 +12,9 @@ import torch
 import typer
 
 from latentpress.cli import app, run_cli
+from latentpress.cli.options import JSON_VERSION
 from pages import anchors, commands, fenced, links, paths, section, spans, table
+from published import SCHEMAS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "latentpress"
@@ -131,6 +134,17 @@ def test_every_command_and_option_is_documented():
     assert "`latentpress --version`" in page
     listed = {words[1] for row in table(PAGES["README.md"], "command") for words in [row[0].strip("`").split()]}
     assert listed | {"export", "concepts"} == {name.split()[0] for name in code_commands() if name}
+
+
+def test_every_command_that_prints_json_has_a_published_schema():
+    page = section(PAGES["docs/commands.md"], "JSON")
+    named = {name.replace(" ", "-") for name, options in code_commands().items() if "--json" in options}
+    assert {file.stem for file in SCHEMAS.glob("*.json")} == named | {"error"}
+    for file in SCHEMAS.glob("*.json"):
+        schema = json.loads(file.read_text())
+        assert schema["$id"] == f"urn:latentpress:{file.stem}:{JSON_VERSION}"
+        assert schema["properties"]["version"] == {"const": JSON_VERSION}
+        assert f"schemas/{file.name}" in page
 
 
 @pytest.mark.parametrize("name", MANIFESTS)

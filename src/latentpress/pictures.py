@@ -1,15 +1,17 @@
 """Pictures without a manifest: the fields of a job as keywords, PIL images back."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from numbers import Number
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from latentpress.batch.executors.local import LocalExecutor, Settings
+from latentpress.batch.folder import drawn_seed
 from latentpress.batch.pictures.metadata import text_chunks
-from latentpress.batch.pictures.png import pixel_sha256
+from latentpress.batch.pictures.png import pixel_sha256, png_bytes
 from latentpress.batch.plan.identity import hash_job
 from latentpress.batch.plan.job import Job
+from latentpress.batch.plan.plan import build_plan
 from latentpress.batch.plan.prompts import PromptChecks
 from latentpress.bundle.info import Bundle
 from latentpress.cache.place import cache_dir
@@ -18,8 +20,9 @@ from latentpress.manifest.axes import Matrix
 from latentpress.manifest.draft import Draft, Expansion, JobNode
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import DEMO, FIELDS, request_of
+from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
-from latentpress.models import Models, facts_of, named_bundle
+from latentpress.models import Models, facts_of, models_for, named_bundle
 from latentpress.runtime.facts import Bundles
 from latentpress.runtime.request import RenderRequest
 
@@ -96,6 +99,34 @@ def render_pictures(
         while shown in finished:
             yield finished.pop(shown)
             shown += 1
+
+
+class Drawing:
+    """The pictures of a manifest without an output folder: planned at once, rendered when asked for, kept nowhere.
+
+    Raises as the planning of an output folder does.
+    """
+
+    def __init__(self, manifest: Manifest, settings: Settings | None = None) -> None:
+        self._models = models_for(manifest, cache_dir())
+        self._settings = settings or Settings()
+        self.plan = build_plan(manifest, self._models.facts, {}, drawn_seed)
+
+    def render(self, say: Callable[[str], None] = lambda line: None) -> Iterator[tuple[Job, bytes | str]]:
+        """Each picture as the PNG that `latentpress render` writes, or why there is none. say: hears of choices."""
+        executor = LocalExecutor(self._models.by_hash, self._settings, cache_dir(), say)
+        by_bundle: dict[str, list[Job]] = {}
+        for job in self.plan.jobs:
+            by_bundle.setdefault(job.bundle, []).append(job)
+        for bundle, jobs in by_bundle.items():
+            executor.open(bundle, [job.request for job in jobs])
+            for rendered in executor.render((job.index, job.request) for job in jobs):
+                job = self.plan.jobs[rendered.key - 1]
+                if rendered.image is None:
+                    yield job, rendered.error or "no picture came of it"
+                    continue
+                texts = text_chunks(job, self.plan.bundles, rendered.origin, pixel_sha256(rendered.image))
+                yield job, png_bytes(rendered.image, texts)
 
 
 def node_of(value: Any, name: str) -> Node:

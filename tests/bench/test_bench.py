@@ -21,6 +21,7 @@ from latentpress.cli import run_cli
 from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.engines.devices import cpu_has_bf16
 from latentpress.errors import EnvironmentFailure
+from published import read
 
 
 def torch_flops(module, *inputs, **named):
@@ -217,7 +218,7 @@ def test_the_command_prints_writes_and_draws(bundle, tmp_path, capsys):
     assert (written["size"], written["bundle_hash"]) == ([72, 64], bundle.hash)
     assert plot.stat().st_size > 1000
     assert run_cli([*base, "--json", "-", "--threads", "1"]) == 0
-    printed = json.loads(capsys.readouterr().out)
+    printed = read("bench", capsys.readouterr().out)
     assert printed["threads"] == 1
     assert printed.keys() == written.keys()
     assert "float32" in written["ceiling"]["how"]

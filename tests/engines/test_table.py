@@ -79,7 +79,7 @@ def test_a_new_engine_is_found_by_the_commands(copy, capsys):
     for command in ("render", "engines"):
         assert "tensorrt-rtx, abacus or abacus:ivory" in " ".join(said(command, "--help").replace("│", "").split())
 
-    made = json.loads(said("engines", str(copy), "--engine", "abacus:ivory", "--json"))
+    made = json.loads(said("engines", str(copy), "--engine", "abacus:ivory", "--json"))["engines"]
     for record in made:
         assert (record["key"]["engine"], record["key"]["precision"]) == ("abacus:ivory", "ivory")
         assert record["key"]["provider"].startswith("pydantic 2")

@@ -84,7 +84,9 @@ def test_what_is_good_is_not_built_again(built, copy):
 @installed
 def test_the_commands_list_and_show_them(built, copy, capsys):
     assert run_cli(["engines", str(copy.path), "--json"]) == 0
-    assert [entry["component"] for entry in json.loads(capsys.readouterr().out)] == sorted(copy.info.component_names)
+    assert [entry["component"] for entry in json.loads(capsys.readouterr().out)["engines"]] == sorted(
+        copy.info.component_names
+    )
     assert run_cli(["inspect", str(copy.path)]) == 0
     assert "engine tensorrt-rtx-sm89/unet" in capsys.readouterr().out
 

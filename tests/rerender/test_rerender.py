@@ -71,7 +71,7 @@ def test_one_alone_is_written_where_it_is_asked_for(own, again, tmp_path):
     bundle = ("--model", own.folder / "bundle")
     code, out, _ = again(tmp_path / "renamed.png", *bundle, "-o", tmp_path / "new.png", "--json")
     assert code == 0
-    [said] = json.loads(out)
+    [said] = json.loads(out)["pictures"]
     assert (said["state"], said["reasons"]) == ("equal", [])
     assert (tmp_path / "new.png").read_bytes() == (tmp_path / "renamed.png").read_bytes(), "its metadata too"
     assert said["pixel_sha256"] == pixel_sha256(pixels(tmp_path / "new.png"))

@@ -39,7 +39,8 @@ if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a statu
 SEED_BITS = 32
 
 
-def _draw() -> int:
+def drawn_seed() -> int:
+    """A seed for a picture whose manifest asks for one to be drawn."""
     return secrets.randbits(SEED_BITS)
 
 
@@ -72,8 +73,8 @@ class OutputFolder:
         *,
         cache: Path | None = None,
         models: Models | None = None,
-        draw: Callable[[], int] = _draw,
         ledger: Path | str | None = None,
+        draw: Callable[[], int] = drawn_seed,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.manifest = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)

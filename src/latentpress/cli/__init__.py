@@ -10,9 +10,10 @@ from latentpress.cli.cache import cache_app
 from latentpress.cli.concepts import concepts_app
 from latentpress.cli.diff import diff_command
 from latentpress.cli.doctor import doctor_command
+from latentpress.cli.draw import DrawCommand, draw_placeholder
 from latentpress.cli.engines import engines_command
 from latentpress.cli.export import export_command
-from latentpress.cli.failures import failure_of
+from latentpress.cli.failures import Failure, asks_for_json, failure_of
 from latentpress.cli.inspect import inspect_command
 from latentpress.cli.openai import openai_command
 from latentpress.cli.options import EngineCommand
@@ -50,23 +51,18 @@ def main() -> NoReturn:
 
 def run_cli(arguments: list[str]) -> int:
     """Run one command; every expected failure becomes a sentence on stderr and an exit code."""
+    as_json = asks_for_json(arguments)
     try:
-        app(arguments, prog_name="latentpress")
+        code = app(arguments, prog_name="latentpress", standalone_mode=False)
+        if code == 130:  # what Typer makes of Ctrl-C
+            return Failure(*interrupted()).tell(as_json=as_json)
+        return code or 0
     except SystemExit as stop:
-        if stop.code == 130:  # what Typer makes of Ctrl-C
-            return _fail(*interrupted())
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
         if (failure := failure_of(error)) is None:
             raise
-        print(failure.text(), file=sys.stderr)
-        return failure.code
-    return 0
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return code
+        return failure.tell(as_json=as_json)
 
 
 def _version(wanted: bool) -> None:
@@ -90,6 +86,7 @@ app.command("status")(status_command)
 app.command("watch")(watch_command)
 app.command("render", cls=EngineCommand)(render_command)
 app.command("openai", cls=EngineCommand)(openai_command)
+app.command("draw", cls=DrawCommand)(draw_placeholder)
 app.command("sheet")(sheet_command)
 app.command("tidy")(tidy_command)
 app.command("verify")(verify_command)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from latentpress.cache.place import cache_dir
-from latentpress.cli.options import BundleArgument
+from latentpress.cli.options import JSON_VERSION, BundleArgument, print_json
 from latentpress.errors import UsageError
 
 SAMPLER = "euler"  # the cheapest; the rest of the loop is the same for all samplers
@@ -65,14 +65,14 @@ def bench_command(
         threads=threads,
         report=lambda line: typer.echo(f"measuring {line}", err=True),
     )
-    text = json.dumps(benchmark_data(found), indent=2)
     if plot is not None:
         save_plot(found, plot)
     if json_file == STDOUT:
-        typer.echo(text)
+        print_json(benchmark_data(found))
         return
     if json_file is not None:
-        Path(json_file).write_text(text + "\n")
+        data = {"version": JSON_VERSION, **benchmark_data(found)}
+        Path(json_file).write_text(json.dumps(data, indent=2) + "\n")
     for line in benchmark_lines(found):
         typer.echo(line)
 

@@ -43,7 +43,7 @@ def concepts_list(bundle: BundleArgument, as_json: JsonOption = False) -> None:
 
     concepts = named_bundle(bundle, cache_dir(), verify=False).info.concepts
     if as_json:
-        print_json([concept.model_dump() for concept in concepts])
+        print_json({"concepts": [concept.model_dump() for concept in concepts]})
         return
     if not concepts:
         typer.echo(f"{bundle}: no concepts yet; `latentpress concepts add {bundle} FILE` bakes one in")

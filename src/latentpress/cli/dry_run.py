@@ -39,10 +39,11 @@ def rehearse_each(
         found = folder.rehearse(settings, selection=selection, **allowed._asdict())
         warn(found.state.plan.warnings)
         if as_json:
-            print_json(plan_data(found.state, folder.path) | found.data(), one_line=several)
+            data = {"manifest": str(folder.manifest.path)} | plan_data(found.state, folder.path)
+            print_json(data | found.data(), one_line=several)
             return
         print_heading(folder, several)
         for line in found.lines():
             typer.echo(line)
 
-    for_each(manifests, output, show, ledger=ledger)
+    for_each(manifests, output, show, as_json=as_json, ledger=ledger)

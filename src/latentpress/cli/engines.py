@@ -50,4 +50,4 @@ def engines_command(
         order = EngineOrder(parse_engine(engine), profile, device, threads, rebuild)
         records = make_engines(opened, order, say)
     if as_json:
-        print_json([record.model_dump(mode="json") for record in records])
+        print_json({"engines": [record.model_dump(mode="json") for record in records]})

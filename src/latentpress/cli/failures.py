@@ -1,9 +1,17 @@
-"""What goes wrong, as people read it and as scripts do: a sentence and an exit code. Knows no command."""
+"""What goes wrong, as people read it and as scripts do: a sentence, an exit code, and both as JSON. Knows no command."""
 
 import errno
+import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import typer
 
 from latentpress.cli.missing import missing_message
+from latentpress.cli.options import print_json
 from latentpress.errors import LatentpressError, ManifestError
 
 # What the system refuses -> what to do about it.
@@ -16,6 +24,7 @@ _WAYS_OUT = {
     errno.EROFS: "make the disk writable",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
+_PLACED = re.compile(r"(.*?):([0-9]+):([0-9]+): (.*)", re.DOTALL)
 # Exit codes from the harmless to the worst: of several manifests the worst is the command's.
 _BY_WEIGHT = (0, 1, 4, 75, 2, 3)
 
@@ -34,6 +43,18 @@ class Failure:
             return self.message
         return f"error: {of}: {self.message}" if of else f"error: {self.message}"
 
+    def data(self) -> dict[str, object]:
+        """The same for scripts; docs/schemas/error.json."""
+        problems = [_problem(line) for line in self.problems]
+        return {"message": self.message, "exit_code": self.code, "problems": problems}
+
+    def tell(self, *, as_json: bool, of: str = "", one_line: bool = False) -> int:
+        """Print it: on stderr for people, and with `as_json` on stdout for scripts. Returns the exit code."""
+        print(self.text(of), file=sys.stderr, flush=True)
+        if as_json:
+            print_json({**({"manifest": of} if of else {}), "error": self.data()}, one_line=one_line)
+        return self.code
+
 
 def failure_of(error: BaseException) -> Failure | None:
     """What `error` means, None for one that nobody expected."""
@@ -47,9 +68,42 @@ def failure_of(error: BaseException) -> Failure | None:
         where = f"{error.filename}: " if error.filename else ""
         hint = _WAYS_OUT.get(error.errno or 0, "mend this")
         return Failure(f"{where}{error.strerror or error}; {hint}, then run the same command", 3)
+    if isinstance(error, typer.Abort):
+        return Failure("the command was aborted", 1)
+    if isinstance(error, _WRONG_ARGUMENTS):
+        return Failure(_arguments_message(error), 2)
     return None
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether the command line wants JSON on stdout, known also where it cannot be read otherwise."""
+    if "bench" not in arguments[:1]:
+        return "--json" in arguments
+    return "--json=-" in arguments or ("--json", "-") in pairwise(arguments)
 
 
 def worst(codes: list[int]) -> int:
     """The gravest of some exit codes: 3, then 2, 75, 4, 1, and 0; any other is graver than all."""
     return max(codes, key=lambda code: _BY_WEIGHT.index(code) if code in _BY_WEIGHT else len(_BY_WEIGHT), default=0)
+
+
+# What typer raises for arguments that it cannot read; it has no public name.
+_WRONG_ARGUMENTS = typer.BadParameter.__mro__[typer.BadParameter.__mro__.index(Exception) - 1]
+
+
+def _arguments_message(error: Any) -> str:
+    """What typer says of the arguments, as a sentence that ends with the way out."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "latentpress"
+    said = " ".join(error.format_message().split()) or "name a command"
+    said = said.replace("Input should be", "it must be")
+    said = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", said.replace(". Did you", "; did you"))
+    way_out = "" if said.endswith("?") else f"; `{command} -h` shows what it takes"
+    return f"{command}: {said[:1].lower()}{said[1:].rstrip('.')}{way_out}"
+
+
+def _problem(line: str) -> dict[str, object]:
+    found = _PLACED.fullmatch(line)
+    if not found:
+        return {"file": None, "line": None, "column": None, "message": line}
+    return {"file": found[1], "line": int(found[2]), "column": int(found[3]), "message": found[4]}

@@ -35,6 +35,7 @@ def for_each(
     output: Path | None,
     act: Callable[["OutputFolder", bool], int | None],
     *,
+    as_json: bool = False,
     check: Callable[["OutputFolder"], object] | None = None,
     keep_going: bool = False,
     ledger: Path | None = None,
@@ -43,6 +44,7 @@ def for_each(
     """Read all `manifests`, then `act` on the output folder of each; `act` hears whether it may be one of several.
 
     What is wrong with one of several is told, and the others go on: the exit code, which `act` returns, is the worst.
+    as_json: failures are told on stdout too, each as an object on a line of its own.
     check: is asked of all folders, if there may be several, before `act` is of any; nothing is done where it raises for
     one, or one cannot be read, unless `keep_going`. ledger: what `--ledger` names; latest: as in `output_of`.
     Raises typer.Exit for a code that is not 0, and for a single manifest whatever reading it and `act` raise.
@@ -54,14 +56,14 @@ def for_each(
     codes: list[int] = []
     folders: list[tuple[Path, OutputFolder]] = []
     for path in named.paths:
-        with _telling(path, codes):
+        with _telling(path, codes, as_json):
             folder = _opened(path, output, ledger, latest)
             _check_own_folder(path, folder, folders)
             folders.append((path, folder))
     if check is not None:
         right: list[tuple[Path, OutputFolder]] = []
         for path, folder in folders:
-            with _telling(path, codes):
+            with _telling(path, codes, as_json):
                 check(folder)
                 right.append((path, folder))
         if codes and not keep_going:
@@ -69,7 +71,7 @@ def for_each(
             _leave(worst(codes))
         folders = right
     for path, folder in folders:
-        with _telling(path, codes):
+        with _telling(path, codes, as_json):
             codes.append(act(folder, True) or 0)
     _leave(worst(codes))
 
@@ -122,7 +124,7 @@ def _check_own_folder(path: Path, folder: "OutputFolder", others: list[tuple[Pat
 
 
 @contextlib.contextmanager
-def _telling(path: Path, codes: list[int]) -> Generator[None]:
+def _telling(path: Path, codes: list[int], as_json: bool) -> Generator[None]:
     """Within, an expected failure is told as that of the manifest at `path`, and its code kept."""
     try:
         yield
@@ -131,8 +133,7 @@ def _telling(path: Path, codes: list[int]) -> Generator[None]:
     except Exception as error:
         if (failure := failure_of(error)) is None:
             raise
-        to_stderr(failure.text(str(path)))
-        codes.append(failure.code)
+        codes.append(failure.tell(as_json=as_json, of=str(path), one_line=True))
 
 
 def _these(count: int) -> str:

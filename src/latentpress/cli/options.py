@@ -2,13 +2,17 @@
 
 import json
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperOption
 
 BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle folder, or `demo`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+
+# Of everything that --json prints. It rises where a field goes or changes its meaning; fields may be added without that.
+JSON_VERSION = 1
 
 
 class EngineCommand(TyperCommand):
@@ -34,15 +38,41 @@ class EngineCommand(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-def print_json(data: object, *, one_line: bool = False) -> None:
-    """The one thing a command with --json prints on stdout; one_line: as one of several, JSON Lines."""
+def print_json(data: Mapping[str, object], *, one_line: bool = False) -> None:
+    """The one thing a command with --json prints on stdout: `data`, and the version of its schema (docs/schemas) first.
+
+    Lists that are iterators are printed as they come, however long they are; one_line: as one of several, JSON Lines.
+    """
     indent = None if one_line else 2
-    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    between = ", " if one_line else ",\n  "
+    sys.stdout.write("{" if one_line else "{\n  ")
+    for number, (key, value) in enumerate({"version": JSON_VERSION, **data}.items()):
+        sys.stdout.write(f"{between if number else ''}{json.dumps(key)}: ")
+        if isinstance(value, Iterator):
+            _write_list(cast("Iterator[object]", value), indent)
+        else:
+            sys.stdout.write(_printable(value, indent, 2))
+    sys.stdout.write("}\n" if one_line else "\n}\n")
+    sys.stdout.flush()
+
+
+def _write_list(items: Iterator[object], indent: int | None) -> None:
+    empty = True
+    for item in items:
+        lead = ("" if empty else ", ") if indent is None else ("\n    " if empty else ",\n    ")
+        sys.stdout.write(f"{'[' if empty else ''}{lead}{_printable(item, indent, 4)}")
+        empty = False
+    sys.stdout.write("[]" if empty else "]" if indent is None else "\n  ]")
+
+
+def _printable(value: object, indent: int | None, margin: int) -> str:
+    """`value` as JSON, with escapes where stdout cannot show a character."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):  # a terminal of another encoding, or a file's name that is no UTF-8
-        text = json.dumps(data, indent=indent)
-    print(text, flush=one_line)
+        text = json.dumps(value, indent=indent)
+    return text.replace("\n", "\n" + " " * margin)
 
 
 def parse_sizes(texts: list[str]) -> list[tuple[int, int]]:

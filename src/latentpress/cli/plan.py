@@ -38,8 +38,9 @@ def plan_command(
         folder.refuse(state)
         found = folder.prospect(state, settings)
         if as_json:
-            data = plan_data(state, folder.path) | {"estimate": prospect_data(state.plan, found)}
-            print_json(data | {"jobs": list(job_data(state))}, one_line=several)
+            data = {"manifest": str(folder.manifest.path)} | plan_data(state, folder.path)
+            data |= {"estimate": prospect_data(state.plan, found)}
+            print_json(data | {"jobs": job_data(state)}, one_line=several)
             return
         print_heading(folder, several)
         for line in plan_lines(state):
@@ -50,4 +51,4 @@ def plan_command(
         for line in remarks(state, folder.path):
             typer.echo(line)
 
-    for_each(manifests, output, show, ledger=ledger)
+    for_each(manifests, output, show, as_json=as_json, ledger=ledger)

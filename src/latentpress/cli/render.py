@@ -89,7 +89,9 @@ def render_command(
         return rendering.exit
 
     with closing(engines):
-        for_each(manifests, output, render, check=_checking(replace), keep_going=keep_going, ledger=ledger)
+        for_each(
+            manifests, output, render, as_json=as_json, check=_checking(replace), keep_going=keep_going, ledger=ledger
+        )
 
 
 def _checking(replace: bool) -> "Callable[[OutputFolder], None]":
@@ -113,7 +115,8 @@ def _tell(
     counts = {"done": outcome.summary.done, "skipped": outcome.summary.skipped, "failed": outcome.summary.failed}
     if one_line is not None:
         print_json(
-            {"name": outcome.plan.name, "plan_hash": outcome.plan.plan_hash, "folder": str(folder.path)}
+            {"manifest": str(folder.manifest.path), "name": outcome.plan.name}
+            | {"plan_hash": outcome.plan.plan_hash, "folder": str(folder.path)}
             | {"counts": counts, "taken": outcome.taken, "moved": outcome.moved}
             | {"sheet": str(outcome.sheet) if outcome.sheet else None}
             | {"warnings": list(outcome.warnings), "summary": rendering.data()},

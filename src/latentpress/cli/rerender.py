@@ -56,6 +56,6 @@ def rerender_command(
         if output is not None and again.png is not None:
             publish(output, again.png)
     if as_json:
-        print_json([again.data() for again in results])
+        print_json({"pictures": [again.data() for again in results]})
     if code := max((again.exit_code for again in results), default=0):
         raise typer.Exit(code)

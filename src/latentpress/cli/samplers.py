@@ -10,7 +10,7 @@ def samplers_command(as_json: JsonOption = False) -> None:
     from latentpress.runtime.sampling.samplers import sampler_data, sampler_lines
 
     if as_json:
-        print_json(sampler_data())
+        print_json({"samplers": sampler_data()})
         return
     for line in sampler_lines():
         typer.echo(line)

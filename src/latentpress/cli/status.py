@@ -38,7 +38,7 @@ def status_command(
         failed = state.counts[FAILED]
         return exit_code(state.left - failed, failed) if with_exit_code else 0
 
-    for_each(manifests, output, show, ledger=ledger, latest=True)
+    for_each(manifests, output, show, as_json=as_json, ledger=ledger, latest=True)
 
 
 def exit_code(missing: int, failed: int) -> int:
@@ -59,7 +59,12 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
     if as_json:
         listed = {name: [str(job.output) for job in state.jobs(name)] for name in (FAILED, EARLIER, OTHER)}
         taken = {str(state.plan.jobs[index - 1].output): why for index, why in state.taken.items()}
-        data = plan_data(state, folder.path) | listed | {"taken": taken, "orphans": orphans}
+        data = (
+            {"manifest": str(folder.manifest.path)}
+            | plan_data(state, folder.path)
+            | listed
+            | {"taken": taken, "orphans": orphans}
+        )
         data |= {"failures": [{"job": title, **one.data()} for title, one in failures.items()]}
         data |= {"renders": now.data(state.left)}
         print_json(data, one_line=several)

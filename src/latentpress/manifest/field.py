@@ -34,7 +34,8 @@ class Field:
     where nobody gives one; text: how labels, file names and `{placeholders}` show it, by default str() of the value;
     attributes: those of RenderRequest that it decides, by default the one of its name; settle: their values, by default
     the field's own;
-    parameters: its `Key: value` pairs in A1111's text, none by default;
+    parameters: its `Key: value` pairs in A1111's text, none by default; prose: whether it is text of any kind, so that
+    brackets in it mean nothing to YAML;
     schema: what of its values a JSON Schema can say, where the kind of field says it; field_schemas.py has the others;
     since: 1 for a field that is part of every job's hash. A field that came later (2) is left out of the hash while
     its attributes have RenderRequest's defaults, so that a job that does not use it keeps the hash it always had.
@@ -48,6 +49,7 @@ class Field:
     parameters: Callable[[RenderRequest, BundleFacts, Bundles], Mapping[str, str]] | None = None
     schema: Mapping[str, Any] | None = None
     since: int = 2
+    prose: bool = False
 
     def read(self, node: Node, reader: Reader) -> Any:
         """The value at `node`: the default where it is null, whatever the field is; WRONG once a mistake is reported."""

@@ -20,7 +20,7 @@ def prompt_field(name: str, **more: Any) -> Field:
             return parse_text_file(name, node, reader.problems)
         return parse_text(name, node, reader.problems)
 
-    return Field(parse, **more)
+    return Field(parse, prose=True, **more)
 
 
 def number_field(name: str, low: float, high: float, rule: str, default: float | None, **more: Any) -> Field:

@@ -55,7 +55,7 @@ def request_again(original: Original, inputs: Inputs, bundles: Bundles) -> Rende
         values: dict[str, Any] = {name: field.default for name, field in FIELDS.items()}
         values |= {name: FIELDS[name].read(node, reader) for name, node in nodes.items()} | {"model": model}
         problems.raise_if_any()
-        PromptChecks(bundles, problems).check(Draft("1", values, {}, {"prompt": place}), bundles[model])
+        PromptChecks(bundles, problems).check(Draft("1", nodes, values, {}, {"prompt": place}), bundles[model])
         problems.raise_if_any()
         request = request_of({**values, "seed": original.request["seed"]}, bundles)
         if (refused := bundles[model].refusal(request)) is not None:

@@ -1,0 +1,227 @@
+"""`latentpress draw`: a picture without a manifest. Its options are the fields of a job, made when they are asked for.
+
+The arguments become the text of a manifest with one job, so that they mean what they mean there; what is said of
+mistakes is said of the arguments.
+"""
+
+import inspect
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latentpress.cli.manifests import to_stderr
+from latentpress.cli.options import EngineCommand, JsonOption, print_json
+from latentpress.cli.render_options import EngineOption, StrictOption, ThreadsOption
+from latentpress.errors import ManifestError, UsageError, shown
+
+if TYPE_CHECKING:
+    from latentpress.pictures import Drawing
+
+# What messages call the manifest; paths in it start from the current directory.
+ARGUMENTS = "<arguments>"
+_OWN = ("prompt", "model")
+_PLACE = re.compile(rf"{re.escape(ARGUMENTS)}:[0-9]+:[0-9]+: ")
+_PLAIN = re.compile(r"[\w.+~/-](?:[\w.,+~/=<>%() -]|:(?! ))*")
+
+
+def draw_command(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to draw.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="A .png that does not exist yet; of several pictures with a placeholder, as in 'owl-{seed}.png'. "
+            "Default {seed}-{hash:.12}.png.",
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(metavar="BUNDLE", help="A bundle folder, or `demo`.")] = "demo",
+    count: Annotated[int, typer.Option("-n", min=1, help="How many pictures, with one seed after another.")] = 1,
+    concept: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOKEN=FILE", help="A concept that the bundle lacks; may be repeated."),
+    ] = None,
+    engine: EngineOption = None,
+    threads: ThreadsOption = None,
+    strict: StrictOption = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over files that are there.")] = False,
+    as_json: JsonOption = False,
+    **fields: Sequence[str],
+) -> None:
+    """Draw a picture without a manifest, and print the name of its file."""
+    from latentpress.batch.executors.local import Settings
+    from latentpress.engines.choice import parse_engine
+
+    settings = Settings(parse_engine(engine) if engine else None, None, threads, strict=strict)
+    text = manifest_text(prompt, model, count, concept or (), output, fields)
+    drawing = _planned(text, settings)
+    folder = output.parent if output else Path()
+    paths = {job.index: folder / job.output for job in drawing.plan.jobs}
+    taken = [str(path) for path in paths.values() if path.is_dir() or (path.exists() and not replace)]
+    if taken:
+        raise UsageError(
+            f"{taken[0]}: is there already; choose another name with -o, or write over files with --replace"
+        )
+    for warning in drawing.plan.warnings:
+        to_stderr(_said(warning))
+    _write(drawing, paths, replace=replace, as_json=as_json)
+
+
+def manifest_text(
+    prompt: str,
+    model: str,
+    count: int,
+    concepts: Sequence[str],
+    output: Path | None,
+    fields: Mapping[str, Sequence[str]],
+) -> str:
+    """The arguments as a manifest. Raises UsageError for what cannot be written in one."""
+    from latentpress.manifest.fields import FIELDS
+
+    lines = ["version: 1"]
+    if concepts:
+        lines.append("concepts:")
+        for one in concepts:
+            token, equals, file = one.partition("=")
+            if not (token and equals and file):
+                raise UsageError(f"--concept {shown(one)}: write TOKEN=FILE, e.g. '<line-art>=line-art.bin'")
+            lines.append(f"  {_quoted(token)}: {_quoted(file)}")
+    if output:
+        lines.append(f"output: {_quoted(output.name)}")
+    lines += ["jobs:", f"  - prompt: {_quoted(prompt)}", f"    model: {_quoted(model)}"]
+    lines += [f"    n: {count}"] if count > 1 else []
+    for name, values in fields.items():
+        if values:
+            written = [_quoted(value) if FIELDS[name].prose else _value(name, value) for value in values]
+            listed = ", ".join(written)
+            lines.append(f"    {name}: {listed if len(written) == 1 else f'[{listed}]'}")
+    return "\n".join(lines)
+
+
+class DrawCommand(EngineCommand):
+    """`draw` with an option for each field of a job. The table of fields is read when the command is used, not before."""
+
+    @property
+    def params(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The command's own parameters, then the fields'."""
+        if not self._whole:
+            self._whole = True
+            made = typer.Typer(add_completion=False)
+            made.command("draw")(_with_fields(draw_command))
+            command = typer.main.get_command(made)
+            self._params, self.callback = command.params, command.callback
+        return self._params
+
+    @params.setter
+    def params(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._params, self._whole = value, False
+
+
+def draw_placeholder() -> None:
+    """Draw a picture without a manifest, and print the name of its file."""
+
+
+def _with_fields(command: Any) -> Any:
+    """`command` as typer reads it: with an option for each field in place of `fields`."""
+    from latentpress.manifest.field_help import FIELD_HELP
+    from latentpress.manifest.fields import FIELDS
+
+    options: list[inspect.Parameter] = []
+    for name, field in FIELDS.items():
+        if name not in _OWN:
+            default = f" Default {field.default:g}." if isinstance(field.default, int | float) else ""
+            default = f" Default {field.default}." if isinstance(field.default, str) else default
+            option = typer.Option(
+                f"--{name.replace('_', '-')}",
+                metavar="TEXT" if field.prose else "VALUE",
+                help=FIELD_HELP[name] + default,
+                autocompletion=_samplers if name == "sampler" else None,
+            )
+            kind = inspect.Parameter.KEYWORD_ONLY
+            annotation = Annotated[list[str] | None, option]
+            options.append(inspect.Parameter(name, kind, default=None, annotation=annotation))
+
+    def draw(**given: Any) -> None:
+        command(**given)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [one.replace(kind=one.KEYWORD_ONLY) for name, one in signature.parameters.items() if name != "fields"]
+    draw.__signature__ = signature.replace(parameters=[*own, *options])  # pyright: ignore[reportFunctionMemberAccess]
+    draw.__doc__ = command.__doc__
+    return draw
+
+
+def _samplers(incomplete: str) -> list[str]:
+    from latentpress.runtime.sampling.samplers import SAMPLERS
+
+    return [name for name in SAMPLERS if name.startswith(incomplete)]
+
+
+def _planned(text: str, settings: Any) -> "Drawing":
+    """The pictures of the manifest `text`. Raises UsageError for its mistakes, without places that nobody wrote."""
+    from latentpress.manifest.manifest import read_manifest
+    from latentpress.manifest.source import YAML, spooled
+    from latentpress.pictures import Drawing
+
+    try:
+        source = spooled(io.BytesIO(text.encode()), ARGUMENTS, YAML)
+    except UnicodeEncodeError:
+        raise UsageError("an argument is not UTF-8; write it in a terminal that is, or in a manifest") from None
+    try:
+        return Drawing(read_manifest(source), settings)
+    except ManifestError as error:
+        raise UsageError("\n".join(map(_said, error.problems))) from None
+
+
+def _write(drawing: "Drawing", paths: Mapping[int, Path], *, replace: bool, as_json: bool) -> None:
+    """Render the pictures and print their names; raises typer.Exit where one failed."""
+    from latentpress.files import publish, write_durably
+
+    told: list[dict[str, object]] = []
+    failed = False
+    for job, png in drawing.render(lambda line: to_stderr(line) if line.startswith("warning") else None):
+        path = paths[job.index]
+        if isinstance(png, bytes):
+            (write_durably if replace else publish)(path, png)
+        else:
+            failed = True
+            to_stderr(f"failed: {path}: {png}")
+        error = None if isinstance(png, bytes) else png
+        told.append({"picture": str(path), "seed": job.request.seed, "job_hash": job.job_hash, "error": error})
+        if not as_json and error is None:
+            typer.echo(path)
+    if as_json:
+        print_json({"pictures": told})
+    if failed:
+        raise typer.Exit(1)
+
+
+def _said(line: str) -> str:
+    """What is said of the manifest, as it is true of the arguments."""
+    return _PLACE.sub("", line).replace("paths start at the manifest's folder", "paths start at the current directory")
+
+
+def _value(name: str, text: str) -> str:
+    """A field's value as YAML: what reads as a list or a map is one, anything else is a word or a number."""
+    if text[:1] in ("[", "{"):
+        import yaml
+
+        one_line = " ".join(text.split())
+        try:
+            yaml.compose(one_line, Loader=yaml.SafeLoader)
+        except yaml.YAMLError:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} {shown(text)}: begins as a list or a map of YAML and is none") from None
+        return one_line
+    return text if _PLAIN.fullmatch(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    """A text that YAML takes as it is, whatever is in it."""
+    kept = (char if char.isprintable() and char not in '"\\' else f"\\U{ord(char):08X}" for char in text)
+    return f'"{"".join(kept)}"'
