@@ -37,6 +37,7 @@ def said(tmp_path, assets, monkeypatch, capsys):
 def test_documents_are_what_the_schemas_say(said, assets, tmp_path):
     bundle = str(assets / "bundle")
     assert said("plan", "plan", "m.yaml")[0]["version"] == 1
+    assert said("render-dry-run", "render", "m.yaml", "--dry-run")[0]["to_write"] == 2
     assert said("render", "render", "m.yaml")[1] == 0
     assert said("status", "status", "m.yaml")[0]["counts"]["done"] == 2
     assert said("verify", "verify", "out/m")[0]["right"]
@@ -51,6 +52,8 @@ def test_documents_are_what_the_schemas_say(said, assets, tmp_path):
     assert said("engines", "engines", bundle) == ({"version": 1, "engines": []}, 0)
     assert said("samplers", "samplers")[0]["samplers"]
     assert said("doctor", "doctor")[0]["engines"]
+    assert said("cache-list", "cache", "list")[0]["entries"]
+    assert said("cache-prune", "cache", "prune", "--days", "0")[1] == 0
 
 
 def test_failures_are_documents_too(said, tmp_path, capsys):
