@@ -88,10 +88,9 @@ def render_command(
             _tell(folder, outcome, telling, rendering, several if as_json else None)
         return rendering.exit
 
+    check = _checking(replace)
     with closing(engines):
-        for_each(
-            manifests, output, render, as_json=as_json, check=_checking(replace), keep_going=keep_going, ledger=ledger
-        )
+        for_each(manifests, output, render, as_json=as_json, check=check, keep_going=keep_going, ledger=ledger)
 
 
 def _checking(replace: bool) -> "Callable[[OutputFolder], None]":
