@@ -1,5 +1,6 @@
 """A render that ends early because its policy says so: failures, time, time of day."""
 
+import re
 import sqlite3
 from contextlib import closing
 from datetime import datetime
@@ -7,8 +8,9 @@ from datetime import datetime
 import pytest
 
 from latentpress.batch import policy as module
-from latentpress.batch.policy import Limits, Policy, parse_duration, parse_failures, parse_time
-from latentpress.errors import UsageError
+from latentpress.batch.policy import Limits, Policy
+from latentpress.errors import ManifestError
+from latentpress.manifest.policy import parse_duration, parse_failures, parse_time
 
 BODY = "jobs:\n- {id: bad, prompt: nan, seed: 1..3}\n- {id: good, prompt: a, seed: 4..9}\ndefaults: {size: 16x16}\n"
 
@@ -20,7 +22,7 @@ def test_one_failure_more_than_allowed_stops_and_the_next_render_goes_on(folder,
     assert first.summary.stopped == ""
     outcome = folder(BODY + "sheet: {rows: seed}\n", "again").render(executor=Reversed(), policy=Policy(max_failures=1))
     assert (outcome.summary.done, outcome.summary.failed, outcome.summary.left) == (0, 2, 7)
-    assert "2 pictures failed, and --max-failures allows 1" in outcome.summary.stopped
+    assert "2 pictures failed, and max_failures allows 1" in outcome.summary.stopped
     with closing(sqlite3.connect(folder(BODY, "again").path / ".latentpress/ledger.sqlite")) as connection:
         assert connection.execute("SELECT end FROM runs").fetchall() == [("stopped",)]
     assert folder(BODY, "again").render(executor=new_executor()).summary.done == 6
@@ -75,5 +77,25 @@ def test_options_are_read():
     ],
 )
 def test_what_cannot_be_read_is_told(parse, text):
-    with pytest.raises(UsageError, match="must be a"):
+    with pytest.raises(ValueError, match="must be a"):
         parse(text)
+
+
+def test_a_manifest_says_the_same_and_options_win(folder):
+    night = BODY + "policy: {max_failures: 1, stop_after: 6h}\n"
+    manifest = folder(night).manifest
+    assert manifest.policy == Policy(max_failures=1, stop_after=21600)
+    outcome = folder(night).render(executor=Reversed())
+    assert (outcome.summary.failed, outcome.summary.left) == (2, 7)
+    outcome = folder(night, "again").render(executor=Reversed(), policy=Policy(max_failures=9))
+    assert (outcome.summary.failed, outcome.summary.left) == (3, 0)
+
+
+def test_mistakes_in_a_manifests_policy_say_where(folder):
+    with pytest.raises(ManifestError) as told:
+        folder(BODY + "policy: {max_failure: 1, stop_after: 6, stop_at: '25:00', retries: many}\n")
+    text = str(told.value)
+    assert re.search(r"m\.yaml:\d+:10: .*max_failure'?.*did you mean '?max_failures", text), text
+    assert "policy stop_after is '6'; it must be a time such as 6h, 90m or 1h30m" in text
+    assert "policy stop_at is '25:00'; it must be a time of day such as '06:30'" in text
+    assert "policy retries is 'many'" in text

@@ -92,6 +92,8 @@ RIGHT = [
     "matrix: {größe: [klein, 大]}\n" + LONE,
     LONE + "matrix: {style: [a]}\nsheet: {rows: style, x-b: 1}\noutput: '{style}/{seed:04}-{hash:.12}.png'\n",
     LONE + "sheet: {columns: seed}\n",
+    LONE + "policy: {max_failures: 1%, retries: 2, stop_after: 1h30m, stop_at: 06:30, x-why: a}\n",
+    LONE + "policy: {max_failures: 3, retries: null}\n",
 ]
 
 WRONG = [
@@ -114,6 +116,13 @@ WRONG = [
     "sheet: style\n" + LONE,
     "sheet: {row: seed}\n" + LONE,
     "sheet: {}\n" + LONE,
+    "policy: 3\n" + LONE,
+    "policy: {max_failure: 3}\n" + LONE,
+    "policy: {max_failures: 0%}\n" + LONE,
+    "policy: {max_failures: [1]}\n" + LONE,
+    "policy: {retries: -1}\n" + LONE,
+    "policy: {stop_after: 6}\n" + LONE,
+    "policy: {stop_at: '24:00'}\n" + LONE,
     "wildcards: [a]\n" + LONE,
     "concepts: [a.bin]\n" + LONE,
     "concepts: {<c>: [c.bin]}\n" + LONE,

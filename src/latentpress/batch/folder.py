@@ -155,7 +155,7 @@ class OutputFolder:
         the disk has less room than the pictures are expected to take; progress: hears of each picture; say: of warnings and
         choices, a sentence each; executor: renders instead of this process, and answers for the engine it renders on;
         engines: those that renders before this one opened and left open, for this one to go on with; policy: when it ends
-        before all is done.
+        before all is done; what it leaves out the manifest's says.
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
         from latentpress.batch.executors.local import Settings
@@ -166,7 +166,9 @@ class OutputFolder:
             return found_finished(plan_status(plan, self.path, manifest=self._key, redraw=redraw), self.path, say)
         # Told before the folder comes to be.
         models = self._opened(verify=True)
-        orders = Orders(mixed, redraw, replace, only, any_space, selection, policy or NO_POLICY)
+        orders = Orders(
+            mixed, redraw, replace, only, any_space, selection, (policy or NO_POLICY).over(self.manifest.policy)
+        )
         run = Run(self.manifest, self._key, self.path, models, orders, self._home)
         return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor, engines)
 

@@ -1,11 +1,14 @@
 """Options of `render` that say what becomes of a run in which something fails."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from latentpress.errors import UsageError, shown
+
 if TYPE_CHECKING:
-    from latentpress.batch.policy import Policy
+    from latentpress.manifest.policy import Policy
 
 InProcessOption = Annotated[
     bool,
@@ -27,12 +30,22 @@ StopAtOption = Annotated[
 ]
 
 
-def policy_of(max_failures: str | None, stop_after: str | None, stop_at: str | None) -> "Policy":
+def policy_of(
+    max_failures: str | None, stop_after: str | None, stop_at: str | None, retries: int | None = None
+) -> "Policy":
     """The policy of the options; raises UsageError."""
-    from latentpress.batch.policy import Policy, parse_duration, parse_failures, parse_time
+    from latentpress.manifest.policy import Policy, parse_duration, parse_failures, parse_time
 
     return Policy(
-        None if max_failures is None else parse_failures(max_failures),
-        None if stop_after is None else parse_duration(stop_after),
-        None if stop_at is None else parse_time(stop_at),
+        _parsed("--max-failures", max_failures, parse_failures),
+        _parsed("--stop-after", stop_after, parse_duration),
+        _parsed("--stop-at", stop_at, parse_time),
+        retries,
     )
+
+
+def _parsed(option: str, text: str | None, parse: Callable[[str], float]) -> float | None:
+    try:
+        return None if text is None else parse(text.strip())
+    except ValueError as error:
+        raise UsageError(f"{option} {shown(text)}: {error}") from None

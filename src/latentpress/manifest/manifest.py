@@ -16,13 +16,14 @@ from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.jobs import EMPTY, Ids, jobs_of, listed_jobs
 from latentpress.manifest.matrix import parse_matrix
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.manifest.policy import NO_POLICY, Policy, parse_policy
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.source import STREAMED, Source
 from latentpress.manifest.values import given, parse_number, parse_text
 from latentpress.manifest.wildcards import parse_wildcards
 from latentpress.manifest.wordings import VARIANT
 
-KEYS = ("version", "name", "model", "concepts", "wildcards", "defaults", "matrix", "jobs", "output", "sheet")
+KEYS = ("version", "name", "model", "concepts", "wildcards", "defaults", "matrix", "jobs", "output", "sheet", "policy")
 VERSION = 1
 # Without {index}, so that a job put in front of others renames none.
 DEFAULT_OUTPUT = "{seed}-{hash:.12}.png"
@@ -43,7 +44,8 @@ class Manifest:
     jobs: made anew on each pass, for there may be more than memory should hold;
     models: the bundles that some picture is rendered on or refined by, each as the manifest names it (`demo`, or a path)
     -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`;
-    wildcards: whether prompts have any, from a folder; `__color__` is characters otherwise.
+    wildcards: whether prompts have any, from a folder; `__color__` is characters otherwise; policy: when a render ends
+    early, unless its options say otherwise.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Manifest:
     jobs: Iterable[JobNode]
     warnings: tuple[str, ...] = ()
     wildcards: bool = False
+    policy: Policy = NO_POLICY
 
     def drafts(self) -> Iterator[tuple[Draft, int | Draw, str | None]]:
         """Every picture, in order: what it shares with others, its seed or its draw, the seed's label if any.
@@ -131,6 +134,7 @@ def read_manifest(
         jobs=jobs,
         warnings=tuple(problems.warnings),
         wildcards=wildcards is not None,
+        policy=parse_policy(values.get("policy"), problems),
     )
     problems.raise_if_any()
     return manifest

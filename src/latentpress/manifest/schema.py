@@ -10,6 +10,7 @@ from latentpress.manifest.field_schemas import RANGE, TEXT, Schema, a_map, field
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.jobs import FROM
 from latentpress.manifest.manifest import DEFAULT_OUTPUT, KEYS, VERSION
+from latentpress.manifest.policy import DURATION_PATTERN, FAILURES_PATTERN, MAX_RETRIES, TIME_PATTERN
 from latentpress.manifest.values import MAX_JOBS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -27,6 +28,7 @@ _SAID = {
     "matrix": "Axes; every job is rendered with every combination, the last axis moving fastest.",
     "output": "The names of the pictures, with {placeholders}, below the output folder.",
     "sheet": "The axes or fields down and along the contact sheet.",
+    "policy": "When a render ends early, and how often a picture is tried; options of render win over it.",
 }
 
 
@@ -43,6 +45,7 @@ def manifest_schema() -> Schema:
         "matrix": or_null({"$ref": "#/$defs/matrix"}),
         "output": or_null({"type": "string", "pattern": r"^[^/\\](.*[^\\])?\.png$", "default": DEFAULT_OUTPUT}),
         "sheet": or_null({**a_map({"rows": _axis_name(), "columns": _axis_name()}), "minProperties": 1}),
+        "policy": or_null(_policy()),
     }
     # A key that is newer than this file may hold anything.
     properties = {key: {"description": _SAID.get(key, key), **values.get(key, {})} for key in KEYS}
@@ -60,6 +63,15 @@ def manifest_schema() -> Schema:
 def schema_text() -> str:
     """The schema as it is published."""
     return json.dumps(manifest_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _policy() -> Schema:
+    count: Schema = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
+    retries: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES}
+    failures: Schema = {"anyOf": [count, {"type": "string", "pattern": FAILURES_PATTERN}, {"type": "null"}]}
+    stop_after, stop_at = ({"type": "string", "pattern": one} for one in (DURATION_PATTERN, TIME_PATTERN))
+    keys = {"retries": or_null(retries), "stop_after": or_null(stop_after), "stop_at": or_null(stop_at)}
+    return a_map({"max_failures": failures} | keys)
 
 
 def _fields() -> dict[str, Schema]:
