@@ -110,6 +110,7 @@ def named_bundle(
 def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
     """What planning needs to know of opened bundles, by the same names."""
     from latentpress.runtime.limits import Limits
+    from latentpress.runtime.prompt_rules import alike
     from latentpress.runtime.prompts.tokens import PromptTokenizer
     from latentpress.runtime.rules import Scene, rules_of
     from latentpress.runtime.work import Workload
@@ -132,6 +133,8 @@ def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:
             vae=bundle.info.vae,
             base=bundle.info.base,
             check=tokenizer.check,
+            plain=tokenizer.plain,
+            alike=alike,
             ordinary=tokenizer.ordinary,
             zeros_for_no_negative=bundle.info.force_zeros_for_empty_prompt,
             vae_scale_factor=bundle.info.vae_scale_factor,

@@ -155,13 +155,15 @@ def test_pictures_that_are_gone_do_not_count(half):
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_ledger_of_before_is_read_and_gone_on_with(version, half, new_executor):
     made = half("any")
-    later = ["finished", "device", "versions", "losses", "identity", "contents", "unseeded", "stamp"]
+    later = ["finished", "device", "versions", "losses", "identity", "contents", "unseeded", "stamp", "cause"]
     with sqlite3.connect(ledger_path(made.path)) as connection:
         connection.execute("DROP INDEX images_hash")
-        connection.execute("ALTER TABLE plans DROP COLUMN manifest")
+        for column in ("manifest", "began"):
+            connection.execute(f"ALTER TABLE plans DROP COLUMN {column}")
         for column in later if version == 2 else [*later, "row_rule"]:
             connection.execute(f"ALTER TABLE images DROP COLUMN {column}")
-        for table in ("jobs", "drafts", "bundles", "documents"):
+        connection.execute("DROP VIEW drafts")
+        for table in ("jobs", "prompts", "shapes", "bundles", "documents", "runs"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute(f"PRAGMA user_version={version}")
     connection.close()

@@ -167,7 +167,7 @@ def test_a_damaged_ledger_is_moved_and_made_again(harm, folder, new_executor, tm
     assert pictures(out) == before
 
 
-@pytest.mark.parametrize("table", ["images_hash", "jobs", "drafts", "seeds"])
+@pytest.mark.parametrize("table", ["images_hash", "jobs", "prompts", "shapes", "seeds"])
 def test_a_page_that_opening_does_not_read(table, folder, new_executor, tmp_path):
     out = tmp_path / "out"
     folder(SIX).render(executor=new_executor())

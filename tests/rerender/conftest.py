@@ -94,7 +94,7 @@ def own(rendered, tmp_path, monkeypatch):
     folder = shutil.copytree(rendered.folder, tmp_path / "own", symlinks=True)
     monkeypatch.setenv("LATENTPRESS_CACHE", str(folder / "cache"))
     with contextlib.closing(sqlite3.connect(folder / "out/.latentpress/ledger.sqlite")) as connection, connection:
-        for table, column in (("bundles", "path"), ("drafts", "request")):
+        for table, column in (("bundles", "path"), ("shapes", "request")):
             connection.execute(
                 f"UPDATE {table} SET {column}=replace({column}, ?, ?)", (str(rendered.folder), str(folder))
             )

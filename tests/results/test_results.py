@@ -89,7 +89,7 @@ def test_each_picture_has_a_row_of_what_is_known(out, capsys):
 def test_what_the_ledger_lost_is_read_from_the_pictures(out, capsys):
     whole = rows(out, capsys)
     with sqlite3.connect(ledger_path(out)) as ledger:  # of before the plan was a table
-        ledger.executescript("DROP TABLE jobs; DROP TABLE drafts;")
+        ledger.executescript("DROP TABLE jobs; DROP VIEW drafts; DROP TABLE prompts; DROP TABLE shapes;")
     found = rows(out, capsys)
     assert found["owl/1.png"] | {"labels": None} == whole["owl/1.png"] | {"labels": None}
     assert found["bad/5.png"]["prompt"] is None

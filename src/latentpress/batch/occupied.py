@@ -37,7 +37,7 @@ def refuse_taken(state: Status, folder: Path) -> None:
 def refuse_inputs(plan: Plan, folder: Path) -> None:
     """Raise UsageError where a picture that the plan starts from, or a mask, lies in the output folder."""
     paths = ", ".join(f"json_extract(request, '$.{name}.path')" for name in ("init_image", "mask_image"))
-    query = f"SELECT DISTINCT {paths} FROM drafts"
+    query = f"SELECT DISTINCT {paths} FROM shapes"
     inside = folder.resolve()
     for path in dict.fromkeys(path for row in plan.table.answers(query) for path in row if path):
         if Path(path).resolve().is_relative_to(inside):

@@ -77,6 +77,16 @@ class Draft:
         return ({}, {}) if self.words is None else self.words.said(seed)
 
     @property
+    def prompt(self) -> str:
+        """The prompt, filled in."""
+        return self.values["prompt"]
+
+    @property
+    def shape(self) -> object:
+        """Equal for drafts that have all in common but their id and their prompt."""
+        return self
+
+    @property
     def prompt_place(self) -> Place:
         """Where the prompt stands; every draft has one."""
         return self.places["prompt"]

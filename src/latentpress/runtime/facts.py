@@ -18,8 +18,12 @@ class BundleFacts:
     of `parts`, each part's name -> its sha256; vectors: token -> sha256 of what the concept teaches each text encoder;
     source: of what it was exported from, so that another export of the same is known as such;
     default_size: (height, width) in pixels; concepts: token -> sha256 of its file; ordinary: those that are ordinary
-    words too; check: what its tokenizer says of a prompt; loras, vae: what was fused into it, and the VAE that replaced
-    the checkpoint's own, if any; base: what a lone UNet's other parts are from;
+    words too; check: what its tokenizer says of a prompt;
+    plain: the concepts in a prompt that is read whole, in one chunk, of which there is nothing to say and which no rule
+    touches, None where only `check` can tell; alike: equal for prompts that the same rules touch in requests that are equal
+    otherwise, None where only `rules` can tell;
+    loras, vae: what was fused into it, and the VAE that replaced the checkpoint's own, if any; base: what a lone UNet's
+    other parts are from;
     zeros_for_no_negative: a negative prompt that is not given differs from an empty one;
     vae_scale_factor: pixels a latent; inpainting: whether the UNet sees the mask and the masked picture;
     refusal: (field, reason) where the bundle, or the refiner of a request, cannot do what is asked, else None;
@@ -40,6 +44,8 @@ class BundleFacts:
     vectors: Mapping[str, str] = field(default_factory=dict[str, str])
     source: str = ""
     ordinary: tuple[str, ...] = ()
+    plain: Callable[[str, Reading], tuple[str, ...] | None] = lambda prompt, reading: None
+    alike: Callable[[str, Reading], bool | None] = lambda prompt, reading: None
     loras: tuple[Lora, ...] = ()
     vae: SeparateVae | None = None
     base: BaseCheckpoint | None = None

@@ -58,6 +58,11 @@ def unassigned_characters(request: RenderRequest) -> bool:
     return request.text_cleaning == "basic" and any(map(newer, _prompts(request)))
 
 
+def alike(prompt: str, reading: Reading) -> bool | None:
+    """Equal for prompts that the same rules below touch; None where A1111's dialect must be read to tell."""
+    return None if reading.weighting == "a1111" else newer(prompt)
+
+
 def concept_case(request: RenderRequest, found_otherwise: Callable[[str], bool]) -> bool:
     """Whether A1111's dialect finds a concept by the tokens of its name: it was plain text where its case differed."""
     asked = request.prompt_weighting == "a1111" and request.text_cleaning == "basic"

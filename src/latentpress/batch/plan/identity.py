@@ -8,7 +8,7 @@ which versions the bundle was exported, nor what was measured on it.
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from latentpress.batch.plan.job import canonical_json, request_data
 from latentpress.runtime.facts import BundleFacts, Bundles
@@ -90,36 +90,74 @@ def hashed_data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "refiner": {key: value for key, value in data["refiner"].items() if key != "sha256"}}
 
 
-class JobHash:
-    """The hashes of a request's `hashed_data` with every seed: the text around the seed is written once.
+class _Hash(Protocol):
+    """One of hashlib's."""
+
+    def copy(self) -> "_Hash": ...
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+class Seeded:
+    """The hashes of one request with every seed: of a text that is written but for the seed.
+
+    begun: the hash of what comes before the seed; tail: what comes after.
+    """
+
+    __slots__ = ("_begun", "_tail")
+
+    def __init__(self, begun: "_Hash", tail: bytes) -> None:
+        self._begun, self._tail = begun, tail
+
+    def of(self, seed: int) -> str:
+        """The hash of the job with `seed`."""
+        digest = self._begun.copy()
+        digest.update(b"%d%b" % (seed, self._tail))
+        return digest.hexdigest()
+
+    @property
+    def unseeded(self) -> str:
+        """What jobs have in common that differ in their seed alone: the hash with null in its place."""
+        digest = self._begun.copy()
+        digest.update(b"null" + self._tail)
+        return digest.hexdigest()
+
+
+class Prompted:
+    """The hashes of requests that differ from `data`, the `hashed_data` of one, in their prompt and seed alone.
 
     A job's hash is the lowercase hex sha256 of the canonical JSON of its identity, its request and, where a rule touches
     it, their numbers.
     """
 
     def __init__(self, data: Mapping[str, Any], identity: Identity, rules: Mapping[str, int]) -> None:
-        # The keys are sorted, so those before and those after "seed" are two runs of the text.
-        before = canonical_json({key: value for key, value in data.items() if key < "seed"})[1:-1]
-        after = canonical_json({key: value for key, value in data.items() if key > "seed"})[1:-1]
+        # The keys are sorted, so those before, between and after "prompt" and "seed" are three runs of the text.
+        before, between, after = (
+            canonical_json({key: value for key, value in data.items() if low < key < high})[1:-1]
+            for low, high in (("", "prompt"), ("prompt", "seed"), ("seed", "\x7f"))
+        )
         # Every key of an identity comes before "request".
-        head = f'{canonical_json(identity.data())[:-1]},"request":{{{before},"seed":'
+        head = f'{canonical_json(identity.data())[:-1]},"request":{{{before}{"," if before else ""}"prompt":'
         self._head = hashlib.sha256(head.encode())
+        self._between = f',{between}{"," if between else ""}"seed":'
         ruled = f',"rules":{canonical_json(rules)}' if rules else ""
-        self._tail = f",{after}}}{ruled}}}".encode()
+        self._tail = f"{',' if after else ''}{after}}}{ruled}}}".encode()
 
-    def of(self, seed: int) -> str:
-        """The hash of the job with `seed`."""
-        return self._with(b"%d" % seed)
+    def of(self, prompt: str | None) -> Seeded:
+        """The hashes with `prompt`."""
+        begun = self._head.copy()
+        begun.update((canonical_json(prompt) + self._between).encode())
+        return Seeded(begun, self._tail)
 
-    @property
-    def unseeded(self) -> str:
-        """What jobs have in common that differ in their seed alone: the hash with null in its place."""
-        return self._with(b"null")
 
-    def _with(self, seed: bytes) -> str:
-        digest = self._head.copy()
-        digest.update(seed + self._tail)
-        return digest.hexdigest()
+class JobHash(Seeded):
+    """The hashes of a request's `hashed_data` with every seed."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Mapping[str, Any], identity: Identity, rules: Mapping[str, int]) -> None:
+        one = Prompted(data, identity, rules).of(data.get("prompt"))
+        super().__init__(one._begun, one._tail)
 
 
 def job_hashes(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> JobHash:

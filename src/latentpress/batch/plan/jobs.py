@@ -1,6 +1,7 @@
 """The plan as a table: jobs and drafts in SQLite, so that twins, collisions, status and resume are queries.
 
-A draft is what jobs have in common that differ in their seed alone; a job is a draft, a seed and an output name.
+A shape is what jobs have in common that differ in prompt, id and seed alone; a draft is a shape and a prompt; a job is a
+draft, a seed and an output name. The view `drafts` has drafts whole, as the table of that name had in earlier ledgers.
 `rules` names the rules (runtime/rules.py) that touch a draft, `earlier` the hashes that a job had before them; NULL where
 none does. `contents` are of its bundle and its refiner's, `unseeded` is its hash without a seed (identity.py).
 """
@@ -17,11 +18,19 @@ from latentpress.batch.plan.job import Job, request_from
 from latentpress.runtime.request import RenderRequest
 
 SCHEMA = """
-CREATE TABLE drafts (
-    draft INTEGER PRIMARY KEY, id TEXT NOT NULL, bundle TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    chunks INTEGER NOT NULL, priority INTEGER NOT NULL, labels TEXT NOT NULL, request TEXT NOT NULL, rules TEXT NOT NULL,
-    contents TEXT NOT NULL, unseeded TEXT NOT NULL
+CREATE TABLE shapes (
+    shape INTEGER PRIMARY KEY, bundle TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    priority INTEGER NOT NULL, labels TEXT NOT NULL, request TEXT NOT NULL, rules TEXT NOT NULL, contents TEXT NOT NULL
 );
+CREATE TABLE prompts (
+    draft INTEGER PRIMARY KEY, shape INTEGER NOT NULL, id TEXT NOT NULL, prompt TEXT NOT NULL, prompt_label TEXT,
+    chunks INTEGER NOT NULL, unseeded TEXT NOT NULL
+);
+CREATE VIEW drafts AS SELECT
+    draft, shape, id, prompt, bundle, width, height, chunks, priority, rules, contents, unseeded,
+    json_set(labels, '$.id', id, '$.prompt', coalesce(prompt_label, prompt)) AS labels,
+    json_set(request, '$.prompt', prompt) AS request
+FROM prompts JOIN shapes USING (shape);
 CREATE TABLE jobs (
     job INTEGER PRIMARY KEY, draft INTEGER NOT NULL, seed INTEGER NOT NULL, seed_label TEXT, output TEXT NOT NULL,
     collision TEXT NOT NULL, job_hash TEXT NOT NULL, earlier TEXT
@@ -31,8 +40,6 @@ INDEXES = """
 CREATE UNIQUE INDEX jobs_collision ON jobs (collision);
 CREATE INDEX jobs_hash ON jobs (job_hash);
 """
-# main: a ledger beside the database may have tables of these names too.
-CLEAR = "DROP TABLE IF EXISTS main.jobs; DROP TABLE IF EXISTS main.drafts;"
 
 # SQLite's integers are signed and seeds are not: of 64 bits the same ones, so that smaller seeds are stored as they are.
 _SIGN, _WRAP = 1 << 63, 1 << 64
@@ -50,6 +57,13 @@ def seed_column(seed: int) -> int:
 def seed_of(column: int) -> int:
     """The seed that is stored as `column`."""
     return column if column >= 0 else column + _WRAP
+
+
+def clear(database: Database) -> None:
+    """Drop the tables of an earlier plan from the database itself: a ledger beside it may have some of these names too."""
+    query = "SELECT type, name FROM main.sqlite_master WHERE name IN ('jobs', 'drafts', 'prompts', 'shapes')"
+    for kind, name in database.answers(query):
+        database.run(f"DROP {kind} main.{name}")
 
 
 class Jobs(Sequence[Job]):

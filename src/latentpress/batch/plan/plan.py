@@ -5,34 +5,25 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from latentpress.batch.plan.collisions import check_collisions
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.draws import DrawnSeeds
-from latentpress.batch.plan.given import picture_warnings
-from latentpress.batch.plan.identity import JobHash, hashed_data, identity_of
-from latentpress.batch.plan.job import request_data, stored
-from latentpress.batch.plan.jobs import CLEAR, INDEXES, SCHEMA, Jobs, seed_column
-from latentpress.batch.plan.prompts import PromptChecks
+from latentpress.batch.plan.jobs import INDEXES, SCHEMA, Jobs, clear, seed_column
+from latentpress.batch.plan.shapes import Settling
 from latentpress.batch.plan.twins import twins_warning
 from latentpress.errors import condensed, one_line, shape, short, shown
 from latentpress.manifest import names, templates
 from latentpress.manifest.draft import Draft
-from latentpress.manifest.fields import request_of
 from latentpress.manifest.manifest import Manifest, SheetSpec
 from latentpress.manifest.nodes import Problems, uncollected
 from latentpress.runtime.facts import BundleFacts, Bundles
-from latentpress.runtime.request import RenderRequest
-from latentpress.runtime.rules import earlier, numbers
 
-# Jobs written to the table at once, and drafts kept settled: of a matrix whose seeds are not its fastest axis.
+# Jobs written to the table at once, and drafts kept of those whose words are drawn.
 _ROWS = 5000
-_SETTLED = 16_384
-# What each job fills of its name by itself.
-_OWN = {"seed", "index", "hash"}
+_SAID = 16_384
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class Plan:
     @property
     def rendered_on(self) -> list[BundleFacts]:
         """The bundles that jobs are rendered on, in the order of the first job of each."""
-        query = "SELECT bundle FROM jobs JOIN drafts USING (draft) GROUP BY bundle ORDER BY min(job)"
+        query = "SELECT bundle FROM shapes GROUP BY bundle ORDER BY min(shape)"
         return [self.facts(bundle) for (bundle,) in self.table.answers(query)]
 
     @property
@@ -97,26 +88,28 @@ def build_plan(
     problems = Problems()
     began = began or now()
     seeds = DrawnSeeds(manifest, bundles, frozen, draw, found)
-    planning = _Planning(manifest, bundles, seeds, table, problems, began)
+    settling = Settling(manifest, bundles, table, problems, began)
     listing = hashlib.sha256(b"[")
     rows: list[tuple[Any, ...]] = []
     with table.transaction(), uncollected():
-        table.script(CLEAR + SCHEMA)
-        for row in planning.jobs():
+        clear(table)
+        table.script(SCHEMA)
+        for row in _Planning(manifest, settling, seeds, problems).jobs():
             rows.append(row)
             if len(rows) == _ROWS:
                 _write(table, rows, listing)
         _write(table, rows, listing)
+        settling.write()
         listing.update(b"]")
         check_collisions(manifest, table, problems)
         problems.raise_if_any()
-        planning.prompts.warn_of_unused(manifest.concepts)
+        settling.prompts.warn_of_unused(manifest.concepts)
         table.script(INDEXES)
         twins = twins_warning(table, manifest.path)
     warnings = (
         *manifest.warnings,
         *_ordinary(manifest, bundles),
-        *planning.prompts.warnings,
+        *settling.prompts.warnings,
         *([twins] if twins else []),
     )
     return Plan(
@@ -124,11 +117,11 @@ def build_plan(
         jobs=Jobs(table),
         bundles=bundles,
         plan_hash=listing.hexdigest(),
-        draws=planning.seeds.table(),
-        undrawn=planning.seeds.undrawn,
+        draws=seeds.table(),
+        undrawn=seeds.undrawn,
         warnings=_told(warnings),
         sheet=manifest.sheet,
-        chunks=planning.prompts.chunks,
+        chunks=settling.prompts.chunks,
         table=table,
         began=began,
     )
@@ -168,57 +161,32 @@ def _write(table: Database, rows: list[tuple[Any, ...]], listing: Any) -> None:
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
-@dataclass(frozen=True)
-class _Settled:
-    """A draft on its bundle: its row in the table, what jobs with any seed share, and the texts of their names.
-
-    earlier: the hashes that its jobs had before rules touched them; texts: what it fills of the output template.
-    """
-
-    number: int
-    draft: Draft
-    request: RenderRequest
-    hashes: JobHash
-    earlier: tuple[JobHash, ...]
-    name: templates.Filling
-    texts: dict[str, str]
-
-
 class _Planning:
     """One pass over a manifest's drafts."""
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        bundles: Bundles,
-        seeds: DrawnSeeds,
-        table: Database,
-        problems: Problems,
-        began: str,
-    ) -> None:
-        self._manifest, self._bundles, self._table, self._problems = manifest, bundles, table, problems
-        self._drafts = 0
+    def __init__(self, manifest: Manifest, settling: Settling, seeds: DrawnSeeds, problems: Problems) -> None:
+        self._manifest, self._settling, self._seeds, self._problems = manifest, settling, seeds, problems
         self._template = templates.Template(manifest.output)
-        self._settled = lru_cache(_SETTLED)(self._settle)
         self._said: dict[tuple[Draft, tuple[str, ...]], Draft] = {}
-        self._moment = dict(zip(("date", "time"), began.split(" "), strict=True))
-        self.seeds = seeds
-        self.prompts = PromptChecks(bundles, problems, wildcards=manifest.wildcards)
 
     def jobs(self) -> Iterator[tuple[int, int, int, str | None, str, str, str, str | None]]:
         """A row of the table of jobs for each picture."""
-        add, place = self._problems.add, self._manifest.output_place
+        last, settled = None, None
         for index, (draft, asked, seed_label) in enumerate(self._manifest.drafts(), 1):
-            seed = asked if isinstance(asked, int) else self.seeds.of(asked, draft)
-            settled = self._settled(draft if draft.words is None else self._drawn(draft, seed))
+            seed = asked if isinstance(asked, int) else self._seeds.of(asked, draft)
+            if draft.words is not None:
+                draft = self._drawn(draft, seed)
+            if draft is not last or settled is None:
+                last, settled = draft, self._settling.of(draft)
             digest = settled.hashes.of(seed)
             own = {"seed": names.safe(seed_label) if seed_label else str(seed), "index": str(index), "hash": digest}
+            own |= settled.own
             output = settled.name.fill(own)
             if trouble := names.path_problem(output):
-                add(
-                    place, f"output name {shown(output)} {trouble}{self._template.way_out(output, settled.texts | own)}"
-                )
-            before = " ".join(hashes.of(seed) for hashes in settled.earlier) or None
+                way_out = self._template.way_out(output, {**settled.shared, **own})
+                message = f"output name {shown(output)} {trouble}{way_out}"
+                self._problems.add(self._manifest.output_place, message)
+            before = " ".join([hashes.of(seed) for hashes in settled.earlier]) or None
             collision = names.collision_key(output)
             yield index, settled.number, seed_column(seed), seed_label, output, collision, digest, before
 
@@ -231,41 +199,7 @@ class _Planning:
             return draft
         key = draft, (*prompts.values(), *labels.values())
         if key not in self._said:
-            if len(self._said) >= _SETTLED:
+            if len(self._said) >= _SAID:
                 self._said.clear()
             self._said[key] = replace(draft, values={**draft.values, **prompts}, labels={**draft.labels, **labels})
         return self._said[key]
-
-    def _settle(self, draft: Draft) -> _Settled:
-        facts = self._bundles[draft.values["model"]]
-        # The seed is each job's own; 0 stands for any.
-        request = request_of({**draft.values, "seed": 0}, self._bundles)
-        chunks = self.prompts.check(draft, facts)
-        self.prompts.warnings |= dict.fromkeys(picture_warnings(draft, request, self._bundles))
-        if (refused := facts.refusal(request)) is not None:
-            name, why = refused
-            self._problems.add(draft.places.get(name, draft.prompt_place), why)
-        for name, what in facts.notes(request):
-            # Where the field is not written, the model is what it does not suit.
-            place = draft.places.get(name, self._manifest.models[draft.values["model"]])
-            self.prompts.warnings.setdefault(f"{place}: warning: {what}")
-        labels = draft.all_labels()
-        labels["size"] = labels["size"] or f"{request.width}x{request.height}"
-        self._drafts += 1
-        # A rule may ask for the tables of what runs, which a refused request need not have.
-        data, rules = request_data(request), () if refused else facts.rules(request)
-        hashed, identity = hashed_data(data), identity_of(request, facts, self._bundles, self.prompts.verdict)
-        hashes = JobHash(hashed, identity, numbers(rules))
-        row = (
-            *(self._drafts, draft.id, facts.hash, request.width, request.height, chunks, draft.values["priority"]),
-            _as_json(labels),
-            _as_json(stored(request, data)),
-            " ".join(numbers(rules)),
-            *(identity.contents, hashes.unseeded),
-        )
-        self._table.run(f"INSERT INTO drafts VALUES ({', '.join('?' * len(row))})", row)
-        # What some jobs' braces or values of an axis fill, and this one's do not.
-        filled = dict.fromkeys(self._template.names - _OWN, "none") | self._moment | labels
-        named = {key: names.safe(text) for key, text in filled.items() if key in self._template.names}
-        before = tuple(JobHash(hashed, identity, known) for known in earlier(rules))
-        return _Settled(self._drafts, draft, request, hashes, before, self._template.filling(named), named)

@@ -40,22 +40,60 @@ class PromptChecks:
 
     def check(self, draft: Draft, facts: BundleFacts) -> int:
         """Check the prompts of `draft` on its bundle and its refiner's; returns the most chunks that one takes."""
-        values = draft.values
+        return max(self.positive(draft, facts)[0], self.negative(draft, facts)[0])
+
+    def positive(self, draft: Draft, facts: BundleFacts) -> tuple[int, tuple[tuple[str, ...], ...]]:
+        """Check the prompt that says what to draw: the most chunks that it takes, and its concepts on each bundle."""
+        prompt = _Prompt(draft.values["prompt"], draft.prompt_place, True)
+        chunks, concepts, _ = self._checked(prompt, draft.values, facts)
+        return chunks, concepts
+
+    def negative(self, draft: Draft, facts: BundleFacts) -> tuple[int, bool]:
+        """Check the negative prompt: the most chunks that it takes, and whether anything is said of it."""
+        place = draft.places.get("negative_prompt", draft.prompt_place)
+        prompt = _Prompt(draft.values["negative_prompt"] or "", place, False)
+        chunks, _, said = self._checked(prompt, draft.values, facts)
+        return chunks, said
+
+    def plain(self, prompt: str, reading: Reading, on: Sequence[BundleFacts]) -> tuple[tuple[str, ...], ...] | None:
+        """The concepts in a prompt on each of the bundles, if each reads it whole, in one chunk, and has nothing to say."""
+        found: list[tuple[str, ...]] = []
+        for facts in on:
+            concepts = facts.plain(prompt, reading)
+            if concepts is None:
+                return None
+            if concepts:
+                self._used.update(concepts)
+            found.append(concepts)
+        return tuple(found)
+
+    def read_on(self, values: Values, facts: BundleFacts) -> list[BundleFacts]:
+        """The bundles that the prompts of a draft on the bundle of `facts` are read on: its refiner's first."""
+        return [*(self._bundles[choice.model] for choice in values["refiner"]), facts]
+
+    def _checked(
+        self, prompt: "_Prompt", values: Values, facts: BundleFacts
+    ) -> tuple[int, tuple[tuple[str, ...], ...], bool]:
         reading = Reading(values["prompt_weighting"], values["long_prompts"], values["text_cleaning"])
-        used = [*(self._bundles[choice.model] for choice in draft.values["refiner"]), facts]
-        most = 1
-        for prompt in _prompts(draft):
-            for one, bundle in product(_texts(prompt, values), used):
-                found = self._verdict(bundle.hash, one.text, reading)
-                self._check_unknown(one, found, bundle)
-                if found.fault:  # of a text, whatever a job uses it for
-                    self._problems.add(prompt.place, found.fault if prompt.positive else _of_negative(found.fault))
-                self._used.update(found.concepts)
-                most = max(most, found.chunks)
-                self.chunks[bundle.hash] = max(self.chunks.get(bundle.hash, 1), found.chunks)
-            for one in _texts(prompt, values):
-                self._warn(one, self._verdict(facts.hash, one.text, reading), reading)
-        return most
+        most, mistakes = 1, False
+        concepts: list[tuple[str, ...]] = []
+        for one, bundle in product(_texts(prompt, values), self.read_on(values, facts)):
+            found = self._verdict(bundle.hash, one.text, reading)
+            self._check_unknown(one, found, bundle)
+            if found.fault:  # of a text, whatever a job uses it for
+                self._problems.add(prompt.place, found.fault if prompt.positive else _of_negative(found.fault))
+            mistakes = mistakes or bool(found.fault or found.unknown)
+            self._used.update(found.concepts)
+            concepts.append(found.concepts)
+            most = max(most, found.chunks)
+            self.chunks[bundle.hash] = max(self.chunks.get(bundle.hash, 1), found.chunks)
+        said = [
+            f"{one.place}: warning: {what}"
+            for one in _texts(prompt, values)
+            for what in _warnings(one, self._verdict(facts.hash, one.text, reading), reading, wildcards=self._wildcards)
+        ]
+        self.warnings |= dict.fromkeys(said)
+        return most, tuple(concepts), mistakes or bool(said)
 
     def warn_of_unused(self, concepts: Sequence[ConceptFile]) -> None:
         """Warn of those of a manifest's `concepts` that none of the prompts checked draws on."""
@@ -72,35 +110,6 @@ class PromptChecks:
 
     def _ask(self, bundle: str, text: str, reading: Reading) -> PromptCheck:
         return self._facts[bundle].check(text, reading)
-
-    def _warn(self, prompt: "_Prompt", verdict: PromptCheck, reading: Reading) -> None:
-        if verdict.cut:
-            over = verdict.tokens - verdict.limit
-            self.warnings.setdefault(
-                f"{prompt.place}: warning: {prompt.called} is {verdict.tokens} tokens long, {over} over the "
-                f"limit of {verdict.limit}; this is cut off: {shown(verdict.cut)}"
-            )
-        if reading.cleaning == "basic" and (lost := dropped(prompt.text)):
-            codes = ", ".join(f"U+{ord(char):04X}" for char in lost[:3]) + (", ..." if len(lost) > 3 else "")
-            self.warnings.setdefault(
-                f"{prompt.place}: warning: {prompt.called} holds {codes}, which `text_cleaning: basic` leaves out; "
-                "`text_cleaning: clip` reads what CLIP read in training"
-            )
-        for word, concept in verdict.near:
-            self.warnings.setdefault(
-                f"{prompt.place}: warning: {shown(word)} in {prompt.called} is read as ordinary words; "
-                f"did you mean the concept {short(concept)}?"
-            )
-        for text, says in misread(prompt.text, reading.weighting, wildcards=self._wildcards):
-            self.warnings.setdefault(
-                f"{prompt.place}: warning: {shown(text)} in {prompt.called} is taken as characters; {says}"
-            )
-        for marker in ("\nNegative prompt:", "\nSteps:"):
-            if marker in prompt.text:
-                self.warnings.setdefault(
-                    f"{prompt.place}: warning: {prompt.called} holds a line beginning {marker.strip()!r}, which "
-                    "readers of the `parameters` text take for their own; the `latentpress` text stays exact"
-                )
 
     def _check_unknown(self, prompt: "_Prompt", verdict: PromptCheck, bundle: BundleFacts) -> None:
         for token in verdict.unknown:
@@ -134,18 +143,37 @@ class _Prompt:
         return "the prompt" if self.positive else "the negative prompt"
 
 
+def _warnings(prompt: _Prompt, verdict: PromptCheck, reading: Reading, *, wildcards: bool) -> Iterator[str]:
+    if verdict.cut:
+        over = verdict.tokens - verdict.limit
+        yield (
+            f"{prompt.called} is {verdict.tokens} tokens long, {over} over the limit of {verdict.limit}; "
+            f"this is cut off: {shown(verdict.cut)}"
+        )
+    if reading.cleaning == "basic" and (lost := dropped(prompt.text)):
+        codes = ", ".join(f"U+{ord(char):04X}" for char in lost[:3]) + (", ..." if len(lost) > 3 else "")
+        yield (
+            f"{prompt.called} holds {codes}, which `text_cleaning: basic` leaves out; "
+            "`text_cleaning: clip` reads what CLIP read in training"
+        )
+    for word, concept in verdict.near:
+        yield f"{shown(word)} in {prompt.called} is read as ordinary words; did you mean the concept {short(concept)}?"
+    for text, says in misread(prompt.text, reading.weighting, wildcards=wildcards):
+        yield f"{shown(text)} in {prompt.called} is taken as characters; {says}"
+    for marker in ("\nNegative prompt:", "\nSteps:"):
+        if marker in prompt.text:
+            yield (
+                f"{prompt.called} holds a line beginning {marker.strip()!r}, which "
+                "readers of the `parameters` text take for their own; the `latentpress` text stays exact"
+            )
+
+
 def _texts(prompt: _Prompt, values: Values) -> list[_Prompt]:
     """The prompt as each of the texts that A1111's dialect makes of it in the course of the steps."""
     if values["prompt_weighting"] != "a1111":
         return [prompt]
     calls = calls_of(values["sampler"], values["steps"])
     return [replace(prompt, text=text) for text in texts(prompt.text, calls)]
-
-
-def _prompts(draft: Draft) -> Iterator[_Prompt]:
-    yield _Prompt(draft.values["prompt"], draft.prompt_place, True)
-    place = draft.places.get("negative_prompt", draft.prompt_place)
-    yield _Prompt(draft.values["negative_prompt"] or "", place, False)
 
 
 def _of_negative(fault: str) -> str:

@@ -18,7 +18,7 @@ def twins_warning(table: Database, manifest: Path) -> str | None:
     if not table.one(f"SELECT 1 FROM jobs WHERE seed NOT BETWEEN 0 AND {_LOW} LIMIT 1"):
         return None
     # A Brownian path grows from the whole seed.
-    samplers = [name for (name,) in table.answers("SELECT DISTINCT json_extract(request, '$.sampler') FROM drafts")]
+    samplers = [name for (name,) in table.answers("SELECT DISTINCT json_extract(request, '$.sampler') FROM shapes")]
     whole = [name for name in samplers if parse_sampler(name).base.noise == "path"]
     # Drafts of equal requests count as the first of them.
     same = (

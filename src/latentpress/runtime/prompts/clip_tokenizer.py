@@ -72,6 +72,11 @@ class ClipTokenizer:
         """The ids of `text` where none of its words is an added token."""
         return [self._ids.get(token, self._unknown) for token in self._tokens(text, "basic")]
 
+    @property
+    def added(self) -> frozenset[str]:
+        """The tokens that were added to the vocabulary, and the tokenizer's own."""
+        return frozenset(self._added)
+
     def adds(self, text: str) -> bool:
         """Whether `text` is an added token: a concept's, or one of the tokenizer's own."""
         return text in self._added

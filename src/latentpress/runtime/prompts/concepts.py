@@ -81,6 +81,11 @@ class Names:
             ]
         return [(match.start(), match.end(), self._called(match.group())) for match in matches]
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """What a word may be taken for by `near`, in small letters."""
+        return tuple(self._near)
+
     def at(self, ids: Sequence[int], place: int) -> tuple[str, int]:
         """The concept whose name's tokens stand in `ids` at `place`, the longest, and how many they are; "" and 1."""
         for name, token in self._by_first.get(ids[place], ()):

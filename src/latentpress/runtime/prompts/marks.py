@@ -5,8 +5,8 @@ import re
 _A1111, _COMPEL, _LONG = "`prompt_weighting: a1111`", "`prompt_weighting: compel`", "`long_prompts: chunks`"
 _WILDCARDS = "wildcards"
 _WEIGHT = r"[+-]?(?:\d?\.\d+|[0-2]\.?)"  # so that (16:9) is none
-# Most prompts have none of these, and are not looked at further.
-_ANY = ("(", "[", "<", "++", "--", "__", "BREAK")
+# Every mark has one of these in it, none of which holds a blank; most prompts have none and are not looked at further.
+MARKS = ("(", "[", "<", "++", "--", "__", "BREAK")
 # The dialect that reads it, the pattern, what they say of it.
 _MARKS = (
     ("a1111", re.compile(rf"(?<!\\)\([^()]*:\s*{_WEIGHT}\s*\)"), f"{_A1111} reads it as a weight"),
@@ -27,7 +27,7 @@ def misread(prompt: str, weighting: str, *, wildcards: bool = False) -> list[tup
 
     wildcards: whether those that are left in it are meant as characters.
     """
-    if not any(map(prompt.__contains__, _ANY)):
+    if not any(map(prompt.__contains__, MARKS)):
         return []
     found: dict[str, str] = {}
     read = (weighting, _WILDCARDS if wildcards else weighting)

@@ -20,6 +20,7 @@ from latentpress.runtime.prompts.chunk import Chunk, Token
 from latentpress.runtime.prompts.clip_tokenizer import ClipTokenizer
 from latentpress.runtime.prompts.concepts import Names, concept_like, has_literals, hide_literals, show_literals
 from latentpress.runtime.prompts.parts import PromptCheck
+from latentpress.runtime.prompts.plain_words import PlainWords
 from latentpress.runtime.prompts.recent import Recent
 from latentpress.runtime.prompts.weights import States, a1111_states, compel_states
 
@@ -61,6 +62,11 @@ class PromptTokenizer:
     def ordinary(self) -> tuple[str, ...]:
         """The concepts whose tokens are ordinary words too."""
         return tuple(token for token in self._concepts if self._tokenizer.is_word(token))
+
+    @property
+    def plain(self) -> PlainWords:
+        """What says of most prompts at once that there is nothing to say of them."""
+        return PlainWords(self.check, self._concepts, self._tokenizer.added, self._names.known, self.limit)
 
     def tokens(self, prompt: str) -> list[int]:
         """Every token id of `prompt`, uncut, without start and end; a concept gives one id per learned vector."""
