@@ -64,7 +64,15 @@ def test_the_json_has_the_summary(render):
     assert data.pop("images_per_second") == pytest.approx(2 / data.pop("seconds"), rel=0.1)
     data.pop("loading")
     data.pop("estimate")
-    assert data == {"done": 1, "skipped": 0, "failed": 1, "causes": {"unknown": 1}}
+    assert data == {
+        "done": 1,
+        "skipped": 0,
+        "failed": 1,
+        "quarantined": 0,
+        "left": 0,
+        "stopped": None,
+        "causes": {"unknown": 1},
+    }
 
 
 def test_the_log_has_every_event_with_its_time(eight, render, tmp_path):

@@ -145,6 +145,7 @@ class OutputFolder:
         executor: "Executor | None" = None,
         engines: "Engines | None" = None,
         policy: Policy | None = None,
+        retry: bool = False,
     ) -> "Outcome":
         """Render what is missing; safe to interrupt and start again.
 
@@ -155,7 +156,8 @@ class OutputFolder:
         the disk has less room than the pictures are expected to take; progress: hears of each picture; say: of warnings and
         choices, a sentence each; executor: renders instead of this process, and answers for the engine it renders on;
         engines: those that renders before this one opened and left open, for this one to go on with; policy: when it ends
-        before all is done; what it leaves out the manifest's says.
+        before all is done; what it leaves out the manifest's says; retry: try what is
+        quarantined too.
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
         from latentpress.batch.executors.local import Settings
@@ -166,9 +168,8 @@ class OutputFolder:
             return found_finished(plan_status(plan, self.path, manifest=self._key, redraw=redraw), self.path, say)
         # Told before the folder comes to be.
         models = self._opened(verify=True)
-        orders = Orders(
-            mixed, redraw, replace, only, any_space, selection, (policy or NO_POLICY).over(self.manifest.policy)
-        )
+        policy = (policy or NO_POLICY).over(self.manifest.policy)
+        orders = Orders(mixed, redraw, replace, only, any_space, selection, policy, retry)
         run = Run(self.manifest, self._key, self.path, models, orders, self._home)
         return run.render(settings or Settings(), self._draw, self._cache, progress, say, executor, engines)
 
@@ -181,12 +182,16 @@ class OutputFolder:
         replace: bool = False,
         any_space: bool = False,
         selection: Selection = EVERYTHING,
+        policy: Policy | None = None,
+        retry: bool = False,
     ) -> "Rehearsal":
         """What `render` would do with the same arguments; raises what it would, but for what only opened engines tell."""
         from latentpress.batch.executors.local import Settings
         from latentpress.batch.run import Orders, Run
 
-        orders = Orders(mixed, redraw, replace, None, any_space, selection)
+        orders = Orders(
+            mixed, redraw, replace, None, any_space, selection, (policy or NO_POLICY).over(self.manifest.policy), retry
+        )
         run = Run(self.manifest, self._key, self.path, self._opened(verify=False), orders, self._home)
         return run.rehearse(self.status(redraw=redraw), settings or Settings(), self._cache)
 

@@ -36,7 +36,8 @@ class Executor(Protocol):
 class Summary:
     """How many of the plan's images this run rendered, found done (by an earlier rule too), and could not render.
 
-    stopped: why it ended before all was done, "" where it did not; left: how many it left then.
+    stopped: why it ended before all was done, "" where it did not; left: how many it left then; quarantined: how many it did
+    not try, because they failed too often (state/quarantine.py).
     """
 
     done: int
@@ -44,6 +45,7 @@ class Summary:
     failed: int
     stopped: str = field(default="", repr=False)
     left: int = field(default=0, repr=False)
+    quarantined: int = field(default=0, repr=False)
 
 
 def render(

@@ -29,6 +29,7 @@ from latentpress.batch.render import Pending, Summary, render, take_found
 from latentpress.batch.selection import EVERYTHING, Selection
 from latentpress.batch.sheet import sheet_bytes
 from latentpress.batch.state.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
+from latentpress.batch.state.quarantine import quarantine_line, quarantined
 from latentpress.batch.state.report import earlier_line
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
@@ -68,7 +69,7 @@ class Orders:
     """What a render may do with what is there; as the arguments of `OutputFolder.render`.
 
     only: the outputs that are rendered, None for all; selection: which of those; any_space: begin also where the disk has
-    less room than is needed.
+    less room than is needed; retry: render what is quarantined too.
     """
 
     mixed: bool = False
@@ -78,6 +79,7 @@ class Orders:
     any_space: bool = False
     selection: Selection = EVERYTHING
     policy: Policy = NO_POLICY
+    retry: bool = False
 
 
 class Run:
@@ -119,7 +121,7 @@ class Run:
                 began = begun(ledger, self._key)
                 plan = build_plan(self._manifest, self._models.facts, draws(ledger), draw, ledger, found, began)
                 state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
-                state = self._asked(state)
+                state, kept_out = self._asked(state)
                 self._tell(state, say)
                 self._check(state, settings, checked_engine=executor is None)
                 loads, disk = self._demand(state)
@@ -144,6 +146,9 @@ class Run:
             sheet = None
             if plan.sheet and not summary.failed and not summary.stopped and state.chosen is None:
                 sheet = draw_sheet(plan, self._path, ledger, self._key, aside)
+            summary = replace(summary, quarantined=kept_out)
+            if kept_out:
+                told(f"warning: {quarantine_line(kept_out)}")
             for line in (_taken_line(len(taken)), aside.line):
                 if line:
                     say(line)
@@ -154,7 +159,7 @@ class Run:
 
     def rehearse(self, state: Status, settings: Settings, cache: Path) -> Rehearsal:
         """What a render of `state` would do; raises what it would raise before the engines are opened."""
-        state = self._asked(state)
+        state, _ = self._asked(state)
         self._check(state, settings, checked_engine=True)
         loads, disk = self._demand(state)
         found = prospect(loads, disk, state.plan.table, self._models, settings, cache)
@@ -227,15 +232,19 @@ class Run:
                 job_hash=found.job_hash,
             )
 
-    def _asked(self, state: Status) -> Status:
-        """`state` with the jobs chosen that this render is asked for."""
+    def _asked(self, state: Status) -> tuple[Status, int]:
+        """`state` with the jobs chosen that this render is asked for and will try, and how many are quarantined."""
         only, selection = self._orders.only, self._orders.selection
         chosen = selection.jobs(self._manifest, state.plan)
         if only is not None:
             outputs: Sequence[tuple[int, str]] = state.plan.table.answers("SELECT job, output FROM jobs")
             named = {index for index, output in outputs if output in only}
             chosen = frozenset(named if chosen is None else chosen & named)
-        return replace(state, chosen=chosen)
+        state = replace(state, chosen=chosen)
+        kept_out = frozenset[int]() if self._orders.retry else quarantined(state, self._orders.policy)
+        if kept_out:
+            chosen = (frozenset(range(1, len(state.plan.jobs) + 1)) if chosen is None else chosen) - kept_out
+        return replace(state, chosen=chosen), len(kept_out)
 
     def _unasked(self, state: Status) -> set[int]:
         """The jobs that this render leaves alone."""

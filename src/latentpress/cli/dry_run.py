@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from latentpress.batch.executors.local import Settings
     from latentpress.batch.folder import OutputFolder
     from latentpress.batch.selection import Selection
+    from latentpress.manifest.policy import Policy
 
 
 class Allowed(NamedTuple):
@@ -21,6 +22,8 @@ class Allowed(NamedTuple):
     redraw: bool
     replace: bool
     any_space: bool
+    policy: "Policy"
+    retry: bool
 
 
 def rehearse_each(

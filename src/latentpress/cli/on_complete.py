@@ -20,7 +20,7 @@ from latentpress.version import __version__
 WEB_SECONDS = 10.0
 COMMAND_SECONDS = 600.0
 # What of the data is in the command's environment too, as LATENTPRESS_FOLDER and so on.
-_VARIABLES = ("manifest", "name", "folder", "end", "exit", "done", "skipped", "failed")
+_VARIABLES = ("manifest", "name", "folder", "end", "exit", "done", "skipped", "failed", "quarantined", "left")
 
 
 def tell(target: str, data: Mapping[str, object], *, seconds: float | None = None) -> str | None:

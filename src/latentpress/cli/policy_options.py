@@ -29,6 +29,19 @@ StopAtOption = Annotated[
     str | None, typer.Option("--stop-at", metavar="HH:MM", help="Stop when the clock shows this, as 06:30.")
 ]
 
+RetriesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--retries",
+        min=0,
+        max=1000,
+        help="How often to try again, in later renders, what took the engine down; default 2.",
+    ),
+]
+RetryOption = Annotated[
+    bool, typer.Option("--retry", help="Try what is quarantined too: what took the engine down too often.")
+]
+
 
 def policy_of(
     max_failures: str | None, stop_after: str | None, stop_at: str | None, retries: int | None = None
@@ -45,7 +58,9 @@ def policy_of(
 
 
 def _parsed(option: str, text: str | None, parse: Callable[[str], float]) -> float | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else parse(text.strip())
+        return parse(text.strip())
     except ValueError as error:
         raise UsageError(f"{option} {shown(text)}: {error}") from None

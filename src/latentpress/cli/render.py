@@ -11,7 +11,15 @@ from latentpress.cli.estimate_options import AnySpaceOption, DryRunOption, Limit
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, to_stderr
 from latentpress.cli.options import JsonOption, print_json
-from latentpress.cli.policy_options import InProcessOption, MaxFailuresOption, StopAfterOption, StopAtOption, policy_of
+from latentpress.cli.policy_options import (
+    InProcessOption,
+    MaxFailuresOption,
+    RetriesOption,
+    RetryOption,
+    StopAfterOption,
+    StopAtOption,
+    policy_of,
+)
 from latentpress.cli.render_options import (
     BatchRowsOption,
     DecodeBesideOption,
@@ -56,6 +64,8 @@ def render_command(
     max_failures: MaxFailuresOption = None,
     stop_after: StopAfterOption = None,
     stop_at: StopAtOption = None,
+    retries: RetriesOption = None,
+    retry: RetryOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render what manifests lack, one after another; safe to interrupt and start again."""
@@ -65,11 +75,11 @@ def render_command(
     choice = parse_engine(engine) if engine else None
     settings = Settings(choice, batch_rows, threads, decode_beside, strict, isolated=not in_process)
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file, on_complete=on_complete)
-    selection, allowed = selection_of(only, limit), Allowed(mixed, redraw, replace, any_space)
+    policy = policy_of(max_failures, stop_after, stop_at, retries)
+    selection, allowed = selection_of(only, limit), Allowed(mixed, redraw, replace, any_space, policy, retry)
     if dry_run:
         rehearse_each(manifests, output, ledger, settings, selection, allowed, as_json)
         return
-    policy = policy_of(max_failures, stop_after, stop_at)
     engines = Engines()  # stay open from one manifest to the next
 
     def render(folder: "OutputFolder", several: bool) -> int:
@@ -83,7 +93,6 @@ def render_command(
                 progress=rendering.progress,
                 say=telling.say,
                 engines=engines,
-                policy=policy,
             )
             _tell(folder, outcome, telling, rendering, several if as_json else None)
         return rendering.exit
@@ -122,7 +131,9 @@ def _tell(
             one_line=one_line,
         )
     elif not telling.quiet:
-        typer.echo("{}: {done} rendered, {skipped} already done, {failed} failed".format(folder.path, **counts))
+        kept_out = f", {outcome.summary.quarantined} quarantined" if outcome.summary.quarantined else ""
+        said = "{}: {done} rendered, {skipped} already done, {failed} failed{}"
+        typer.echo(said.format(folder.path, kept_out, **counts))
         for line in rendering.lines():
             typer.echo(line)
         if outcome.sheet:

@@ -47,11 +47,13 @@ def exit_code(missing: int, failed: int) -> int:
 
 
 def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool) -> None:
+    from latentpress.batch.state.quarantine import quarantine_line, quarantined
     from latentpress.batch.state.report import plan_data
     from latentpress.batch.state.standing import failure_at, standing
     from latentpress.batch.state.status import EARLIER, FAILED, OTHER
 
     table = state.plan.table
+    kept_out = [state.plan.jobs[index - 1] for index in sorted(quarantined(state, folder.manifest.policy))]
     failures = {job.title: failure_at(table, str(job.output)) for job in state.jobs(FAILED)}
     now = standing(folder.home, table)
     orphans = folder.orphans(state)
@@ -66,18 +68,22 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
             | {"taken": taken, "orphans": orphans}
         )
         data |= {"failures": [{"job": title, **one.data()} for title, one in failures.items()]}
-        data |= {"renders": now.data(state.left)}
+        data |= {"quarantined": [str(job.output) for job in kept_out]}
+        data |= {"renders": now.data(state.left - len(kept_out))}
         print_json(data, one_line=several)
         return
     print_heading(folder, several)
+    titles = {job.title for job in kept_out}
     for title, failure in failures.items():
-        typer.echo(failure.line(title))
+        typer.echo(failure.line(title, quarantined=title in titles))
     for job in state.jobs(EARLIER):
         typer.echo(f"drawn by an earlier rule: {job.title}: {job.output}")
     for name in orphans:
         typer.echo(f"no longer in the manifest: {name}")
     print_state(state, folder)
-    if (line := now.line(state.left)) is not None:
+    if kept_out:
+        typer.echo(quarantine_line(len(kept_out)))
+    if (line := now.line(state.left - len(kept_out))) is not None:
         typer.echo(line)
     if orphans:
         typer.echo(f"`latentpress tidy` moves what the manifest no longer has ({len(orphans)}) aside")

@@ -67,7 +67,7 @@ class Telling:
                     to_stderr(line)
             self._end(about | rendering.data() | _ending_of(error))
             raise
-        self._end(about | rendering.data() | {"end": "finished", "exit": rendering.exit})
+        self._end(about | rendering.data() | rendering.end)
 
     @property
     def quiet(self) -> bool:
@@ -112,7 +112,15 @@ class Rendering:
         """The exit code of one that came to its end."""
         if self.outcome is None:
             return 0
-        return 1 if self.outcome.summary.failed else 4 if self.outcome.summary.stopped else 0
+        summary = self.outcome.summary
+        return 1 if summary.failed or summary.quarantined else 4 if summary.stopped else 0
+
+    @property
+    def end(self) -> dict[str, object]:
+        """How one ended that came to its end."""
+        if self.outcome is None or not self.outcome.summary.stopped:
+            return {"end": "finished", "exit": self.exit}
+        return {"end": "stopped", "exit": self.exit}
 
     @property
     def tally(self) -> "Tally | None":
@@ -126,7 +134,12 @@ class Rendering:
 
         tally = self.tally or Tally()
         skipped = self.outcome.summary.skipped if self.outcome else tally.skipped
-        return {"skipped": skipped} | summary_data(tally) | {"wall": round(time.monotonic() - self._began, 3)}
+        kept_out, left = (0, tally.total - tally.count)
+        if self.outcome:
+            kept_out, left = self.outcome.summary.quarantined, self.outcome.summary.left
+        stopped = self.outcome.summary.stopped or None if self.outcome else None
+        counts = {"skipped": skipped, "quarantined": kept_out, "left": left, "stopped": stopped}
+        return counts | summary_data(tally) | {"wall": round(time.monotonic() - self._began, 3)}
 
     def lines(self) -> list[str]:
         """Failures by cause and times, for people."""

@@ -34,13 +34,13 @@ class Failure:
             "when": moment(self.when),
         }
 
-    def line(self, title: str | None = None) -> str:
+    def line(self, title: str | None = None, *, quarantined: bool = False) -> str:
         """The same for people; title: of its job."""
         name = f"{title}: {self.output}" if title else self.output
         tries = "" if self.attempts == 1 else f"{self.attempts} attempts, the last "
         when = clock(self.when) if self.when else "at an unknown time"
         what = f"{cause_of(self.cause)}: " if self.cause else ""
-        return f"failed: {name}: {what}{self.error} ({tries}{when})"
+        return f"{'quarantined' if quarantined else 'failed'}: {name}: {what}{self.error} ({tries}{when})"
 
 
 @dataclass(frozen=True)
