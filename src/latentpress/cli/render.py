@@ -80,7 +80,6 @@ def render_command(
     if dry_run:
         rehearse_each(manifests, output, ledger, settings, selection, allowed, as_json)
         return
-    engines = Engines()  # stay open from one manifest to the next
 
     def render(folder: "OutputFolder", several: bool) -> int:
         if several and not quiet:
@@ -98,7 +97,7 @@ def render_command(
         return rendering.exit
 
     check = _checking(replace)
-    with closing(engines):
+    with closing(Engines()) as engines:  # stay open from one manifest to the next
         for_each(manifests, output, render, as_json=as_json, check=check, keep_going=keep_going, ledger=ledger)
 
 
