@@ -2,6 +2,7 @@
 
 import pytest
 
+from latentpress.batch.estimate.loads import loads_of
 from latentpress.batch.ledger.ledger import Ledger, ledger_path
 from latentpress.batch.selection import Selection
 from latentpress.errors import UsageError
@@ -46,6 +47,17 @@ def test_terms_mean_labels_values_file_names_and_patterns_and_all_hold(chosen):
     assert chosen(limit=3) == ["kite/Lines-1.png", "kite/Lines-2.png", "kite/moeb-style-1.png"]
     assert chosen("thing=owl", limit=1) == ["owl/Lines-1.png"]
     assert len(chosen(limit=99)) == 12
+
+
+def test_a_limit_takes_what_a_render_takes_first(folder, new_executor):
+    made = folder(
+        "defaults: {prompt: a, steps: 2, size: 16x16}\njobs:\n"
+        "  - {id: wide, size: 32x16, seed: 1}\n  - {id: late, priority: -1, seed: 2}\n"
+        "  - {id: b, seed: 3}\n  - {id: soon, priority: 2, seed: 4}\n"
+    )
+    state = made.status(Selection(limit=2))
+    assert {state.plan.jobs[index - 1].id for index in state.chosen} == {"soon", "b"}
+    assert [load.pictures for load in loads_of(made.status()).loads] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

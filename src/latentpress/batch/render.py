@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.plan.job import Job
+from latentpress.batch.plan.jobs import RUN_ORDER
 from latentpress.batch.policy import NO_POLICY, Limits, Policy
 from latentpress.batch.state.status import FAILED, FOUND, MISSING, Status
 from latentpress.batch.tally import Tally
@@ -158,10 +159,7 @@ class Pending:
 
     def _rows(self) -> Iterator[tuple[int, str, int]]:
         """(index, bundle, priority) of each picture to render."""
-        query = (
-            "SELECT job, bundle, priority FROM jobs JOIN drafts USING (draft) "
-            "ORDER BY priority DESC, bundle, width, height, chunks, job"
-        )
+        query = f"SELECT job, bundle, priority FROM jobs JOIN drafts USING (draft) ORDER BY {RUN_ORDER}"
         for job, bundle, priority in self._table.answers(query):
             if job not in self._others and self._waits(job):
                 yield job, bundle, priority

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from latentpress.batch.plan.jobs import seed_of
+from latentpress.batch.plan.jobs import RUN_ORDER, seed_of
 from latentpress.batch.plan.plan import Plan
 from latentpress.errors import UsageError, short, shown
 from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.names import safe
 
-# The order in which a render takes jobs (batch/render.py).
-_RUN_ORDER = "SELECT job FROM jobs JOIN drafts USING (draft) ORDER BY bundle, width, height, chunks, job"
+_IN_RUN_ORDER = f"SELECT job FROM jobs JOIN drafts USING (draft) ORDER BY {RUN_ORDER}"
 # Values that a message lists.
 _LISTED = 8
 
@@ -47,7 +46,7 @@ class Selection:
             raise UsageError(f"{_terms(self.only)} chooses no picture: each is there, but no picture has all of them")
         if self.limit is None:
             return frozenset(chosen or ())
-        ordered = (job for (job,) in plan.table.answers(_RUN_ORDER) if chosen is None or job in chosen)
+        ordered = (job for (job,) in plan.table.answers(_IN_RUN_ORDER) if chosen is None or job in chosen)
         return frozenset(job for job, _ in zip(ordered, range(self.limit), strict=False))
 
 

@@ -16,7 +16,7 @@ from latentpress.runtime.work import Work
 # What of a request decides its work: of the rest, such as prompts and scales, plans have many.
 _DECISIVE = ("sampler", "steps", "guidance_stop", "strength", "refiner", "losses", "timesteps")
 _KINDS = (
-    "SELECT draft, bundle, width, height, chunks, json_extract(request, '$.guidance_scale') > 1, "
+    "SELECT draft, priority, bundle, width, height, chunks, json_extract(request, '$.guidance_scale') > 1, "
     "json_type(request, '$.init_image') = 'object', "
     f"json_extract(request, {', '.join(repr(f'$.{name}') for name in _DECISIVE)}) FROM drafts WHERE draft > ? "
     "ORDER BY draft LIMIT 20000"
@@ -28,7 +28,7 @@ REPLAYED = 256
 
 @dataclass(frozen=True)
 class Kind:
-    """Pictures that take the same work. refiner: the hash of its bundle, "" without one."""
+    """Pictures of one priority that take the same work. refiner: the hash of its bundle, "" without one."""
 
     bundle: str
     height: int
@@ -38,11 +38,12 @@ class Kind:
     steps: int
     work: Work
     refiner: str = ""
+    priority: int = 0
 
 
 @dataclass
 class Load:
-    """Pictures that can share UNet calls: of one bundle, size and number of chunks.
+    """Pictures that can share UNet calls: of one priority, bundle, size and number of chunks.
 
     kinds: how many of each; first: the kinds of the first REPLAYED of them, in order.
     """
@@ -86,14 +87,14 @@ def loads_of(state: Status) -> Loads:
     plan = state.plan
     kinds, of_draft = _kinds(plan)
     second = _second_twins(plan, lambda job: state.state(job) in (FAILED, MISSING) and state.asks(job))
-    loads: dict[tuple[str, int, int, int], Load] = {}
+    loads: dict[tuple[int, str, int, int, int], Load] = {}
     names = pixels = 0
     for job, draft in _pending(state):
         kind = kinds[of_draft[draft]]
         names, pixels = names + 1, pixels + kind.width * kind.height
         if job in second or state.state(job) == FOUND:
             continue
-        key = kind.bundle, kind.width, kind.height, kind.chunks
+        key = -kind.priority, kind.bundle, kind.width, kind.height, kind.chunks
         if (load := loads.get(key)) is None:
             load = loads[key] = Load(kind.bundle, kind.height, kind.width, kind.chunks)
         load.kinds[kind] += 1
@@ -129,18 +130,23 @@ def _kinds(plan: Plan) -> tuple[list[Kind], "array[int]"]:
 def _kind(plan: Plan, draft: int) -> Kind:
     (job,) = plan.table.one("SELECT min(job) FROM jobs WHERE draft=?", (draft,))
     one = plan.jobs[job - 1]
-    request, chunks = one.request, plan.table.one("SELECT chunks FROM drafts WHERE draft=?", (draft,))[0]
+    request = one.request
+    chunks, priority = plan.table.one("SELECT chunks, priority FROM drafts WHERE draft=?", (draft,))
     return Kind(
         *(one.bundle, request.height, request.width, chunks, request.sampler, request.steps),
         plan.facts(one.bundle).work(request),
         request.refiner.sha256 if request.refiner else "",
+        priority,
     )
 
 
 def _second_twins(plan: Plan, waits: Callable[[int], bool]) -> set[int]:
     """The jobs whose picture is rendered for an earlier one of the same hash; most plans have none."""
     shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1"
-    query = f"SELECT job_hash, job FROM jobs WHERE job_hash IN ({shared}) ORDER BY job_hash, job"
+    query = (
+        f"SELECT job_hash, job FROM jobs JOIN drafts USING (draft) WHERE job_hash IN ({shared}) "
+        "ORDER BY job_hash, priority DESC, job"
+    )
     groups = (
         [job for _, job in group if waits(job)] for _, group in groupby(plan.table.answers(query), lambda row: row[0])
     )

@@ -40,6 +40,8 @@ INDEXES = """
 CREATE UNIQUE INDEX jobs_collision ON jobs (collision);
 CREATE INDEX jobs_hash ON jobs (job_hash);
 """
+# The order in which a render takes jobs: the most wanted first, and together what can share a call.
+RUN_ORDER = "priority DESC, bundle, width, height, chunks, job"
 
 # SQLite's integers are signed and seeds are not: of 64 bits the same ones, so that smaller seeds are stored as they are.
 _SIGN, _WRAP = 1 << 63, 1 << 64
