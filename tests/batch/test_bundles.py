@@ -154,6 +154,9 @@ def test_a_refiner_that_is_named_late_is_opened_too(monkeypatch):
         def __init__(self, bundle, *, refiners, **settings):
             opened.append((bundle, refiners))
 
+        def add_time(self, measured, seconds):
+            pass
+
     monkeypatch.setattr(local, "_LOOKED_AT", 2)
     monkeypatch.setattr("latentpress.runtime.render.Renderer", Opened)
     plain = RenderRequest("a", 0, 64, 64, "euler", 2, 5.0)
