@@ -95,7 +95,8 @@ def test_every_kind_of_input_is_refused_in_one_sentence(odd, assets, tmp_path):
 
     (tmp_path / "other").mkdir()
     for kind, (path, words) in odd.items():
-        asked(f"manifest {kind}", ["plan", path], f"{path}:1:1: the manifest cannot be read ({words})")
+        unread = f"{path}:1:1: the manifest cannot be read ({words})"
+        asked(f"manifest {kind}", ["plan", path], f"{path}: is a folder; name" if kind == "folder" else unread)
         job = f"defaults: {{prompt: a, init_image: '{path}', mask_image: '{path}'}}\n"
         asked(
             f"picture {kind}",

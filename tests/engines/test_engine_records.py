@@ -67,5 +67,5 @@ def test_an_engine_that_is_missing_or_damaged_gets_its_sentence(bundle, tmp_path
 
 
 def test_folders_name_engine_and_device(bundle):
-    assert engine_folder(bundle, parse_engine("openvino:bf16"), "cpu").name == "openvino-bf16"
-    assert engine_folder(bundle, parse_engine("tensorrt-rtx"), "sm120").name == "tensorrt-rtx-sm120"
+    assert engine_folder(bundle, "unet", parse_engine("openvino:bf16"), "cpu").name == "openvino-bf16"
+    assert engine_folder(bundle, "unet", parse_engine("tensorrt-rtx"), "sm120").name == "tensorrt-rtx-sm120"
