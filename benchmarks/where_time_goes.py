@@ -33,7 +33,7 @@ from latentpress.batch import run as one_run
 from latentpress.bundle.info import open_bundle
 from latentpress.bundle.inputs import example_inputs
 from latentpress.cache.place import cache_dir
-from latentpress.cli import render as commands
+from latentpress.cli import manifests as commands
 from latentpress.engines.choice import DEFAULT_ENGINE
 from latentpress.engines.devices import device_name
 from latentpress.engines.memory import HalvingSession
@@ -101,7 +101,7 @@ def clocked(clock: Clock) -> Iterator[None]:
 
     parts = [
         (HalvingSession, "run", engine),
-        (commands, "opened", clock.around("start: imports and manifest", commands.opened)),
+        (commands, "read_named", clock.around("start: imports and manifest", commands.read_named)),
         (folder, "models_for", clock.around("start: find and verify the bundles", folder.models_for)),
         (one_run, "build_plan", clock.around("start: plan", one_run.build_plan)),
         (runtime, "Model", clock.around("start: open the engines", Model)),

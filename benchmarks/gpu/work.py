@@ -80,7 +80,7 @@ def proof(case: Case, where: Place, scratch: Path, engine: str) -> None:
             place = choice.kind.place()
             record, session = build_component(bundle, component, choice, place, profile)
             assert session is not None, "it is built where it runs"
-            write_record(engine_folder(bundle, choice, place.target), record)
+            write_record(engine_folder(bundle, component, choice, place.target), record)
         else:
             session = open_session(bundle, component, choice)
         opened = time.perf_counter() - started

@@ -3,14 +3,16 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from latentpress.batch.place import output_folder_of
 from latentpress.errors import EnvironmentFailure, LedgerDamaged, reason
 from latentpress.files import check_regular
+
+T = TypeVar("T")
 
 # Seconds to wait for another process' transaction.
 _TIMEOUT = 30
@@ -49,19 +51,7 @@ class Database:
         self._turn = threading.RLock()
         if path is not None and path.exists():
             check_database(path, self._shown)
-        with self._guard():
-            self._connection = sqlite3.connect(
-                # A URI for what is attached to it; a path is one too unless it begins with file:.
-                path.absolute() if path else "",
-                timeout=_TIMEOUT,
-                isolation_level=None,
-                check_same_thread=False,
-                uri=True,
-            )
-            self._connection.execute(f"PRAGMA cache_size={_CACHE}")
-            if path is None:  # nothing of it outlives a crash, so nothing need be undone after one
-                self._connection.execute("PRAGMA main.journal_mode=OFF")
-                self._connection.execute("PRAGMA main.synchronous=OFF")
+        self._connection = self._guarded(lambda: _connected(path))
 
     def __enter__(self) -> Self:
         return self
@@ -77,29 +67,27 @@ class Database:
 
     def answers(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """Every row of a query's answer."""
-        with self._guard():
-            return self._connection.execute(query, values).fetchall()
+        return self._guarded(lambda: self._connection.execute(query, values).fetchall())
 
     def one(self, query: str, values: Sequence[object] = ()) -> Any:
         """The first row of a query's answer, None where it has none."""
-        with self._guard():
-            return self._connection.execute(query, values).fetchone()
+        return self._guarded(lambda: self._connection.execute(query, values).fetchone())
 
     def run(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> None:
         """Run one statement."""
-        with self._guard():
-            self._connection.execute(query, values)
+        self._guarded(lambda: self._connection.execute(query, values))
 
     def script(self, statements: str) -> None:
         """Run several statements; an open transaction goes on."""
-        with self._guard():
-            for statement in filter(None, map(str.strip, statements.split(";"))):
-                self._connection.execute(statement)
+        self._guarded(
+            lambda: [
+                self._connection.execute(statement) for statement in filter(None, map(str.strip, statements.split(";")))
+            ]
+        )
 
     def many(self, query: str, values: Iterable[Sequence[object]]) -> None:
         """Run one statement with each of `values`."""
-        with self._guard():
-            self._connection.executemany(query, values)
+        self._guarded(lambda: self._connection.executemany(query, values))
 
     @contextlib.contextmanager
     def transaction(self) -> Generator[None]:
@@ -136,11 +124,15 @@ class Database:
     def _damaged(self, why: object) -> LedgerDamaged:
         return LedgerDamaged(f"{self._shown}: the ledger is damaged ({why}); {_way_out(self._shown)}")
 
-    @contextlib.contextmanager
-    def _guard(self) -> Generator[None]:
+    def _guarded(self, act: Callable[[], T]) -> T:
+        """What `act` returns, for one thread at a time, its failures as ours.
+
+        Not a context manager of Python code: a signal that is raised as that is entered would leave the turn taken, and the
+        writers waiting for ever.
+        """
         try:
             with self._turn:
-                yield
+                return act()
         except sqlite3.ProgrammingError:  # a fault of the program's, such as asking a closed database
             raise
         except sqlite3.DatabaseError as error:
@@ -153,6 +145,26 @@ class Database:
             raise self._damaged(reason(error)) from None
         except UnicodeDecodeError:  # the message itself tells of a name that is none
             raise self._damaged("a name in it is no text") from None
+
+
+def _connected(path: Path | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        # A URI for what is attached to it; a path is one too unless it begins with file:.
+        path.absolute() if path else "",
+        timeout=_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=True,
+    )
+    try:
+        connection.execute(f"PRAGMA cache_size={_CACHE}")
+        if path is None:  # nothing of it outlives a crash, so nothing need be undone after one
+            connection.execute("PRAGMA main.journal_mode=OFF")
+            connection.execute("PRAGMA main.synchronous=OFF")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def check_database(path: Path, shown: Path | str) -> None:
