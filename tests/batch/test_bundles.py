@@ -154,11 +154,12 @@ def test_a_refiner_that_is_named_late_is_opened_too(monkeypatch):
         def __init__(self, bundle, *, refiners, **settings):
             opened.append((bundle, refiners))
 
-        def add_time(self, measured, seconds):
+        def add_time(self, *measured):
             pass
 
     monkeypatch.setattr(local, "_LOOKED_AT", 2)
     monkeypatch.setattr("latentpress.runtime.render.Renderer", Opened)
+    monkeypatch.setattr("latentpress.runtime.bucket.note_calibration", lambda *_: None)
     plain = RenderRequest("a", 0, 64, 64, "euler", 2, 5.0)
     late = replace(plain, refiner=Refiner("r", 0.8))
     executor = local.LocalExecutor(
