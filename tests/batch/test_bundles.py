@@ -144,7 +144,7 @@ def test_pictures_that_never_come_are_missed(two, new_executor):
         two(Failing(new_executor(), count=1))
 
 
-def test_a_refiner_that_is_named_late_is_opened_too(monkeypatch):
+def test_a_refiner_that_is_named_late_is_opened_too(monkeypatch, tmp_path):
     opened = []
 
     class Opened:
@@ -157,13 +157,17 @@ def test_a_refiner_that_is_named_late_is_opened_too(monkeypatch):
         def add_time(self, *measured):
             pass
 
+        def timings(self):
+            return {}
+
     monkeypatch.setattr(local, "_LOOKED_AT", 2)
     monkeypatch.setattr("latentpress.runtime.render.Renderer", Opened)
     monkeypatch.setattr("latentpress.runtime.bucket.note_calibration", lambda *_: None)
+    monkeypatch.setattr("latentpress.runtime.timings.remember_timings", lambda *_: None)
     plain = RenderRequest("a", 0, 64, 64, "euler", 2, 5.0)
     late = replace(plain, refiner=Refiner("r", 0.8))
     executor = local.LocalExecutor(
-        {"b": "base", "r": "refiner", "o": "other"}, local.Settings(batch_rows=4), None, print
+        {"b": "base", "r": "refiner", "o": "other"}, local.Settings(batch_rows=4), tmp_path, print
     )
     executor.open("b", [plain, plain, plain, late])
     executor.open("b", [plain, plain])
