@@ -112,3 +112,11 @@ def test_json_is_whole_in_every_encoding(encoding, monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     print_json({**data, **lists})
     assert sys.stdout.getvalue() == told, "streamed lists look like others"
+
+
+@pytest.mark.parametrize("command", ["", "plan", "render", "draw", "cache list"])
+def test_the_short_option_is_help(command, capsys):
+    from latentpress.cli import run_cli
+
+    assert run_cli([*command.split(), "-h"]) == 0
+    assert "Usage:" in capsys.readouterr().out

@@ -37,6 +37,7 @@ app = typer.Typer(
     help="Render manifests of Stable Diffusion jobs through exported ONNX engines.",
     add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 

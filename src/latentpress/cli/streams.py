@@ -37,7 +37,9 @@ def open_streams(arguments: Sequence[str]) -> None:
 def only_tells(arguments: Sequence[str]) -> bool:
     """Whether a command does nothing but print."""
     words = [one for one in arguments if not one.startswith("-")]
-    return "--repair" not in arguments and (not words or words[0] in _TELLING or "--help" in arguments)
+    return "--repair" not in arguments and (
+        not words or words[0] in _TELLING or not {"-h", "--help"}.isdisjoint(arguments)
+    )
 
 
 class Courtesy(io.RawIOBase):
