@@ -63,7 +63,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; what was not committed is undone."""
-        self._connection.close()
+        with self._turn:  # SQLite does not bear it while another thread asks
+            self._connection.close()
 
     def answers(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """Every row of a query's answer."""
@@ -99,7 +100,7 @@ class Database:
         try:
             yield
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):
+            with self._turn, contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
         self.run("COMMIT")
