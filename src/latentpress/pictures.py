@@ -17,11 +17,12 @@ from latentpress.bundle.info import Bundle
 from latentpress.cache.place import cache_dir
 from latentpress.errors import LatentpressError, ManifestError, UsageError
 from latentpress.manifest.axes import Matrix
-from latentpress.manifest.draft import Draft, Expansion, JobNode
+from latentpress.manifest.draft import Expansion
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import DEMO, FIELDS, request_of
 from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.manifest.shape import Draft, JobNode
 from latentpress.models import Models, facts_of, models_for, named_bundle
 from latentpress.runtime.facts import Bundles
 from latentpress.runtime.request import RenderRequest

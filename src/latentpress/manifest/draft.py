@@ -1,9 +1,8 @@
 """Crosses a manifest's jobs with its matrix: what each picture asks for, one at a time. Mistakes go to the reader."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
-from types import MappingProxyType
 from typing import Any
 
 from latentpress.manifest.axes import Matrix, SeedRange
@@ -12,14 +11,15 @@ from latentpress.manifest.field import WRONG, Reader, Values
 from latentpress.manifest.fields import FIELDS, PROMPTS, label
 from latentpress.manifest.nodes import Node, Place
 from latentpress.manifest.seeds import MAX_SEED, ToDraw
+from latentpress.manifest.shape import Draft, JobNode, Key, Shape, key_of, quick_seed, quick_text
 from latentpress.manifest.templates import BUILT_IN
 from latentpress.manifest.text_file import mentions
 from latentpress.manifest.timesteps import counted_steps
 from latentpress.manifest.values import MAX_JOBS, not_given, parse_number
 from latentpress.manifest.wildcards import Wildcards
-from latentpress.manifest.wordings import Wordings, Words
+from latentpress.manifest.wordings import Wordings
 
-# Drafts of one job that are kept for the seeds to come, where the seeds are not the fastest axis.
+# Drafts of one job that are kept for the seeds to come, where the seeds are not the fastest axis, and shapes of jobs.
 _SHARED = 16_384
 # Seeds as the field gives them.
 _Seeds = Sequence[int] | ToDraw
@@ -36,65 +36,6 @@ _NEEDED_OF_LINES = {
         _NEEDED["model"][1],
     ),
 }
-
-
-_NOTHING: Mapping[str, Node] = MappingProxyType({})
-
-
-@dataclass(slots=True, eq=False)
-class JobNode:
-    """One job as written: an entry of `jobs`, a line of a file, or the manifest as a whole where it has none.
-
-    fields: what it says itself, its `id` and `n` among them; defaults: what all jobs of one file are given, the same map for
-    each of them.
-    """
-
-    id: str
-    fields: Mapping[str, Node]
-    place: Place
-    defaults: Mapping[str, Node] = field(default_factory=lambda: _NOTHING)
-
-
-@dataclass(frozen=True, eq=False)
-class Draft:
-    """What the pictures of one job and one combination have in common: all but their seeds.
-
-    written: what the job says itself, as `JobNode.fields`;
-    values: every field, prompts filled in, `seed` aside; labels: what the matrix calls some of them;
-    places: field -> where the manifest sets it, if only to null; a field that no one sets is not among them;
-    words: of prompts that have drawn words in them, which each seed draws; `values` has an example of them.
-    """
-
-    id: str
-    written: Mapping[str, Node]
-    values: Values
-    labels: Mapping[str, str]
-    places: Mapping[str, Place]
-    words: Words | None = None
-
-    def said(self, seed: int) -> tuple[dict[str, str], dict[str, str]]:
-        """The prompts that `seed` draws where there are `words`, and what their braces fill."""
-        return ({}, {}) if self.words is None else self.words.said(seed)
-
-    @property
-    def prompt(self) -> str:
-        """The prompt, filled in."""
-        return self.values["prompt"]
-
-    @property
-    def shape(self) -> object:
-        """Equal for drafts that have all in common but their id and their prompt."""
-        return self
-
-    @property
-    def prompt_place(self) -> Place:
-        """Where the prompt stands; every draft has one."""
-        return self.places["prompt"]
-
-    def all_labels(self) -> dict[str, str]:
-        """Placeholder -> what names and sheets show, for every field but the seed; the matrix' labels win."""
-        texts = {name: label(name, self.values) for name in FIELDS if name != "seed"}
-        return {"id": self.id} | texts | dict(self.labels)
 
 
 class Expansion:
@@ -129,6 +70,7 @@ class Expansion:
             for name, known in FIELDS.items()
         }
         self._wrong = {name for name in defaults.keys() & FIELDS.keys() if self._base[name] is WRONG}
+        self._alike: dict[tuple[Key, tuple[int, ...]], _Seeded] = {}
         # Jobs that differ in such an axis alone share a draft, which is what makes planning many seeds cheap.
         self._seed_axis = next((index for index, axis in enumerate(matrix.axes) if axis.seeds_alone), None)
 
@@ -145,14 +87,11 @@ class Expansion:
                 yield found
 
     def _job(self, job: JobNode, number: int) -> Iterator[tuple[Draft, int | Draw, str | None]]:
-        own = {name: self._parse_shared(name, node) for name, node in job.defaults.items() if name in FIELDS}
-        own |= {name: FIELDS[name].read(node, self._reader) for name, node in job.fields.items() if name in FIELDS}
         axis = self._seed_axis
         if axis is None:
-            for indices in self._matrix.combinations():
-                for seeded in self._seeded(job, own, indices):
-                    yield from self._pictures(seeded, number, indices)
+            yield from self._combined(job, number)
             return
+        own = self._own(job)
         shared: dict[tuple[int | None, ...], tuple[_Seeded, ...]] = {}
         rows = groupby(self._matrix.combinations(), lambda indices: (*indices[:axis], None, *indices[axis + 1 :]))
         for others, row in rows:
@@ -169,6 +108,47 @@ class Expansion:
             for seeded in self._seeded(job, own, others):
                 for indices in kept:
                     yield from self._on_axis(seeded, job, own, number, axis, indices)
+
+    def _combined(self, job: JobNode, number: int) -> Iterator[tuple[Draft, int | Draw, str | None]]:
+        """The pictures of a job where no axis has seeds alone; of a job like an earlier one only its own is read."""
+        key, own, told = key_of(job), None, self._reader.problems.told
+        for indices in self._matrix.combinations():
+            first = self._alike.get((key, indices)) if key is not None else None
+            if first is not None and (seeded := self._again(job, first)) is not None:
+                yield from self._pictures(seeded, number, indices)
+                continue
+            own = self._own(job) if own is None else own
+            for seeded in self._seeded(job, own, indices):
+                # What is told of one job must be told of each.
+                if key is not None and seeded.alike and told == self._reader.problems.told:
+                    if len(self._alike) >= _SHARED:
+                        self._alike.clear()
+                    self._alike[key, indices] = seeded
+                yield from self._pictures(seeded, number, indices)
+
+    def _own(self, job: JobNode) -> Values:
+        """What the job sets itself, or all jobs of its file."""
+        own = {name: self._parse_shared(name, node) for name, node in job.defaults.items() if name in FIELDS}
+        return own | {
+            name: FIELDS[name].read(node, self._reader) for name, node in job.fields.items() if name in FIELDS
+        }
+
+    def _again(self, job: JobNode, first: "_Seeded") -> "_Seeded | None":
+        """The draft of a job that differs from the first in its id, prompt and seed alone; None where it must be read."""
+        fields, draft, seeds = job.fields, first.draft, first.seeds
+        prompt = draft.prompt
+        if (node := fields.get("prompt")) is not None:
+            if (quick := quick_text(node)) is None:
+                quick = FIELDS["prompt"].read(node, self._reader)
+            if quick is WRONG or not self.wordings.is_plain(quick):
+                return None
+            prompt = quick
+        if (node := fields.get("seed")) is not None:
+            seeds = quick_seed(node) or FIELDS["seed"].read(node, self._reader)
+            if seeds is WRONG:
+                return None
+        nodes = (self._defaults, job.defaults, fields, draft.nodes[-1])
+        return _Seeded(Draft(job.id, fields, draft.shape, prompt, nodes), seeds, first.label, None)
 
     def _on_axis(
         self, seeded: "_Seeded", job: JobNode, own: Values, number: int, axis: int, indices: tuple[int, ...]
@@ -241,8 +221,10 @@ class Expansion:
             return
         values |= counted
         prompts = {name: values[name] for name in PROMPTS if values[name] is not None}
+        maps = (self._defaults, job.defaults, job.fields, choice.fields)
         if apart and any(mentions(prompt, "{seed") for prompt in prompts.values()):
-            yield _Seeded(Draft(job.id, job.fields, values, choice.labels, {}), (), None, None, names_seed=True)
+            draft = Draft(job.id, job.fields, Shape(values, choice.labels), "", maps)
+            yield _Seeded(draft, (), None, None, names_seed=True)
             return
         texts = choice.texts | {
             name: label(name, {**values, "seed": FIELDS["seed"].default[0]})
@@ -252,10 +234,12 @@ class Expansion:
         places = {name: node.place for name, node in nodes.items()}
         count = None if "n" not in nodes or not_given(nodes["n"]) else nodes["n"]
         seeds = values["seed"] if apart or count is None else self._counted(count, values["seed"])
+        alike = count is None and all(map(self.wordings.is_plain, prompts.values()))
         for one in self.wordings.each(prompts, places, texts):
             labels = {**one.labels, **choice.labels} if one.labels else choice.labels
-            draft = Draft(job.id, job.fields, {**values, **one.prompts}, labels, {**places, **one.places}, one.words)
-            yield _Seeded(draft, seeds, choice.labels.get("seed"), count, one.key)
+            shape = Shape({**values, **one.prompts}, labels)
+            draft = Draft(job.id, job.fields, shape, one.prompts["prompt"], maps, one.places, one.words)
+            yield _Seeded(draft, seeds, choice.labels.get("seed"), count, one.key, alike=alike)
 
     def _counted(self, node: Node, seeds: _Seeds) -> _Seeds:
         """`n` seeds from the one given; none once a mistake is reported."""
@@ -277,11 +261,12 @@ class Expansion:
         return range(seeds[0], seeds[0] + int(count))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class _Seeded:
     """A draft, its seeds and what they are called. count: the node of `n`, if there is one; key: its wording's.
 
     names_seed: a prompt holds {seed}, so that each seed of the axis needs a draft of its own; this one is not whole.
+    alike: whether a job that differs in id, prompt and seed has the same but for these.
     """
 
     draft: Draft
@@ -290,3 +275,4 @@ class _Seeded:
     count: Node | None
     key: str = ""
     names_seed: bool = False
+    alike: bool = False

@@ -17,12 +17,12 @@ import numpy as np
 
 from latentpress.errors import shown
 from latentpress.files import check_regular
-from latentpress.manifest.draft import JobNode
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, described
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.readers.csv_rows import CsvRows
 from latentpress.manifest.readers.jsonl import JsonLines
+from latentpress.manifest.shape import JobNode
 from latentpress.manifest.source import ENDINGS, JSONL, STREAMED, Source
 from latentpress.manifest.values import not_given, parse_text
 

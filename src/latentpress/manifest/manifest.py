@@ -9,7 +9,7 @@ from latentpress.errors import ManifestError, shown
 from latentpress.manifest import names, templates
 from latentpress.manifest.axes import Matrix
 from latentpress.manifest.concepts import ConceptFile, parse_concepts
-from latentpress.manifest.draft import Draft, Expansion, JobNode
+from latentpress.manifest.draft import Expansion
 from latentpress.manifest.draws import Draw
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import FIELDS
@@ -18,6 +18,7 @@ from latentpress.manifest.matrix import parse_matrix
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
 from latentpress.manifest.policy import NO_POLICY, Policy, parse_policy
 from latentpress.manifest.readers import read_root
+from latentpress.manifest.shape import Draft, JobNode, Shape
 from latentpress.manifest.source import STREAMED, Source
 from latentpress.manifest.values import given, parse_number, parse_text
 from latentpress.manifest.wildcards import parse_wildcards
@@ -154,13 +155,14 @@ def _axes(node: Node | None) -> list[str]:
 def _models(expansion: Expansion, jobs: Iterable[JobNode]) -> dict[str, Place]:
     """Expand everything once, for its mistakes, and say which bundles it names, and where first."""
     models: dict[str, Place] = {}
-    last: Draft | None = None
+    last: Shape | None = None
     for draft, _, _ in expansion.drafts(jobs):
-        if draft is not last:
-            last = draft
-            for choice in draft.values["refiner"]:
+        if draft.shape is not last:
+            last = draft.shape
+            for choice in last.values["refiner"]:
                 models.setdefault(choice.model, choice.place)
-            models.setdefault(draft.values["model"], draft.places["model"])
+            if last.values["model"] not in models:
+                models[last.values["model"]] = draft.places["model"]
     return models
 
 

@@ -98,11 +98,12 @@ Node = Scalar | ListNode | MapNode
 class Problems:
     """Mistakes found so far, each once, in the order found. warnings: what is none, as lines, each once.
 
-    file: the one whose mistakes come first, where others are read too.
+    file: the one whose mistakes come first, where others are read too; told: how often something was added to either.
     """
 
     def __init__(self, file: str = "") -> None:
         self._file = file
+        self.told = 0
         self._found: dict[str, tuple[Place, str]] = {}
         self.warnings: dict[str, None] = {}
 
@@ -111,6 +112,7 @@ class Problems:
 
         kind: the same for messages at one place that say the same, by default where they differ in values alone.
         """
+        self.told += 1
         self._found.setdefault(f"{place}: {one_line(message)}", (place, kind or shape(message)))
 
     @property
@@ -120,6 +122,7 @@ class Problems:
 
     def warn(self, place: Place, message: str) -> None:
         """Keep `file:line:col: warning: message`, which refuses nothing."""
+        self.told += 1
         self.warnings[f"{place}: warning: {one_line(message)}"] = None
 
     def unknown_key(self, key: Scalar, known: Sequence[str], where: str) -> None:

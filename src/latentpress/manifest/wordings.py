@@ -77,7 +77,7 @@ class Wordings:
 
         texts: what fills their placeholders.
         """
-        if all(map(self._is_plain, written.values())):
+        if all(map(self.is_plain, written.values())):
             yield Wording({name: str(text) for name, text in written.items()}, {}, {})
             return
         texts = {key: text for key, text in texts.items() if key not in PROMPTS}
@@ -88,7 +88,8 @@ class Wordings:
         for chosen in product(*lines):
             yield from self._of(dict(zip(written, chosen, strict=True)), places, texts)
 
-    def _is_plain(self, text: str | TextFile) -> bool:
+    def is_plain(self, text: str | TextFile) -> bool:
+        """Whether a prompt says what it says: it has no braces, wildcards or lines of a file."""
         if isinstance(text, TextFile) or "{" in text or "}" in text:
             return False
         return self._wildcards is None or "__" not in text

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from latentpress.batch.folder import OutputFolder
 from latentpress.errors import ManifestError, UsageError
-from latentpress.manifest.draft import JobNode
 from latentpress.manifest.jobs import requests_of
 from latentpress.manifest.manifest import KEYS, VERSION, Manifest, read_manifest
 from latentpress.manifest.names import component_problem
 from latentpress.manifest.nodes import MapNode, Node, Problems, Scalar
 from latentpress.manifest.readers import read_root
+from latentpress.manifest.shape import JobNode
 from latentpress.manifest.source import STREAMED, YAML, Source, spooled
 from latentpress.openai_batch.answers import Answered, check_places, write_answers
 

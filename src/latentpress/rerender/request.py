@@ -6,10 +6,10 @@ from typing import Any
 
 from latentpress.batch.plan.prompts import PromptChecks
 from latentpress.errors import ManifestError, UsageError, shown
-from latentpress.manifest.draft import Draft
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import FIELDS, request_of
 from latentpress.manifest.nodes import Place, Problems
+from latentpress.manifest.shape import Draft, Shape
 from latentpress.pictures import node_of
 from latentpress.rerender.inputs import Inputs
 from latentpress.rerender.original import Original
@@ -55,7 +55,8 @@ def request_again(original: Original, inputs: Inputs, bundles: Bundles) -> Rende
         values: dict[str, Any] = {name: field.default for name, field in FIELDS.items()}
         values |= {name: FIELDS[name].read(node, reader) for name, node in nodes.items()} | {"model": model}
         problems.raise_if_any()
-        PromptChecks(bundles, problems).check(Draft("1", nodes, values, {}, {"prompt": place}), bundles[model])
+        draft = Draft("1", nodes, Shape(values, {}), values["prompt"], moved={"prompt": place})
+        PromptChecks(bundles, problems).check(draft, bundles[model])
         problems.raise_if_any()
         request = request_of({**values, "seed": original.request["seed"]}, bundles)
         if (refused := bundles[model].refusal(request)) is not None:

@@ -12,11 +12,11 @@ from latentpress.batch.plan.earlier_claims import unseeded_key
 from latentpress.batch.plan.identity import facts_by_hash, hashed_data, job_hashes
 from latentpress.batch.plan.job import canonical_json, request_data
 from latentpress.batch.plan.known_draws import KnownDraw, matched, read_known
-from latentpress.manifest.draft import Draft
 from latentpress.manifest.draws import Draw
 from latentpress.manifest.fields import FIELDS, request_of
 from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.seeds import DRAWN
+from latentpress.manifest.shape import Draft
 from latentpress.manifest.written import Digests, text_digest
 from latentpress.runtime.facts import Bundles
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from latentpress.manifest.draft import Draft
 from latentpress.manifest.given import Picture, facts_of_mask, picture_of
+from latentpress.manifest.shape import Draft
 from latentpress.runtime.facts import Bundles
 from latentpress.runtime.pictures.reading import DIFFUSERS, SHOWN
 from latentpress.runtime.request import RenderRequest

@@ -16,9 +16,9 @@ from latentpress.batch.plan.shapes import Settling
 from latentpress.batch.plan.twins import twins_warning
 from latentpress.errors import condensed, one_line, shape, short, shown
 from latentpress.manifest import names, templates
-from latentpress.manifest.draft import Draft
 from latentpress.manifest.manifest import Manifest, SheetSpec
 from latentpress.manifest.nodes import Problems, uncollected
+from latentpress.manifest.shape import Draft, Shape
 from latentpress.runtime.facts import BundleFacts, Bundles
 
 # Jobs written to the table at once, and drafts kept of those whose words are drawn.
@@ -201,5 +201,6 @@ class _Planning:
         if key not in self._said:
             if len(self._said) >= _SAID:
                 self._said.clear()
-            self._said[key] = replace(draft, values={**draft.values, **prompts}, labels={**draft.labels, **labels})
+            shape = Shape({**draft.values, **prompts}, {**draft.labels, **labels})
+            self._said[key] = replace(draft, shape=shape, prompt=shape.values["prompt"])
         return self._said[key]

@@ -8,9 +8,9 @@ from itertools import product
 from latentpress.errors import short, shown
 from latentpress.export.reading.concept_paths import single_tokens
 from latentpress.manifest.concepts import ConceptFile
-from latentpress.manifest.draft import Draft
 from latentpress.manifest.field import Values
 from latentpress.manifest.nodes import Place, Problems
+from latentpress.manifest.shape import Draft
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.prompt_rules import calls_of
 from latentpress.runtime.prompts import Reading

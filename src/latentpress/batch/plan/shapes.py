@@ -14,10 +14,10 @@ from latentpress.batch.plan.identity import Prompted, Seeded, hashed_data, ident
 from latentpress.batch.plan.job import request_data, stored
 from latentpress.batch.plan.prompts import PromptChecks
 from latentpress.manifest import names, templates
-from latentpress.manifest.draft import Draft
 from latentpress.manifest.fields import request_of
 from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.nodes import Problems
+from latentpress.manifest.shape import Draft
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.prompt_rules import reading_of
 from latentpress.runtime.prompts.parts import Reading

@@ -1,0 +1,145 @@
+"""Jobs as they are written, drafts as they come of it, and what jobs have in common that differ in prompt, id and seed."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from latentpress.manifest.field import Values
+from latentpress.manifest.fields import FIELDS, label
+from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Scalar
+from latentpress.manifest.values import MAX_TEXT, not_given
+from latentpress.manifest.wordings import Words
+
+# By what a job is known, but for what is its own.
+Key = tuple[Hashable, ...]
+# What is a job's own, and the values within maps and lists that a key holds at most: aliases may multiply.
+_OWN = frozenset(("prompt", "id", "seed"))
+_VALUES, _DEPTH = 100, 4
+# Digits that any seed may have: 2^64-1 has twenty.
+_DIGITS = 19
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(slots=True, eq=False)
+class JobNode:
+    """One job as written: an entry of `jobs`, a line of a file, or the manifest as a whole where it has none.
+
+    fields: what it says itself, its `id` and `n` among them; defaults: what all jobs of one file are given, the same map for
+    each of them.
+    """
+
+    id: str
+    fields: Mapping[str, Node]
+    place: Place
+    defaults: Mapping[str, Node] = field(default_factory=lambda: _NOTHING)
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """What drafts have in common that differ in their id, their prompt and where they are written alone.
+
+    values: every field, `seed` aside; the prompt is that of the first of them; labels: what the matrix calls some of them.
+    """
+
+    values: Values
+    labels: Mapping[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """What the pictures of one job and one combination have in common: all but their seeds.
+
+    written: what the job says itself, as `JobNode.fields`; prompt: filled in; nodes: where the manifest sets fields, if only
+    to null, the later map before the earlier ones; moved: places of prompts that stand elsewhere, in a file;
+    words: of prompts that have drawn words in them, which each seed draws; `values` has an example of them.
+    """
+
+    id: str
+    written: Mapping[str, Node]
+    shape: Shape
+    prompt: str
+    nodes: Sequence[Mapping[str, Node]] = ()
+    moved: Mapping[str, Place] = field(default_factory=lambda: _NOTHING)
+    words: Words | None = None
+
+    @property
+    def values(self) -> Values:
+        """Every field, prompts filled in, `seed` aside."""
+        return {**self.shape.values, "prompt": self.prompt}
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What the matrix calls some of the fields."""
+        return self.shape.labels
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Field -> where the manifest sets it; a field that no one sets is not among them."""
+        return {name: node.place for nodes in self.nodes for name, node in nodes.items()} | dict(self.moved)
+
+    @property
+    def prompt_place(self) -> Place:
+        """Where the prompt stands; every draft has one."""
+        return self.places["prompt"]
+
+    def said(self, seed: int) -> tuple[dict[str, str], dict[str, str]]:
+        """The prompts that `seed` draws where there are `words`, and what their braces fill."""
+        return ({}, {}) if self.words is None else self.words.said(seed)
+
+    def all_labels(self) -> dict[str, str]:
+        """Placeholder -> what names and sheets show, for every field but the seed; the matrix' labels win."""
+        values = self.values
+        texts = {name: label(name, values) for name in FIELDS if name != "seed"}
+        return {"id": self.id} | texts | dict(self.labels)
+
+
+def key_of(job: JobNode) -> Key | None:
+    """Equal for jobs that come to drafts of one shape with the same choices; None for one that must be read for itself."""
+    if "n" in job.fields:
+        return None
+    key: list[Hashable] = [job.place.file, id(job.defaults)]
+    for name, node in job.fields.items():
+        if name in _OWN:
+            if type(node) is Scalar and not node.plain:  # in quotes, as most are
+                key.append(name)
+                continue
+            if not_given(node):
+                return None
+            key.append(name)
+        elif type(node) is Scalar:
+            key += (name, node.text, node.plain)
+        else:
+            key.append(name)
+            if not _add(node, key, _DEPTH):
+                return None
+    return tuple(key)
+
+
+def quick_text(node: Node) -> str | None:
+    """The text of most prompts: ASCII in quotes; None for others, which are parsed."""
+    if type(node) is not Scalar or node.plain or not node.text.isascii():
+        return None
+    return None if "\0" in node.text or len(node.text) > MAX_TEXT else node.text
+
+
+def quick_seed(node: Node) -> tuple[int] | None:
+    """The seed of most jobs: some digits; None for others, which are parsed."""
+    if type(node) is not Scalar or not node.plain:
+        return None
+    text = node.text
+    return (int(text),) if len(text) <= _DIGITS and text.isascii() and text.isdigit() else None
+
+
+def _add(node: Node, key: list[Hashable], depth: int) -> bool:
+    """Add what a node says to a key; False where that is too much."""
+    if isinstance(node, Scalar):
+        key += (node.text, node.plain)
+        return True
+    if depth == 0 or len(key) > _VALUES:
+        return False
+    if isinstance(node, MapNode):
+        key += (MapNode, len(node.values), *node.values)
+        return all(_add(value, key, depth - 1) for value in node.values.values())
+    key += (ListNode, len(node.items))
+    return all(_add(item, key, depth - 1) for item in node.items)
