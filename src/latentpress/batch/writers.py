@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ class Writers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
-        self.pool.shutdown(wait=True)  # also when interrupted: what is finished is worth its fsync
+        _wait_for(self.pool)  # also when interrupted: what is finished is worth its fsync
         while self.queue and kind is None:
             self.queue.popleft().result()
 
@@ -151,3 +152,27 @@ class Writers:
                 self.aside.take(found)
             return True
         return False
+
+
+def _wait_for(pool: ThreadPoolExecutor) -> None:
+    """Shut `pool` down when its threads have ended, also where a signal is raised meanwhile, which is raised afterwards.
+
+    A `Thread.join` that a signal's exception cuts short takes a thread that still runs for one that has ended (CPython's
+    bpo-45274), and the ledger would be closed under it. So this thread's join is not woken: another takes the signal.
+    """
+    signals = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+    mask = getattr(signal, "pthread_sigmask", None)  # not on Windows
+    before = mask(signal.SIG_BLOCK, signals) if mask else None
+    stopped: BaseException | None = None
+    try:
+        while True:
+            try:
+                pool.shutdown(wait=True)
+                break
+            except KeyboardInterrupt as error:
+                stopped = error
+    finally:
+        if mask:
+            mask(signal.SIG_SETMASK, before)
+    if stopped is not None:
+        raise stopped
