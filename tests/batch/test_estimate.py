@@ -13,7 +13,7 @@ from latentpress.batch.estimate.calls import packed_calls
 from latentpress.batch.estimate.disk import Disk, check_disk, disk_of
 from latentpress.batch.estimate.estimate import estimated, past_error
 from latentpress.batch.estimate.lines import prospect_lines, time_line
-from latentpress.batch.estimate.loads import loads_of
+from latentpress.batch.estimate.loads import Kind, Load, Loads, loads_of
 from latentpress.batch.estimate.pace import Pace
 from latentpress.batch.ledger.ledger import ledger_path
 from latentpress.batch.ledger.runs import RunRow
@@ -23,6 +23,7 @@ from latentpress.runtime.loop.denoise import Lookahead, admit, unfinished
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import ImageFile, LossSpec, RenderRequest
 from latentpress.runtime.timings import Measured, Stopwatch, merged, recalled_timings, remember_timings
+from latentpress.runtime.work import Work
 
 SIX = "defaults: {prompt: a mouse, steps: 4}\nmatrix: {seed: 1..6}\n"
 
@@ -156,6 +157,17 @@ def test_the_estimate_is_the_sum_of_its_parts(folder):
     assert estimated(loads_of(state), {hash_: known}, batch_rows=4).parts[0].calls == {4: 20}
     half = estimated(loads_of(replace(state, chosen=frozenset(range(6, 11)))), {hash_: known})
     assert half.parts[0].load.pictures == 5
+
+
+def test_what_guides_is_opened_once_and_counts_as_loading():
+    known = pace(
+        *((("turn", 64, 64, 1, 2), 0.1), (("decode", 64, 64), 0.05), (("gradient", 64, 64), 1.0)),
+        *((("load",), 3.0), (("guidance",), 4.0)),
+    )
+    for gradients, loading in ((0, 3.0), (2, 7.0)):
+        kind = Kind("b", 64, 64, 1, "euler", 1, Work((2,), gradients=gradients))
+        load = Load("b", 64, 64, 1, Counter({kind: 3}), [kind] * 3)
+        assert estimated(Loads((load,), 3), {"b": known}).loading == loading
 
 
 def test_twins_are_one_picture_and_two_files(folder):

@@ -285,6 +285,7 @@ def content(file):
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a test run that nohup began ignores it
     own = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     serve(own)

@@ -135,6 +135,12 @@ class Renderer:
         """Note what else took time, outside the engines."""
         self._model.watch.add(what, seconds, count)
 
+    def open_guidance(self) -> None:
+        """Load what guides by losses, diffusers with it, unless it is: before a picture waits for it, and timed."""
+        if "guidance" not in vars(self._model):
+            with self._model.watch.measure(Measured("guidance")):
+                _ = self._model.guidance
+
     def trial(self, height: int, width: int) -> Callable[[int], None]:
         """A function that calls the UNet once with that many rows of some input, to time it or to see whether it fits.
 

@@ -2,8 +2,8 @@
 
 Knows no plan and no engine. What is measured: `turn`, one UNet call with all that belongs to it, by its rows; `gradient`, a
 loss's; `decode`, a picture; `begin` and `read`, what comes before a picture's first step, without and with a given picture;
-`between`, what the receiver of a picture keeps the engines waiting; `load`, opening the engines; `call`, a UNet call
-alone, as calibration times it; `bucket`, no time, but the rows that a call was to have.
+`between`, what the receiver of a picture keeps the engines waiting; `load`, opening the engines; `guidance`, opening what
+guides by losses; `call`, a UNet call alone, as calibration times it; `bucket`, no time, but the rows a call was to have.
 """
 
 import contextlib

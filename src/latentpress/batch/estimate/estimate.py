@@ -57,7 +57,9 @@ def estimated(
         for load in loads.loads
     )
     bundles = list(dict.fromkeys(load.bundle for load in loads.loads))
+    guided = {load.bundle for load in loads.loads if any(kind.work.gradients for kind in load.kinds)}
     loading = [paces.get(bundle, empty).loading for bundle in bundles]
+    loading += [paces.get(bundle, empty).guidance for bundle in bundles if bundle in guided]
     known = [part.seconds for part in parts if part.seconds is not None]
     whole = len(known) == len(parts) > 0
     return Estimate(

@@ -63,6 +63,11 @@ class Pace:
         """Seconds of opening the engines."""
         return self._timings.get(Measured("load"))
 
+    @property
+    def guidance(self) -> float | None:
+        """Seconds of opening what guides by losses."""
+        return self._timings.get(Measured("guidance"))
+
     def _like(self, part: str, height: int, width: int, rows: float) -> float | None:
         if (known := self._timings.get(Measured(part, height, width))) is not None:
             return known

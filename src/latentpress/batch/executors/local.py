@@ -159,6 +159,8 @@ class LocalExecutor:
             return renderer
 
         renderer = self._engines.open((bundle, refiners, str(choice), replace(settings, engine=None)), opened)
+        if any(request.losses for request in work):
+            renderer.open_guidance()
         if renderer.warning:
             self._say(renderer.warning)
         if settings.batch_rows is None or renderer.fixed_rows:
