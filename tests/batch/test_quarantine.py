@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from eight import TWO
 from fakes import FakeExecutor
 from latentpress.batch.policy import Policy
 from latentpress.batch.state.quarantine import quarantined
@@ -84,19 +85,11 @@ def test_a_manifest_sets_the_number_and_a_changed_job_begins_anew(folder):
     assert counts(changed.render(executor=FakeExecutor())) == (2, 0, 1, 0)
 
 
-TWO = """\
-version: 1
-name: two
-model: demo
-defaults: {steps: 2, size: 16x16}
-matrix: {word: [kite, nan], prompt: ["{word}"]}
-output: "{word}.png"
-policy: {retries: 1}
-"""
+TWICE = f"{TWO}policy: {{retries: 1}}\n"
 
 
 def test_commands_tell_of_it(eight, tmp_path):
-    (tmp_path / "two.yaml").write_text(TWO)
+    (tmp_path / "two.yaml").write_text(TWICE)
 
     def run(command, *options):
         return eight.runner.run(tmp_path, command, tmp_path / "two.yaml", "-o", tmp_path / "out", *options)
@@ -118,7 +111,7 @@ def test_commands_tell_of_it(eight, tmp_path):
 
 
 def test_the_end_of_a_stopped_render_is_told(eight, tmp_path):
-    (tmp_path / "two.yaml").write_text(TWO.replace("kite, nan", "nan, kite, crab"))
+    (tmp_path / "two.yaml").write_text(TWICE.replace("kite, nan", "nan, kite, crab"))
     told = f'echo "$LATENTPRESS_END $LATENTPRESS_LEFT $LATENTPRESS_EXIT" >{tmp_path}/told'
     options = ("--stop-after", "0s", "--on-complete", told, "--log-file", tmp_path / "log", "--json")
     done = eight.runner.run(tmp_path, "render", tmp_path / "two.yaml", "-o", tmp_path / "out", *options)

@@ -9,17 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from eight import TWO
 from faulted import Fault
 from latentpress.cli.on_complete import tell
-
-TWO = """\
-version: 1
-name: two
-model: demo
-defaults: {steps: 2, size: 16x16}
-matrix: {word: [kite, nan], prompt: ["{word}"]}
-output: "{word}.png"
-"""
 
 
 @pytest.fixture

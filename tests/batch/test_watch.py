@@ -10,16 +10,9 @@ from datetime import datetime
 
 import pytest
 
+from eight import TWO
 from faulted import Fault
 
-TWO = """\
-version: 1
-name: two
-model: demo
-defaults: {steps: 2, size: 16x16}
-matrix: {word: [kite, nan], prompt: ["{word}"]}
-output: "{word}.png"
-"""
 MINUTE = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 
 

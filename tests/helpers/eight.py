@@ -22,6 +22,15 @@ output: "{word}/{seed}.png"
 sheet: {rows: seed, columns: word}
 """
 PICTURES = 8
+# Another, of a picture that is done and one that fails.
+TWO = """\
+version: 1
+name: two
+model: demo
+defaults: {steps: 2, size: 16x16}
+matrix: {word: [kite, nan], prompt: ["{word}"]}
+output: "{word}.png"
+"""
 # What must be the same after any fault; a picture's file is compared with it by its bytes.
 _COLUMNS = "output, job_hash, pixel_sha256, file_sha256, status"
 
