@@ -9,7 +9,7 @@ from transformers import CLIPTokenizer
 
 from cleaned import unassigned_kept, without_ftfy
 from latentpress.errors import BundleError
-from latentpress.export.concepts import _add_tokens
+from latentpress.export.concepts import add_tokens
 from latentpress.export.families import family_named, write_clip_tokenizer
 from latentpress.runtime.prompts.clip_tokenizer import ClipTokenizer
 
@@ -39,7 +39,7 @@ def pair(request, tmp_path_factory):
     size = write_clip_tokenizer(folder, family_named(request.param[0]).text_encoder(request.param[1]))
     CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)  # as an export saves it
     concepts = ("<line-art>", "<line-art>_1", "birb", "birb_1")
-    _add_tokens(folder, {token: size + index for index, token in enumerate(concepts)})
+    add_tokens(folder, {token: size + index for index, token in enumerate(concepts)})
     theirs = without_ftfy(CLIPTokenizer.from_pretrained(folder))
     return theirs, ClipTokenizer(folder)
 

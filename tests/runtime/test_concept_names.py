@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from transformers import CLIPTokenizer
 
-from latentpress.export.concepts import _add_tokens
+from latentpress.export.concepts import add_tokens
 from latentpress.export.families import family_named, write_clip_tokenizer
 from latentpress.runtime.prompts import Reading
 from latentpress.runtime.prompts.tokens import PromptTokenizer
@@ -39,14 +39,15 @@ def tokenizer(clip, tmp_path_factory):
     """Ours, of a bundle with CLIP's vocabulary and CONCEPTS, two of them also added tokens, as an export has them."""
     root = tmp_path_factory.mktemp("bundle")
     shutil.copytree(clip, root / "tokenizer")
-    _add_tokens(root / "tokenizer", {"<line-art>": 60006, "art": 60005})
+    add_tokens(root / "tokenizer", {"<line-art>": 60006, "art": 60005})
     concepts = [
         SimpleNamespace(token=token, source="sketchy.pt" if token == "<line-art>" else f"{token}.pt")
         for token in CONCEPTS
     ]
     encoder = SimpleNamespace(tokenizer="tokenizer", hides=True)
     info = SimpleNamespace(text_encoders=[encoder], max_tokens=77, concepts=concepts, name="b", any_prompt_length=True)
-    return PromptTokenizer(SimpleNamespace(info=info, concept_ids=CONCEPTS, file=lambda name: root / name))
+    bundle = SimpleNamespace(info=info, concept_ids=CONCEPTS, taught=None, file=lambda name: root / name)
+    return PromptTokenizer(bundle)
 
 
 def a1111s_own(tokenizer, text):
