@@ -45,12 +45,12 @@ def test_the_rate_and_the_time_left_leave_out_every_loading(clock):
         assert (tally.rate, tally.left) == (None, None)
         clock(LINE_SECONDS)
         tally.advance([Job(1), Job(2)], picture())
-        assert (tally.rate, tally.left) == (0.2, 30)
+        assert (tally.rate, tally.pace, tally.left) == (0.2, None, None), "of one picture nobody knows"
         with tally.opening("b"):
             clock(300)
         clock(LINE_SECONDS)
         tally.advance([Job(3), Job(4)], picture(cause="memory"))
-        assert (tally.rate, tally.left) == (0.2, 20)
+        assert (tally.rate, tally.pace, tally.left) == (0.2, 0.2, 20)
         clock(LINE_SECONDS)  # the writers' rest
     clock(1000)
     assert (tally.done, tally.failed, tally.causes, tally.loading, tally.seconds) == (2, 2, {"memory": 2}, 390, 30)
@@ -62,11 +62,37 @@ def test_the_rate_and_the_time_left_leave_out_every_loading(clock):
     assert list(summary_lines(tally))[1].endswith("0.13 images/s, estimated 33 s")
     assert stream.getvalue().splitlines() == [
         "8 images to render, 2 already done",
-        "2/8 images, 0.20 images/s, 30 s left",
+        "2/8 images",
         "failed: job 3: memory ran out",
         "failed: job 4: memory ran out",
         "4/8 images, 0.20 images/s, 20 s left",
     ]
+
+
+@pytest.mark.parametrize("together", [1, 4, 8])
+@pytest.mark.parametrize("warming", [0, 30])
+def test_the_pace_is_told_once_it_is_known_and_is_right_then(together, warming, clock):
+    """Pictures that share calls come one soon after the other, every 20 s a new lot, the first after longer."""
+    tally, told = Tally(), []
+    with tally.rendering(80, skipped=0):
+        clock(warming)
+        for number in range(80):
+            clock(0.5 if number % together else 20 - 0.5 * (together - 1))
+            tally.advance([Job(number)], picture())
+            if tally.pace is not None:
+                told.append((number + 1, tally.pace, tally.left))
+    assert told[0][0] <= together * (2 if warming else 1) + 1, "soon"
+    assert all(pace == pytest.approx(together / 20, rel=0.01) for _, pace, _ in told)
+    assert all(left == pytest.approx((80 - count) / pace) for count, pace, left in told)
+
+
+def test_the_pace_follows_pictures_that_are_a_sixteenth_of_those_before(clock):
+    tally = Tally()
+    with tally.rendering(200, skipped=0):
+        for number in range(200):
+            clock(16 if number < 20 else 1)
+            tally.advance([Job(number)], picture())
+    assert tally.pace == pytest.approx(199 / (19 * 16 + 180), rel=0.05)
 
 
 def test_verbose_lines_name_each_picture(clock):
@@ -105,9 +131,10 @@ def test_the_bar_shows_the_pace(clock, monkeypatch, capsys):
     with tally.rendering(4, skipped=3):
         clock(4)
         tally.advance([Job(1), Job(2)], picture())
+        clock(4)
         tally.advance([Job(3)], picture(cause="memory"))
     said = capsys.readouterr().err
     for part in ("engines opened in 1 min 30 s", "3 images are already done", "done: job 2: 2.png (1.5 s)", "3/4"):
         assert part in said
     assert "failed: job 3: memory ran out" in said
-    assert "0.75 images/s  1.3 s left" in said
+    assert "0.50 images/s  2.0 s left" in said

@@ -5,13 +5,16 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from datetime import datetime
 
 import pytest
 
 from eight import TWO
 from faulted import Fault
+from published import read
 
 MINUTE = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 
@@ -112,3 +115,25 @@ def test_watch_ends_when_nobody_renders(stopped, eight):
     assert watched.code == 4
     assert re.search(r"; last render: began [-\d: ]+, killed; \d of 8 images", watched.out.splitlines()[-1])
     assert (folder / ".latentpress" / "lock").read_text() == f"{pid}\n", "the number of a process that is no more"
+
+
+def test_watch_and_plan_name_what_is_quarantined(eight, tmp_path):
+    """watch by the ledger alone: the number of retries is the last render's."""
+    (tmp_path / "two.yaml").write_text(TWO)
+    two = [tmp_path / "two.yaml", "-o", tmp_path / "out"]
+    assert asked(eight, "render", *two, "--retries", "1").code == 1
+    with closing(sqlite3.connect(tmp_path / "out/.latentpress/ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE images SET cause='memory', attempts=2 WHERE status='failed'")
+    watched = asked(eight, "watch", tmp_path / "out")
+    assert watched.code == 1
+    assert "1 of 2 images done, 0 missing, 1 failed, 1 of them quarantined; last render: began" in watched.out
+    assert watched.out.splitlines()[-1].startswith("quarantined: nan.png: did not fit into memory: the latents")
+    # The manifest allows two retries, so for it the picture is to be rendered.
+    assert json.loads(asked(eight, "plan", *two, "--json").out)["estimate"]["pictures"] == 1
+    (tmp_path / "two.yaml").write_text(TWO + "policy: {retries: 1}\n")
+    planned = read("plan", asked(eight, "plan", *two, "--json").out)
+    assert (planned["quarantined"], planned["estimate"]["pictures"]) == (["nan.png"], 0)
+    assert "1 picture is quarantined" in asked(eight, "plan", *two).out
+    rehearsed = read("render-dry-run", asked(eight, "render", *two, "--dry-run", "--json").out)
+    assert (rehearsed["quarantined"], rehearsed["to_write"]) == (1, 0)
+    assert "1 picture is quarantined" in asked(eight, "render", *two, "--dry-run").out

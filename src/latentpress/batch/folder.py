@@ -20,6 +20,7 @@ from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.plan import Plan, build_plan
 from latentpress.batch.policy import NO_POLICY, Policy
 from latentpress.batch.selection import EVERYTHING, Selection
+from latentpress.batch.state.quarantine import tried
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
 from latentpress.batch.tally import Progress
@@ -110,6 +111,7 @@ class OutputFolder:
     def prospect(self, state: Status, settings: "Settings | None" = None) -> "Prospect":
         """What rendering the rest would take on this machine: its work, and its time as far as that is known.
 
+        Without what is quarantined by the manifest's policy, which a render leaves out.
         Raises UsageError for an engine that cannot run a bundle.
         """
         from latentpress.batch.estimate.disk import disk_of
@@ -117,6 +119,7 @@ class OutputFolder:
         from latentpress.batch.estimate.loads import loads_of
         from latentpress.batch.executors.local import Settings
 
+        state, _ = tried(state, self.manifest.policy)
         loads, table = loads_of(state), state.plan.table
         disk = disk_of(loads, table, self.path)
         return prospect(loads, disk, table, self._opened(verify=False), settings or Settings(), self._cache)

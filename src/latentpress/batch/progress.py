@@ -57,9 +57,9 @@ class Lines:
         for line in picture_lines(jobs, rendered, self.verbose):
             self._say(line)
         now = time.monotonic()
-        if now - self.said >= LINE_SECONDS and tally.rate and tally.left is not None:
+        if now - self.said >= LINE_SECONDS:
             self.said = now
-            self._say(f"{tally.count}/{tally.total} images, {tally.rate:.2f} images/s, {duration(tally.left)} left")
+            self._say(f"{tally.count}/{tally.total} images{''.join(f', {words}' for words in _pace(tally))}")
 
     def finish(self, tally: Tally) -> None:
         """Ignored: the summary comes with the end of the command."""
@@ -100,9 +100,7 @@ class Bar:
         """Move the bar; failures scroll by above it."""
         for line in picture_lines(jobs, rendered, self.verbose):
             self._say(line)
-        if tally.rate and tally.left is not None:
-            pace = f"{tally.rate:.2f} images/s  {duration(tally.left)} left"
-            self.bar.update(self.task, advance=len(jobs), pace=pace)
+        self.bar.update(self.task, advance=len(jobs), pace="  ".join(_pace(tally)))
 
     def finish(self, tally: Tally) -> None:
         """Leave the bar as it stands."""
@@ -135,6 +133,13 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _pace(tally: Tally) -> list[str]:
+    """Images/s and the time left, once they are known."""
+    if tally.pace is None or tally.left is None:
+        return []
+    return [f"{tally.pace:.2f} images/s", f"{duration(tally.left)} left"]
 
 
 def _images(count: int) -> str:

@@ -8,19 +8,24 @@ from latentpress.batch.aside import REPLACED
 from latentpress.batch.estimate.here import Prospect
 from latentpress.batch.estimate.lines import prospect_data, prospect_lines
 from latentpress.batch.plan.collisions import SHEET_NAME
+from latentpress.batch.state.quarantine import quarantine_line
 from latentpress.batch.state.report import counts_line
 from latentpress.batch.state.status import FOUND, Status
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A render that passed its checks and was not begun. moved: how many files it would move out of the way."""
+    """A render that passed its checks and was not begun.
+
+    moved: how many files it would move out of the way; quarantined: how many pictures it would leave out.
+    """
 
     state: Status
     prospect: Prospect
     folder: Path
     ledger: Path
     moved: int
+    quarantined: int = 0
 
     @property
     def sheet(self) -> Path | None:
@@ -40,6 +45,8 @@ class Rehearsal:
         if state.left:
             yield f"would render {_count(self.prospect.loads.pictures, 'picture')}, and write {state.left} in {self.folder}:"
             yield from prospect_lines(plan, self.prospect)
+        if self.quarantined:
+            yield quarantine_line(self.quarantined)
         if self.sheet:
             yield f"would draw the sheet {self.sheet}, if no picture fails"
         if state.left or state.counts[FOUND]:
@@ -54,6 +61,7 @@ class Rehearsal:
             "to_take": self.state.counts[FOUND],
             "to_move": self.moved,
             "to_write": self.state.left,
+            "quarantined": self.quarantined,
             "sheet": str(self.sheet) if self.sheet else None,
             "estimate": prospect_data(self.state.plan, self.prospect),
         }

@@ -29,7 +29,7 @@ from latentpress.batch.render import Pending, Summary, render, take_found
 from latentpress.batch.selection import EVERYTHING, Selection
 from latentpress.batch.sheet import sheet_bytes
 from latentpress.batch.state.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
-from latentpress.batch.state.quarantine import quarantine_line, quarantined
+from latentpress.batch.state.quarantine import quarantine_line, tried
 from latentpress.batch.state.report import earlier_line
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
@@ -159,24 +159,27 @@ class Run:
 
     def rehearse(self, state: Status, settings: Settings, cache: Path) -> Rehearsal:
         """What a render of `state` would do; raises what it would raise before the engines are opened."""
-        state, _ = self._asked(state)
+        state, kept_out = self._asked(state)
         self._check(state, settings, checked_engine=True)
         loads, disk = self._demand(state)
         found = prospect(loads, disk, state.plan.table, self._models, settings, cache)
         moved = sum(map(state.asks, {*state.replaced, *(state.taken if self._orders.replace else ())}))
-        return Rehearsal(state, found, self._path, self._home / LEDGER, moved)
+        return Rehearsal(state, found, self._path, self._home / LEDGER, moved, kept_out)
 
     def _rendered(self, pending: Pending, executor: "Executor", writers: Writers, tally: Tally) -> Summary:
         """Render what is pending; the ledger keeps when, and how it ended."""
         ledger = writers.ledger
-        run = begin_run(ledger, pending.plan.plan_hash, self._key, pending.count, tally.estimate)
+        policy = self._orders.policy
+        run = begin_run(ledger, pending.plan.plan_hash, self._key, pending.count, tally.estimate, policy.retries)
         try:
-            summary = render(pending, executor, writers, tally, self._orders.policy)
+            summary = render(pending, executor, writers, tally, policy)
         except BaseException as error:
+            end, why = (BROKEN, str(error) or repr(error)) if isinstance(error, Exception) else (INTERRUPTED, "")
             with contextlib.suppress(LatentpressError, OSError):  # what ended the render is what is told
-                end_run(ledger, run, BROKEN if isinstance(error, Exception) else INTERRUPTED, **_known(tally))
+                end_run(ledger, run, end, why, self._warnings, **_known(tally))
             raise
-        end_run(ledger, run, STOPPED if summary.stopped else FINISHED, **_known(tally))
+        end = STOPPED if summary.stopped else FINISHED
+        end_run(ledger, run, end, summary.stopped, self._warnings, **_known(tally))
         return summary
 
     def _tell(self, state: Status, say: Callable[[str], None]) -> None:
@@ -241,10 +244,10 @@ class Run:
             named = {index for index, output in outputs if output in only}
             chosen = frozenset(named if chosen is None else chosen & named)
         state = replace(state, chosen=chosen)
-        kept_out = frozenset[int]() if self._orders.retry else quarantined(state, self._orders.policy)
-        if kept_out:
-            chosen = (frozenset(range(1, len(state.plan.jobs) + 1)) if chosen is None else chosen) - kept_out
-        return replace(state, chosen=chosen), len(kept_out)
+        if self._orders.retry:
+            return state, 0
+        state, kept_out = tried(state, self._orders.policy)
+        return state, len(kept_out)
 
     def _unasked(self, state: Status) -> set[int]:
         """The jobs that this render leaves alone."""

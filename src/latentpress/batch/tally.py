@@ -97,6 +97,7 @@ class Tally:
         self._began: float | None = None
         self._ended: float | None = None
         self._loading_since = 0.0  # what of `loading` came after rendering began
+        self._pace = _Pace()
 
     @property
     def count(self) -> int:
@@ -113,13 +114,18 @@ class Tally:
 
     @property
     def rate(self) -> float | None:
-        """Images a second, without the loading; None before the first."""
+        """Images a second in all, without the loading; None before the first."""
         return self.count / max(self.seconds, 1e-9) if self.count else None
 
     @property
+    def pace(self) -> float | None:
+        """Images a second as it goes now, of which the time left is told; None until enough came to know it."""
+        return self._pace.found
+
+    @property
     def left(self) -> float | None:
-        """The seconds that the rest takes at this rate; None before the first picture."""
-        return None if self.rate is None else (self.total - self.count) / self.rate
+        """The seconds that the rest takes at this pace; None until that is known."""
+        return None if self.pace is None else (self.total - self.count) / self.pace
 
     @contextlib.contextmanager
     def opening(self, bundle: str) -> Generator[None]:
@@ -149,9 +155,34 @@ class Tally:
     def advance(self, jobs: Sequence[Job], rendered: Rendered[int]) -> None:
         """A picture, or why there is none, went to the writers for all of `jobs`."""
         self.origin = rendered.origin
+        self._pace.came(self.seconds, self.count, max(rendered.origin.batch_rows, 1))
         if rendered.image is None:
             self.failed += len(jobs)
             self.causes[rendered.cause] += len(jobs)
         else:
             self.done += len(jobs)
         self._progress.advance(self, jobs, rendered)
+
+
+class _Pace:
+    """Images a second, from when pictures come: counted from the first one on, and at pictures that come by themselves.
+
+    The first takes what else a beginning takes, and pictures of the same calls come at once: at the first of them the
+    pace would seem a fraction of what it is, and at the last a multiple.
+    """
+
+    def __init__(self) -> None:
+        self.found: float | None = None
+        self._first = self._last = 0.0
+        self._counted = 0
+
+    def came(self, seconds: float, before: int, most: int) -> None:
+        """One comes, so long after the beginning and after so many others; most: as many as can come at once."""
+        if before:
+            since, gap = seconds - self._first, seconds - self._last
+            alone = gap >= since / before / 2 or (self.found and before - self._counted >= most)
+            if since >= self._first / 2 and since > 0 and alone:
+                self.found, self._counted = before / since, before
+        else:
+            self._first = seconds
+        self._last = seconds

@@ -28,6 +28,7 @@ def plan_command(
     """Check manifests and show what they would render, and what that takes."""
     from latentpress.batch.estimate.lines import prospect_data, prospect_lines
     from latentpress.batch.executors.local import Settings
+    from latentpress.batch.state.quarantine import quarantine_line, quarantined
     from latentpress.batch.state.report import counts_line, job_data, plan_data, plan_lines, remarks
 
     selection, settings = selection_of(only, limit), Settings(engine, batch_rows, threads)
@@ -37,8 +38,10 @@ def plan_command(
         warn(state.plan.warnings)
         folder.refuse(state)
         found = folder.prospect(state, settings)
+        kept_out = quarantined(state, folder.manifest.policy)
         if as_json:
             data = {"manifest": str(folder.manifest.path)} | plan_data(state, folder.path)
+            data |= {"quarantined": [str(state.plan.jobs[index - 1].output) for index in sorted(kept_out)]}
             data |= {"estimate": prospect_data(state.plan, found)}
             print_json(data | {"jobs": job_data(state)}, one_line=several)
             return
@@ -50,5 +53,7 @@ def plan_command(
         typer.echo(counts_line(state, folder.path, found.disk.words))
         for line in remarks(state, folder.path):
             typer.echo(line)
+        if kept_out:
+            typer.echo(quarantine_line(len(kept_out)))
 
     for_each(manifests, output, show, as_json=as_json, ledger=ledger)

@@ -16,8 +16,9 @@ from latentpress.cli.named import output_of, read_named
 from latentpress.cli.status import exit_code
 from latentpress.errors import EnvironmentFailure, UsageError
 
-# Failures that stand below the counts on a terminal.
+# Failures, and quarantined pictures, that stand below the counts on a terminal, and at the end elsewhere.
 _SHOWN = 5
+_KEPT_OUT = 20
 
 
 def watch_command(
@@ -34,7 +35,7 @@ def watch_command(
     with _screen() as show:
         while True:
             lines, code = _look(folder, home)
-            show(lines)
+            show(lines, code is not None)
             if code is not None:
                 raise typer.Exit(code)
             time.sleep(every)
@@ -44,13 +45,19 @@ def _look(folder: Path, home: Path) -> tuple[list[str], int | None]:
     """What to show now, and the exit code if this was the last look."""
     from latentpress.batch.ledger.beside import beside
     from latentpress.batch.ledger.holder import holder
-    from latentpress.batch.state.standing import last_failures, ledger_of, recorded_counts, standing
+    from latentpress.batch.state.quarantine import recorded_quarantine
+    from latentpress.batch.state.standing import failure_at, last_failures, ledger_of, recorded_counts, standing
 
     try:
         with beside(ledger_of(home)) as database:
             counts = recorded_counts(database)
             now = standing(home, database)
-            failed_ones = [one.line() for one in last_failures(database, _SHOWN)] if counts else []
+            retries = now.last.retries if now.last else None
+            kept_out = recorded_quarantine(database, retries) if counts else frozenset[str]()
+            failures = last_failures(database, _SHOWN) if counts else []
+            below = [one.line() for one in failures if one.output not in kept_out]
+            listed = sorted(kept_out)[:_KEPT_OUT]
+            below += [failure_at(database, output).line(quarantined=True) for output in listed]
     except EnvironmentFailure:  # the ledger is being written, for a while when a render begins
         if (pid := holder(home)) is None:
             raise
@@ -61,10 +68,13 @@ def _look(folder: Path, home: Path) -> tuple[list[str], int | None]:
         return [f"{folder}: nothing was rendered into it yet, and nobody renders"], 4
     total, done, failed = counts
     missing = total - done - failed
-    lines = [f"{folder}: {done} of {total} images done, {missing} missing, {failed} failed"]
+    quarantined = f", {len(kept_out)} of them quarantined" if kept_out else ""
+    lines = [f"{folder}: {done} of {total} images done, {missing} missing, {failed} failed{quarantined}"]
     lines += filter(None, [now.line(missing)])
+    if len(kept_out) > len(listed):
+        below.append(f"and {len(kept_out) - len(listed)} more are quarantined")
     code = None if now.pid and (missing or now.end is None) else exit_code(missing, failed)
-    return [*lines, *failed_ones], code
+    return [*lines, *below], code
 
 
 def _folder(target: str, output: Path | None) -> Path:
@@ -78,22 +88,28 @@ def _folder(target: str, output: Path | None) -> Path:
 
 
 @contextlib.contextmanager
-def _screen() -> Generator[Callable[[list[str]], None]]:
-    """What shows lines: on a terminal in place of those before, elsewhere the first two as one line, if they changed."""
+def _screen() -> Generator[Callable[[list[str], bool], None]]:
+    """What shows lines, and hears whether they are the last.
+
+    On a terminal they come in place of those before, elsewhere the first two as one line, if they changed, and the others at
+    the end.
+    """
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from rich.live import Live
         from rich.text import Text
 
         with Live(auto_refresh=False) as live:
-            yield lambda lines: live.update(Text("\n".join(lines)), refresh=True)
+            yield lambda lines, last: live.update(Text("\n".join(lines)), refresh=True)
         return
     said = ""
 
-    def show(lines: list[str]) -> None:
+    def show(lines: list[str], last: bool) -> None:
         nonlocal said
         line = "; ".join(lines[:2])
         if line != said:
             typer.echo(line)
             said = line
+        for line in lines[2:] if last else ():
+            typer.echo(line)
 
     yield show

@@ -8,7 +8,9 @@ from latentpress.batch.plan.database import Database, check_database
 from latentpress.errors import EnvironmentFailure
 
 # Tables since a version of the ledger -> what makes them, empty.
-_SINCE = {4: (("bundles", "documents"), schema.ADDED), 5: (("runs",), schema.RUNS)}
+_SINCE = {4: (("bundles", "documents"), schema.ADDED), 5: (("runs",), schema.RUNS + schema.TOLD)}
+# Columns of `runs` that those of version 5 lack.
+_TOLD = ", NULL AS retries, NULL AS why, NULL AS warnings"
 
 
 def beside(path: Path) -> Database:
@@ -50,7 +52,8 @@ def _attached(path: Path) -> Database:
                 database.script(made)
                 continue
             for name in names:
-                database.run(f"CREATE TEMP VIEW {name} AS SELECT * FROM ledger.{name}")
+                more = _TOLD if (name, version) == ("runs", 5) else ""
+                database.run(f"CREATE TEMP VIEW {name} AS SELECT *{more} FROM ledger.{name}")
     except BaseException:
         database.close()
         raise

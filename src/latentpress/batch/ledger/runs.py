@@ -1,6 +1,8 @@
 """Each render's row in the ledger: when it ran, what it rendered, what it was expected to take, and how it ended."""
 
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from latentpress.batch.ledger.ledger import Ledger
@@ -8,8 +10,11 @@ from latentpress.batch.plan.database import Database
 
 FINISHED, INTERRUPTED, STOPPED, BROKEN = "finished", "interrupted", "stopped", "broken"
 _COLUMNS = (
-    "run, plan_hash, manifest, began, ended, end, pictures, done, failed, estimate, loading, seconds, engine, device"
+    "run, plan_hash, manifest, began, ended, end, pictures, done, failed, estimate, loading, seconds, engine, device, "
+    "retries, why, warnings"
 )
+# Warnings of one render that are kept, and characters of each, and of why it ended.
+_WARNINGS, _LONGEST = 100, 2000
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class RunRow:
     began, ended: seconds since 1970; end: FINISHED, INTERRUPTED (by a signal), STOPPED (by its policy) or BROKEN (by an
     error); both None while it runs, or where it was killed. pictures: how many it was to render; estimate: the seconds
     that it was expected to take; loading: the seconds before the first call of the engine; seconds: those after it.
+    retries: those of its policy; why: what ended it, where it did not finish, None where nobody knows.
     """
 
     run: int
@@ -35,20 +41,38 @@ class RunRow:
     seconds: float | None
     engine: str | None
     device: str | None
+    retries: int | None = None
+    why: str | None = None
+    told: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What it warned of."""
+        return json.loads(self.told) if self.told else []
 
 
-def begin_run(ledger: Ledger, plan_hash: str, manifest: str, pictures: int, estimate: float | None = None) -> int:
+def begin_run(
+    ledger: Ledger,
+    plan_hash: str,
+    manifest: str,
+    pictures: int,
+    estimate: float | None = None,
+    retries: int | None = None,
+) -> int:
     """Record that a render begins; returns its number."""
     ledger.run(
-        "INSERT INTO runs (plan_hash, manifest, began, pictures, estimate) VALUES (?, ?, ?, ?, ?)",
-        (plan_hash, manifest, time.time(), pictures, estimate),
+        "INSERT INTO runs (plan_hash, manifest, began, pictures, estimate, retries) VALUES (?, ?, ?, ?, ?, ?)",
+        (plan_hash, manifest, time.time(), pictures, estimate, retries),
     )
     return int(ledger.one("SELECT max(run) FROM runs")[0])
 
 
-def end_run(ledger: Ledger, run: int, end: str, **known: float | str | None) -> None:
-    """Record how a render ended; `known` are columns of the table."""
-    values = {"ended": time.time(), "end": end, **known}
+def end_run(
+    ledger: Ledger, run: int, end: str, why: str = "", warnings: Sequence[str] = (), **known: float | str | None
+) -> None:
+    """Record how a render ended, what ended it and what it warned of; `known` are columns of the table."""
+    told = json.dumps([line[:_LONGEST] for line in warnings[:_WARNINGS]]) if warnings else None
+    values = {"ended": time.time(), "end": end, "why": why[:_LONGEST] or None, "warnings": told, **known}
     columns = ", ".join(f"{name}=?" for name in values)
     ledger.run(f"UPDATE runs SET {columns} WHERE run=?", (*values.values(), run))
 

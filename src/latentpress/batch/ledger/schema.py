@@ -14,7 +14,7 @@ documents   sheets and tables: what was last written, and before that; two, for 
 runs        each render that had something to do: see runs.py
 """
 
-VERSION = 5
+VERSION = 6
 IMAGES = """
 CREATE TABLE images (
     output TEXT PRIMARY KEY, plan_hash TEXT NOT NULL, job_hash TEXT NOT NULL, status TEXT NOT NULL,
@@ -38,13 +38,19 @@ CREATE TABLE runs (
     device TEXT
 );
 """
+# Since version 6.
+TOLD = """
+ALTER TABLE runs ADD COLUMN retries INTEGER;
+ALTER TABLE runs ADD COLUMN why TEXT;
+ALTER TABLE runs ADD COLUMN warnings TEXT;
+"""
 TABLES = f"""
 CREATE TABLE plans (
     plan_hash TEXT PRIMARY KEY, name TEXT NOT NULL, bundle_hash TEXT NOT NULL, jobs INTEGER NOT NULL, manifest TEXT,
     began TEXT
 );
 CREATE TABLE seeds (key TEXT PRIMARY KEY, seed INTEGER NOT NULL);
-{IMAGES}{_INDEX}{ADDED}{RUNS}
+{IMAGES}{_INDEX}{ADDED}{RUNS}{TOLD}
 """
 # From the version before each one to it. The tables of the plan (jobs.py) are made again by every render.
 UPGRADES = {
@@ -59,6 +65,7 @@ UPGRADES = {
     )
     + f"ALTER TABLE plans ADD COLUMN manifest TEXT;{_INDEX}{ADDED}",
     5: f"ALTER TABLE images ADD COLUMN cause TEXT;ALTER TABLE plans ADD COLUMN began TEXT;{RUNS}",
+    6: TOLD,
 }
 # What a ledger of an earlier version lacks, for those who only read it.
 _LACKING = {

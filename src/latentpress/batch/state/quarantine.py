@@ -3,6 +3,9 @@
 By the ledger's counts alone. A failure of the machine is recorded for no picture, so it never counts.
 """
 
+from dataclasses import replace
+
+from latentpress.batch.plan.database import Database
 from latentpress.batch.state.status import FAILED, Status
 from latentpress.manifest.policy import DEFAULT_RETRIES, Policy
 
@@ -14,13 +17,30 @@ def quarantined(state: Status, policy: Policy) -> frozenset[int]:
     """The jobs of `state` that are asked for, have failed in such a way, and have no retries left."""
     if not state.counts[FAILED]:
         return frozenset()
-    retries = DEFAULT_RETRIES if policy.retries is None else policy.retries
     query = (
         "SELECT job FROM jobs JOIN images ON images.output=jobs.output AND images.job_hash=jobs.job_hash "
         f"WHERE status='failed' AND cause IN {_CAUSES} AND attempts > ?"
     )
-    found = (job for (job,) in state.plan.table.answers(query, (retries,)))
+    found = (job for (job,) in state.plan.table.answers(query, (_allowed(policy.retries),)))
     return frozenset(job for job in found if state.state(job) == FAILED and state.asks(job))
+
+
+def tried(state: Status, policy: Policy) -> tuple[Status, frozenset[int]]:
+    """`state` with the jobs chosen that a render tries, and those that are quarantined."""
+    kept_out = quarantined(state, policy)
+    if not kept_out:
+        return state, kept_out
+    chosen = frozenset(range(1, len(state.plan.jobs) + 1)) if state.chosen is None else state.chosen
+    return replace(state, chosen=chosen - kept_out), kept_out
+
+
+def recorded_quarantine(database: Database, retries: int | None) -> frozenset[str]:
+    """The outputs of the plan that was recorded last that renders leave out; retries: those that the last render had."""
+    query = (
+        "SELECT images.output FROM jobs JOIN images ON images.output=jobs.output AND images.job_hash=jobs.job_hash "
+        f"WHERE status='failed' AND cause IN {_CAUSES} AND attempts > ?"
+    )
+    return frozenset(output for (output,) in database.answers(query, (_allowed(retries),)))
 
 
 def quarantine_line(count: int) -> str:
@@ -28,3 +48,7 @@ def quarantine_line(count: int) -> str:
     pictures = "1 picture is" if count == 1 else f"{count} pictures are"
     them = "it" if count == 1 else "them"
     return f"{pictures} quarantined: failed too often, and not tried again; `render --retry` tries {them} again"
+
+
+def _allowed(retries: int | None) -> int:
+    return DEFAULT_RETRIES if retries is None else retries

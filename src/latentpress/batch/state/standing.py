@@ -112,12 +112,14 @@ def standing(home: Path, database: Database) -> Standing:
     pid = holder(home)
     count, pace = 0, None
     if last is not None and last.end is None:
-        [(count, newest)] = database.answers(
-            "SELECT count(*), max(finished) FROM images WHERE finished >= ? AND plan_hash = ?",
+        [(count, oldest, newest)] = database.answers(
+            "SELECT count(*), min(finished), max(finished) FROM images WHERE finished >= ? AND plan_hash = ?",
             (last.began, last.plan_hash),
         )
-        # By the newest picture: those of a batch come together, and the next ones count from there.
-        pace = count / (newest - last.began) if count and newest > last.began else None
+        # By the newest picture: those of a batch come together, and the next ones count from there. Of the first batch
+        # alone nothing is told, for it is counted whole only once the next one comes.
+        enough = count > 1 and newest - oldest >= (oldest - last.began) / 2 > 0
+        pace = count / (newest - last.began) if enough else None
     elif last is not None:
         count = (last.done or 0) + (last.failed or 0)
     for run in reversed(known):
