@@ -221,6 +221,7 @@ def test_the_tables_of_the_manifest_are_the_codes():
 
 def test_the_a1111_keys_of_the_manual_are_those_that_are_written():
     from latentpress.manifest.fields import FIELDS
+    from latentpress.runtime.request import MicroConditioning
     from requests_made import EVERYTHING, FACTS
 
     requests = [
@@ -228,6 +229,8 @@ def test_the_a1111_keys_of_the_manual_are_those_that_are_written():
         for name in ("euler_karras_trailing", "euler")
         for way in ("a1111", "compel")
     ]
+    sizes = (8, 16), (1, 2), (24, 32), 5, 3, (40, 48), (3, 4), (56, 64)
+    requests.append(replace(EVERYTHING, micro=MicroConditioning(*sizes)))
     for row in table(PAGES["docs/manifest.md"], "field"):
         write = FIELDS[row[0].strip("`")].parameters
         written = {key for request in requests if write for key in write(request, FACTS, {"whole": FACTS})}

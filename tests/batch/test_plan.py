@@ -63,7 +63,7 @@ def test_what_is_said_of_a_negative_prompt_names_it_and_its_own_place(where, pla
     body = body if where == "defaults" else P + body
     cut, fooled = planned(body.replace("TEXT", '"' + "word " * 75 + 'tail\\nSteps: 3"')).warnings
     assert cut.startswith(f"{place}: warning: the negative prompt is 78 tokens long, 3 over")
-    assert fooled.startswith(f"{place}: warning: the negative prompt holds a line beginning 'Steps:'")
+    assert fooled.startswith(f"{place}: warning: the negative prompt holds 'Steps:'")
     with pytest.raises(ManifestError) as caught:
         planned(body.replace("TEXT", "a <nope>"))
     (problem,) = caught.value.problems
@@ -145,7 +145,12 @@ def test_seeds_that_draw_one_picture_are_told(planned):
     (warning,) = planned(body + "]\n").warnings
     named = "job 1 (id a, seed 42) and job 2 (id b, seed 4294967338) draw one picture, because noise"
     assert warning.startswith(f"m.yaml: warning: {named}")
-    (warning,) = planned(body + f", {{seed: {2**63 + 42}}}, {{seed: {2**64 - 1}}}, {{seed: {2**32 - 1}}}]\n").warnings
+    warning, rounded = planned(
+        body + f", {{seed: {2**63 + 42}}}, {{seed: {2**64 - 1}}}, {{seed: {2**32 - 1}}}]\n"
+    ).warnings
+    assert rounded.startswith(
+        "m.yaml: warning: job 5 (id 5, seed 9223372036854775850) has a seed above 2^53 (and 1 more"
+    )
     assert "draw one picture (and 2 more like them), because" in warning
     # Another picture anyway, or the same one twice; a Brownian path grows from the whole seed.
     other = f"steps: 9, seed: {2**32 + 42}"

@@ -47,7 +47,7 @@ def test_pictures_name_them(field, parameters, data, planned, facts):
         json.loads(text_chunks(plain, {"demo": facts}, ORIGIN, "")["latentpress"]),
     )
     assert own["request"] == without["request"] | data
-    assert parameters.split(":")[0] not in text_chunks(plain, {"demo": facts}, ORIGIN, "")["parameters"]
+    assert f" {parameters}, " not in text_chunks(plain, {"demo": facts}, ORIGIN, "")["parameters"]
 
 
 def test_a_prompt_that_cannot_be_read_so_is_reported_where_it_stands(planned):

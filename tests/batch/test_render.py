@@ -152,11 +152,15 @@ def test_metadata_reads_back(planned, go, new_executor, tmp_path):
         "Schedule type": "Karras",
         "CFG scale": "7.5",
         "Seed": "0",
+        "RNG": "CPU",
         "Size": "64x64",
         "Model hash": "0123456789",
         "Model": "fake",
         "Loss guidance": "canny",
         "Loss scale": "200",
+        "Loss every": "5",
+        "Loss parameters": "low=100 high=200",
+        "TI hashes": f'"line-art: {"a" * 12}"',
         "Version": pairs["Version"],
     }
     own = json.loads(text["latentpress"])

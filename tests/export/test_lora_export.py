@@ -1,6 +1,7 @@
 """LoRA files through the command line: pictures against diffusers' with the same LoRA loaded, what is recorded of them."""
 
 import copy
+import hashlib
 import json
 
 from PIL import Image
@@ -101,4 +102,8 @@ def test_a_picture_names_the_loras_and_the_vae(tmp_path, monkeypatch):
     assert own["bundle"]["loras"] == [{"source": "words.safetensors", "sha256": digest, "scale": 0.5}]
     assert own["bundle"]["vae"] == {"source": "my-vae", "sha256": info.vae.sha256}
     assert f"LoRA: words.safetensors 0.5 [{digest[:10]}]" in parameters
+    # As A1111's modules/hashes.py has it: the tensors without the header.
+    header = int.from_bytes(file.read_bytes()[:8], "little")
+    weights = hashlib.sha256(file.read_bytes()[8 + header :]).hexdigest()
+    assert f', Lora hashes: "words: {weights[:12]}", ' in parameters
     assert f"VAE: my-vae, VAE hash: {info.vae.sha256[:10]}" in parameters

@@ -44,6 +44,6 @@ FACTS = BundleFacts(
     concepts={},
     versions={},
     check=lambda text, reading: PromptCheck(0, 75, "", ()),
-    loras=(Lora(source="a.safetensors", sha256="1" * 64, scale=0.8, layers=1),),
+    loras=(Lora(source="a.safetensors", sha256="1" * 64, scale=0.8, layers=1, a1111_hash="3" * 64),),
     vae=SeparateVae(source="vae.safetensors", sha256="2" * 64),
 )

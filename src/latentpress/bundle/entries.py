@@ -16,13 +16,17 @@ class Concept(BaseModel):
 
 
 class Lora(BaseModel):
-    """A LoRA fused into the bundle's weights at `scale`: its file's name and sha256, and how many layers it changed."""
+    """A LoRA fused into the bundle's weights at `scale`: its file's name and sha256, and how many layers it changed.
+
+    a1111_hash: what A1111 and Civitai know it by; "" in older bundles, and where it lies in several files.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     source: str
     sha256: str
     scale: float
     layers: int
+    a1111_hash: str = ""
 
 
 class SeparateVae(BaseModel):

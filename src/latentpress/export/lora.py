@@ -20,7 +20,7 @@ from latentpress.export.lora_methods import BIASES, METHODS, Parts, fused, shape
 from latentpress.export.lora_misfit import misfit
 from latentpress.export.reading.hub_cache import called
 from latentpress.export.reading.lora_file import LoraFile, LoraLayer, not_a_lora, read_lora
-from latentpress.export.reading.lora_folder import lora_sha256
+from latentpress.export.reading.lora_folder import a1111_hash, lora_sha256
 
 Missing = Literal["error", "ignore"]
 
@@ -68,7 +68,10 @@ def plan_lora(
     notes = list(lora.notes)
     if left_out:
         notes.append(f"lora {called(path)}: {len(left_out)} layers or keys left out, first {left_out[0]}")
-    return Fusing(Lora(source=called(path), sha256=lora_sha256(path), scale=scale, layers=layers), changes, notes)
+    record = Lora(
+        source=called(path), sha256=lora_sha256(path), scale=scale, layers=layers, a1111_hash=a1111_hash(path)
+    )
+    return Fusing(record, changes, notes)
 
 
 def _way_out(lora: LoraFile) -> str:

@@ -3,7 +3,6 @@
 Messages list the fields in this order.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from latentpress.errors import UsageError
@@ -17,6 +16,15 @@ from latentpress.manifest.given import (
     size_of,
     strength,
 )
+from latentpress.manifest.infotext import (
+    loss_parameters,
+    micro_parameters,
+    model_parameters,
+    refiner_parameters,
+    sampler_parameters,
+    seed_parameters,
+    weighting_parameters,
+)
 from latentpress.manifest.kinds import choice_field, number_field, pair, picture_field, prompt_field, whole_field
 from latentpress.manifest.losses import loss_text, parse_losses
 from latentpress.manifest.nodes import Node
@@ -28,7 +36,7 @@ from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.pictures.reading import READINGS, SHOWN, WHITE
 from latentpress.runtime.prompts import CLEANINGS, LONG_PROMPTS, PLAIN, WEIGHTINGS
 from latentpress.runtime.request import MicroConditioning, Refiner, RenderRequest
-from latentpress.runtime.sampling.samplers import canonical_sampler, parse_sampler
+from latentpress.runtime.sampling.samplers import canonical_sampler
 
 DEMO = "demo"
 # The fields that are prompts.
@@ -82,53 +90,6 @@ def _settle_refiner(values: Values, bundles: Bundles) -> tuple[Refiner | None]:
     return (choice and Refiner(bundles[choice.model].hash, choice.switch_at),)
 
 
-def _refiner_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
-    if request.refiner is None:
-        return {}
-    sha256 = request.refiner.sha256
-    refiner = next(other for other in bundles.values() if other.hash == sha256)
-    return {
-        "Refiner": f"{refiner.name} [{refiner.source_sha256[:10]}]",
-        "Refiner switch at": f"{request.refiner.switch_at:g}",
-    }
-
-
-def _sampler_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
-    sampler = parse_sampler(request.sampler)
-    pairs = {"Sampler": sampler.base.label}
-    if sampler.sigmas:
-        pairs["Schedule type"] = sampler.sigmas.capitalize()
-    if sampler.spacing:  # a key of our own
-        pairs["Timestep spacing"] = sampler.spacing
-    return pairs
-
-
-def _model_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
-    pairs = {"Model hash": facts.source_sha256[:10], "Model": facts.name}
-    if facts.vae:
-        pairs |= {"VAE": facts.vae.source, "VAE hash": facts.vae.sha256[:10]}
-    if facts.loras:
-        # Fused, so not in the prompt, where A1111 has them: FILE SCALE [HASH] each.
-        pairs["LoRA"] = " + ".join(f"{lora.source} {lora.scale:g} [{lora.sha256[:10]}]" for lora in facts.loras)
-    return pairs
-
-
-def _loss_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
-    if not request.losses:
-        return {}
-    return {
-        "Loss guidance": "+".join(loss.name for loss in request.losses),
-        "Loss scale": "+".join(f"{loss.scale:g}" for loss in request.losses),
-    }
-
-
-def _weighting_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Mapping[str, str]:
-    # A1111's name, and its name for what its dialect does with the weights.
-    if request.prompt_weighting == "a1111":
-        return {"Emphasis": "Original"}
-    return {} if request.prompt_weighting == "none" else {"Prompt weighting": request.prompt_weighting}
-
-
 _UNIT = "a number from 0 to 1"
 
 FIELDS: dict[str, Field] = {
@@ -139,7 +100,7 @@ FIELDS: dict[str, Field] = {
         settle=_settle_negative,
         since=1,
     ),
-    "seed": Field(parse_seeds, (0,), parameters=pair("Seed", lambda request: str(request.seed)), since=1),
+    "seed": Field(parse_seeds, (0,), parameters=seed_parameters, since=1),
     "size": Field(
         lambda node, reader: parse_size(node, reader.problems),
         text=_size_text,
@@ -148,7 +109,7 @@ FIELDS: dict[str, Field] = {
         parameters=pair("Size", lambda request: f"{request.width}x{request.height}"),
         since=1,
     ),
-    "sampler": Field(_parse_sampler, "euler", parameters=_sampler_parameters, since=1),
+    "sampler": Field(_parse_sampler, "euler", parameters=sampler_parameters, since=1),
     "steps": whole_field(
         *("steps", 1, MAX_STEPS, f"a whole number from 1 to {MAX_STEPS}", 30),
         parameters=pair("Steps", lambda request: str(request.steps)),
@@ -164,7 +125,7 @@ FIELDS: dict[str, Field] = {
         (),
         text=lambda values: loss_text(values["loss"]),
         attributes=("losses",),
-        parameters=_loss_parameters,
+        parameters=loss_parameters,
         since=1,
     ),
     "guidance_rescale": number_field(
@@ -215,15 +176,16 @@ FIELDS: dict[str, Field] = {
         (),
         text=lambda values: Path(values["refiner"][0].model).name if values["refiner"] else "none",
         settle=_settle_refiner,
-        parameters=_refiner_parameters,
+        parameters=refiner_parameters,
     ),
     "micro_conditioning": Field(
         parse_micro,
         MicroConditioning(),
         text=lambda values: "",
         attributes=("micro",),
+        parameters=micro_parameters,
     ),
-    "prompt_weighting": choice_field("prompt_weighting", WEIGHTINGS, PLAIN.weighting, parameters=_weighting_parameters),
+    "prompt_weighting": choice_field("prompt_weighting", WEIGHTINGS, PLAIN.weighting, parameters=weighting_parameters),
     "long_prompts": choice_field(
         *("long_prompts", LONG_PROMPTS, PLAIN.long_prompts),
         # A1111 has no key for what it always does.
@@ -242,7 +204,7 @@ FIELDS: dict[str, Field] = {
         parse_model,
         text=lambda values: model_name(values["model"]),
         attributes=(),  # the bundle is hashed as a whole
-        parameters=_model_parameters,
+        parameters=model_parameters,
     ),
 }
 

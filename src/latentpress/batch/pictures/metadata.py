@@ -12,6 +12,7 @@ from latentpress.batch.plan.job import Job, canonical_json, request_data
 from latentpress.engines.choice import engine_called
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.manifest.fields import parameters_of
+from latentpress.manifest.infotext import TI_HASHES, hash_list, written
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.request import Origin
 from latentpress.runtime.rules import numbers
@@ -49,12 +50,17 @@ def text_chunks(job: Job, bundles: Bundles, origin: Origin, pixels: str) -> dict
 
 
 def a1111_parameters(job: Job, bundles: Bundles) -> str:
-    """The job in A1111's format: prompt, negative prompt, then one line of `Key: value` pairs."""
-    request = job.request
-    pairs: Mapping[str, str] = parameters_of(request, facts_by_hash(bundles, job.bundle), bundles)
+    """The job in A1111's format: prompt, negative prompt, then one line of `Key: value` pairs.
+
+    The line of the negative prompt is always there: ComfyUI reads nothing where it is not.
+    """
+    request, facts = job.request, facts_by_hash(bundles, job.bundle)
+    pairs: Mapping[str, str] = parameters_of(request, facts, bundles)
+    used = identity_of(request, facts, bundles).model.concepts
+    taught = {token.strip("<>"): facts.concepts[token] for token in used if token in facts.concepts}
+    pairs = {**pairs, TI_HASHES: hash_list(taught)} if taught else pairs
     ordered = {key: pairs[key] for key in _FIRST if key in pairs} | pairs | {"Version": "latentpress"}
-    negative = f"\nNegative prompt: {request.negative_prompt}" if request.negative_prompt else ""
-    return f"{request.prompt}{negative}\n" + ", ".join(f"{key}: {_value(text)}" for key, text in ordered.items())
+    return f"{request.prompt}\nNegative prompt: {request.negative_prompt or ''}\n{written(ordered)}"
 
 
 def _bundle_data(bundle: BundleFacts, model: Model) -> dict[str, object]:
@@ -70,8 +76,3 @@ def _bundle_data(bundle: BundleFacts, model: Model) -> dict[str, object]:
     if bundle.base:
         data["base"] = {"source": bundle.base.source, "sha256": bundle.base.sha256}
     return data
-
-
-def _value(text: str) -> str:
-    """`text` without what the format cannot escape."""
-    return " ".join(text.replace(",", " ").replace(":", " ").split())

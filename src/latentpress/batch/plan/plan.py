@@ -13,7 +13,7 @@ from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.draws import DrawnSeeds
 from latentpress.batch.plan.jobs import INDEXES, SCHEMA, Jobs, clear, seed_column
 from latentpress.batch.plan.shapes import Settling
-from latentpress.batch.plan.twins import twins_warning
+from latentpress.batch.plan.twins import seed_warnings
 from latentpress.errors import condensed, one_line, shape, short, shown
 from latentpress.manifest import names, templates
 from latentpress.manifest.manifest import Manifest, SheetSpec
@@ -105,12 +105,12 @@ def build_plan(
         problems.raise_if_any()
         settling.prompts.warn_of_unused(manifest.concepts)
         table.script(INDEXES)
-        twins = twins_warning(table, manifest.path)
+        seed_lines = seed_warnings(table, manifest.path)
     warnings = (
         *manifest.warnings,
         *_ordinary(manifest, bundles),
         *settling.prompts.warnings,
-        *([twins] if twins else []),
+        *seed_lines,
     )
     return Plan(
         name=manifest.name,

@@ -16,7 +16,7 @@ from latentpress.runtime.prompt_rules import calls_of
 from latentpress.runtime.prompts import Reading
 from latentpress.runtime.prompts.cleaning import dropped
 from latentpress.runtime.prompts.editing import texts
-from latentpress.runtime.prompts.marks import misread
+from latentpress.runtime.prompts.marks import IMITATED, misread
 from latentpress.runtime.prompts.parts import PromptCheck
 
 # Verdicts kept: a matrix repeats its prompts, and its negative prompt above all.
@@ -160,11 +160,11 @@ def _warnings(prompt: _Prompt, verdict: PromptCheck, reading: Reading, *, wildca
         yield f"{shown(word)} in {prompt.called} is read as ordinary words; did you mean the concept {short(concept)}?"
     for text, says in misread(prompt.text, reading.weighting, wildcards=wildcards):
         yield f"{shown(text)} in {prompt.called} is taken as characters; {says}"
-    for marker in ("\nNegative prompt:", "\nSteps:"):
+    for marker in IMITATED:
         if marker in prompt.text:
             yield (
-                f"{prompt.called} holds a line beginning {marker.strip()!r}, which "
-                "readers of the `parameters` text take for their own; the `latentpress` text stays exact"
+                f"{prompt.called} holds {marker!r}, which readers of the `parameters` text take for their own; "
+                "the `latentpress` text stays exact"
             )
 
 

@@ -1,4 +1,7 @@
-"""Different seeds of one plan that draw one picture: as in torch, noise takes of a seed its low 32 bits alone."""
+"""What is to be said of large seeds: those that draw one picture, and those that other programs read wrongly.
+
+As in torch, noise takes of a seed its low 32 bits alone. Programs in JavaScript, such as ComfyUI's page, keep 53 bits.
+"""
 
 from pathlib import Path
 
@@ -8,15 +11,34 @@ from latentpress.batch.plan.jobs import seed_of
 from latentpress.runtime.sampling.samplers import parse_sampler
 
 _LOW = 2**32 - 1
+_EXACT = 2**53
 
 
-def twins_warning(table: Database, manifest: Path) -> str | None:
-    """A warning that names the first two jobs of such seeds and counts the others; None where there are none.
+def seed_warnings(table: Database, manifest: Path) -> list[str]:
+    """Warnings that name the first jobs of such seeds and count the others.
 
     Costs a look at every seed, and more only where one has more than 32 bits.
     """
     if not table.one(f"SELECT 1 FROM jobs WHERE seed NOT BETWEEN 0 AND {_LOW} LIMIT 1"):
+        return []
+    return [line for line in (_twins(table, manifest), _rounded(table, manifest)) if line]
+
+
+def _rounded(table: Database, manifest: Path) -> str | None:
+    large = f"seed NOT BETWEEN 0 AND {_EXACT}"
+    (count,) = table.one(f"SELECT count(*) FROM jobs WHERE {large}")
+    if not count:
         return None
+    query = f"SELECT job, id, seed FROM jobs JOIN drafts USING (draft) WHERE {large} ORDER BY job LIMIT 1"
+    job, job_id, seed = table.one(query)
+    others = f" (and {count - 1} more like it)" if count > 1 else ""
+    return (
+        f"{manifest}: warning: {title_of(job, job_id, seed_of(seed))} has a seed above 2^53{others}, which programs in "
+        "JavaScript, such as ComfyUI's page, round when they read it from the picture; the picture is right"
+    )
+
+
+def _twins(table: Database, manifest: Path) -> str | None:
     # A Brownian path grows from the whole seed.
     samplers = [name for (name,) in table.answers("SELECT DISTINCT json_extract(request, '$.sampler') FROM shapes")]
     whole = [name for name in samplers if parse_sampler(name).base.noise == "path"]

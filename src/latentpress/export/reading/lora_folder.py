@@ -3,6 +3,7 @@
 Gives tensors by key, whatever they lie in. Knows nothing of layers and methods.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -67,6 +68,24 @@ def lora_sha256(path: Path) -> str:
     """sha256 of a LoRA's file; of a folder's only file, or over the names and contents of several."""
     files = lora_files(path)
     return file_sha256(files[0]) if len(files) == 1 else digest_of(path, files)
+
+
+def a1111_hash(path: Path) -> str:
+    """What A1111 calls the LoRA's hash, whole; "" for a folder with several files of weights.
+
+    The trainer's own `sshs_model_hash` where the header has one, else the sha256 of the tensors without the header, of
+    what is no .safetensors of the whole file. `path` was read as a LoRA.
+    """
+    weights = [file for file in lora_files(path) if file.name != _SETTINGS]
+    if len(weights) != 1:
+        return ""
+    [file] = weights
+    if file.suffix != ".safetensors":
+        return file_sha256(file)
+    with file.open("rb") as stream:
+        header: Any = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        own = header.get("__metadata__", {}).get("sshs_model_hash")
+        return own or hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_source(path: Path) -> LoraSource:

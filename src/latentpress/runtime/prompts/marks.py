@@ -7,6 +7,8 @@ _WILDCARDS = "wildcards"
 _WEIGHT = r"[+-]?(?:\d?\.\d+|[0-2]\.?)"  # so that (16:9) is none
 # Every mark has one of these in it, none of which holds a blank; most prompts have none and are not looked at further.
 MARKS = ("(", "[", "<", "++", "--", "__", "BREAK")
+# What parts the prompts and settings in the text that A1111 writes into pictures, which has no escape for it.
+IMITATED = ("Negative prompt:", "Steps:")
 # The dialect that reads it, the pattern, what they say of it.
 _MARKS = (
     ("a1111", re.compile(rf"(?<!\\)\([^()]*:\s*{_WEIGHT}\s*\)"), f"{_A1111} reads it as a weight"),

@@ -7,14 +7,14 @@ neighbours. Whatever could depend on them is left to `PromptTokenizer.check`, wh
 import re
 from collections.abc import Callable, Iterable
 
-from latentpress.runtime.prompts.marks import MARKS
+from latentpress.runtime.prompts.marks import IMITATED, MARKS
 from latentpress.runtime.prompts.parts import PLAIN, PromptCheck, Reading
 
 # Words that are remembered, in any letters: some 10 MB.
 _KEPT = 1 << 16
 # What a dialect reads as more than characters, beside what marks look like: a word with any of these is not ordinary.
 _SPECIAL = {"none": re.compile(r"\\"), "a1111": re.compile(r"[\\()\[\]:|<>]|\bAND\b|\bBREAK\b")}
-_MARKED = re.compile("|".join(map(re.escape, MARKS)))
+_MARKED = re.compile("|".join(map(re.escape, (*MARKS, *(text.rpartition(" ")[2] for text in IMITATED)))))
 # What a word without a count counts as, and one that names concepts: more than any prompt has tokens.
 _UNKNOWN, _CONCEPT = 1 << 40, 1 << 20
 
