@@ -1,7 +1,14 @@
 """What to install for a module that could not be imported."""
 
 # By the name it is imported under.
-_EXTRAS = {"onnxruntime": "cpu", "openvino": "openvino", "matplotlib": "bench", "skimage": "diff", "pyarrow": "parquet"}
+_EXTRAS = {
+    "onnxruntime": "cpu",
+    "openvino": "openvino",
+    "matplotlib": "bench",
+    "skimage": "diff",
+    "pyarrow": "parquet",
+    "typst": "figures",
+}
 # What latentpress is never installed without, unless pip was told to leave it out, or someone removed it.
 _DEPENDENCIES = frozenset(
     (
@@ -21,6 +28,8 @@ _DEPENDENCIES = frozenset(
         "yaml",
         "PIL",
         "numpy",
+        "regex",
+        "uharfbuzz",
     )
 )
 
