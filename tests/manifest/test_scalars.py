@@ -143,9 +143,9 @@ def test_null_is_as_good_as_nothing_beside_the_fields(planned):
     bare = planned(P)
     body = P + "matrix: null\njobs: ~\noutput:\nsheet: null\nconcepts: null\n"
     plan = planned(body)
-    assert (plan.plan_hash, plan.name, plan.sheet) == (bare.plan_hash, "m", None)
+    assert (plan.plan_hash, plan.name, plan.sheets) == (bare.plan_hash, "m", ())
     plan = planned(P + "matrix: {style: [x], exclude: null}\nsheet: {rows: null, columns: style}\n")
-    assert (plan.sheet.rows, plan.sheet.columns) == (None, "style")
+    assert [(sheet.rows, sheet.columns) for sheet in plan.sheets] == [((), ("style",))]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def refuse_occupied(state: Status, folder: Path, owners: Owners, *, replace: boo
     refuse_inputs(state.plan, folder)
     if not replace:
         refuse_taken(state, folder)
-        if state.plan.sheet:
+        if state.plan.sheets:
             refuse_document(state.plan.table, folder, SHEET_NAME, owners)
 
 

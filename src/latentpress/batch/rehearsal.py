@@ -30,7 +30,7 @@ class Rehearsal:
     @property
     def sheet(self) -> Path | None:
         """The sheet that would be drawn if no picture failed."""
-        return self.folder / SHEET_NAME if self.state.plan.sheet and self.state.chosen is None else None
+        return self.folder / SHEET_NAME if self.state.plan.sheets and self.state.chosen is None else None
 
     def lines(self) -> Iterator[str]:
         """What it would do, a sentence each, in the order in which it would."""

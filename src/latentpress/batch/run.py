@@ -144,7 +144,7 @@ class Run:
                 tally.estimate = prospect(loads, disk, ledger, self._models, settings, cache).time.seconds
                 summary = self._rendered(pending, chosen, writers, tally)
             sheet = None
-            if plan.sheet and not summary.failed and not summary.stopped and state.chosen is None:
+            if plan.sheets and not summary.failed and not summary.stopped and state.chosen is None:
                 sheet = draw_sheet(plan, self._path, ledger, self._key, aside)
             summary = replace(summary, quarantined=kept_out)
             if kept_out:
@@ -262,7 +262,7 @@ class Run:
 def found_finished(state: Status, folder: Path, say: Callable[[str], None]) -> Outcome:
     """What a render finds in a folder that it cannot write to; raises EnvironmentFailure unless everything is done."""
     plan = state.plan
-    sheet = folder / SHEET_NAME if plan.sheet else None
+    sheet = folder / SHEET_NAME if plan.sheets else None
     if state.left or (sheet and not sheet.exists()):
         what = f"{state.left} of {len(plan.jobs)} images" if state.left else "the sheet"
         raise EnvironmentFailure(

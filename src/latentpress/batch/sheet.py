@@ -26,9 +26,9 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 def sheet_bytes(plan: Plan, folder: Path) -> bytes:
     """The PNG of the contact sheet of the finished pictures of `plan` in `folder`. UsageError where nothing can be shown."""
-    if plan.sheet is None:
+    if not plan.sheets:
         raise UsageError(f"manifest {plan.name!r} asks for no sheet; add `sheet: {{rows: AXIS, columns: AXIS}}`")
-    rows, columns, cells = _cells(plan, plan.sheet.rows, plan.sheet.columns)
+    rows, columns, cells = _cells(plan, next(iter(plan.sheets[0].rows), None), next(iter(plan.sheets[0].columns), None))
     buffer = io.BytesIO()
     draw_sheet(rows, columns, cells, folder).save(buffer, "PNG")
     return buffer.getvalue()

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from latentpress.errors import ManifestError, shown
@@ -19,23 +18,20 @@ from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems,
 from latentpress.manifest.policy import NO_POLICY, Policy, parse_policy
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.shape import Draft, JobNode, Shape
+from latentpress.manifest.sheets import parse_sheets
 from latentpress.manifest.source import STREAMED, Source
 from latentpress.manifest.values import given, parse_number, parse_text
 from latentpress.manifest.wildcards import parse_wildcards
 from latentpress.manifest.wordings import VARIANT
+from latentpress.sheets.spec import Sheet
 
-KEYS = ("version", "name", "model", "concepts", "wildcards", "defaults", "matrix", "jobs", "output", "sheet", "policy")
+KEYS = (
+    *("version", "name", "model", "concepts", "wildcards", "defaults", "matrix", "jobs", "output", "sheet", "sheets"),
+    "policy",
+)
 VERSION = 1
 # Without {index}, so that a job put in front of others renames none.
 DEFAULT_OUTPUT = "{seed}-{hash:.12}.png"
-
-
-@dataclass(frozen=True)
-class SheetSpec:
-    """Which placeholder runs down the contact sheet and which along its top."""
-
-    rows: str | None
-    columns: str | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Manifest:
     concepts: tuple[ConceptFile, ...]
     output: str
     output_place: Place
-    sheet: SheetSpec | None
+    sheets: tuple[Sheet, ...]
     expansion: Expansion
     jobs: Iterable[JobNode]
     warnings: tuple[str, ...] = ()
@@ -130,7 +126,7 @@ def read_manifest(
         concepts=parse_concepts(values["concepts"], path, problems) if "concepts" in values else (),
         output=output,
         output_place=output_place,
-        sheet=_sheet(values.get("sheet"), filled, problems),
+        sheets=parse_sheets(values.get("sheet"), values.get("sheets"), filled, problems),
         expansion=expansion,
         jobs=jobs,
         warnings=tuple(problems.warnings),
@@ -198,27 +194,6 @@ def _output(node: Node | None, start: Place, filled: Sequence[str], problems: Pr
         for said in templates.old_formats(template):
             problems.warn(node.place, f"output {said}")
     return template or DEFAULT_OUTPUT, node.place
-
-
-def _sheet(node: Node | None, known: Sequence[str], problems: Problems) -> SheetSpec | None:
-    if node is None:
-        return None
-    if not isinstance(node, MapNode):
-        problems.add(node.place, f"sheet is {described(node)}; write {{rows: AXIS, columns: AXIS}}")
-        return None
-    _check_keys(node, ("rows", "columns"), "sheet", problems)
-    chosen: dict[str, str] = {}
-    named = {key: value for key, value in given(node).items() if key in ("rows", "columns")}
-    for key, value in named.items():
-        if (text := parse_text(f"sheet {key}", value, problems)) is not None:
-            chosen[key] = text
-            if text not in known:
-                close = get_close_matches(text, known, 1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(known)}"
-                problems.add(value.place, f"sheet {key} is {shown(text)}; {hint}")
-    if not named:
-        problems.add(node.place, "sheet names neither rows nor columns; write {rows: AXIS, columns: AXIS}")
-    return SheetSpec(chosen.get("rows"), chosen.get("columns"))
 
 
 def _job_map(node: Node | None, where: str, known: Sequence[str], problems: Problems) -> dict[str, Node]:

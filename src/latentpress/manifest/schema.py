@@ -11,6 +11,8 @@ from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.jobs import FROM
 from latentpress.manifest.manifest import DEFAULT_OUTPUT, KEYS, VERSION
 from latentpress.manifest.policy import DURATION_PATTERN, FAILURES_PATTERN, MAX_RETRIES, TIME_PATTERN
+from latentpress.manifest.sheet_schema import sheet_schema
+from latentpress.manifest.sheets import MOST_SHEETS
 from latentpress.manifest.values import MAX_JOBS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -27,7 +29,8 @@ _SAID = {
     "jobs": "The jobs, and files with more of them.",
     "matrix": "Axes; every job is rendered with every combination, the last axis moving fastest.",
     "output": "The names of the pictures, with {placeholders}, below the output folder.",
-    "sheet": "The axes or fields down and along the contact sheet.",
+    "sheet": "The contact sheet: which axes or fields go where, and how it looks.",
+    "sheets": "Several sheets, each with a name.",
     "policy": "When a render ends early, and how often a picture is tried; options of render win over it.",
 }
 
@@ -44,7 +47,8 @@ def manifest_schema() -> Schema:
         "jobs": or_null({"type": "array", "items": {"$ref": "#/$defs/job"}, "minItems": 1}),
         "matrix": or_null({"$ref": "#/$defs/matrix"}),
         "output": or_null({"type": "string", "pattern": r"^[^/\\](.*[^\\])?\.png$", "default": DEFAULT_OUTPUT}),
-        "sheet": or_null({**a_map({"rows": _axis_name(), "columns": _axis_name()}), "minProperties": 1}),
+        "sheet": or_null({**sheet_schema(), "minProperties": 1}),
+        "sheets": or_null({"type": "array", "items": sheet_schema(), "minItems": 1, "maxItems": MOST_SHEETS}),
         "policy": or_null(_policy()),
     }
     # A key that is newer than this file may hold anything.
@@ -81,10 +85,6 @@ def _fields() -> dict[str, Schema]:
 def _count() -> Schema:
     said = "How many pictures, with the seeds from `seed` on, or as many drawn ones."
     return {"description": said, **or_null({"type": "integer", "minimum": 1, "maximum": MAX_JOBS})}
-
-
-def _axis_name() -> Schema:
-    return or_null(TEXT)
 
 
 def _job() -> Schema:

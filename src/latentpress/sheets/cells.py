@@ -60,3 +60,13 @@ class Cells:
     def labels(self, key: str) -> list[str]:
         """The texts that `key` has, each once, in order of appearance."""
         return list(dict.fromkeys(cell.labels.get(key, "") for cell in self.cells))
+
+
+def alt_text(prompt: str, seed: int, axes: Mapping[str, str], state: str = DONE, reason: str = "") -> str:
+    """What a picture shows, in a sentence or two, from its job; axes: those of the matrix, with its values on them."""
+    values = dict(axes) | {"seed": str(seed)}
+    facts = "; ".join(f"{key.replace('_', ' ')}: {text}" for key, text in values.items() if text and text != prompt)
+    shown = " ".join(prompt.split()) or "no prompt"
+    lead = {DONE: "Generated picture of", FAILED: "No picture, rendering failed of"}.get(state, "No picture yet of")
+    why = f" Reason: {reason}" if reason else ""
+    return f"{lead}: {shown}. {facts}.{why}"

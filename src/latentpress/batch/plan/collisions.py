@@ -21,7 +21,7 @@ def check_collisions(manifest: Manifest, table: Database, problems: Problems) ->
     # can lie where another job needs a folder. The sheet's name is not of the template, so it is looked for in both.
     place = manifest.output_place
     columns = "SELECT job, id, seed, output, collision FROM jobs JOIN drafts USING (draft)"
-    if manifest.sheet:
+    if manifest.sheets:
         query = f"{columns} WHERE collision=? OR collision LIKE ? ORDER BY job"
         for job, job_id, seed, output, _ in table.answers(query, (SHEET_NAME, SHEET_NAME + "/%")):
             what = "needs a folder named as" if "/" in output else "would be written over"

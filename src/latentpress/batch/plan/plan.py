@@ -13,13 +13,16 @@ from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.draws import DrawnSeeds
 from latentpress.batch.plan.jobs import INDEXES, SCHEMA, Jobs, clear, seed_column
 from latentpress.batch.plan.shapes import Settling
+from latentpress.batch.plan.sheet_facts import SCHEMA as FACTS
+from latentpress.batch.plan.sheet_facts import Facts, put_facts
 from latentpress.batch.plan.twins import seed_warnings
 from latentpress.errors import condensed, one_line, shape, short, shown
 from latentpress.manifest import names, templates
-from latentpress.manifest.manifest import Manifest, SheetSpec
+from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.nodes import Problems, uncollected
 from latentpress.manifest.shape import Draft, Shape
 from latentpress.runtime.facts import BundleFacts, Bundles
+from latentpress.sheets.spec import Sheet
 
 # Jobs written to the table at once, and drafts kept of those whose words are drawn.
 _ROWS = 5000
@@ -43,7 +46,7 @@ class Plan:
     draws: Mapping[str, int]
     undrawn: int
     warnings: tuple[str, ...]
-    sheet: SheetSpec | None
+    sheets: tuple[Sheet, ...]
     chunks: Mapping[str, int]
     table: Database
     began: str
@@ -93,7 +96,7 @@ def build_plan(
     rows: list[tuple[Any, ...]] = []
     with table.transaction(), uncollected():
         clear(table)
-        table.script(SCHEMA)
+        table.script(SCHEMA + FACTS)
         for row in _Planning(manifest, settling, seeds, problems).jobs():
             rows.append(row)
             if len(rows) == _ROWS:
@@ -105,6 +108,8 @@ def build_plan(
         problems.raise_if_any()
         settling.prompts.warn_of_unused(manifest.concepts)
         table.script(INDEXES)
+        axes = tuple(axis.name for axis in manifest.expansion.matrix.axes)
+        put_facts(table, Facts(manifest.name, listing.hexdigest(), began, axes, manifest.sheets))
         seed_lines = seed_warnings(table, manifest.path)
     warnings = (
         *manifest.warnings,
@@ -120,7 +125,7 @@ def build_plan(
         draws=seeds.table(),
         undrawn=seeds.undrawn,
         warnings=_told(warnings),
-        sheet=manifest.sheet,
+        sheets=manifest.sheets,
         chunks=settling.prompts.chunks,
         table=table,
         began=began,

@@ -1,0 +1,125 @@
+"""The cells of an output folder's plan, for sheets, galleries and tables: from its ledger alone, which is only read.
+
+Needs neither manifest nor bundle, and may be asked while a render goes on or of a copy that cannot be written to.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from latentpress.batch.ledger.beside import beside
+from latentpress.batch.ledger.ledger import ledger_path
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.jobs import seed_of
+from latentpress.batch.plan.sheet_facts import Facts, facts_of, has_plan
+from latentpress.errors import UsageError
+from latentpress.sheets.cells import DONE, FAILED, MISSING, WAITING, Cell, Cells, alt_text
+from latentpress.sheets.spec import Sheet
+
+_BLOCK = 2000
+_DRAFTS_KEPT = 4096
+
+
+@dataclass(frozen=True)
+class FolderCells:
+    """What an output folder shows. sheets: those that the manifest asked for when it was rendered; manifest: its path from
+    the folder, None where the ledger does not say."""
+
+    cells: Cells
+    sheets: tuple[Sheet, ...]
+    manifest: str | None
+
+
+def folder_cells(folder: Path | str, ledger: Path | None = None) -> FolderCells:
+    """The cells of the last plan that was rendered into `folder`; ledger: the ledger itself, by default the folder's.
+
+    Raises UsageError where there is no folder or no plan in its ledger, and as a ledger's opening does.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; give an output folder, as `render -o` does")
+    with beside(ledger or ledger_path(folder)) as table:
+        if not has_plan(table):
+            raise UsageError(f"{folder}: its ledger holds no plan; render a manifest into it first")
+        return cells_of(table, folder)
+
+
+def cells_of(table: Database, folder: Path) -> FolderCells:
+    """The same of a plan's tables beside the ledger's, as `beside` and an open ledger have them."""
+    facts = facts_of(table)
+    cells = list(_cells(table, folder, facts.axes if facts else ()))
+    if facts is None:
+        facts = Facts("", "", "", (), ())
+    manifest = table.one("SELECT manifest FROM plans WHERE plan_hash=?", (facts.plan_hash,))
+    axes = tuple(dict.fromkeys([*facts.axes, *_varied(cells)]))
+    found = Cells(facts.name or folder.resolve().name, facts.plan_hash, axes, cells, facts.began)
+    return FolderCells(found, facts.sheets, manifest[0] if manifest else None)
+
+
+def _cells(table: Database, folder: Path, axes: tuple[str, ...]) -> Iterator[Cell]:
+    drafts = lru_cache(_DRAFTS_KEPT)(lambda draft: _draft(table, draft))
+    query = (
+        "SELECT job, draft, seed, seed_label, jobs.output, jobs.job_hash, earlier, images.job_hash, status, pixel_sha256, "
+        "error, seconds FROM jobs LEFT JOIN images ON images.output=jobs.output "
+        f"WHERE job > ? ORDER BY job LIMIT {_BLOCK}"
+    )
+    after = 0
+    while found := table.answers(query, (after,)):
+        for row in found:
+            yield _cell(row[1:], folder, drafts(row[1]), axes)
+        after = found[-1][0]
+
+
+@dataclass(frozen=True)
+class _Draft:
+    labels: Mapping[str, str]
+    request: Mapping[str, Any]
+
+
+def _draft(table: Database, draft: int) -> _Draft:
+    labels, request = table.one("SELECT labels, request FROM drafts WHERE draft=?", (draft,))
+    return _Draft(json.loads(labels), json.loads(request))
+
+
+def _cell(row: Any, folder: Path, draft: _Draft, axes: tuple[str, ...]) -> Cell:
+    _, column, seed_label, output, job_hash, earlier, drawn, status, pixel_sha256, error, seconds = row
+    seed = seed_of(column)
+    labels = {key: str(text) for key, text in draft.labels.items()}
+    labels["seed"] = str(seed) if seed_label is None else seed_label
+    state = _state(status, drawn in (job_hash, *(earlier or "").split()))
+    if state == DONE and not (folder / output).is_file():
+        state = MISSING
+    reason = error or "" if state == FAILED else ""
+    request = draft.request
+    return Cell(
+        labels=labels,
+        state=state,
+        output=PurePosixPath(output),
+        width=request["width"],
+        height=request["height"],
+        prompt=request["prompt"],
+        negative_prompt=request.get("negative_prompt") or "",
+        seed=seed,
+        job_hash=drawn if state == DONE else job_hash,
+        pixel_sha256=(pixel_sha256 or "") if state == DONE else "",
+        seconds=seconds or 0.0 if state in (DONE, FAILED) else 0.0,
+        reason=reason,
+        alt=alt_text(request["prompt"], seed, {axis: labels.get(axis, "") for axis in axes}, state, reason),
+    )
+
+
+def _state(status: str | None, same: bool) -> str:
+    """What the ledger says of a picture; one of another job that has the name is none of this job's."""
+    return {"done": DONE, "failed": FAILED}.get(status or "", WAITING) if same else WAITING
+
+
+def _varied(cells: list[Cell]) -> list[str]:
+    """The labels in which cells differ, in the order in which fields come."""
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        for key, text in cell.labels.items():
+            found.setdefault(key, set()).add(text)
+    return [key for key, texts in found.items() if len(texts) > 1]

@@ -1,0 +1,58 @@
+"""What the plan's tables say of the manifest for sheets, so that a folder explains itself without manifest or bundle.
+
+One row a fact: the manifest's name, the hash of the plan, when it began, its axes, and the sheets that it asks for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from latentpress.batch.plan.database import Database
+from latentpress.sheets.spec import Sheet
+
+SCHEMA = "CREATE TABLE facts (fact TEXT PRIMARY KEY, value TEXT NOT NULL);"
+_SHEETS: TypeAdapter[tuple[Sheet, ...]] = TypeAdapter(tuple[Sheet, ...])
+_AXES: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
+
+
+@dataclass(frozen=True)
+class Facts:
+    """began: as `Plan.began`; axes: the manifest's, in its order."""
+
+    name: str
+    plan_hash: str
+    began: str
+    axes: tuple[str, ...]
+    sheets: tuple[Sheet, ...]
+
+
+def put_facts(table: Database, facts: Facts) -> None:
+    """Write the facts of a plan into its tables."""
+    said = {"name": facts.name, "plan_hash": facts.plan_hash, "began": facts.began}
+    said |= {"axes": _AXES.dump_json(facts.axes).decode(), "sheets": _SHEETS.dump_json(facts.sheets).decode()}
+    table.many("INSERT INTO facts VALUES (?, ?)", said.items())
+
+
+def facts_of(table: Database) -> Facts | None:
+    """The facts of the plan in `table`; None of a plan that an earlier version wrote, or where they cannot be understood."""
+    if not _columns(table, "facts"):
+        return None
+    said: Mapping[str, Any] = dict(table.answers("SELECT fact, value FROM facts"))
+    try:
+        axes, sheets = _AXES.validate_json(said["axes"]), _SHEETS.validate_json(said["sheets"])
+        return Facts(said["name"], said["plan_hash"], said["began"], axes, sheets)
+    except (KeyError, ValidationError):
+        return None
+
+
+def has_plan(table: Database) -> bool:
+    """Whether a plan's tables are there: a ledger that no render has come to has none."""
+    return all(_columns(table, name) for name in ("jobs", "drafts"))
+
+
+def _columns(table: Database, name: str) -> Sequence[Any]:
+    attached = [schema for _, schema, _ in table.answers("PRAGMA database_list")]
+    schema = "ledger" if "ledger" in attached else "main"
+    return table.answers(f"PRAGMA {schema}.table_info({name})")
