@@ -40,6 +40,7 @@ def test_documents_are_what_the_schemas_say(said, assets, tmp_path):
     assert said("render-dry-run", "render", "m.yaml", "--dry-run")[0]["to_write"] == 2
     assert said("render", "render", "m.yaml")[1] == 0
     assert said("status", "status", "m.yaml")[0]["counts"]["done"] == 2
+    assert said("report", "report", "out/m")[0]["counts"]["done"] == 2
     assert said("verify", "verify", "out/m")[0]["right"]
     assert said("rerender", "rerender", "out/m/1.png", "--model", bundle)[1] == 0
     assert said("diff", "diff", "out/m/1.png", "out/m/2.png")[1] == 1

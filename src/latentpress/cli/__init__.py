@@ -20,6 +20,7 @@ from latentpress.cli.options import EngineCommand
 from latentpress.cli.plan import plan_command
 from latentpress.cli.rebuild import rebuild_command
 from latentpress.cli.render import render_command
+from latentpress.cli.report import report_command
 from latentpress.cli.rerender import rerender_command
 from latentpress.cli.results import results_command
 from latentpress.cli.samplers import samplers_command
@@ -85,6 +86,7 @@ def options(
 app.command("plan", cls=EngineCommand)(plan_command)
 app.command("status")(status_command)
 app.command("watch")(watch_command)
+app.command("report")(report_command)
 app.command("render", cls=EngineCommand)(render_command)
 app.command("openai", cls=EngineCommand)(openai_command)
 app.command("draw", cls=DrawCommand)(draw_placeholder)

@@ -71,3 +71,16 @@ def output_of(output: Path | None, manifest: "Manifest", *, latest: bool = False
     from latentpress.batch.dated import dated
 
     return dated(Path(str(output).replace(NAME, manifest.name)), manifest.path, latest=latest)
+
+
+def folder_of(target: str, output: Path | None) -> Path:
+    """The output folder that `target` is, or that has what was rendered of the manifest that it is; output: its `-o`."""
+    path = Path(target)
+    if path.is_dir():
+        if output is not None:
+            raise UsageError(f"{target}: is an output folder itself; leave -o out, or name a manifest")
+        return path
+    if target != STDIN and not os.path.lexists(path):
+        raise UsageError(f"{target}: no such file or folder; give a manifest, or an output folder as `render -o` does")
+    manifest = read_named(STDIN_PATH if target == STDIN else path)
+    return output_of(output, manifest, latest=True) or Path("out") / manifest.name

@@ -12,9 +12,9 @@ import typer
 
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import OutputOption
-from latentpress.cli.named import output_of, read_named
+from latentpress.cli.named import folder_of
 from latentpress.cli.status import exit_code
-from latentpress.errors import EnvironmentFailure, UsageError
+from latentpress.errors import EnvironmentFailure
 
 # Failures, and quarantined pictures, that stand below the counts on a terminal, and at the end elsewhere.
 _SHOWN = 5
@@ -30,7 +30,7 @@ def watch_command(
     """Show how a render goes, until all is done or nobody renders; writes nothing."""
     from latentpress.batch.place import home_of
 
-    folder = _folder(target, output)
+    folder = folder_of(target, output)
     home = home_of(folder, ledger)
     with _screen() as show:
         while True:
@@ -75,16 +75,6 @@ def _look(folder: Path, home: Path) -> tuple[list[str], int | None]:
         below.append(f"and {len(kept_out) - len(listed)} more are quarantined")
     code = None if now.pid and (missing or now.end is None) else exit_code(missing, failed)
     return [*lines, *below], code
-
-
-def _folder(target: str, output: Path | None) -> Path:
-    path = Path(target)
-    if path.is_dir():
-        if output is not None:
-            raise UsageError(f"{target}: is an output folder itself; leave -o out, or name a manifest")
-        return path
-    manifest = read_named(path)
-    return output_of(output, manifest, latest=True) or Path("out") / manifest.name
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
-"""What an output folder holds, as a table: one row for each picture, as JSON lines, as Parquet, and for `datasets`.
+"""What an output folder holds, as a table: one row for each picture, as JSON lines, as Parquet, and for `datasets`; and the
+report of a night (report.py).
 
 Reads the ledger and the pictures' metadata; renders nothing and changes no picture.
 """
