@@ -21,6 +21,8 @@ from latentpress.manifest.wordings import Wordings
 
 # Drafts of one job that are kept for the seeds to come, where the seeds are not the fastest axis, and shapes of jobs.
 _SHARED = 16_384
+# The combinations of no axes.
+_ONE: tuple[tuple[int, ...], ...] = ((),)
 # Seeds as the field gives them.
 _Seeds = Sequence[int] | ToDraw
 # What every picture needs, and no field has by default: the way out where it is missing, and where null switches it off.
@@ -77,8 +79,9 @@ class Expansion:
     def drafts(self, jobs: Iterable[JobNode]) -> Iterator[tuple[Draft, int | Draw, str | None]]:
         """Every picture of every job in order: its draft, its seed or its draw, and the seed's label if it has one."""
         count = 0
+        pictures_of = self._combined if self._seed_axis is None else self._seeds_apart
         for number, job in enumerate(jobs, 1):
-            for found in self._job(job, number):
+            for found in pictures_of(job, number):
                 count += 1
                 if count > MAX_JOBS:
                     message = f"the manifest asks for more than {MAX_JOBS:,} pictures; split it"
@@ -86,11 +89,10 @@ class Expansion:
                     return
                 yield found
 
-    def _job(self, job: JobNode, number: int) -> Iterator[tuple[Draft, int | Draw, str | None]]:
+    def _seeds_apart(self, job: JobNode, number: int) -> Iterator[tuple[Draft, int | Draw, str | None]]:
+        """The pictures of a job where an axis has seeds alone."""
         axis = self._seed_axis
-        if axis is None:
-            yield from self._combined(job, number)
-            return
+        assert axis is not None
         own = self._own(job)
         shared: dict[tuple[int | None, ...], tuple[_Seeded, ...]] = {}
         rows = groupby(self._matrix.combinations(), lambda indices: (*indices[:axis], None, *indices[axis + 1 :]))
@@ -112,10 +114,14 @@ class Expansion:
     def _combined(self, job: JobNode, number: int) -> Iterator[tuple[Draft, int | Draw, str | None]]:
         """The pictures of a job where no axis has seeds alone; of a job like an earlier one only its own is read."""
         key, own, told = key_of(job), None, self._reader.problems.told
-        for indices in self._matrix.combinations():
+        for indices in self._matrix.combinations() if self._matrix.axes else _ONE:
             first = self._alike.get((key, indices)) if key is not None else None
             if first is not None and (seeded := self._again(job, first)) is not None:
-                yield from self._pictures(seeded, number, indices)
+                if isinstance(seeded.seeds, ToDraw):
+                    yield from self._pictures(seeded, number, indices)
+                    continue
+                for seed in seeded.seeds:
+                    yield seeded.draft, seed, seeded.label
                 continue
             own = self._own(job) if own is None else own
             for seeded in self._seeded(job, own, indices):

@@ -22,7 +22,7 @@ from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems,
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.readers.csv_rows import CsvRows
 from latentpress.manifest.readers.jsonl import JsonLines
-from latentpress.manifest.shape import JobNode
+from latentpress.manifest.shape import JobNode, quick_text
 from latentpress.manifest.source import ENDINGS, JSONL, STREAMED, Source
 from latentpress.manifest.values import not_given, parse_text
 
@@ -180,13 +180,14 @@ def _job(item: MapNode, number: int, given: _Given, problems: Problems, where: s
             problems.unknown_key(item.keys[key], JOB_KEYS, where)
         fields = {key: value for key, value in fields.items() if key in _KNOWN}
     own = None
-    if "id" in fields:
-        if not_given(fields["id"]):
+    node = fields.get("id")
+    if node is not None:
+        if not_given(node):
             fields = {key: value for key, value in fields.items() if key != "id"}
         else:
-            own = parse_text("id", fields["id"], problems)
-    job_id = _joined(given.ids, own) if own else _joined(given.numbers, str(number))
-    return JobNode(job_id, fields, item.place, given.defaults)
+            own = quick_text(node) or parse_text("id", node, problems)
+    prefix, name = (given.ids, own) if own else (given.numbers, str(number))
+    return JobNode(_joined(prefix, name) if prefix else name, fields, item.place, given.defaults)
 
 
 def _joined(prefix: str, own: str) -> str:

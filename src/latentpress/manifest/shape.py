@@ -100,32 +100,31 @@ def key_of(job: JobNode) -> Key | None:
         return None
     key: list[Hashable] = [job.place.file, id(job.defaults)]
     for name, node in job.fields.items():
+        key.append(name)
+        scalar = isinstance(node, Scalar)
         if name in _OWN:
-            if type(node) is Scalar and not node.plain:  # in quotes, as most are
-                key.append(name)
+            if scalar and not node.plain:  # in quotes, as most are
                 continue
             if not_given(node):
                 return None
-            key.append(name)
-        elif type(node) is Scalar:
-            key += (name, node.text, node.plain)
-        else:
-            key.append(name)
-            if not _add(node, key, _DEPTH):
-                return None
+        elif scalar:
+            key += (node.text, node.plain)
+        elif not _add(node, key, _DEPTH):
+            return None
     return tuple(key)
 
 
 def quick_text(node: Node) -> str | None:
     """The text of most prompts: ASCII in quotes; None for others, which are parsed."""
-    if type(node) is not Scalar or node.plain or not node.text.isascii():
+    if not isinstance(node, Scalar) or node.plain:
         return None
-    return None if "\0" in node.text or len(node.text) > MAX_TEXT else node.text
+    text = node.text
+    return text if text.isascii() and "\0" not in text and len(text) <= MAX_TEXT else None
 
 
 def quick_seed(node: Node) -> tuple[int] | None:
     """The seed of most jobs: some digits; None for others, which are parsed."""
-    if type(node) is not Scalar or not node.plain:
+    if not isinstance(node, Scalar) or not node.plain:
         return None
     text = node.text
     return (int(text),) if len(text) <= _DIGITS and text.isascii() and text.isdigit() else None

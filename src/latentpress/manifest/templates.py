@@ -56,6 +56,8 @@ class Piece:
 
     def in_name(self, text: str) -> str:
         """The placeholder's own text as the file name has it; of one that no name can hold, as much as is refused too."""
+        if self.width == 0 and len(text) <= (MAX_TEMPLATE if self.most is None else self.most) and text.isascii():
+            return text  # as most are
         text = text[:MAX_TEMPLATE]
         if self.most is None or self.bare:
             return self._padded(text)[: self.most]
@@ -131,12 +133,23 @@ class Template:
 
     def filling(self, texts: Mapping[str, str]) -> "Filling":
         """The template with what `texts` holds filled in; the rest is left to `Filling.fill`."""
-        parts: list[str | tuple[str, Piece]] = []
+        parts: list[str | tuple[str, Piece]] = [""]
+
+        def add(text: str) -> None:
+            last = parts[-1]
+            if isinstance(last, str):
+                parts[-1] = last + text
+            else:
+                parts.append(text)
+
         for piece in self._pieces:
-            parts.append(piece.text)
+            add(piece.text)
             if piece.name is not None:
                 own = texts.get(piece.name)
-                parts.append((piece.name, piece) if own is None else piece.in_name(own))
+                if own is not None:
+                    add(piece.in_name(own))
+                else:
+                    parts.append((piece.name, piece))
         return Filling(parts)
 
     def way_out(self, output: str, texts: Mapping[str, str]) -> str:
@@ -160,7 +173,7 @@ class Filling:
 
     def fill(self, texts: Mapping[str, str]) -> str:
         """The name with the placeholders left, all of which are in `texts`."""
-        return "".join([part if isinstance(part, str) else part[1].in_name(texts[part[0]]) for part in self._parts])
+        return "".join([part if type(part) is str else part[1].in_name(texts[part[0]]) for part in self._parts])
 
 
 def template_problems(template: str, known: Sequence[str]) -> Iterator[str]:

@@ -184,14 +184,18 @@ class _Planning:
             if draft is not last or settled is None:
                 last, settled = draft, self._settling.of(draft)
             digest = settled.hashes.of(seed)
-            own = {"seed": names.safe(seed_label) if seed_label else str(seed), "index": str(index), "hash": digest}
-            own |= settled.own
+            own = {
+                "seed": names.safe(seed_label) if seed_label else str(seed),
+                "index": str(index),
+                "hash": digest,
+                **settled.own,
+            }
             output = settled.name.fill(own)
             if trouble := names.path_problem(output):
                 way_out = self._template.way_out(output, {**settled.shared, **own})
                 message = f"output name {shown(output)} {trouble}{way_out}"
                 self._problems.add(self._manifest.output_place, message)
-            before = " ".join([hashes.of(seed) for hashes in settled.earlier]) or None
+            before = " ".join([hashes.of(seed) for hashes in settled.earlier]) if settled.earlier else None
             collision = names.collision_key(output)
             yield index, settled.number, seed_column(seed), seed_label, output, collision, digest, before
 

@@ -68,7 +68,7 @@ class _Shape:
     variants: dict[Hashable, _Variant] = field(default_factory=dict[Hashable, _Variant])
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Settled:
     """A draft on its bundle: its number in the table, its hashes, and its file name but for seed, index and hash.
 
@@ -138,7 +138,7 @@ class Settling:
             self.write()
         own = {"id": draft.id, "prompt": prompt if label is None else label}
         named = {name: names.safe(own[name]) for name in self._named}
-        before = [one.of(prompt) for one in variant.earlier]
+        before = [one.of(prompt) for one in variant.earlier] if variant.earlier else ()
         return Settled(self._drafts, hashes, before, shape.name, named, shape.texts)
 
     def _settle_shape(self, draft: Draft) -> _Shape:

@@ -45,7 +45,7 @@ class JsonLines:
     def with_places(self, item: MapNode) -> MapNode:
         """The same map, made of nodes that know their places and do not hold on to the text of the line."""
         place = item.place
-        return (self._slowly(place.text, place.line) if isinstance(place, _Within) else None) or item
+        return (self._slowly(place.text, place.line) if isinstance(place, _Line) else None) or item
 
     def _slowly(self, content: str | bytes, number: int) -> MapNode | None:
         """The map of a line that is not as simple as most; None for a blank one, and once it is reported that it is none."""
@@ -69,38 +69,77 @@ class JsonLines:
         return None
 
 
-class _Line:
-    __slots__ = ("file", "number", "text")
+class _Line(Place):
+    """A line as a place: where its object begins."""
+
+    __slots__ = ("text",)
 
     def __init__(self, file: str, number: int, text: str) -> None:
-        self.file, self.number, self.text = file, number, text
+        self.file, self.line, self.text = file, number, text
+
+    @property
+    def column(self) -> int:
+        """The column, looked for in the line."""
+        return self.found((), key=False).column
+
+    def found(self, path: _Path, *, key: bool) -> Place:
+        """The place of what `path` leads to in the line, or of its key."""
+        found: Node = read_json(self.text, self.file, Problems(), self.line)
+        node = found
+        for step in path:
+            if isinstance(node, MapNode):
+                found = node.keys[str(step)] if key else node.values[str(step)]
+                node = node.values[str(step)]
+            elif isinstance(node, ListNode):
+                found = node = node.items[int(step)]
+        return found.place
 
 
 class _Within(Place):
     """The place of what a path leads to in a line, or of its key."""
 
-    __slots__ = ("_key", "_path", "_text")
+    __slots__ = ("_key", "_line", "_path")
 
-    def __init__(self, line: _Line, path: _Path, key: bool = False) -> None:
-        self.file, self.line, self._text, self._path, self._key = line.file, line.number, line.text, path, key
-
-    @property
-    def text(self) -> str:
-        """The line."""
-        return self._text
+    def __init__(self, line: _Line, path: _Path, *, key: bool = False) -> None:
+        self.file, self.line, self._line, self._path, self._key = line.file, line.line, line, path, key
 
     @property
     def column(self) -> int:
         """The column, looked for in the line."""
-        node: Node = read_json(self._text, self.file, Problems())
-        found: Node = node
-        for step in self._path:
-            if isinstance(node, MapNode):
-                found = node.keys[str(step)] if self._key else node.values[str(step)]
-                node = node.values[str(step)]
-            elif isinstance(node, ListNode):
-                found = node = node.items[int(step)]
-        return found.place.column
+        return self._line.found(self._path, key=self._key).column
+
+
+class _Value(Scalar):
+    """A scalar of a line, whose place is made as it is asked for: few are. up: the path of the map it is in."""
+
+    __slots__ = ("line", "step", "up")
+
+    def __init__(self, text: str, plain: bool, line: _Line, up: _Path, step: str | int) -> None:
+        self.text, self.plain, self.line, self.up, self.step = text, plain, line, up, step
+
+    @property
+    def place(self) -> Place:  # pyright: ignore[reportIncompatibleVariableOverride] - read alone
+        """Where it stands."""
+        return _Within(self.line, (*self.up, self.step))
+
+
+class _Map(MapNode):
+    """An object of a line, whose keys' places are made as they are asked for."""
+
+    __slots__ = ("_line", "_path")
+
+    def __init__(self, values: dict[str, Node], line: _Line, path: _Path) -> None:
+        self.values, self._line, self._path = values, line, path
+
+    @property
+    def place(self) -> Place:  # pyright: ignore[reportIncompatibleVariableOverride] - read alone
+        """Where it begins."""
+        return _Within(self._line, self._path) if self._path else self._line
+
+    @property
+    def keys(self) -> dict[str, Scalar]:  # pyright: ignore[reportIncompatibleVariableOverride] - read alone
+        """The node of each key."""
+        return _Keys(self._line, self._path)
 
 
 class _Keys(dict[str, Scalar]):
@@ -114,44 +153,37 @@ class _Keys(dict[str, Scalar]):
         return Scalar(key, False, _Within(self._line, (*self._path, key), key=True))
 
 
-def _map(found: dict[str, Any], line: _Line, path: _Path) -> MapNode:
+class _Number(str):
+    """A number as it is written, which a Python number would not keep."""
+
+    __slots__ = ()
+
+
+def _map(found: dict[str, Any], line: _Line, path: _Path) -> _Map:
     values: dict[str, Node] = {}
     for key, value in found.items():
-        place = _Within(line, (*path, key))
         if type(value) is str:
-            values[key] = Scalar(value, ".." in value and is_range(value), place)
-        elif type(value) is Scalar:
-            value.place = place
-            values[key] = value
+            values[key] = _Value(value, ".." in value and is_range(value), line, path, key)
+        elif type(value) is _Number:
+            values[key] = _Value(str(value), True, line, path, key)
         else:
-            values[key] = _other(value, line, place, (*path, key))
-    return MapNode(values, _Keys(line, path), _Within(line, path))
+            values[key] = _other(value, line, path, key)
+    return _Map(values, line, path)
 
 
-def _other(value: Any, line: _Line, place: Place, path: _Path) -> Node:
+def _other(value: Any, line: _Line, up: _Path, step: str | int) -> Node:
     """The node of a value that is not the most usual kind. Raises ValueError where it is nested too deep."""
     if value is None or isinstance(value, bool):
-        return Scalar("null" if value is None else str(value).lower(), True, place)
+        return _Value("null" if value is None else str(value).lower(), True, line, up, step)
+    if isinstance(value, str):
+        return _Value(str(value), isinstance(value, _Number) or is_range(value), line, up, step)
+    path = (*up, step)
     if len(path) > MAX_DEPTH:
         raise ValueError
     if isinstance(value, dict):
         return _map(value, line, path)
-    if isinstance(value, list):
-        steps = ((*path, number) for number in range(len(value)))
-        return ListNode(
-            [_other(one, line, _Within(line, step), step) for one, step in zip(value, steps, strict=True)], place
-        )
-    node = value if isinstance(value, Scalar) else Scalar(value, is_range(value), place)
-    node.place = place
-    return node
-
-
-_NOWHERE = Place("", 1, 1)
-
-
-def _number(text: str) -> Scalar:
-    # As written, which a Python number would not keep.
-    return Scalar(text, True, _NOWHERE)
+    items = [_other(one, line, path, number) for number, one in enumerate(value)]
+    return ListNode(items, _Within(line, path))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -166,7 +198,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 _decoder = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_number, parse_float=_number, parse_constant=_no_number
+    object_pairs_hook=_object, parse_int=_Number, parse_float=_Number, parse_constant=_no_number
 )
 # Which `raw_decode` wraps, for some time of its own.
 _scan = _decoder.scan_once  # pyright: ignore[reportAttributeAccessIssue] - typeshed has none
