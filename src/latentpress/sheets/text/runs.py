@@ -32,7 +32,7 @@ def runs(text: str, fonts: Fonts, *, bold: bool = False, rtl: bool | None = None
     place = 0
     for cluster in clusters(text):
         last = found[-1] if found else None
-        blank = last is not None and cluster.isspace() and last.font.has(cluster)
+        blank = last is not None and cluster.isspace() and not last.font.coloured and last.font.has(cluster)
         font = last.font if last is not None and blank else fonts.pick(cluster, bold=bold) or fonts.first
         level = row[place]
         if last is not None and (last.font, last.level) == (font, level):

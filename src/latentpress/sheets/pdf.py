@@ -1,0 +1,140 @@
+"""Pages as one PDF with selectable text, through Typst: tagged, archivable, the same bytes every time.
+
+It needs the package typst, the extra `figures`. Knows pages and a folder of pictures.
+"""
+
+import itertools
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from latentpress.errors import EnvironmentFailure, reason
+from latentpress.sheets.cells import MISSING
+from latentpress.sheets.page import Box, Mark, Page, Picture
+from latentpress.sheets.reduced import place_reduced, too_coarse
+from latentpress.sheets.text.fonts import Font, Fonts, fonts_of
+from latentpress.sheets.text.runs import runs
+from latentpress.sheets.typ import About, coloured, lost, source
+
+# For archives and for screen readers. PDF/A-3b is PDF/A-2b that may hold any file: the record of the pictures is one.
+# A document of no known date is for no archive.
+PLAIN, WITH_RECORD, UNDATED = ("a-2b", "ua-1"), ("a-3b", "ua-1"), ("ua-1",)
+RECORD = "latentpress.json"
+
+
+@dataclass(frozen=True)
+class Document:
+    """said: what whoever prints or submits it should know, a sentence each."""
+
+    pdf: bytes
+    typ: str
+    said: tuple[str, ...]
+
+
+def pdf_document(
+    pages: Sequence[Page],
+    folder: Path,
+    about: About,
+    *,
+    record: str = "",
+    font: str | None = None,
+    dpi: float | None = None,
+    pictures: str = ".",
+    standards: Sequence[str] | None = None,
+) -> Document:
+    """The PDF of `pages` and its Typst source. ModuleNotFoundError without typst.
+
+    folder: where the pictures lie; pictures: the same as seen from where the source will lie; record: JSON that the PDF
+    embeds as a file; dpi: pictures with more dots than that get fewer; standards: by typst's names, None for PDF/A
+    and PDF/UA.
+    """
+    import typst
+
+    if standards is None:
+        standards = (WITH_RECORD if record else PLAIN) if about.date else UNDATED
+    fonts = fonts_of(font)
+    with tempfile.TemporaryDirectory(prefix="latentpress-") as kept:
+        root = Path(kept)
+        shown, said = _placed(pages, folder, root / "pictures", dpi)
+        if record:
+            (root / RECORD).write_text(record, encoding="utf-8")
+        faces = _fonts(typst, _used(shown, fonts), root / "fonts")
+        attached = RECORD if record else None
+        text = source(shown, fonts, about, pictures="pictures", attached=attached)
+        compiler = typst.Compiler(root=str(root), font_paths=faces, ignore_system_fonts=True)
+        try:
+            pdf = _compiled(compiler, text, standards)
+        except typst.TypstError as error:
+            # A standard forbids something that a label or a font has: the figure is worth more without than not at all.
+            said.append(f"the PDF keeps to no standard of {', '.join(standards)}: {reason(error)}")
+            try:
+                pdf = _compiled(compiler, text, ())
+            except typst.TypstError as worse:
+                raise EnvironmentFailure(f"typst makes no PDF of the sheet ({reason(worse)})") from None
+    beside = source(pages, fonts, about, pictures=pictures)
+    return Document(pdf, beside, (*said, *_warnings(pages, fonts, dpi)))
+
+
+def _compiled(compiler: Any, text: str, standards: Sequence[str]) -> bytes:
+    return compiler.compile(input=text.encode(), format="pdf", pdf_standards=list(standards), timestamp=0)
+
+
+def _placed(pages: Sequence[Page], folder: Path, root: Path, dpi: float | None) -> tuple[list[Page], list[str]]:
+    """Every picture below `root`, reduced; pages that name it there, and mark what cannot be read; what is said of that.
+
+    Names are numbers there: a folder's may hold what Typst takes for something else, such as a backslash.
+    """
+    root.mkdir()
+    said: list[str] = []
+    count = itertools.count()
+
+    def placed(box: Box) -> Box:
+        if not isinstance(box, Picture):
+            return box
+        output = box.cell.output
+        # A picture that stands at two places may be of two sizes.
+        name = f"{next(count)}{output.suffix.lower()}"
+        try:
+            place_reduced(box, folder / output, root / name, dpi)
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow's for files that are torn
+            said.append(f"{output}: cannot be read for the sheet ({reason(error)}); its place is marked")
+            return Mark(box.rect, MISSING, box.cell, None)
+        return Picture(box.rect, replace(box.cell, output=PurePosixPath(name), alt=box.cell.alt or str(output)))
+
+    return [replace(page, boxes=tuple(map(placed, page.boxes))) for page in pages], said
+
+
+def _used(pages: Sequence[Page], fonts: Fonts) -> list[Font]:
+    """The fonts that `pages` are set in."""
+    lines = ((line.text, text.bold) for page in pages for text in page.texts for line in text.lines)
+    found = {run.font: None for line, bold in lines for run in runs(line, fonts, bold=bold)}
+    return list(dict.fromkeys([*fonts.families[0], *found]))
+
+
+def _fonts(typst: Any, used: Sequence[Font], folder: Path) -> Any:
+    """Typst's fonts: those that are used and no others, so that no two of one family get in each other's way."""
+    folder.mkdir()
+    for count, path in enumerate(dict.fromkeys(font.path for font in used)):
+        target = folder / f"{count}{path.suffix}"
+        try:
+            target.symlink_to(path)
+        except OSError:  # a system without links
+            target.write_bytes(path.read_bytes())
+    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[os.fspath(folder)])
+
+
+def _warnings(pages: Sequence[Page], fonts: Fonts, dpi: float | None) -> list[str]:
+    said = too_coarse(pages, dpi) if dpi else []
+    if names := lost(pages, fonts):
+        said.append(f"no font here has {_listed(names)}; install one that has, or name one as the sheet's font")
+    if names := coloured(pages, fonts):
+        said.append(f"coloured glyphs are Type 3 fonts, which some publishers refuse: {_listed(names)}")
+    return said
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(f"{name} (U+{ord(name[0]):04X})" for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
