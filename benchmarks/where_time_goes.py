@@ -109,7 +109,7 @@ def clocked(clock: Clock) -> Iterator[None]:
         (loop, "predict", clock.around("pack rows, combine guidance", loop.predict)),
         (loop, "advance", clock.around("advance the samplers", loop.advance)),
         (LossGuidance, "gradient", clock.around("loss gradients, in torch", LossGuidance.gradient)),
-        (writers, "png_bytes", clock.around("writers: encode PNG", writers.png_bytes)),
+        (writers, "picture_bytes", clock.around("writers: encode pictures", writers.picture_bytes)),
         (writers, "pixel_sha256", clock.around("writers: hash", writers.pixel_sha256)),
         (writers, "publish", clock.around("writers: write and fsync", writers.publish)),
         (writers.Ledger, "done", clock.around("writers: ledger row", writers.Ledger.done)),

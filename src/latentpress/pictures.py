@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from latentpress.batch.executors.local import LocalExecutor, Settings
 from latentpress.batch.folder import drawn_seed
+from latentpress.batch.pictures.encode import check_format, picture_bytes
 from latentpress.batch.pictures.metadata import text_chunks
-from latentpress.batch.pictures.png import pixel_sha256, png_bytes
+from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.batch.plan.identity import hash_job
 from latentpress.batch.plan.job import Job
 from latentpress.batch.plan.plan import build_plan
@@ -114,7 +115,8 @@ class Drawing:
         self.plan = build_plan(manifest, self._models.facts, {}, drawn_seed)
 
     def render(self, say: Callable[[str], None] = lambda line: None) -> Iterator[tuple[Job, bytes | str]]:
-        """Each picture as the PNG that `latentpress render` writes, or why there is none. say: hears of choices."""
+        """Each picture as the file that `latentpress render` writes, or why there is none. say: hears of choices."""
+        check_format(self.plan.jobs[0].output)
         executor = LocalExecutor(self._models.by_hash, self._settings, cache_dir(), say)
         by_bundle: dict[str, list[Job]] = {}
         for job in self.plan.jobs:
@@ -127,7 +129,7 @@ class Drawing:
                     yield job, rendered.error or "no picture came of it"
                     continue
                 texts = text_chunks(job, self.plan.bundles, rendered.origin, pixel_sha256(rendered.image))
-                yield job, png_bytes(rendered.image, texts)
+                yield job, picture_bytes(rendered.image, texts, job.output, self.plan.quality)
 
 
 def node_of(value: Any, name: str) -> Node:

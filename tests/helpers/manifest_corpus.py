@@ -110,7 +110,7 @@ WRONG = [
     "jobs: [{from: [x.csv]}]\n",
     "nmae: x\n" + LONE,
     "name: [x]\n" + LONE,
-    "output: x.jpg\n" + LONE,
+    "output: x.gif\n" + LONE,
     "output: /x.png\n" + LONE,
     "output: {a: b}\n" + LONE,
     "sheet: style\n" + LONE,

@@ -85,7 +85,7 @@ MISTAKES = {
     "output width in thousands of digits": (P + f'output: "{{hash:{"9" * 5000}}}.png"\n', "m.yaml:5:9: output has "),
     "output climbs": (P + 'output: "../{seed}.png"\n', "m.yaml:5:9: output '../{seed}.png' climbs out with '..'"),
     "output absolute": (P + "output: /x.png\n", "m.yaml:5:9: output '/x.png' is absolute"),
-    "output jpg": (P + "output: x.jpg\n", "m.yaml:5:9: output 'x.jpg' does not end with .png"),
+    "output jpg": (P + "output: x.gif\n", "m.yaml:5:9: output 'x.jpg' does not end with .png"),
     "sheet": (
         P + "matrix: {style: [x]}\nsheet: {rows: stile}\n",
         "m.yaml:6:15: sheet rows is 'stile'; did you mean 'style'?",
@@ -169,7 +169,7 @@ def test_an_overlong_value_is_cut_in_its_message(body, manifest):
 
 def test_every_mistake_is_reported_at_once_in_the_order_of_the_file(manifest):
     with pytest.raises(ManifestError) as caught:
-        manifest("defaults: {prompt: a, stps: 3}\njobs:\n  - {size: 9}\n  - {loss: x}\noutput: x.jpg\n")
+        manifest("defaults: {prompt: a, stps: 3}\njobs:\n  - {size: 9}\n  - {loss: x}\noutput: x.gif\n")
     lines = [int(problem.split(":")[1]) for problem in caught.value.problems]
     assert lines == [4, 6, 7, 8]
 

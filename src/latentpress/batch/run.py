@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, forget_unmoved
@@ -19,6 +19,7 @@ from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners
 from latentpress.batch.ledger.runs import BROKEN, FINISHED, INTERRUPTED, STOPPED, begin_run, end_run
 from latentpress.batch.occupied import refuse_occupied, write_document
+from latentpress.batch.pictures.encode import check_format
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.plan.jobs import Jobs
@@ -191,6 +192,7 @@ class Run:
 
     def _check(self, state: Status, settings: Settings, *, checked_engine: bool) -> None:
         """Raise where the render must not begin. checked_engine: whether this process renders."""
+        check_format(PurePath(self._manifest.output))
         owners = Owners(state.plan, self._path, self._key)
         refuse_occupied(state, self._path, owners, replace=self._orders.replace)
         for bundle in self._models.bundles.values():

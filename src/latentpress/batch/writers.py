@@ -1,6 +1,7 @@
 """Encodes, writes and records finished pictures, in threads beside the rendering: nothing waits for PNG or the disk."""
 
 import hashlib
+import json
 import os
 import signal
 import threading
@@ -12,9 +13,11 @@ from typing import Any
 
 from latentpress.batch.aside import KEPT, Aside, in_the_way
 from latentpress.batch.ledger.ledger import Image, Ledger
+from latentpress.batch.pictures.chunks import kept_pixels
+from latentpress.batch.pictures.encode import picture_bytes, same_format
 from latentpress.batch.pictures.intact import MAX_BYTES, look, stamp_of
 from latentpress.batch.pictures.metadata import text_chunks
-from latentpress.batch.pictures.png import pixel_sha256, png_bytes
+from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.batch.plan.job import Job
 from latentpress.batch.state.status import Status
 from latentpress.files import link, publish, read_regular
@@ -67,6 +70,8 @@ class Writers:
             return False
         if hashlib.sha256(content).hexdigest() != made.file_sha256:
             return False
+        if not same_format(source, job.output):
+            return self._encode_again(job, made, content)
 
         def write(path: Path) -> os.stat_result:
             try:
@@ -86,6 +91,30 @@ class Writers:
             self.ledger.stamp([(made.output, stamp_of(source.lstat()))])
         return True
 
+    def _encode_again(self, job: Job, made: Image, content: bytes) -> bool:
+        """As `take`, where the job's name asks for another format: from the pixels, if the first one kept them all."""
+        image = kept_pixels(content) if made.job_hash == job.job_hash else None
+        pixels = None if image is None else pixel_sha256(image)
+        if image is None or pixels is None or pixels != made.pixel_sha256:
+            return False
+        texts = text_chunks(job, self.plan.bundles, made.origin, pixels)
+        (losses,) = self.ledger.one("SELECT losses FROM images WHERE output=?", (made.output,))
+        again = picture_bytes(image, texts, job.output, self.plan.quality)
+        state = self._placed(job, lambda path: publish(path, again, self.folder))
+        if state is None:
+            return False
+        self.ledger.done(
+            *(job, self.plan),
+            pixel_sha256=pixels,
+            file_sha256=hashlib.sha256(again).hexdigest(),
+            file_size=len(again),
+            seconds=0.0,
+            origin=made.origin,
+            stamp=stamp_of(state),
+            losses=json.loads(losses) if losses else (),
+        )
+        return True
+
     def _record(self, jobs: Sequence[Job], rendered: Rendered[Any]) -> None:
         if rendered.image is None:
             error = rendered.error or "no picture came out"
@@ -100,12 +129,14 @@ class Writers:
                 )
             return
         pixels = pixel_sha256(rendered.image)
-        content = png_bytes(rendered.image, text_chunks(jobs[0], self.plan.bundles, rendered.origin, pixels))
+        texts = text_chunks(jobs[0], self.plan.bundles, rendered.origin, pixels)
+        # All names of a plan end alike.
+        content = picture_bytes(rendered.image, texts, jobs[0].output, self.plan.quality)
         for job in jobs:
             output = str(job.output)
             state = self._placed(job, lambda path: publish(path, content, self.folder))
             if state is None:
-                output = f"{KEPT}/{job.job_hash}.png"
+                output = f"{KEPT}/{job.job_hash}{job.output.suffix}"
                 (self.folder / output).unlink(missing_ok=True)
                 state = publish(self.folder / output, content, self.folder)
             self.ledger.done(

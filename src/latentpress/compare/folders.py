@@ -20,7 +20,7 @@ from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.files import OWN_FOLDER, TEMP_PREFIX
 
 # Below a folder, what is called so is a picture; that everything else is left alone is why a folder may hold anything.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 # dB from which on pictures are close: what the tests of this project ask of an engine.
 CLOSE_AT = 40.0
 

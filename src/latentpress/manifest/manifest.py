@@ -26,7 +26,8 @@ from latentpress.manifest.wordings import VARIANT
 from latentpress.sheets.spec import Sheet
 
 KEYS = (
-    *("version", "name", "model", "concepts", "wildcards", "defaults", "matrix", "jobs", "output", "sheet", "sheets"),
+    *("version", "name", "model", "concepts", "wildcards", "defaults", "matrix", "jobs", "output", "quality"),
+    *("sheet", "sheets"),
     "policy",
 )
 VERSION = 1
@@ -42,7 +43,7 @@ class Manifest:
     models: the bundles that some picture is rendered on or refined by, each as the manifest names it (`demo`, or a path)
     -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`;
     wildcards: whether prompts have any, from a folder; `__color__` is characters otherwise; policy: when a render ends
-    early, unless its options say otherwise.
+    early, unless its options say otherwise; quality: of pictures in a format that loses some, 1..100, None for its default.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Manifest:
     warnings: tuple[str, ...] = ()
     wildcards: bool = False
     policy: Policy = NO_POLICY
+    quality: int | None = None
 
     def drafts(self) -> Iterator[tuple[Draft, int | Draw, str | None]]:
         """Every picture, in order: what it shares with others, its seed or its draw, the seed's label if any.
@@ -132,6 +134,7 @@ def read_manifest(
         warnings=tuple(problems.warnings),
         wildcards=wildcards is not None,
         policy=parse_policy(values.get("policy"), problems),
+        quality=_quality(values.get("quality"), output, problems),
     )
     problems.raise_if_any()
     return manifest
@@ -194,6 +197,18 @@ def _output(node: Node | None, start: Place, filled: Sequence[str], problems: Pr
         for said in templates.old_formats(template):
             problems.warn(node.place, f"output {said}")
     return template or DEFAULT_OUTPUT, node.place
+
+
+def _quality(node: Node | None, output: str, problems: Problems) -> int | None:
+    if node is None:
+        return None
+    if output.endswith(".png"):
+        problems.add(
+            node.place, "quality is for pictures whose names end in .webp, .jpg or .avif; a PNG keeps every pixel"
+        )
+    rule = "a whole number from 1 to 100"
+    number = parse_number("quality", node, problems, 1, 100, whole=True, rule=rule)
+    return None if number is None else int(number)
 
 
 def _job_map(node: Node | None, where: str, known: Sequence[str], problems: Problems) -> dict[str, Node]:

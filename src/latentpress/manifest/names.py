@@ -15,7 +15,9 @@ MAX_TEMPLATE, MAX_TEXT = 10_000, 100_000
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 # Names that break no rule and need no second look: words of ASCII letters, digits, - and _, none of them reserved.
 _PLAIN_PART = r"(?!(?i:con|prn|aux|nul|com|lpt))[A-Za-z0-9_-]+"
-_PLAIN = re.compile(rf"({_PLAIN_PART}/)*{_PLAIN_PART}\.png")
+# What the names of pictures may end in; batch/pictures/encode.py knows the formats.
+SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".avif")
+_PLAIN = re.compile(rf"({_PLAIN_PART}/)*{_PLAIN_PART}({'|'.join(map(re.escape, SUFFIXES))})")
 _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f]')
 # Unicode's categories Cf, Zl and Zp, but for joiners and the letters of flags: what is not seen and turns text around.
 _HIDDEN = (
@@ -66,8 +68,8 @@ def path_problem(output: str) -> str | None:
     parts = output.split("/")
     if "" in parts:
         return "has an empty part"
-    if parts[-1] == ".png":
-        return "has nothing before .png"
+    if parts[-1] in SUFFIXES:
+        return f"has nothing before {parts[-1]}"
     if len(output.encode()) > MAX_PATH:
         return f"is {len(output.encode())} bytes long, the limit is {MAX_PATH}"
     for component in parts:

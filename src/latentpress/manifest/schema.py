@@ -4,12 +4,14 @@ What no schema can say is the parsers' alone: ids given twice, placeholders that
 """
 
 import json
+import re
 from typing import Any
 
 from latentpress.manifest.field_schemas import RANGE, TEXT, Schema, a_map, field_schemas, or_null
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.jobs import FROM
 from latentpress.manifest.manifest import DEFAULT_OUTPUT, KEYS, VERSION
+from latentpress.manifest.names import SUFFIXES
 from latentpress.manifest.policy import DURATION_PATTERN, FAILURES_PATTERN, MAX_RETRIES, TIME_PATTERN
 from latentpress.manifest.sheet_schema import sheet_schema
 from latentpress.manifest.sheets import MOST_SHEETS
@@ -18,6 +20,7 @@ from latentpress.manifest.values import MAX_JOBS
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 # What cannot be an axis of one's own.
 _NO_AXIS = ("id", "index", "hash", "n")
+_OUTPUT = rf"^[^/\\](.*[^\\])?({'|'.join(map(re.escape, SUFFIXES))})$"
 _WORD = {"type": ["string", "number", "boolean", "null"]}
 _SAID = {
     "version": "The version of the manifest's form; 1 is the only one so far.",
@@ -29,6 +32,7 @@ _SAID = {
     "jobs": "The jobs, and files with more of them.",
     "matrix": "Axes; every job is rendered with every combination, the last axis moving fastest.",
     "output": "The names of the pictures, with {placeholders}, below the output folder.",
+    "quality": "Of pictures in .webp, .jpg or .avif, 1 to 100; a .webp without it keeps every pixel.",
     "sheet": "The contact sheet: which axes or fields go where, and how it looks.",
     "sheets": "Several sheets, each with a name.",
     "policy": "When a render ends early, and how often a picture is tried; options of render win over it.",
@@ -46,7 +50,8 @@ def manifest_schema() -> Schema:
         "defaults": or_null(a_map(_fields() | {"n": _count()})),
         "jobs": or_null({"type": "array", "items": {"$ref": "#/$defs/job"}, "minItems": 1}),
         "matrix": or_null({"$ref": "#/$defs/matrix"}),
-        "output": or_null({"type": "string", "pattern": r"^[^/\\](.*[^\\])?\.png$", "default": DEFAULT_OUTPUT}),
+        "output": or_null({"type": "string", "pattern": _OUTPUT, "default": DEFAULT_OUTPUT}),
+        "quality": or_null({"type": "integer", "minimum": 1, "maximum": 100}),
         "sheet": or_null({**sheet_schema(), "minProperties": 1}),
         "sheets": or_null({"type": "array", "items": sheet_schema(), "minItems": 1, "maxItems": MOST_SHEETS}),
         "policy": or_null(_policy()),

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from latentpress.errors import short, shown
-from latentpress.manifest.names import MAX_COMPONENT, MAX_PATH, MAX_TEMPLATE, MAX_TEXT
+from latentpress.manifest.names import MAX_COMPONENT, MAX_PATH, MAX_TEMPLATE, MAX_TEXT, SUFFIXES
 
 BUILT_IN = ("id", "index", "hash", "date", "time", "variant")
 
@@ -157,7 +157,7 @@ class Template:
         parts = output.split("/")
         filled = {name: len(piece.in_name(texts[name]).encode()) for piece in self._pieces if (name := piece.name)}
         empty = [f"{{{name}}}" for name in sorted(filled) if not filled[name]]
-        if empty and ("" in parts or parts[-1] == ".png"):
+        if empty and ("" in parts or parts[-1] in SUFFIXES):
             are = "is" if len(empty) == 1 else "are"
             return f": {' and '.join(empty)} {are} empty; put another such as {{seed}} beside it"
         longest = max(filled, key=filled.__getitem__, default="")
@@ -188,8 +188,8 @@ def template_problems(template: str, known: Sequence[str]) -> Iterator[str]:
         return
     if any("\\" in piece.text for piece in pieces_of(template)):
         yield f"output {shown(template)} holds a backslash; separate folders with /"
-    elif not template.endswith(".png"):
-        yield f"output {shown(template)} does not end with .png, the one format written"
+    elif not template.endswith(SUFFIXES):
+        yield f"output {shown(template)} does not end with the name of a format that is written: {', '.join(SUFFIXES)}"
     elif template.startswith("/"):
         yield f"output {shown(template)} is absolute; it must lie inside the output folder"
     elif ".." in template.split("/"):

@@ -1,20 +1,31 @@
-"""Reads back what a PNG of ours says of itself, and whether its bytes are whole. Believes nothing that it cannot check."""
+"""Reads back what a picture of ours says of itself, and whether it is that. Believes nothing that it cannot check."""
 
 import io
 import json
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from latentpress.batch.pictures.containers import (
+    JPEG,
+    PNG,
+    SIGNATURE,
+    format_of,
+    image_data_sha256,
+    lossy,
+    png_chunks,
+    whole,
+)
+from latentpress.batch.pictures.encode import CLAIM as KEYWORD
+from latentpress.batch.pictures.encode import COMMENT, FORMATS
 from latentpress.batch.pictures.png import pixel_sha256
+from latentpress.batch.pictures.xmp import claim_in
 from latentpress.files import check_regular
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-KEYWORD = "latentpress"
 # What an earlier latentpress wrote, which named no pixels: exactly these chunks, in this order, and IDATs before the end.
 _EARLIER = {("IHDR", "parameters", KEYWORD), ("IHDR", KEYWORD, "parameters")}
 # Pillow's own limit on a text is 1 MiB as well.
@@ -35,10 +46,10 @@ class Claim:
 
 
 def claim_of(content: bytes) -> Claim | None:
-    """The claim of the PNG with this content; None where it makes none that can be read."""
+    """The claim of the picture with this content; None where it makes none that can be read."""
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            return _claim(picture.info.get(KEYWORD))
+            return _claim(_text_of(picture))
     except Exception:  # Pillow raises anything for broken headers
         return None
 
@@ -48,9 +59,19 @@ def read_claim(path: Path) -> Claim | None:
     try:
         check_regular(path)
         with Image.open(path) as picture:
-            return _claim(picture.info.get(KEYWORD)) if picture.format == "PNG" else None
+            return _claim(_text_of(picture))
     except Exception:
         return None
+
+
+def _text_of(picture: Any) -> object:
+    """Our own text in an opened picture, whatever its format."""
+    if picture.format == JPEG:
+        parts = [data for name, data in picture.applist if name == "COM" and data.startswith(COMMENT)]
+        return b"".join(part.removeprefix(COMMENT) for part in parts).decode()
+    if picture.format in FORMATS.values() and picture.format != PNG:
+        return claim_in(picture.info.get("xmp", b""))
+    return picture.info.get(KEYWORD) if picture.format == PNG else None
 
 
 def _claim(text: object) -> Claim | None:
@@ -68,12 +89,13 @@ def _claim(text: object) -> Claim | None:
 
 
 def proved(content: bytes, claim: Claim) -> str | None:
-    """The pixel_sha256 of a picture whose pixels are those of its `claim`; None where they are not, or cannot be read.
+    """The pixel_sha256 of a picture that is what its `claim` says; None where it is not, or cannot be read.
 
-    A picture of an earlier latentpress names no pixels. It is taken for whole if it has the chunks that were written
-    then and no others: what other programs save has some of their own.
+    That is proved by its pixels. Where the format loses some, the pixels before are only named, and the compressed picture
+    is compared with the sum that is named of it. A picture of an earlier latentpress names no pixels. It is taken for whole
+    if it has the chunks that were written then and no others: what other programs save has some of their own.
     """
-    if not whole_png(content):
+    if not whole(content):
         return None
     try:
         with Image.open(io.BytesIO(content)) as picture:
@@ -82,42 +104,39 @@ def proved(content: bytes, claim: Claim) -> str | None:
         return None
     if claim.identity == 1:
         return found if _as_written_earlier(content) else None
-    return found if found == claim.data.get("pixel_sha256") else None
+    named = claim.data.get("pixel_sha256")
+    if found is None or not isinstance(named, str) or not _data_is_as_claimed(content):
+        return None
+    return named if lossy(content) or found == named else None
 
 
-def whole_png(content: bytes) -> bool:
-    """Whether `content` is a PNG from its signature to its end, each chunk with its own CRC-32, and nothing after it."""
-    return bool(_chunks(content))
+def kept_pixels(content: bytes) -> NDArray[np.uint8] | None:
+    """(H, W, 3): the very pixels that were encoded; None where the format loses some, or nothing can be decoded."""
+    if not whole(content) or lossy(content):
+        return None
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            return np.asarray(picture) if picture.mode == "RGB" else None
+    except Exception:
+        return None
 
 
 def torn(content: bytes, size: int | None) -> bool:
-    """Whether `content` is what a PNG of `size` bytes became by damage: cut short, or no PNG any more at that size."""
-    if whole_png(content):
-        return False
-    shortened = size is not None and len(content) < size and SIGNATURE.startswith(content[: len(SIGNATURE)])
-    return shortened or len(content) == size
+    """Whether `content` is what a picture of `size` bytes became by damage: cut short, or none any more at that size."""
+    if size is not None and len(content) < size and not whole(content):
+        return any(
+            start.startswith(content[: len(start)]) for start in (SIGNATURE, b"\xff\xd8\xff", b"RIFF", b"\0\0\0")
+        )
+    return len(content) == size and not (whole(content) and _data_is_as_claimed(content))
 
 
-def _chunks(content: bytes) -> list[str]:
-    """Each chunk's type, of text chunks the keyword; none where a chunk is damaged, or the end missing."""
-    if not content.startswith(SIGNATURE):
-        return []
-    names: list[str] = []
-    at = len(SIGNATURE)
-    while at + 12 <= len(content):
-        length = int.from_bytes(content[at : at + 4])
-        kind, data = content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
-        crc = content[at + 8 + length : at + 12 + length]
-        if len(crc) < 4 or zlib.crc32(kind + data) != int.from_bytes(crc):
-            return []
-        at += 12 + length
-        text = kind in (b"tEXt", b"iTXt", b"zTXt")
-        names.append((data.partition(b"\0")[0] if text else kind).decode("latin-1"))
-        if kind == b"IEND":
-            return names if at == len(content) else []
-    return []
+def _data_is_as_claimed(content: bytes) -> bool:
+    """Whether the compressed picture is the one that the claim names; a PNG's chunks have checksums, and name none."""
+    if format_of(content) == PNG or (claim := claim_of(content)) is None:
+        return True
+    return claim.data.get("image_data_sha256") == image_data_sha256(content)
 
 
 def _as_written_earlier(content: bytes) -> bool:
-    names = tuple(name for name in _chunks(content) if name not in ("IDAT", "IEND"))
+    names = tuple(name for name in png_chunks(content) if name not in ("IDAT", "IEND"))
     return names in _EARLIER

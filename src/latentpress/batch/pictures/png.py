@@ -9,18 +9,26 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from latentpress.batch.pictures.xmp import KEYWORD as XMP
+
+# Pixels an inch of paper, for programs that lay out pages: what journals ask of photographs at least.
+DPI = 300
+# The chunk sRGB: perceptual rendering intent.
+_PERCEPTUAL = b"\0"
+
 
 def png_bytes(image: NDArray[np.uint8], chunks: Mapping[str, str]) -> bytes:
     """`image` (H, W, 3) as a PNG with the given text chunks."""
     info = PngInfo()
+    info.add(b"sRGB", _PERCEPTUAL)
     for keyword, text in chunks.items():
         # iTXt wherever Latin-1 would not do, and wherever tEXt would end early or mangle a line break.
-        if text.isascii():
+        if text.isascii() and keyword != XMP:
             info.add_text(keyword, text)
         else:
             info.add_itxt(keyword, text)
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", pnginfo=info)
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", pnginfo=info, dpi=(DPI, DPI))
     return buffer.getvalue()
 
 

@@ -36,7 +36,7 @@ class Plan:
     jobs: read from the table as they are asked for; draws: the ledger's table of drawn seeds as it is to be;
     undrawn: how many seeds no earlier run drew; bundles: as the manifest names them, refiners among them;
     chunks: of each bundle's hash the most chunks that a prompt on it takes, 1 unless one is longer than the text
-    encoders' limit and not cut; began: the date and time that names show, as `now` gives them.
+    encoders' limit and not cut; began: the date and time that names show, as `now` gives them; quality: the manifest's.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Plan:
     chunks: Mapping[str, int]
     table: Database
     began: str
+    quality: int | None = None
 
     @property
     def bundle(self) -> BundleFacts:
@@ -129,6 +130,7 @@ def build_plan(
         chunks=settling.prompts.chunks,
         table=table,
         began=began,
+        quality=manifest.quality,
     )
 
 

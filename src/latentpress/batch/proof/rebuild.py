@@ -16,12 +16,13 @@ from typing import Any
 from latentpress.batch.aside import new_room
 from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.ledger.lock import locked
-from latentpress.batch.pictures.chunks import Claim, claim_of, proved, whole_png
+from latentpress.batch.pictures.chunks import Claim, claim_of, proved
+from latentpress.batch.pictures.containers import whole
 from latentpress.batch.pictures.intact import MAX_BYTES, stamp_of
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.earlier_claims import keys_of_claim, source_of
 from latentpress.batch.plan.identity import VERSION, Identity, JobHash, Model
-from latentpress.batch.proof.scan import in_threads, pngs_aside, pngs_below
+from latentpress.batch.proof.scan import files_aside, files_below, in_threads
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.errors import LedgerDamaged, UsageError
 from latentpress.files import OWN_FOLDER, move, read_regular
@@ -39,7 +40,7 @@ class Rebuilt:
     """What a rebuild found.
 
     recorded: pictures that the ledger did not know; known: how many it did; refused: name -> why a picture that says what
-    it is was not taken; silent: how many PNGs do not say what they are; moved: where the damaged ledger is now.
+    it is was not taken; silent: how many others do not say what they are; moved: where the damaged ledger is now.
     """
 
     recorded: list[str] = field(default_factory=list[str])
@@ -80,7 +81,7 @@ def rebuild(folder: Path | str, threads: int | None = None, ledger: Path | None 
         had = os.path.lexists(path)
         if had and not _sound(path):
             done.moved = _moved(folder, path)
-        elif not had and not any(_claims(folder, name) for name in chain(pngs_below(folder), pngs_aside(folder))):
+        elif not had and not any(_claims(folder, name) for name in chain(files_below(folder), files_aside(folder))):
             raise UsageError(
                 f"{folder}: holds no ledger, and no picture in it says what it is; give an output folder, as `render -o` "
                 "does"
@@ -126,7 +127,7 @@ def _record(folder: Path, ledger: Ledger, done: Rebuilt, threads: int | None) ->
     def read(name: str) -> "tuple[str, _Proved | str | None]":
         return name, _read(folder, name)
 
-    for name, found in in_threads(read, chain(pngs_below(folder), pngs_aside(folder)), threads):
+    for name, found in in_threads(read, chain(files_below(folder), files_aside(folder)), threads):
         if found is None:
             done.silent += 1
         elif isinstance(found, str):
@@ -153,7 +154,7 @@ def _read(folder: Path, name: str) -> "_Proved | str | None":
     if (claim := claim_of(content)) is None:
         return None
     if (pixels := proved(content, claim)) is None:
-        return "was changed since it was rendered" if whole_png(content) else "is damaged"
+        return "was changed since it was rendered" if whole(content) else "is damaged"
     try:
         name.encode()
         contents, unseeded, bundles = _of_claim(claim)

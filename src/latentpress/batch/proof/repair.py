@@ -15,7 +15,7 @@ from latentpress.batch.folder import OutputFolder
 from latentpress.batch.ledger.ledger import Ledger, ledger_path
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.pictures.intact import MAX_BYTES, stamp_of
-from latentpress.batch.proof.scan import in_threads, pngs_aside, pngs_below
+from latentpress.batch.proof.scan import files_aside, files_below, in_threads
 from latentpress.batch.proof.verify import MISSING, Flaw, Verified, verify
 from latentpress.engines.choice import engine_called
 from latentpress.errors import LatentpressError, one_line, short
@@ -136,7 +136,7 @@ class _Repairing:
             return name, hashlib.sha256(content).hexdigest()
 
         places: dict[str, str] = {}
-        for names in (pngs_below(self._folder), pngs_aside(self._folder)):
+        for names in (files_below(self._folder), files_aside(self._folder)):
             for name, sha256 in in_threads(summed, names):
                 if sha256 in wanted:
                     places.setdefault(sha256, name)

@@ -1,4 +1,4 @@
-"""Finds the PNGs below an output folder, and reads many of them in threads without holding them all."""
+"""Finds the pictures below an output folder, and reads many of them in threads without holding them all."""
 
 import os
 from collections import deque
@@ -10,24 +10,25 @@ from typing import TypeVar
 from latentpress.batch.aside import KEPT, REPLACED
 from latentpress.engines.devices import cpu_count
 from latentpress.files import OWN_FOLDER, TEMP_PREFIX
+from latentpress.manifest.names import SUFFIXES
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def pngs_below(folder: Path) -> Iterator[str]:
-    """The path below `folder` of each *.png in it, in order; not of those in `.latentpress`."""
+def files_below(folder: Path) -> Iterator[str]:
+    """The path below `folder` of each file named as a picture is, in order; not of those in `.latentpress`."""
     for above, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name != OWN_FOLDER)
         for name in sorted(files):
-            if name.endswith(".png") and not name.startswith(TEMP_PREFIX):
+            if name.endswith(SUFFIXES) and not name.startswith(TEMP_PREFIX):
                 yield Path(above, name).relative_to(folder).as_posix()
 
 
-def pngs_aside(folder: Path) -> Iterator[str]:
-    """The path below `folder` of each *.png that was moved to .latentpress, or is kept there."""
+def files_aside(folder: Path) -> Iterator[str]:
+    """The same of those that were moved to .latentpress, or are kept there."""
     for place in (KEPT, REPLACED):
-        yield from (f"{place}/{name}" for name in pngs_below(folder / place))
+        yield from (f"{place}/{name}" for name in files_below(folder / place))
 
 
 def in_threads(work: Callable[[T], R], items: Iterable[T], threads: int | None = None) -> Iterator[R]:

@@ -16,12 +16,13 @@ from PIL import Image
 
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import documents, ledger_path
-from latentpress.batch.pictures.chunks import SIGNATURE, whole_png
+from latentpress.batch.pictures.chunks import read_claim
+from latentpress.batch.pictures.containers import SIGNATURE, lossy, whole
 from latentpress.batch.pictures.intact import MAX_BYTES, Found, Look, look
 from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.plan.database import Database
-from latentpress.batch.proof.scan import in_threads, pngs_below
+from latentpress.batch.proof.scan import files_below, in_threads
 from latentpress.errors import UsageError, one_line
 from latentpress.files import OWN_FOLDER, read_regular
 
@@ -73,7 +74,8 @@ class Verified:
 
     pictures: how many the ledger calls finished; flaws: those of them that are not what was written; documents: sheets and
     the like, of the same kinds; aside: of the pictures in .latentpress, where missing ones are no fault, for people may
-    delete them; unknown: PNGs of which the ledger says nothing, which is no fault either.
+    delete them; unknown: PNGs, and others that say that they are ours, of
+    which the ledger says nothing, which is no fault either.
     """
 
     folder: Path
@@ -209,23 +211,30 @@ class _Verifying:
             elif seen.sha256 not in sums:
                 content = read_regular(self._folder / name, MAX_BYTES)
                 begun = SIGNATURE.startswith(content[:8]) or content[8:16] == b"\0\0\0\rIHDR"
-                flaws.append(Flaw(name, TORN if begun and not whole_png(content) else FOREIGN))
+                flaws.append(Flaw(name, TORN if begun and not whole(content) else FOREIGN))
         return flaws
 
     def _unknown(self) -> list[str]:
-        """PNGs that nothing is known of."""
+        """PNGs that nothing is known of, and other pictures of ours."""
         known = {output for (output,) in self._table.answers("SELECT output FROM images WHERE status='done'")}
         known |= set(documents(self._table))
         if self._table.one("SELECT 1 FROM images WHERE identity=1 LIMIT 1") is not None:
             known.add(SHEET_NAME)  # an earlier ledger does not say what sheet it drew
-        return [name for name in pngs_below(self._folder) if name not in known]
+        unknown = (name for name in files_below(self._folder) if name not in known)
+        # People keep photographs of other formats beside pictures: those are listed that say that they are ours.
+        return [name for name in unknown if name.endswith(".png") or read_claim(self._folder / name)]
 
 
 def _other_pixels(path: Path, pixels: str) -> str:
-    """Why the picture at `path` has not the pixels with this sum; empty where it has."""
+    """Why the picture at `path` has not the pixels with this sum; empty where it has.
+
+    Where the format loses some, the sum is of the pixels before: that it can be decoded is what can be asked then.
+    """
     try:
-        with Image.open(io.BytesIO(read_regular(path, MAX_BYTES))) as picture:
+        content = read_regular(path, MAX_BYTES)
+        with Image.open(io.BytesIO(content)) as picture:
             found = pixel_sha256(np.asarray(picture))
+        found = pixels if lossy(content) else found
     except Exception:  # Pillow raises anything
         return "its bytes are those that were written, and cannot be decoded"
     return "" if found == pixels else "its bytes are those that were written, and its pixels are not"

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from latentpress.batch.ledger.owners import Owners
-from latentpress.batch.pictures.chunks import claim_of, proved
+from latentpress.batch.pictures.chunks import claim_of, kept_pixels, proved
+from latentpress.batch.pictures.encode import same_format
 from latentpress.batch.pictures.intact import MAX_BYTES, Found, Look, look
 from latentpress.batch.plan.identity import JobHash, hashed_data, identity_of
 from latentpress.batch.plan.job import request_data
@@ -236,16 +237,27 @@ class _Sorting:
             if output == wanted.output:
                 continue
             row = self._plan.table.one(
-                "SELECT file_sha256, file_size, stamp, provider, coalesce(row_rule, 'untested') FROM images "
+                "SELECT file_sha256, file_size, stamp, provider, coalesce(row_rule, 'untested'), job_hash FROM images "
                 "WHERE output=?",
                 (output,),
             )
+            if not same_format(PurePath(output), PurePath(wanted.output)) and (
+                row[5] != wanted.job_hash or not self._keeps_pixels(output)
+            ):
+                continue
             seen = look(f"{self._folder}/{output}", *row[:3])
             if seen.found is Found.WHOLE:
                 self._sources[wanted.index] = output
                 self._made[Make(wanted.bundle, row[3], row[4])] += 1
                 return True
         return False
+
+    def _keeps_pixels(self, output: str) -> bool:
+        """Whether a picture's file has the very pixels, so that another format can be made of it."""
+        try:
+            return kept_pixels(read_regular(self._folder / output, MAX_BYTES)) is not None
+        except OSError:
+            return False
 
     def _candidates(self, wanted: _Wanted, elsewhere: Mapping[str, list[str]]) -> Iterator[str]:
         yield from elsewhere.get(wanted.job_hash, ())
