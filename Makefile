@@ -13,7 +13,7 @@ SOURCES := src tests tools benchmarks
 # The built-in checkpoint is exported once, into this folder; a second `make demo` finds it there.
 export LATENTPRESS_CACHE := $(CURDIR)/.cache
 
-.PHONY: demo demo-model lint format test check test-full clean
+.PHONY: demo demo-model docs lint format test check test-full clean
 
 demo: $(VENV)/.installed
 	@echo "== render: examples/five-styles.yaml (exports the built-in checkpoint first if it is not in .cache)"
@@ -23,6 +23,10 @@ demo: $(VENV)/.installed
 # Trains what the package carries: about two hours on 2 CPU cores, resumed where it was stopped, faster on a GPU.
 demo-model: $(VENV)/.installed-test
 	PYTHONPATH=tools $(BIN)/python -m demo_model all --folder out/demo-model
+
+# The page that the program itself writes.
+docs: $(VENV)/.installed
+	$(BIN)/python tools/cli_page.py
 
 lint: $(VENV)/.installed-test
 	@echo "== ruff, and every file compiles"

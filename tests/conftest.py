@@ -13,6 +13,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Tests put things in the place of engines, and a process for them costs half a second each time; test_supervised.py and
 # test_kill.py have one.
 os.environ.setdefault("LATENTPRESS_IN_PROCESS", "1")
+# Settings of whoever runs the tests.
+for name in ("ENGINE", "THREADS", "OUTPUT", "LEDGER", "ON_COMPLETE"):
+    os.environ.pop(f"LATENTPRESS_{name}", None)
 
 
 HIDDEN = 64

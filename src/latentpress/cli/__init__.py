@@ -7,6 +7,7 @@ import typer
 
 from latentpress.cli.bench import bench_command
 from latentpress.cli.cache import cache_app
+from latentpress.cli.completion import check_shell
 from latentpress.cli.concepts import concepts_app
 from latentpress.cli.diff import diff_command
 from latentpress.cli.doctor import doctor_command
@@ -14,9 +15,9 @@ from latentpress.cli.draw import DrawCommand, draw_placeholder
 from latentpress.cli.engines import engines_command
 from latentpress.cli.export import export_command
 from latentpress.cli.failures import Failure, asks_for_json, failure_of
+from latentpress.cli.help import Command, Group
 from latentpress.cli.inspect import inspect_command
 from latentpress.cli.openai import openai_command
-from latentpress.cli.options import EngineCommand
 from latentpress.cli.plan import plan_command
 from latentpress.cli.rebuild import rebuild_command
 from latentpress.cli.render import render_command
@@ -36,7 +37,7 @@ from latentpress.version import __version__
 
 app = typer.Typer(
     help="Render manifests of Stable Diffusion jobs through exported ONNX engines.",
-    add_completion=False,
+    cls=Group,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -55,6 +56,7 @@ def run_cli(arguments: list[str]) -> int:
     """Run one command; every expected failure becomes a sentence on stderr and an exit code."""
     as_json = asks_for_json(arguments)
     try:
+        check_shell(arguments)
         code = app(arguments, prog_name="latentpress", standalone_mode=False)
         if code == 130:  # what Typer makes of Ctrl-C
             return Failure(*interrupted()).tell(as_json=as_json)
@@ -83,26 +85,31 @@ def options(
 
 
 # Registered here, in the order in which the help lists them.
-app.command("plan", cls=EngineCommand)(plan_command)
-app.command("status")(status_command)
-app.command("watch")(watch_command)
-app.command("report")(report_command)
-app.command("render", cls=EngineCommand)(render_command)
-app.command("openai", cls=EngineCommand)(openai_command)
-app.command("draw", cls=DrawCommand)(draw_placeholder)
-app.command("sheet")(sheet_command)
-app.command("tidy")(tidy_command)
-app.command("verify")(verify_command)
-app.command("rebuild")(rebuild_command)
-app.command("diff")(diff_command)
-app.command("rerender", cls=EngineCommand)(rerender_command)
-app.command("results")(results_command)
-app.command("export", cls=EngineCommand)(export_command)
-app.add_typer(concepts_app, name="concepts")
-app.add_typer(cache_app, name="cache")
-app.command("samplers")(samplers_command)
-app.command("schema")(schema_command)
-app.command("bench")(bench_command)
-app.command("inspect")(inspect_command)
-app.command("engines", cls=EngineCommand)(engines_command)
-app.command("doctor")(doctor_command)
+_RENDER, _WITHOUT = "Render manifests", "Render without a manifest"
+_FOLDERS, _MODELS, _LISTS = "Look at what was rendered", "Models and engines", "Lists, and the cache"
+for _name, _command, _panel in (
+    ("plan", plan_command, _RENDER),
+    ("render", render_command, _RENDER),
+    ("status", status_command, _RENDER),
+    ("watch", watch_command, _RENDER),
+    ("report", report_command, _RENDER),
+    ("sheet", sheet_command, _RENDER),
+    ("tidy", tidy_command, _RENDER),
+    ("draw", draw_placeholder, _WITHOUT),
+    ("openai", openai_command, _WITHOUT),
+    ("verify", verify_command, _FOLDERS),
+    ("rebuild", rebuild_command, _FOLDERS),
+    ("diff", diff_command, _FOLDERS),
+    ("rerender", rerender_command, _FOLDERS),
+    ("results", results_command, _FOLDERS),
+    ("export", export_command, _MODELS),
+    ("inspect", inspect_command, _MODELS),
+    ("engines", engines_command, _MODELS),
+    ("bench", bench_command, _MODELS),
+    ("doctor", doctor_command, _MODELS),
+    ("samplers", samplers_command, _LISTS),
+    ("schema", schema_command, _LISTS),
+):
+    app.command(_name, cls=DrawCommand if _name == "draw" else Command, rich_help_panel=_panel)(_command)
+app.add_typer(concepts_app, name="concepts", rich_help_panel=_MODELS)
+app.add_typer(cache_app, name="cache", rich_help_panel=_LISTS)

@@ -9,6 +9,7 @@ import typer
 
 from latentpress.cache.place import cache_dir
 from latentpress.cli.options import JSON_VERSION, BundleArgument, print_json
+from latentpress.cli.render_options import EngineOption, ThreadsOption
 from latentpress.errors import UsageError
 
 SAMPLER = "euler"  # the cheapest; the rest of the loop is the same for all samplers
@@ -22,8 +23,8 @@ def bench_command(
     repeats: Annotated[int, typer.Option(min=1, help="Timed calls of each component and bucket.")] = 20,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the whole renders.")] = 20,
     guidance_scale: Annotated[float, typer.Option(min=0, help="Above 1 a picture takes two rows.")] = 7.5,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
-    engine: Annotated[str | None, typer.Option(help="As `render` takes it; default the bundle's.")] = None,
+    threads: ThreadsOption = None,
+    engine: EngineOption = None,
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write JSON; - is stdout.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw images/s and ms per row.")] = None,
 ) -> None:

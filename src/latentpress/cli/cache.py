@@ -6,18 +6,19 @@ from typing import Annotated, Any
 import typer
 
 from latentpress.cache.place import cache_dir
+from latentpress.cli.help import Command, Group
 from latentpress.cli.options import JsonOption, print_json
 
-cache_app = typer.Typer(help="Show and clear what is kept to be used again.", no_args_is_help=True)
+cache_app = typer.Typer(cls=Group, help="Show and clear what is kept to be used again.", no_args_is_help=True)
 
 
-@cache_app.command("dir")
+@cache_app.command("dir", cls=Command)
 def dir_command() -> None:
     """Show where the cache folder is."""
     typer.echo(cache_dir())
 
 
-@cache_app.command("list")
+@cache_app.command("list", cls=Command)
 def list_command(as_json: JsonOption = False) -> None:
     """List what is in the cache: size, last use, and what it is for."""
     from latentpress.cache.entries import entries
@@ -34,7 +35,7 @@ def list_command(as_json: JsonOption = False) -> None:
     typer.echo(f"{cache}: {_mib(sum(entry.bytes for entry in found)).strip()} in {len(found)} entries")
 
 
-@cache_app.command("prune")
+@cache_app.command("prune", cls=Command)
 def prune_command(
     days: Annotated[float, typer.Option(min=0, help="Also what was not used for so many days.")] = 30,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only listed.")] = False,

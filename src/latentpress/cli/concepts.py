@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
+from latentpress.cli.help import Command, Group
 from latentpress.cli.options import BundleArgument, JsonOption, print_json
 from latentpress.errors import UsageError
 
-concepts_app = typer.Typer(help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
+concepts_app = typer.Typer(cls=Group, help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
 
 
-@concepts_app.command("add")
+@concepts_app.command("add", cls=Command)
 def concepts_add(
     bundle: BundleArgument,
     files: Annotated[
@@ -35,7 +36,7 @@ def concepts_add(
     typer.echo(f"{bundle}: {len(info.concepts)} concepts: {', '.join(concept.token for concept in info.concepts)}")
 
 
-@concepts_app.command("list")
+@concepts_app.command("list", cls=Command)
 def concepts_list(bundle: BundleArgument, as_json: JsonOption = False) -> None:
     """List the concepts of a bundle."""
     from latentpress.cache.place import cache_dir

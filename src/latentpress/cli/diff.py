@@ -23,7 +23,7 @@ def diff_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the pictures of two folders, or two pictures; exit code 1 if any differs or is missing."""
+    """Compare the pictures of two folders, or two pictures."""
     from latentpress.compare import compare
     from latentpress.compare.pair import CLOSE, DIFFERENT, structural_similarity
     from latentpress.compare.sheet import check_free, write_sheet

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from latentpress.cli.completion import bundles, completing, field_values
+from latentpress.cli.help import FIELD_PANEL, Command
 from latentpress.cli.manifests import to_stderr
-from latentpress.cli.options import EngineCommand, JsonOption, print_json
+from latentpress.cli.options import JsonOption, print_json
 from latentpress.cli.render_options import EngineOption, StrictOption, ThreadsOption
 from latentpress.errors import ManifestError, UsageError, shown
 
@@ -40,7 +42,9 @@ def draw_command(
             "Default {seed}-{hash:.12}.png.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(metavar="BUNDLE", help="A bundle folder, or `demo`.")] = "demo",
+    model: Annotated[
+        str, typer.Option(metavar="BUNDLE", autocompletion=bundles, help="A bundle folder, or `demo`.")
+    ] = "demo",
     count: Annotated[int, typer.Option("-n", min=1, help="How many pictures, with one seed after another.")] = 1,
     concept: Annotated[
         list[str] | None,
@@ -103,7 +107,7 @@ def manifest_text(
     return "\n".join(lines)
 
 
-class DrawCommand(EngineCommand):
+class DrawCommand(Command):
     """`draw` with an option for each field of a job. The table of fields is read when the command is used, not before."""
 
     @property
@@ -129,18 +133,17 @@ def draw_placeholder() -> None:
 def _with_fields(command: Any) -> Any:
     """`command` as typer reads it: with an option for each field in place of `fields`."""
     from latentpress.manifest.field_help import FIELD_HELP
-    from latentpress.manifest.fields import FIELDS
 
     options: list[inspect.Parameter] = []
-    for name, field in FIELDS.items():
+    for name, said in FIELD_HELP.items():
         if name not in _OWN:
-            default = f" Default {field.default:g}." if isinstance(field.default, int | float) else ""
-            default = f" Default {field.default}." if isinstance(field.default, str) else default
+            metavar, default = ("VALUE", "") if completing() else _value_of(name)
             option = typer.Option(
                 f"--{name.replace('_', '-')}",
-                metavar="TEXT" if field.prose else "VALUE",
-                help=FIELD_HELP[name] + default,
-                autocompletion=_samplers if name == "sampler" else None,
+                metavar=metavar,
+                help=said + default,
+                autocompletion=field_values(name),
+                rich_help_panel=FIELD_PANEL,
             )
             kind = inspect.Parameter.KEYWORD_ONLY
             annotation = Annotated[list[str] | None, option]
@@ -156,10 +159,14 @@ def _with_fields(command: Any) -> Any:
     return draw
 
 
-def _samplers(incomplete: str) -> list[str]:
-    from latentpress.runtime.sampling.samplers import SAMPLERS
+def _value_of(name: str) -> tuple[str, str]:
+    """What a field's value is called in the help, and a sentence with its default if it has one."""
+    from latentpress.manifest.fields import FIELDS
 
-    return [name for name in SAMPLERS if name.startswith(incomplete)]
+    field = FIELDS[name]
+    default = f" Default {field.default:g}." if isinstance(field.default, int | float) else ""
+    default = f" Default {field.default}." if isinstance(field.default, str) else default
+    return "TEXT" if field.prose else "VALUE", default
 
 
 def _planned(text: str, settings: Any) -> "Drawing":

@@ -4,14 +4,20 @@ from typing import Annotated
 
 import typer
 
+from latentpress.cli.completion import engine_names
 from latentpress.cli.options import BundleArgument, JsonOption, parse_sizes, print_json
+from latentpress.cli.render_options import ThreadsOption
 
 
 def engines_command(
     bundle: BundleArgument,
     engine: Annotated[
         str | None,
-        typer.Option(help="{ENGINES}; without it, list the engines that are there."),
+        typer.Option(
+            metavar="ENGINE",
+            autocompletion=engine_names,
+            help="{ENGINES}; without it, list the engines that are there.",
+        ),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="{ELSEWHERE}: the GPU to build for, e.g. sm89; it need not be here.")
@@ -19,10 +25,12 @@ def engines_command(
     batch_rows: Annotated[int, typer.Option(min=2, max=1024, help="Built engines: the most UNet rows of a call.")] = 16,
     size: Annotated[
         list[str] | None,
-        typer.Option(help="Built engines: a picture size, e.g. 512x768, the usual one first; may be repeated."),
+        typer.Option(
+            metavar="WxH", help="Built engines: a picture size, e.g. 512x768, the usual one first; may be repeated."
+        ),
     ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild engines that are still valid.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a CPU engine; default all cores.")] = None,
+    threads: ThreadsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Build the engines of a bundle and compare them with torch; without --engine, list them."""

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from latentpress.cli.help import THERE_PANEL
+
 if TYPE_CHECKING:
     from latentpress.batch.selection import Selection
 
@@ -23,7 +25,11 @@ DryRunOption = Annotated[
 ]
 AnySpaceOption = Annotated[
     bool,
-    typer.Option("--any-space", help="Begin also where the disk seems to have less room than the pictures take."),
+    typer.Option(
+        "--any-space",
+        help="Begin also where the disk seems to have less room than the pictures take.",
+        rich_help_panel=THERE_PANEL,
+    ),
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from latentpress.cli.completion import engine_names, words
 from latentpress.errors import UsageError, shown
 
 # What each option is, apart from the command, which hands them on.
@@ -15,7 +16,7 @@ SourceArgument = Annotated[
         metavar="SOURCE", help="A diffusers folder, a .safetensors or .ckpt, ORG/NAME on the hub, or `demo`."
     ),
 ]
-BundleOption = Annotated[Path, typer.Option("--output", "-o", help="The bundle folder to make.")]
+BundleOption = Annotated[Path, typer.Option("--output", "-o", metavar="BUNDLE", help="The bundle folder to make.")]
 VaeOption = Annotated[Path | None, typer.Option(help="A VAE, folder or file, instead of the checkpoint's own.")]
 BaseOption = Annotated[
     Path | None, typer.Option(metavar="CHECKPOINT", help="For a UNet alone: the checkpoint its other parts come from.")
@@ -24,27 +25,52 @@ LoraOption = Annotated[
     list[str] | None, typer.Option(metavar="FILE[:SCALE]", help="A LoRA to fuse, scale 1; may be repeated.")
 ]
 MissingOption = Annotated[
-    str, typer.Option(help="Layers of a LoRA that the checkpoint lacks: error, or ignore them and fuse the rest.")
+    str,
+    typer.Option(
+        metavar="error|ignore",
+        autocompletion=words("error", "ignore"),
+        help="Layers of a LoRA that the checkpoint lacks: error, or ignore them and fuse the rest.",
+    ),
 ]
 ConceptOption = Annotated[
     list[str] | None,
     typer.Option(metavar="[TOKEN=]FILE", help="A concept to bake in, its token if not its own; may be repeated."),
 ]
 FamilyOption = Annotated[
-    str | None, typer.Option(help="Require this family: sd1, sd2, sdxl or sdxl_refiner; default whichever it is.")
+    str | None,
+    typer.Option(
+        metavar="FAMILY",
+        autocompletion=words("sd1", "sd2", "sdxl", "sdxl_refiner"),
+        help="Require this family: sd1, sd2, sdxl or sdxl_refiner; default whichever it is.",
+    ),
 ]
 PredictionOption = Annotated[
     str | None,
-    typer.Option(help="epsilon or v_prediction; default what the checkpoint says, or a guess for a single file."),
+    typer.Option(
+        metavar="TYPE",
+        autocompletion=words("epsilon", "v_prediction"),
+        help="epsilon or v_prediction; default what the checkpoint says, or a guess for a single file.",
+    ),
 ]
 VariantOption = Annotated[
     str | None, typer.Option(help="Which weights of a folder, e.g. fp16; default the plain ones, or the only ones.")
 ]
 NameOption = Annotated[str | None, typer.Option(help="The bundle's name; default the checkpoint's.")]
-PrecisionOption = Annotated[str, typer.Option(help="fp32, fp16 or bf16; the VAE stays float32.")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        metavar="PRECISION",
+        autocompletion=words("fp32", "fp16", "bf16"),
+        help="fp32, fp16 or bf16; the VAE stays float32.",
+    ),
+]
 EngineOption = Annotated[
     str | None,
-    typer.Option(help="Make the graphs this engine runs fastest: {NAMES}; default graphs that every engine runs."),
+    typer.Option(
+        metavar="ENGINE",
+        autocompletion=engine_names,
+        help="Make the graphs this engine runs fastest: {NAMES}; default graphs that every engine runs.",
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from latentpress.cli.environment import hint_of
 from latentpress.cli.missing import missing_message
 from latentpress.cli.options import print_json
 from latentpress.errors import LatentpressError, ManifestError
@@ -95,6 +96,8 @@ def _arguments_message(error: Any) -> str:
     """What typer says of the arguments, as a sentence that ends with the way out."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "latentpress"
+    if isinstance(error, typer.BadParameter) and (hint := hint_of(context, error.param)):
+        error.param_hint = hint
     said = " ".join(error.format_message().split()) or "name a command"
     said = said.replace("Input should be", "it must be")
     said = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", said.replace(". Did you", "; did you"))

@@ -11,6 +11,6 @@ LedgerOption = Annotated[
         "--ledger",
         metavar="DIR",
         help="Keep lock and ledger in a folder of DIR, for an output folder on a drive without locks; remembered. "
-        "Also $LATENTPRESS_LEDGER.",
+        "LATENTPRESS_LEDGER names one for all folders that have no ledger yet.",
     ),
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from latentpress.cli.environment import OUTPUT, is_output
 from latentpress.cli.failures import failure_of, worst
 from latentpress.cli.named import NAME, named_manifests, output_of, read_named
 from latentpress.errors import UsageError
@@ -25,7 +26,9 @@ OutputOption = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help=f"Output folder; {NAME} in it is the manifest's name, {{date}} the day. Default out/{NAME} in the current one.",
+        envvar=OUTPUT,
+        metavar="DIR",
+        help=f"Output folder; {NAME} in it is the manifest's name, {{date}} the day. Default out/{NAME}.",
     ),
 ]
 
@@ -58,7 +61,7 @@ def for_each(
     for path in named.paths:
         with _telling(path, codes, as_json):
             folder = _opened(path, output, ledger, latest)
-            _check_own_folder(path, folder, folders)
+            _check_own_folder(path, folder, folders, output)
             folders.append((path, folder))
     if check is not None:
         right: list[tuple[Path, OutputFolder]] = []
@@ -110,15 +113,19 @@ def _opened(path: Path, output: Path | None, ledger: Path | None, latest: bool) 
     return OutputFolder(manifest, output_of(output, manifest, latest=latest), ledger=ledger, say=to_stderr)
 
 
-def _check_own_folder(path: Path, folder: "OutputFolder", others: list[tuple[Path, "OutputFolder"]]) -> None:
+def _check_own_folder(
+    path: Path, folder: "OutputFolder", others: list[tuple[Path, "OutputFolder"]], output: Path | None
+) -> None:
     """Raise UsageError where a manifest before this one has the same output folder."""
+    option = OUTPUT if is_output(output) else "-o"
+    example = f"{OUTPUT}=" if option == OUTPUT else "-o "
     for other, taken in others:
         if taken.path.resolve() == folder.path.resolve():
             same = taken.manifest.name == folder.manifest.name
             way_out = (
                 f"both are called {folder.manifest.name!r}, so give one another `name:`"
                 if same
-                else (f"with several manifests, write {NAME} in -o, e.g. -o '{folder.path / NAME}'")
+                else (f"with several manifests, write {NAME} in {option}, e.g. {example}'{folder.path / NAME}'")
             )
             raise UsageError(f"its output folder {folder.path} is that of {other} too; {way_out}")
 

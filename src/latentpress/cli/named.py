@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latentpress.cli.environment import is_output
 from latentpress.errors import UsageError, shown
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def folder_of(target: str, output: Path | None) -> Path:
     """The output folder that `target` is, or that has what was rendered of the manifest that it is; output: its `-o`."""
     path = Path(target)
     if path.is_dir():
-        if output is not None:
+        if output is not None and not is_output(output):
             raise UsageError(f"{target}: is an output folder itself; leave -o out, or name a manifest")
         return path
     if target != STDIN and not os.path.lexists(path):

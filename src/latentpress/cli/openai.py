@@ -6,28 +6,42 @@ from typing import Annotated
 
 import typer
 
+from latentpress.cli.completion import bundles
+from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import OutputOption, to_stderr
 from latentpress.cli.named import STDIN, STDIN_PATH
 from latentpress.cli.options import JsonOption, print_json
-from latentpress.cli.render_options import BatchRowsOption, EngineOption, ThreadsOption
+from latentpress.cli.render_options import BatchRowsOption, EngineOption, StrictOption, ThreadsOption
 from latentpress.errors import UsageError
 
 
 def openai_command(
     batch: Annotated[str, typer.Argument(metavar="BATCH", help="A .jsonl file of requests; - is stdin.")],
     output: OutputOption = None,
+    ledger: LedgerOption = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="The bundle that they are rendered on, a folder or `demo`.")
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="BUNDLE",
+            autocompletion=bundles,
+            help="The bundle that they are rendered on, a folder or `demo`.",
+        ),
     ] = None,
     settings: Annotated[
-        Path | None, typer.Option("--settings", help="A manifest without jobs instead: its model, defaults, concepts.")
+        Path | None,
+        typer.Option(
+            "--settings", metavar="MANIFEST", help="A manifest without jobs instead: its model, defaults, concepts."
+        ),
     ] = None,
     files: Annotated[
-        Path | None, typer.Option("--files", help="The folder with the files that requests name by their file_id.")
+        Path | None,
+        typer.Option("--files", metavar="DIR", help="The folder with the files that requests name by their file_id."),
     ] = None,
     engine: EngineOption = None,
     batch_rows: BatchRowsOption = None,
     threads: ThreadsOption = None,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Render a file of OpenAI's Batch and write output.jsonl and errors.jsonl; safe to interrupt and start again."""
@@ -48,10 +62,10 @@ def openai_command(
     asked = (
         Batch.on(requests, model, files) if model is not None else Batch(requests, Source.of(settings or Path()), files)
     )
-    here = Settings(parse_engine(engine) if engine else None, batch_rows, threads)
+    here = Settings(parse_engine(engine) if engine else None, batch_rows, threads, strict=strict)
 
     def open_folder(manifest: Manifest, path: Path | None) -> OutputFolder:
-        return OutputFolder(manifest, output_of(path, manifest))
+        return OutputFolder(manifest, output_of(path, manifest), ledger=ledger, say=to_stderr)
 
     def render(folder: OutputFolder) -> None:
         folder.render(here, progress=progress_for(sys.stderr), say=to_stderr)

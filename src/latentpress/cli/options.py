@@ -3,39 +3,25 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, cast
+from pathlib import Path
+from typing import Annotated, cast
 
 import typer
-from typer.core import TyperCommand, TyperOption
 
-BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="A bundle folder, or `demo`.")]
+from latentpress.cli.completion import bundles, output_folders
+
+BundleArgument = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="A bundle folder, or `demo`.", autocompletion=bundles)
+]
+FolderArgument = Annotated[Path, typer.Argument(metavar="OUT", help="An output folder.", autocompletion=output_folders)]
+TargetArgument = Annotated[
+    str,
+    typer.Argument(metavar="MANIFEST|OUT", help="A manifest, or an output folder.", autocompletion=output_folders),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 
 # Of everything that --json prints. It rises where a field goes or changes its meaning; fields may be added without that.
 JSON_VERSION = 1
-
-
-class EngineCommand(TyperCommand):
-    """A command whose options' help names engines: {ENGINES} with their precisions, {NAMES} without, {ELSEWHERE}.
-
-    The words are put in when help is asked for: no other use of the command line needs the table of engines.
-    """
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help, the engines' names in it."""
-        from latentpress.engines import table
-        from latentpress.engines.choice import choices, listed
-
-        words = {
-            "ENGINES": listed(choices()),
-            "NAMES": listed(engine.name for engine in table.ENGINES),
-            "ELSEWHERE": listed(engine.name for engine in table.ENGINES if engine.elsewhere),
-        }
-        for option in self.params:
-            if isinstance(option, TyperOption) and option.help:
-                for word, names in words.items():
-                    option.help = option.help.replace(f"{{{word}}}", names)
-        super().format_help(ctx, formatter)
 
 
 def print_json(data: Mapping[str, object], *, one_line: bool = False) -> None:

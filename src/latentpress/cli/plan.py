@@ -30,8 +30,10 @@ def plan_command(
     from latentpress.batch.executors.local import Settings
     from latentpress.batch.state.quarantine import quarantine_line, quarantined
     from latentpress.batch.state.report import counts_line, job_data, plan_data, plan_lines, remarks
+    from latentpress.engines.choice import parse_engine
 
-    selection, settings = selection_of(only, limit), Settings(engine, batch_rows, threads)
+    choice = parse_engine(engine) if engine else None
+    selection, settings = selection_of(only, limit), Settings(choice, batch_rows, threads)
 
     def show(folder: "OutputFolder", several: bool) -> None:
         state = folder.status(selection)

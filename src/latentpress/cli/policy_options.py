@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from latentpress.cli.help import ENGINE_PANEL, FAILURE_PANEL
 from latentpress.errors import UsageError, shown
 
 if TYPE_CHECKING:
@@ -16,17 +17,29 @@ InProcessOption = Annotated[
         "--in-process",
         envvar="LATENTPRESS_IN_PROCESS",
         help="Run the engine in this process, and not in one of its own that may die without ending the run.",
+        rich_help_panel=ENGINE_PANEL,
     ),
 ]
 MaxFailuresOption = Annotated[
     str | None,
-    typer.Option("--max-failures", metavar="N|N%", help="Stop once more pictures than this failed, as 3 or 1%."),
+    typer.Option(
+        "--max-failures",
+        metavar="N|N%",
+        help="Stop once more pictures than this failed, as 3 or 1%.",
+        rich_help_panel=FAILURE_PANEL,
+    ),
 ]
 StopAfterOption = Annotated[
-    str | None, typer.Option("--stop-after", metavar="TIME", help="Stop after so long, as 6h or 1h30m.")
+    str | None,
+    typer.Option(
+        "--stop-after", metavar="TIME", help="Stop after so long, as 6h or 1h30m.", rich_help_panel=FAILURE_PANEL
+    ),
 ]
 StopAtOption = Annotated[
-    str | None, typer.Option("--stop-at", metavar="HH:MM", help="Stop when the clock shows this, as 06:30.")
+    str | None,
+    typer.Option(
+        "--stop-at", metavar="HH:MM", help="Stop when the clock shows this, as 06:30.", rich_help_panel=FAILURE_PANEL
+    ),
 ]
 
 RetriesOption = Annotated[
@@ -36,10 +49,16 @@ RetriesOption = Annotated[
         min=0,
         max=1000,
         help="How often to try again, in later renders, what took the engine down; default 2.",
+        rich_help_panel=FAILURE_PANEL,
     ),
 ]
 RetryOption = Annotated[
-    bool, typer.Option("--retry", help="Try what is quarantined too: what took the engine down too often.")
+    bool,
+    typer.Option(
+        "--retry",
+        help="Try what is quarantined too: what took the engine down too often.",
+        rich_help_panel=FAILURE_PANEL,
+    ),
 ]
 
 

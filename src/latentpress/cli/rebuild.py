@@ -1,16 +1,13 @@
 """`latentpress rebuild`: the ledger of an output folder, made again from its pictures."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from latentpress.cli.ledger_option import LedgerOption
-from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.options import FolderArgument, JsonOption, print_json
 
 
 def rebuild_command(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="An output folder.")],
+    out: FolderArgument,
     ledger: LedgerOption = None,
     as_json: JsonOption = False,
 ) -> None:

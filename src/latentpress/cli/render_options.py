@@ -4,13 +4,39 @@ from typing import Annotated
 
 import typer
 
+from latentpress.cli.completion import engine_names
+from latentpress.cli.environment import ENGINE, THREADS
+from latentpress.cli.help import ENGINE_PANEL, FAILURE_PANEL, THERE_PANEL
+
 BatchRowsOption = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="UNet rows per call; default what is fastest here.")
+    int | None,
+    typer.Option(
+        min=1, max=1024, help="UNet rows per call; default what is fastest here.", rich_help_panel=ENGINE_PANEL
+    ),
 ]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")]
-EngineOption = Annotated[str | None, typer.Option(help="{ENGINES}; default the bundle's.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, envvar=THREADS, help="Threads of the engines; default all cores.", rich_help_panel=ENGINE_PANEL
+    ),
+]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar=ENGINE,
+        autocompletion=engine_names,
+        metavar="ENGINE",
+        help="{ENGINES}; default the bundle's.",
+        rich_help_panel=ENGINE_PANEL,
+    ),
+]
 DecodeBesideOption = Annotated[
-    bool, typer.Option("--decode-beside", help="Run the VAE decoder in parallel with the UNet (for GPUs).")
+    bool,
+    typer.Option(
+        "--decode-beside",
+        help="Run the VAE decoder in parallel with the UNet (for GPUs).",
+        rich_help_panel=ENGINE_PANEL,
+    ),
 ]
 StrictOption = Annotated[
     bool,
@@ -18,22 +44,38 @@ StrictOption = Annotated[
         "--strict",
         help="Make a picture depend on its job alone: "
         "test the engine and pin its batch size if its results depend on it.",
+        rich_help_panel=ENGINE_PANEL,
     ),
 ]
 MixedOption = Annotated[
-    bool, typer.Option("--mixed", help="Continue in a folder begun on another engine; keep its pictures.")
+    bool,
+    typer.Option(
+        "--mixed",
+        help="Continue in a folder begun on another engine; keep its pictures.",
+        rich_help_panel=THERE_PANEL,
+    ),
 ]
 RedrawOption = Annotated[
     bool,
     typer.Option(
-        "--redraw", help="Draw anew what an earlier rule (docs/rules.md) or another export drew, not keep it."
+        "--redraw",
+        help="Draw anew what an earlier rule (docs/rules.md) or another export drew, not keep it.",
+        rich_help_panel=THERE_PANEL,
     ),
 ]
 ReplaceOption = Annotated[
     bool,
-    typer.Option("--replace", help="Move files that are not this folder's pictures out of the way, to .latentpress/."),
+    typer.Option(
+        "--replace",
+        help="Move files that are not this folder's pictures out of the way, to .latentpress/.",
+        rich_help_panel=THERE_PANEL,
+    ),
 ]
 KeepGoingOption = Annotated[
     bool,
-    typer.Option("--keep-going", help="Of several manifests render those without mistakes, though others have some."),
+    typer.Option(
+        "--keep-going",
+        help="Of several manifests render those without mistakes, though others have some.",
+        rich_help_panel=FAILURE_PANEL,
+    ),
 ]

@@ -9,7 +9,7 @@ import typer
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import OutputOption
 from latentpress.cli.named import folder_of
-from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.options import JsonOption, TargetArgument, print_json
 from latentpress.cli.status import ExitCodeOption, exit_code
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _HEAD = 4096
 
 
 def report_command(
-    target: Annotated[str, typer.Argument(metavar="MANIFEST|OUT", help="A manifest, or an output folder.")],
+    target: TargetArgument,
     output: OutputOption = None,
     ledger: LedgerOption = None,
     page: Annotated[

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
+from latentpress.cli.completion import bundles, engine_names
 from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.render_options import ThreadsOption
 
 
 def rerender_command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures that latentpress made.")],
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="BUNDLE", help="A bundle they were made on, or `demo`; may be repeated."),
+        typer.Option(
+            metavar="BUNDLE", autocompletion=bundles, help="A bundle they were made on, or `demo`; may be repeated."
+        ),
     ] = None,
     manifest: Annotated[
         Path | None, typer.Option(metavar="MANIFEST", help="Its bundles, with its concepts, and its given pictures.")
@@ -27,14 +31,19 @@ def rerender_command(
         list[Path] | None,
         typer.Option("--input", metavar="FILE", help="A picture or a mask they were given; may be repeated."),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="{ENGINES}; default the one that each picture names.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engines; default all cores.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE", autocompletion=engine_names, help="{ENGINES}; default the one that each picture names."
+        ),
+    ] = None,
+    threads: ThreadsOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A new .png for the one picture, made again.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make pictures again from their own metadata; exit code 1 if one comes out otherwise, and why, 2 if inputs lack."""
+    """Make pictures again from their own metadata, and say whether they are equal, or why not."""
     from latentpress.errors import UsageError
     from latentpress.files import publish
     from latentpress.rerender import Sources, rerender_pictures

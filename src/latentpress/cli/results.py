@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from latentpress.cli.options import FolderArgument
+
 
 def results_command(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="An output folder.")],
+    out: FolderArgument,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="A .jsonl or .parquet file; default JSON lines on stdout."),

@@ -5,16 +5,31 @@ from typing import Annotated
 
 import typer
 
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings, failures and errors alone.")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each picture.")]
+from latentpress.cli.help import TELLING_PANEL
+
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print warnings, failures and errors alone.", rich_help_panel=TELLING_PANEL),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print a line for each picture.", rich_help_panel=TELLING_PANEL)
+]
 LogFileOption = Annotated[
-    Path | None, typer.Option("--log-file", help="Append what happens to this file, as JSON lines with times.")
+    Path | None,
+    typer.Option(
+        "--log-file",
+        metavar="FILE",
+        help="Append what happens to this file, as JSON lines with times.",
+        rich_help_panel=TELLING_PANEL,
+    ),
 ]
 OnCompleteOption = Annotated[
     str | None,
     typer.Option(
         "--on-complete",
         envvar="LATENTPRESS_ON_COMPLETE",
+        metavar="COMMAND|URL",
+        rich_help_panel=TELLING_PANEL,
         help="A shell command, or an http(s) URL for a POST, that is told of the end of each render.",
     ),
 ]

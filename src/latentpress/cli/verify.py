@@ -1,25 +1,24 @@
 """`latentpress verify`: whether an output folder holds what was written."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.options import FolderArgument, JsonOption, print_json
 
 # As `diff` has it: something is not as it should be.
 DIFFERS = 1
 
 
 def verify_command(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="An output folder.")],
+    out: FolderArgument,
     mend: Annotated[
         bool, typer.Option("--repair", help="Make again what is not what was written; move what lies there now aside.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every picture of a folder; exit code 1 if any is missing, torn, foreign or swapped."""
+    """Read every picture of a folder, and name what is missing, torn, foreign or swapped."""
     from latentpress.batch.proof.verify import verify
 
     found = verify(out)

@@ -13,6 +13,7 @@ import typer
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import OutputOption
 from latentpress.cli.named import folder_of
+from latentpress.cli.options import TargetArgument
 from latentpress.cli.status import exit_code
 from latentpress.errors import EnvironmentFailure
 
@@ -22,10 +23,12 @@ _KEPT_OUT = 20
 
 
 def watch_command(
-    target: Annotated[str, typer.Argument(metavar="MANIFEST|OUT", help="A manifest, or an output folder.")],
+    target: TargetArgument,
     output: OutputOption = None,
     ledger: LedgerOption = None,
-    every: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks.")] = 5.0,
+    every: Annotated[
+        float, typer.Option(min=0.1, max=3600, metavar="SECONDS", help="Seconds between two looks.")
+    ] = 5.0,
 ) -> None:
     """Show how a render goes, until all is done or nobody renders; writes nothing."""
     from latentpress.batch.place import home_of
