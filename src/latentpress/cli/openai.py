@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from latentpress.cli.named import STDIN, STDIN_PATH
 from latentpress.cli.options import JsonOption, print_json
 from latentpress.cli.render_options import BatchRowsOption, EngineOption, StrictOption, ThreadsOption
 from latentpress.errors import UsageError
+
+if TYPE_CHECKING:
+    from latentpress.openai_batch.answers import Answered
 
 
 def openai_command(
@@ -71,6 +74,13 @@ def openai_command(
         folder.render(here, progress=progress_for(sys.stderr), say=to_stderr)
 
     answered = run_batch(asked, output, render, open_folder)
+    _tell(answered, as_json=as_json)
+    if answered.failed:
+        raise typer.Exit(1)
+
+
+def _tell(answered: "Answered", *, as_json: bool) -> None:
+    """Print how many requests were answered, and where."""
     if as_json:
         print_json(
             {"total": answered.completed + answered.failed, "completed": answered.completed, "failed": answered.failed}
@@ -83,5 +93,3 @@ def openai_command(
             (answered.failed, "with an error", answered.errors),
         ):
             typer.echo(f"{count} {what}" + (f": {path}" if path else ""))
-    if answered.failed:
-        raise typer.Exit(1)
