@@ -99,4 +99,4 @@ def test_watch_takes_an_output_folder_beside_the_variable(here, monkeypatch, cap
     monkeypatch.setenv("LATENTPRESS_OUTPUT", "elsewhere")
     Path("out").mkdir()
     assert run_cli(["watch", "out"]) == 4
-    assert run_cli(["watch", "out", "-o", "elsewhere"]) == 2
+    assert run_cli(["watch", "out", "-o", "another"]) == 2
