@@ -77,7 +77,8 @@ def _table(first: str, second: str, rows: Any) -> Iterator[str]:
 
 
 def _names(option: Any) -> str:
-    return ", ".join(f"`{name}`" for name in option.opts)
+    """The long name first; the help option's come in an order of chance."""
+    return ", ".join(f"`{name}`" for name in sorted(option.opts, key=lambda name: (-len(name), name)))
 
 
 def _value(option: Any) -> str:
