@@ -14,7 +14,7 @@ from typing import Any
 from latentpress.errors import EnvironmentFailure, reason
 from latentpress.sheets.cells import MISSING
 from latentpress.sheets.page import Box, Mark, Page, Picture
-from latentpress.sheets.reduced import place_reduced, too_coarse
+from latentpress.sheets.reduced import kept_suffix, place_reduced, too_coarse
 from latentpress.sheets.text.fonts import Font, Fonts, fonts_of
 from latentpress.sheets.text.runs import runs
 from latentpress.sheets.typ import About, coloured, lost, source
@@ -96,7 +96,7 @@ def _placed(pages: Sequence[Page], folder: Path, root: Path, dpi: float | None) 
             return box
         output = box.cell.output
         # A picture that stands at two places may be of two sizes.
-        name = f"{next(count)}{output.suffix.lower()}"
+        name = f"{next(count)}{kept_suffix(output)}"
         try:
             place_reduced(box, folder / output, root / name, dpi)
         except (OSError, SyntaxError, ValueError) as error:  # Pillow's for files that are torn

@@ -5,7 +5,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image
 from PIL.Image import Resampling
@@ -15,6 +15,7 @@ from latentpress.sheets.page import MM_PER_INCH, Page, Picture
 
 # What Typst, browsers and LaTeX read alike.
 _KEPT = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_MEDIA = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
 def too_coarse(pages: Sequence[Page], dpi: float) -> list[str]:
@@ -30,6 +31,11 @@ def too_coarse(pages: Sequence[Page], dpi: float) -> list[str]:
         "make the sheet narrower, or render larger pictures"
         for (width, height, has), count in found.items()
     ]
+
+
+def kept_suffix(file: PurePath) -> str:
+    """The suffix of the kind of file that goes into a document: PNG of what not every program reads."""
+    return file.suffix.lower() if file.suffix.lower() in _KEPT else ".png"
 
 
 def place_reduced(picture: Picture, source: Path, target: Path, dpi: float | None) -> None:
@@ -57,10 +63,9 @@ def reduced_bytes(picture: Picture, source: Path, dpi: float | None) -> tuple[by
     check_regular(source)
     with Image.open(source) as opened:
         size = _size(picture, opened.size, dpi)
-        kept = opened.format if opened.format in _KEPT.values() else "PNG"
-        if size == opened.size and kept == opened.format:
+        if size == opened.size and opened.format in _MEDIA:
             opened.load()
-            return source.read_bytes(), f"image/{kept.lower()}"
+            return source.read_bytes(), _MEDIA[opened.format]
         return _saved(opened, size, Path("reduced.png")), "image/png"
 
 

@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from latentpress.sheets.look import LINE, LOOKS, crossing
 from latentpress.sheets.page import TITLE, Box, Frame, Line, Mark, Page, Picture, Rect, Rule, Text
 from latentpress.sheets.text.bidi import right_to_left
 from latentpress.sheets.text.fonts import Fonts, clusters
 from latentpress.sheets.text.runs import runs
 
-# Tones of a place without a picture: paper that is not quite white, and a line around it.
-MARK_FILL, MARK_LINE = "f2f2f2", "a0a0a0"
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2}) ([0-9]{2})-([0-9]{2})")
 _DATETIME = "datetime(year: {}, month: {}, day: {}, hour: {}, minute: {}, second: 0)"
 _LOST = "\ufffd"
@@ -44,9 +43,9 @@ _TOP = """\
   top + left, dx: x * 1mm, dy: y * 1mm,
   pdf.artifact(rect(width: width * 1mm, height: height * 1mm, fill: fill, stroke: stroke)),
 )
-#let rule(x1, y1, x2, y2, width) = place(
+#let rule(x1, y1, x2, y2, stroke) = place(
   top + left,
-  pdf.artifact(line(start: (x1 * 1mm, y1 * 1mm), end: (x2 * 1mm, y2 * 1mm), stroke: width * 1pt)),
+  pdf.artifact(line(start: (x1 * 1mm, y1 * 1mm), end: (x2 * 1mm, y2 * 1mm), stroke: stroke)),
 )
 """
 
@@ -126,13 +125,17 @@ def _calls(box: Box, fonts: Fonts) -> Iterator[str]:
             file, alt = str(box.cell.output), box.cell.alt or str(box.cell.output)
             yield f"picture({_rect(box.rect)}, {quoted(file)}, {quoted(alt)})"
         case Mark():
-            yield f'rectangle({_rect(box.rect)}, fill: rgb("{MARK_FILL}"), stroke: 0.25pt + rgb("{MARK_LINE}"))'
+            look = LOOKS[box.state]
+            stroke = f'{number(LINE)}pt + rgb("{look.line}")'
+            yield f'rectangle({_rect(box.rect)}, fill: rgb("{look.fill}"), stroke: {stroke})'
+            for ends in crossing(box):
+                yield f"rule({', '.join(map(number, ends))}, {stroke})"
             if box.text is not None:
                 yield from _calls(box.text, fonts)
         case Frame():
             yield f"rectangle({_rect(box.rect)}, stroke: {number(box.width)}pt)"
         case Rule():
-            yield f"rule({', '.join(map(number, (box.x1, box.y1, box.x2, box.y2, box.width)))})"
+            yield f"rule({', '.join(map(number, (box.x1, box.y1, box.x2, box.y2)))}, {number(box.width)}pt)"
 
 
 def _line(box: Text, line: Line, fonts: Fonts, rtl: bool) -> str:
