@@ -15,6 +15,7 @@ from PIL import Image
 from fakes import FakeExecutor
 from latentpress.batch.ledger.lock import locked
 from latentpress.cli import run_cli
+from latentpress.manifest.names import SUFFIXES
 from latentpress.runtime.request import Rendered
 from published import read
 
@@ -157,6 +158,14 @@ def test_the_sheet_is_shown_small(folder, capsys):
     assert "nothing is left to do" in "".join(page.words)
 
 
+def test_pictures_of_every_format_are_shown(folder, capsys):
+    for ending in SUFFIXES:
+        night = folder(f"defaults: {{size: 16x16, prompt: a}}\noutput: '{{seed}}{ending}'\n", ending.strip("."))
+        night.render(executor=FakeExecutor())
+        report(capsys, night.path)
+        assert len(page_of(night.path / ".latentpress/report.html").pictures) == 1, ending
+
+
 def test_only_a_report_is_replaced(night, capsys):
     for name in ("notes.html", "m.yaml", "out"):
         (night.path.parent / "notes.html").write_text("<p>mine</p>")
@@ -164,6 +173,8 @@ def test_only_a_report_is_replaced(night, capsys):
     assert (night.path.parent / "notes.html").read_text() == "<p>mine</p>"
     assert [report(capsys, night.path, "--page", "r.html")[1] for _ in range(2)] == [0, 0]
     assert report(capsys, night.path, "--page", "no/such/r.html")[1] == 0
+    said, code = report(capsys, night.path, "--page", "m.yaml/r.html")
+    assert (code, said.splitlines()[0]) == (3, f"{night.path}: 6 of 9 images done, 3 failed, 1 of them quarantined")
 
 
 def test_what_is_no_output_folder_is_told(night, capsys, tmp_path):

@@ -39,14 +39,14 @@ def report_command(
     path = page or folder / OWN_FOLDER / "report.html"
     _check(path)
     report = _report(folder, home_of(folder, ledger))
-    wanted = page is not None or not as_json
-    if wanted:
-        _write(path, report)
     if as_json:
-        print_json(report_data(report) | {"page": str(path) if wanted else None})
-    else:
+        if page is not None:
+            _write(path, report)
+        print_json(report_data(report) | {"page": str(path) if page is not None else None})
+    else:  # told also where the page cannot be written
         for line in report_lines(report):
             typer.echo(line)
+        _write(path, report)
         typer.echo(f"report: {path}")
     if with_exit_code and (code := exit_code(report.missing + report.gone[1], report.failed)):
         raise typer.Exit(code)

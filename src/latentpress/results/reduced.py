@@ -7,11 +7,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from latentpress.batch.pictures.encode import FORMATS
 from latentpress.files import read_regular
 
 # The largest file that is read for a page, and the most pixels: a sheet of publication size has some 60 million.
 _MOST_BYTES = 256 << 20
 _MOST_PIXELS = 100_000_000
+_FORMATS = sorted(set(FORMATS.values()))
 
 
 def reduced(path: Path, side: int) -> str | None:
@@ -19,7 +21,7 @@ def reduced(path: Path, side: int) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(read_regular(path, _MOST_BYTES)), formats=["PNG"]) as opened:
+            with Image.open(io.BytesIO(read_regular(path, _MOST_BYTES)), formats=_FORMATS) as opened:
                 if opened.width * opened.height > _MOST_PIXELS:
                     return None
                 picture = opened.convert("RGBA")

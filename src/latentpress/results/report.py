@@ -20,7 +20,7 @@ from latentpress.batch.state.standing import Standing, recorded_counts, standing
 from latentpress.engines.choice import engine_called
 from latentpress.errors import UsageError
 from latentpress.files import OWN_FOLDER
-from latentpress.manifest.names import collision_key
+from latentpress.manifest.names import SUFFIXES, collision_key
 from latentpress.runtime.request import RenderRequest
 
 # Rows of each list: a page that a person reads.
@@ -153,7 +153,7 @@ def _read(folder: Path, home: Path, database: Database) -> Report:
         engines=[(engine_called(provider), device, count) for provider, device, count in engines],
         renders=renders[: -RENDERS - 1 : -1],
         warnings=_warnings(renders),
-        sheets=[name for name in documents if name.endswith(".png") and (folder / name).is_file()],
+        sheets=[name for name in documents if name.endswith(SUFFIXES) and (folder / name).is_file()],
     )
 
 
