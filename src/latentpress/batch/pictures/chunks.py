@@ -21,7 +21,7 @@ from latentpress.batch.pictures.containers import (
     whole,
 )
 from latentpress.batch.pictures.encode import CLAIM as KEYWORD
-from latentpress.batch.pictures.encode import COMMENT, FORMATS
+from latentpress.batch.pictures.encode import COMMENT, EXIF, FORMATS, PARAMETERS, UNICODE, USER_COMMENT
 from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.batch.pictures.xmp import claim_in
 from latentpress.files import check_regular
@@ -66,12 +66,30 @@ def read_claim(path: Path) -> Claim | None:
 
 def _text_of(picture: Any) -> object:
     """Our own text in an opened picture, whatever its format."""
+    if (
+        picture.format in FORMATS.values()
+        and picture.format != PNG
+        and (text := claim_in(picture.info.get("xmp", b"")))
+    ):
+        return text
     if picture.format == JPEG:
         parts = [data for name, data in picture.applist if name == "COM" and data.startswith(COMMENT)]
         return b"".join(part.removeprefix(COMMENT) for part in parts).decode()
-    if picture.format in FORMATS.values() and picture.format != PNG:
-        return claim_in(picture.info.get("xmp", b""))
     return picture.info.get(KEYWORD) if picture.format == PNG else None
+
+
+def parameters_in(content: bytes) -> str | None:
+    """The A1111 text of the picture with this content, ours or not; None where it has none."""
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            text = picture.info.get(PARAMETERS)
+            comment = picture.getexif().get_ifd(EXIF).get(USER_COMMENT, b"")
+    except Exception:
+        return None
+    if isinstance(text, str):
+        return text
+    unicode = isinstance(comment, bytes) and comment.startswith(UNICODE)
+    return comment[len(UNICODE) :].decode("utf-16-be", "replace") if unicode else None
 
 
 def _claim(text: object) -> Claim | None:

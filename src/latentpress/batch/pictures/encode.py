@@ -1,7 +1,8 @@
 """A picture as the bytes of a file, with the same texts in each format: which one, the ending of its name says. Pure.
 
 PNG has them as chunks. JPEG, WebP and AVIF have `parameters` as the comment that EXIF has for users, as A1111 writes it, XMP
-beside it, and our own text in the XMP, or in a JPEG, whose XMP has no room for it, as comments.
+beside it, and our own text in the XMP. Where a JPEG's XMP has no room for that, it stands in comments, which programs that
+know Fooocus' pictures take for theirs.
 """
 
 import io
@@ -38,7 +39,14 @@ _DIGEST = "image_data_sha256"
 # Bytes of a JPEG's segment, less its length and the words it begins with.
 _SEGMENT = 65_000
 # EXIF's tags, and their values: inches; sRGB.
-_SOFTWARE, _X, _Y, _UNIT, _EXIF, _COMMENT, _SPACE = 0x0131, 0x011A, 0x011B, 0x0128, 0x8769, 0x9286, 0xA001
+_SOFTWARE, _X, _Y, _UNIT, EXIF, USER_COMMENT, _SPACE = 0x0131, 0x011A, 0x011B, 0x0128, 0x8769, 0x9286, 0xA001
+_VERSION = 0x9000
+# TIFF's types, and the bytes of one value; where the first directory lies.
+_ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 2, 3, 4, 5, 7
+_SIZES = {_ASCII: 1, _SHORT: 2, _LONG: 4, _RATIONAL: 8, _UNDEFINED: 1}
+_FIRST = 8
+# What a comment in UTF-16 begins with, big-endian by A1111's custom.
+UNICODE = b"UNICODE\0"
 
 
 def picture_bytes(image: NDArray[np.uint8], texts: Mapping[str, str], name: PurePath, quality: int | None) -> bytes:
@@ -54,18 +62,17 @@ def picture_bytes(image: NDArray[np.uint8], texts: Mapping[str, str], name: Pure
         options |= {"lossless": True, "quality": 50}  # the quality is how hard it tries
     else:
         options["quality"] = quality or _QUALITY[kind]
-    packet = texts[XMP]
-    claim: dict[str, Any] = json.loads(texts[CLAIM])
-    if kind != JPEG:
-        claim[_DIGEST] = "0" * 64
-        packet = with_claim(packet, canonical_json(claim))
+    claim: dict[str, Any] = json.loads(texts[CLAIM]) | {_DIGEST: "0" * 64}
+    packet = with_claim(texts[XMP], canonical_json(claim))
+    fits = kind != JPEG or len(packet.encode()) < _SEGMENT
+    packet = packet if fits else texts[XMP]
     buffer = io.BytesIO()
     exif = _exif(texts[PARAMETERS], None if kind != JPEG else _SEGMENT)
     picture = Image.fromarray(np.ascontiguousarray(image))
     picture.save(buffer, kind, exif=exif, xmp=packet.encode(), **options)
     content = buffer.getvalue()
     digest = image_data_sha256(content)
-    if kind == JPEG:
+    if not fits:
         return _with_comments(content, canonical_json(claim | {_DIGEST: digest}).encode())
     # In JSON within XML nothing else looks like it: a prompt's quotes would have backslashes.
     before = f'"{_DIGEST}":"'
@@ -89,17 +96,42 @@ def check_format(name: PurePath) -> None:
 
 
 def _exif(parameters: str, most: int | None) -> bytes:
-    """EXIF with the A1111 text where it fits into `most` bytes, and without it where not."""
-    exif = Image.Exif()
-    exif[_SOFTWARE] = "latentpress"
-    exif[_X] = exif[_Y] = DPI
-    exif[_UNIT] = 2
-    own = exif.get_ifd(_EXIF)
-    own[_SPACE] = 1
-    comment = b"UNICODE\0" + parameters.encode("utf-16-be")
+    """EXIF with the A1111 text where it fits into `most` bytes, and without it where not.
+
+    Written here, for Pillow gives the comment a type that piexif, by which others read it, takes for another thing.
+    """
+    comment = UNICODE + parameters.encode("utf-16-be")
+    resolution = DPI.to_bytes(4) + (1).to_bytes(4)
+    own = [(_VERSION, _UNDEFINED, b"0232"), (_SPACE, _SHORT, (1).to_bytes(2))]
     if most is None or len(comment) < most:
-        own[_COMMENT] = comment
-    return exif.tobytes()
+        own.append((USER_COMMENT, _UNDEFINED, comment))
+
+    def whole(pointer: int) -> bytes:
+        return _directory(
+            [
+                *((tag, _RATIONAL, resolution) for tag in (_X, _Y)),
+                (_UNIT, _SHORT, (2).to_bytes(2)),
+                (_SOFTWARE, _ASCII, b"latentpress\0"),
+                (EXIF, _LONG, pointer.to_bytes(4)),
+            ],
+            _FIRST,
+        )
+
+    start = _FIRST + len(whole(0))
+    return b"Exif\0\0MM\0*" + _FIRST.to_bytes(4) + whole(start) + _directory(own, start)
+
+
+def _directory(entries: list[tuple[int, int, bytes]], start: int) -> bytes:
+    """A directory of TIFF, big-endian, that begins at `start`: (tag, type, data) each, in which what is long lies behind."""
+    behind = start + 2 + 12 * len(entries) + 4
+    head, tail = len(entries).to_bytes(2), b""
+    for tag, kind, data in sorted(entries):
+        place = data.ljust(4, b"\0")
+        if len(data) > 4:
+            place = (behind + len(tail)).to_bytes(4)
+            tail += data + bytes(len(data) % 2)
+        head += tag.to_bytes(2) + kind.to_bytes(2) + (len(data) // _SIZES[kind]).to_bytes(4) + place
+    return head + bytes(4) + tail
 
 
 def _with_comments(content: bytes, claim: bytes) -> bytes:

@@ -46,16 +46,14 @@ def xmp_packet(said: Described) -> str:
     properties = {
         "xmp:CreatorTool": "latentpress",
         "Iptc4xmpExt:DigitalSourceType": _TYPES + kind,
-        "Iptc4xmpExt:AISystemUsed": said.system,
-        "Iptc4xmpExt:AISystemVersionUsed": said.version,
-        "Iptc4xmpExt:AIPromptInformation": _short(said.prompt, _PROMPT),
+        "Iptc4xmpExt:AISystemUsed": _escaped(said.system),
+        "Iptc4xmpExt:AISystemVersionUsed": _escaped(said.version),
+        "Iptc4xmpExt:AIPromptInformation": _escaped(_short(said.prompt, _PROMPT)),
         "dc:title": _languages(_short(said.title, _TITLE)),
         "dc:description": _languages(_short(said.description, _DESCRIPTION)),
         "Iptc4xmpCore:AltTextAccessibility": _languages(_short(said.alt, _ALT)),
     }
-    lines = "".join(
-        f"<{name}>{text if text.startswith('<') else _escaped(text)}</{name}>\n" for name, text in properties.items()
-    )
+    lines = "".join(f"<{name}>{xml}</{name}>\n" for name, xml in properties.items())
     spaces = " ".join(f'xmlns:{name}="{space}"' for name, space in _SPACES.items())
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
