@@ -83,7 +83,7 @@ def test_no_file_is_replaced_unless_that_is_asked_for(bundle, tmp_path, capsys):
         (("--stepz", "1"), "latentpress draw: no such option: --stepz; did you mean --"),
         (("--init-image", "gone.png"), "init_image gone.png does not exist; paths start at the current directory\n"),
         (("-n", "2", "-o", "x.png"), "both have the output name 'x.png'; add a placeholder such as {seed}"),
-        (("-o", "x.gif"), "'x.jpg' does not end with .png"),
+        (("-o", "x.gif"), "'x.gif' does not end with .png"),
     ],
 )
 def test_mistakes_are_told_of_the_arguments(options, sentence, bundle, capsys):

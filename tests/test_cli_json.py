@@ -42,6 +42,7 @@ def test_documents_are_what_the_schemas_say(said, assets, tmp_path):
     assert said("status", "status", "m.yaml")[0]["counts"]["done"] == 2
     assert said("report", "report", "out/m")[0]["counts"]["done"] == 2
     assert said("verify", "verify", "out/m")[0]["right"]
+    assert said("show", "show", "out/m/1.png")[0]["pictures"][0]["intact"]
     assert said("rerender", "rerender", "out/m/1.png", "--model", bundle)[1] == 0
     assert said("diff", "diff", "out/m/1.png", "out/m/2.png")[1] == 1
     (tmp_path / "out/m/2.png").write_bytes((tmp_path / "out/m/1.png").read_bytes())

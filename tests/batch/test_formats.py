@@ -140,8 +140,8 @@ def test_another_format_is_made_of_pixels_that_are_there_and_of_no_others(folder
 
 def test_long_texts_fit_into_a_jpeg(go, new_executor, tmp_path):
     prompt = "&é<" * 30_000
-    go('defaults: {prompt: "' + prompt + '", size: 64x40, long_prompts: chunks}\noutput: "x.gif"\n', new_executor())
-    content = (tmp_path / "out/x.gif").read_bytes()
+    go('defaults: {prompt: "' + prompt + '", size: 64x40, long_prompts: chunks}\noutput: "x.jpg"\n', new_executor())
+    content = (tmp_path / "out/x.jpg").read_bytes()
     assert whole(content)
     assert claim_of(content).data["request"]["prompt"] == prompt
     with Image.open(io.BytesIO(content)) as picture:
@@ -152,7 +152,7 @@ def test_a_quality_of_a_png_and_other_endings_are_refused(manifest):
     for body, says in (
         ('output: "{seed}.png"\nquality: 80\n', "quality is for pictures whose names end in .webp"),
         ('output: "{seed}.jpg"\nquality: 0\n', "quality is '0'; it must be a whole number from 1 to 100"),
-        ('output: "{seed}.gif"\n', "does not end with the name of a format that is written: .png, .webp, .jpg"),
+        ('output: "{seed}.gif"\n', "does not end with .png, .webp, .jpg, .jpeg or .avif"),
     ):
         with pytest.raises(ManifestError, match=says):
             manifest("defaults: {prompt: x}\n" + body)

@@ -125,7 +125,7 @@ def test_equal_folders_and_bad_arguments_have_their_exit_codes(sides, tmp_path, 
         ([f"{tmp_path}/empty", f"{tmp_path}/empty"], "no pictures in either; give folders with png, jpg"),
         ([a, b, "--close", "inf"], "close is inf; it must be a number of dB from 0 on, e.g. 40"),
         ([a, b, "--sheet", f"{tmp_path}/taken.png"], "taken.png: exists already, and nothing is overwritten"),
-        ([a, b, "--sheet", f"{tmp_path}/x.gif"], "x.jpg: the sheet is a PNG; give a name that ends in .png"),
+        ([a, b, "--sheet", f"{tmp_path}/x.jpg"], "x.jpg: the sheet is a PNG; give a name that ends in .png"),
         ([a, b, "--sheet", f"{tmp_path}/no/x.png"], f"x.png: there is no folder {tmp_path}/no; make it first"),
     ):
         assert run_cli(["diff", *words]) == 2

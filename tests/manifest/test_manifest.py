@@ -85,7 +85,10 @@ MISTAKES = {
     "output width in thousands of digits": (P + f'output: "{{hash:{"9" * 5000}}}.png"\n', "m.yaml:5:9: output has "),
     "output climbs": (P + 'output: "../{seed}.png"\n', "m.yaml:5:9: output '../{seed}.png' climbs out with '..'"),
     "output absolute": (P + "output: /x.png\n", "m.yaml:5:9: output '/x.png' is absolute"),
-    "output jpg": (P + "output: x.gif\n", "m.yaml:5:9: output 'x.jpg' does not end with .png"),
+    "output jpg": (
+        P + "output: x.gif\n",
+        "m.yaml:5:9: output 'x.gif' does not end with .png, .webp, .jpg, .jpeg or .avif",
+    ),
     "sheet": (
         P + "matrix: {style: [x]}\nsheet: {rows: stile}\n",
         "m.yaml:6:15: sheet rows is 'stile'; did you mean 'style'?",

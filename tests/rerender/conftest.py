@@ -63,7 +63,7 @@ class Rendered:
         return self.out / f"{name}.png"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def rendered(tmp_path_factory, assets, exported):
     """Read it only."""
     folder = tmp_path_factory.mktemp("rerender")

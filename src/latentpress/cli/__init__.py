@@ -27,6 +27,7 @@ from latentpress.cli.results import results_command
 from latentpress.cli.samplers import samplers_command
 from latentpress.cli.schema import schema_command
 from latentpress.cli.sheet import sheet_command
+from latentpress.cli.show import show_command
 from latentpress.cli.signals import interrupted, stop_on_signals
 from latentpress.cli.status import status_command
 from latentpress.cli.streams import open_streams
@@ -100,6 +101,7 @@ for _name, _command, _panel in (
     ("verify", verify_command, _FOLDERS),
     ("rebuild", rebuild_command, _FOLDERS),
     ("diff", diff_command, _FOLDERS),
+    ("show", show_command, _FOLDERS),
     ("rerender", rerender_command, _FOLDERS),
     ("results", results_command, _FOLDERS),
     ("export", export_command, _MODELS),

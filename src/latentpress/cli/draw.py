@@ -19,6 +19,7 @@ from latentpress.cli.manifests import to_stderr
 from latentpress.cli.options import JsonOption, print_json
 from latentpress.cli.render_options import EngineOption, StrictOption, ThreadsOption
 from latentpress.errors import ManifestError, UsageError, shown
+from latentpress.manifest.quoted import quoted
 
 if TYPE_CHECKING:
     from latentpress.pictures import Drawing
@@ -38,7 +39,8 @@ def draw_command(
             "--output",
             "-o",
             metavar="FILE",
-            help="A .png that does not exist yet; of several pictures with a placeholder, as in 'owl-{seed}.png'. "
+            help="A .png, .webp, .jpg or .avif that does not exist yet; of several pictures with a placeholder, as in "
+            "'owl-{seed}.png'. "
             "Default {seed}-{hash:.12}.png.",
         ),
     ] = None,
@@ -94,14 +96,14 @@ def manifest_text(
             token, equals, file = one.partition("=")
             if not (token and equals and file):
                 raise UsageError(f"--concept {shown(one)}: write TOKEN=FILE, e.g. '<line-art>=line-art.bin'")
-            lines.append(f"  {_quoted(token)}: {_quoted(file)}")
+            lines.append(f"  {quoted(token)}: {quoted(file)}")
     if output:
-        lines.append(f"output: {_quoted(output.name)}")
-    lines += ["jobs:", f"  - prompt: {_quoted(prompt)}", f"    model: {_quoted(model)}"]
+        lines.append(f"output: {quoted(output.name)}")
+    lines += ["jobs:", f"  - prompt: {quoted(prompt)}", f"    model: {quoted(model)}"]
     lines += [f"    n: {count}"] if count > 1 else []
     for name, values in fields.items():
         if values:
-            written = [_quoted(value) if FIELDS[name].prose else _value(name, value) for value in values]
+            written = [quoted(value) if FIELDS[name].prose else _value(name, value) for value in values]
             listed = ", ".join(written)
             lines.append(f"    {name}: {listed if len(written) == 1 else f'[{listed}]'}")
     return "\n".join(lines)
@@ -225,10 +227,4 @@ def _value(name: str, text: str) -> str:
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} {shown(text)}: begins as a list or a map of YAML and is none") from None
         return one_line
-    return text if _PLAIN.fullmatch(text) else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    """A text that YAML takes as it is, whatever is in it."""
-    kept = (char if char.isprintable() and char not in '"\\' else f"\\U{ord(char):08X}" for char in text)
-    return f'"{"".join(kept)}"'
+    return text if _PLAIN.fullmatch(text) else quoted(text)

@@ -127,6 +127,12 @@ HELP: Mapping[str, Help] = {
         _0="all pictures are equal",
         _1="some differ, or are missing",
     ),
+    "show": _help(
+        "latentpress show out/mine/owl-1.png",
+        "latentpress show out/mine/owl-1.png --manifest > again.yaml  # and render that",
+        _0="it is printed",
+        _2="an argument is wrong, or a picture says nothing or lacks an input",
+    ),
     "rerender": _help(
         "latentpress rerender out/mine/owl-1.png",
         "latentpress rerender owl.png --model bundles/my-sd15 --concept '<owl>=owl.bin' -o again.png",

@@ -189,7 +189,7 @@ def template_problems(template: str, known: Sequence[str]) -> Iterator[str]:
     if any("\\" in piece.text for piece in pieces_of(template)):
         yield f"output {shown(template)} holds a backslash; separate folders with /"
     elif not template.endswith(SUFFIXES):
-        yield f"output {shown(template)} does not end with the name of a format that is written: {', '.join(SUFFIXES)}"
+        yield f"output {shown(template)} does not end with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
     elif template.startswith("/"):
         yield f"output {shown(template)} is absolute; it must lie inside the output folder"
     elif ".." in template.split("/"):

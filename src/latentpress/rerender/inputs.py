@@ -125,7 +125,7 @@ class Finder:
         self._parts: dict[str, Mapping[str, str]] = {}  # by the bundle's hash
         self._manifests: dict[Path, list[Bundle]] = {}
         self._named: dict[str, Bundle | None] = {}
-        self._concepts = [_concept(text) for text in sources.concepts]
+        self.concepts = [_concept(text) for text in sources.concepts]
         self._inputs = {path.absolute(): _sha256(path) for path in sources.inputs}
         self._given = [self._open(name) for name in sources.models]
         if sources.manifest is not None:
@@ -199,7 +199,7 @@ class Finder:
 
     def _taught(self, one: Chosen) -> Chosen:
         """The same bundle with the caller's concepts that it lacks."""
-        missing = [concept for concept in self._concepts if concept.token in one.lacking]
+        missing = [concept for concept in self.concepts if concept.token in one.lacking]
         if not missing:
             return one
         bundle = with_concepts(one.bundle, missing, self._cache, verify=True)

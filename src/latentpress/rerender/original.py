@@ -1,7 +1,7 @@
 """A picture to be made again: its pixels, and what its metadata says it was made of. Believes nothing, opens no bundle."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentpress.batch.pictures.chunks import claim_of, proved
+from latentpress.batch.pictures.containers import lossy
 from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.batch.plan.earlier_claims import source_of
 from latentpress.batch.plan.identity import VERSION, Identity, JobHash, Model
@@ -51,7 +53,8 @@ class Original:
     image: (H, W, 3) or, of a retouched one, (H, W, 4); request: as `hashed_data`; rules: name -> number of those that it
     says touch it; engine: as on the command line; rows: its row rule, None where pixels depend on the job alone or nobody
     tested; pixel_sha256: of its pixels as it was saved, None in pictures of earlier releases; identity: how its job hash
-    was made.
+    was made; encoded: whether the file is what was written, in a format that loses pixels, so that those before are known by
+    their sum alone.
     """
 
     path: Path
@@ -65,6 +68,7 @@ class Original:
     pixel_sha256: str | None
     bundle: ClaimedBundle
     refiner: ClaimedBundle | None
+    encoded: bool = False
 
     @cached_property
     def found_sha256(self) -> str:
@@ -74,7 +78,7 @@ class Original:
     @property
     def retouched(self) -> bool:
         """Whether its pixels are not those it was saved with."""
-        return self.pixel_sha256 is not None and self.pixel_sha256 != self.found_sha256
+        return self.pixel_sha256 is not None and not self.encoded and self.pixel_sha256 != self.found_sha256
 
     @cached_property
     def computed_hash(self) -> str:
@@ -96,21 +100,22 @@ def read_original(path: Path) -> Original:
         image = pixels(content)
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be read ({error.strerror or error}); give a PNG that latentpress made"
+            f"{path}: cannot be read ({error.strerror or error}); give a picture that latentpress made"
         ) from None
     except NotAPicture as error:
-        raise UsageError(f"{path}: no whole picture ({error}); give a PNG that latentpress made") from None
+        raise UsageError(f"{path}: no whole picture ({error}); give a picture that latentpress made") from None
     said = provenance(content)
     if said is None:
-        raise UsageError(f"{path}: does not say how it was made; give a PNG as latentpress saved it")
+        raise UsageError(f"{path}: does not say how it was made; give a picture as latentpress saved it")
     identity = said.get("identity", 1)
     if type(identity) is not int or not 1 <= identity <= VERSION:
         raise UsageError(f"{path}: its metadata is of version {shown(str(identity))}; use the latentpress that made it")
     try:
-        return _original(path, image, said, identity)
+        encoded = lossy(content) and (claim := claim_of(content)) is not None and proved(content, claim) is not None
+        return replace(_original(path, image, said, identity), encoded=encoded)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
-            f"{path}: its metadata is damaged ({error!r:.80}); give the PNG as latentpress saved it"
+            f"{path}: its metadata is damaged ({error!r:.80}); give the picture as latentpress saved it"
         ) from None
 
 

@@ -43,10 +43,10 @@ def request_again(original: Original, inputs: Inputs, bundles: Bundles) -> Rende
     if unknown := sorted(set(original.request) - _ATTRIBUTES):
         raise UsageError(f"{original.path}: its metadata has {shown(unknown[0])}; use the latentpress that made it")
     try:
-        written = _written(original.request, inputs)
+        written = written_fields(original.request, inputs)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
-            f"{original.path}: its metadata is damaged ({error!r:.80}); give the PNG as it was saved"
+            f"{original.path}: its metadata is damaged ({error!r:.80}); give the picture as it was saved"
         ) from None
     reader = Reader(problems)
     nodes = {name: node_of(value, f"{original.path}: {name}") for name, value in written.items()}
@@ -75,8 +75,11 @@ def request_again(original: Original, inputs: Inputs, bundles: Bundles) -> Rende
     return request
 
 
-def _written(request: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """`request` as a manifest would have it: field -> value; raises KeyError and others for what is no request."""
+def written_fields(request: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """`request` as a manifest would have it, but for its seed and model: field -> value.
+
+    Raises KeyError, TypeError, ValueError or AttributeError for what is no request.
+    """
     found = {name: value for name, value in request.items() if name not in _OTHERWISE and value is not None}
     if absent := [name for name in _ALWAYS if name not in found]:
         raise KeyError(absent[0])
