@@ -44,7 +44,7 @@ def test_plan_render_status_sheet(two, capsys):
     assert [job["output"] for job in planned["jobs"]] == ["line-art.png", "moeb-style.png"]
     assert not out.exists(), "planning leaves nothing behind"
     assert run_cli(["sheet", str(two)]) == 2
-    assert "2 of 2 images are not done" in capsys.readouterr().err
+    assert "no such folder; render a manifest into it first" in capsys.readouterr().err
 
     assert run_cli(["render", str(two), "--json"]) == 0
     rendered = read("render", capsys.readouterr().out)

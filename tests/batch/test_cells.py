@@ -70,7 +70,7 @@ def test_a_render_that_goes_on_is_only_read(folder):
 
 
 def test_folders_without_a_plan_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="no such folder"):
+    with pytest.raises(UsageError, match="no such folder; render a manifest"):
         folder_cells(tmp_path / "none")
     (tmp_path / "bare").mkdir()
     with pytest.raises(UsageError, match="holds no plan; render a manifest into it first"):

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from latentpress.batch import writers
 from latentpress.batch.ledger.ledger import Ledger, ledger_path
@@ -17,7 +17,6 @@ from latentpress.batch.ledger.lock import locked
 from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.batch.progress import Lines, duration
 from latentpress.batch.render import Summary
-from latentpress.batch.sheet import sheet_bytes, wrapped
 from latentpress.batch.tally import Silence
 from latentpress.errors import EnvironmentFailure, OutputLocked, UsageError
 from latentpress.files import TEMP_PREFIX
@@ -211,40 +210,44 @@ SHEET = (
 )
 
 
-def test_the_sheet_is_labelled_whole_and_always_the_same(planned, go, new_executor, tmp_path):
-    plan, out = planned(SHEET), tmp_path / "out"
+def test_the_sheet_shows_every_picture_and_is_always_the_same(go, new_executor, tmp_path):
+    out = tmp_path / "out"
     go(SHEET, new_executor())
-    first = sheet_bytes(plan, out)
-    assert sheet_bytes(plan, out) == first
+    first = (out / "sheet.png").read_bytes()
+    (out / "sheet.png").unlink()
+    go(SHEET, new_executor())
+    assert (out / "sheet.png").read_bytes() == first
     with Image.open(out / "sheet.png") as image:
         pixels = np.asarray(image.convert("RGB"))
-        assert not image.text
+        said = json.loads(image.text["latentpress-sheet"])
     # Nothing touches the border, so no label and no picture is clipped.
     for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
         assert (edge == 255).all()
     # The pictures are there, their pixels enlarged by a whole factor: a row for each seed, a column for each style
     # (the fake paints by seed alone, so both styles look alike).
-    found = [places(pixels, enlarged(out / job.output)) for job in plan.jobs[:3]]
+    with Ledger(out / ".latentpress/ledger.sqlite") as ledger:
+        images = ledger.images()
+    found = [places(pixels, enlarged(next(out.glob(f"line*-{seed}.png")))) for seed in (1, 2, 3)]
     tops, lefts = ([sorted({place[axis] for place in row}) for row in found] for axis in (0, 1))
     assert [len(row) for row in found] == [2, 2, 2]
     assert tops == [[top] for top in sorted(top for (top,) in tops)]
     assert len(lefts[0]) == 2
     assert lefts == [lefts[0]] * 3
+    # It says what it shows: the plan, each picture's job and its pixels.
+    assert said["cells"] == {
+        name: {"state": "done", "job_hash": image.job_hash, "pixel_sha256": image.pixel_sha256}
+        for name, image in images.items()
+    }
 
 
-def test_wrapped_labels_fit_and_lose_nothing():
-    font, pen = ImageFont.load_default(16), ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    text = "some words and anextremelylongwordthatfitsnowhere end"
-    lines = wrapped(text, font, 80, pen).split("\n")
-    assert all(pen.textlength(line, font) <= 80 for line in lines)
-    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
-
-
-def test_a_sheet_needs_its_pictures(planned, tmp_path):
-    with pytest.raises(UsageError, match="render the manifest first"):
-        sheet_bytes(planned(SHEET), tmp_path)
-    with pytest.raises(UsageError, match="asks for no sheet"):
-        sheet_bytes(planned(SIX), tmp_path)
+def test_a_render_with_failures_draws_its_sheet(go, new_executor, tmp_path):
+    body = SHEET.replace("[<line-art>,", "[<line-art>, nan,")
+    assert go(body, new_executor()).failed == 3
+    with Image.open(tmp_path / "out/sheet.png") as image:
+        said = json.loads(image.text["latentpress-sheet"])["cells"]
+    failed = {name: cell for name, cell in said.items() if cell["state"] == "failed"}
+    assert failed.keys() == {"nan-1.png", "nan-2.png", "nan-3.png"}
+    assert {cell["reason"] for cell in failed.values()} == {"the latents became NaN"}
 
 
 @pytest.mark.parametrize(

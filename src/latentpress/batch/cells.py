@@ -12,6 +12,7 @@ from typing import Any
 
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import ledger_path
+from latentpress.batch.place import LEDGER
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.jobs import seed_of
 from latentpress.batch.plan.sheet_facts import Facts, facts_of, has_plan
@@ -39,12 +40,28 @@ def folder_cells(folder: Path | str, ledger: Path | None = None) -> FolderCells:
     Raises UsageError where there is no folder or no plan in its ledger, and as a ledger's opening does.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; give an output folder, as `render -o` does")
-    with beside(ledger or ledger_path(folder)) as table:
+    path = ledger or ledger_path(folder)
+    check_folder(folder, path)
+    with beside(path) as table:
         if not has_plan(table):
             raise UsageError(f"{folder}: its ledger holds no plan; render a manifest into it first")
         return cells_of(table, folder)
+
+
+def folder_sheets(folder: Path, home: Path) -> tuple[Sheet, ...]:
+    """The sheets that the manifest asked for whose plan lies in the ledger in `home`. Raises as `folder_cells` does."""
+    check_folder(folder, home / LEDGER)
+    with beside(home / LEDGER) as table:
+        facts = facts_of(table)
+        return facts.sheets if facts else ()
+
+
+def check_folder(folder: Path, ledger: Path) -> None:
+    """Raise UsageError where there is no folder or no ledger of it."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; render a manifest into it first, or name another")
+    if not ledger.exists():
+        raise UsageError(f"{folder}: its ledger holds no plan; render a manifest into it first")
 
 
 def cells_of(table: Database, folder: Path) -> FolderCells:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a statu
     from latentpress.batch.rehearsal import Rehearsal
     from latentpress.batch.render import Executor
     from latentpress.batch.run import Outcome
+    from latentpress.batch.sheets import SheetsDrawn
 
 # A drawn seed fits 32 bits, as the seeds of other tools do, so that it can be carried over to them.
 SEED_BITS = 32
@@ -164,7 +165,8 @@ class OutputFolder:
         Raises ManifestError, UsageError and EnvironmentFailure before anything is rendered, and OutputLocked.
         """
         from latentpress.batch.executors.local import Settings
-        from latentpress.batch.run import Orders, Run, found_finished
+        from latentpress.batch.finished import found_finished
+        from latentpress.batch.run import Orders, Run
 
         if read_only(self.path):
             plan = self.plan()
@@ -199,19 +201,23 @@ class OutputFolder:
         return run.rehearse(self.status(redraw=redraw), settings or Settings(), self._cache)
 
     def sheet(self, *, replace: bool = False) -> Path:
-        """Draw the contact sheet of the finished pictures again. Raises UsageError while one is not done.
+        """As `sheets`; returns the first file."""
+        return self.sheets(replace=replace).paths[0]
 
-        replace: move a sheet that is not this manifest's, as `render` does.
+    def sheets(self, *, replace: bool = False) -> "SheetsDrawn":
+        """Draw the manifest's sheets of the plan that was last rendered, whatever has become of its pictures.
+
+        Needs no bundle. replace: move a sheet that is not this manifest's, as `render` does. Raises UsageError where the
+        manifest asks for none, or was not rendered here, and OutputLocked while it is.
         """
-        from latentpress.batch.run import draw_sheet
+        from latentpress.batch.sheets import draw_folder
 
-        state = self.status()
-        if state.left:
-            total = len(state.plan.jobs)
-            raise UsageError(f"{self.path}: {state.left} of {total} images are not done; render the manifest first")
-        refuse_occupied(state, self.path, Owners(state.plan, self.path, self._key), replace=replace)
-        with locked(self.path, self._home), Ledger(self._home / LEDGER) as ledger:
-            return draw_sheet(state.plan, self.path, ledger, self._key, Aside(self.path, ledger))
+        if not self.manifest.sheets:
+            raise UsageError(
+                f"manifest {self.manifest.name!r} asks for no sheet; add `sheet: {{rows: AXIS, columns: AXIS}}`, or say "
+                f"what to draw, e.g. latentpress sheet {self.path} --rows AXIS -o figure.png"
+            )
+        return draw_folder(self.path, self._home, self.manifest.sheets, self._key, replace=replace)
 
     def tidy(self) -> tuple[int, Path | None]:
         """Move this manifest's finished pictures that it does not want any more to .latentpress/replaced.

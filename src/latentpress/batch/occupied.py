@@ -7,7 +7,6 @@ from latentpress.batch.aside import REPLACED, Aside
 from latentpress.batch.ledger.ledger import Ledger, documents
 from latentpress.batch.ledger.owners import Owners
 from latentpress.batch.pictures.intact import Found, look
-from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.plan import Plan
 from latentpress.batch.state.report import taken_line
@@ -24,8 +23,6 @@ def refuse_occupied(state: Status, folder: Path, owners: Owners, *, replace: boo
     refuse_inputs(state.plan, folder)
     if not replace:
         refuse_taken(state, folder)
-        if state.plan.sheets:
-            refuse_document(state.plan.table, folder, SHEET_NAME, owners)
 
 
 def refuse_taken(state: Status, folder: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from latentpress.batch.aside import REPLACED
 from latentpress.batch.estimate.here import Prospect
 from latentpress.batch.estimate.lines import prospect_data, prospect_lines
-from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.state.quarantine import quarantine_line
 from latentpress.batch.state.report import counts_line
 from latentpress.batch.state.status import FOUND, Status
@@ -29,8 +28,11 @@ class Rehearsal:
 
     @property
     def sheet(self) -> Path | None:
-        """The sheet that would be drawn if no picture failed."""
-        return self.folder / SHEET_NAME if self.state.plan.sheets and self.state.chosen is None else None
+        """The first sheet that would be drawn, if it has one page."""
+        sheets = self.state.plan.sheets
+        return (
+            self.folder / f"{sheets[0].name}.{sheets[0].formats[0]}" if sheets and self.state.chosen is None else None
+        )
 
     def lines(self) -> Iterator[str]:
         """What it would do, a sentence each, in the order in which it would."""
@@ -48,7 +50,8 @@ class Rehearsal:
         if self.quarantined:
             yield quarantine_line(self.quarantined)
         if self.sheet:
-            yield f"would draw the sheet {self.sheet}, if no picture fails"
+            more = len(self.state.plan.sheets) - 1
+            yield f"would draw the sheet {self.sheet}{f' and {more} more' if more else ''}"
         if state.left or state.counts[FOUND]:
             yield f"would record it in {self.ledger}"
         yield "nothing was changed; engines are opened by the render itself, and were not tried"

@@ -18,17 +18,16 @@ from latentpress.batch.ledger.lock import locked
 from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners
 from latentpress.batch.ledger.runs import BROKEN, FINISHED, INTERRUPTED, STOPPED, begin_run, end_run
-from latentpress.batch.occupied import refuse_occupied, write_document
+from latentpress.batch.occupied import refuse_occupied
 from latentpress.batch.pictures.encode import check_format
 from latentpress.batch.place import LEDGER, home_of
-from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.plan.jobs import Jobs
 from latentpress.batch.plan.plan import Plan, build_plan
 from latentpress.batch.policy import NO_POLICY, Policy
 from latentpress.batch.rehearsal import Rehearsal
 from latentpress.batch.render import Pending, Summary, render, take_found
 from latentpress.batch.selection import EVERYTHING, Selection
-from latentpress.batch.sheet import sheet_bytes
+from latentpress.batch.sheets import draw_sheets, refuse_sheets
 from latentpress.batch.state.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
 from latentpress.batch.state.quarantine import quarantine_line, tried
 from latentpress.batch.state.report import earlier_line
@@ -37,11 +36,12 @@ from latentpress.batch.state.status import Status
 from latentpress.batch.tally import Progress, Tally
 from latentpress.batch.writers import Writers
 from latentpress.engines.choice import check_prompt_length, engine_of
-from latentpress.errors import EnvironmentFailure, LatentpressError
+from latentpress.errors import LatentpressError
 from latentpress.files import OWN_FOLDER, remove_leftovers
 from latentpress.manifest.manifest import Manifest
 from latentpress.models import Models
 from latentpress.runtime.request import Origin
+from latentpress.sheets.draw import check_packages
 
 if TYPE_CHECKING:
     from latentpress.batch.render import Executor
@@ -51,18 +51,22 @@ if TYPE_CHECKING:
 class Outcome:
     """What a render did.
 
-    sheet: where the contact sheet is, None where the manifest asks for none or a picture failed; taken: how many pictures
-    were taken from other names; moved: how many files were moved out of the way; tally: how long it took, and why
-    pictures failed.
+    sheets: the files of the manifest's sheets, if they were drawn; taken: how many pictures were taken from other names;
+    moved: how many files were moved out of the way; tally: how long it took, and why pictures failed.
     """
 
     plan: Plan
     summary: Summary
-    sheet: Path | None
+    sheets: tuple[Path, ...]
     warnings: tuple[str, ...]
     taken: int = 0
     moved: int = 0
     tally: Tally = field(default_factory=Tally)
+
+    @property
+    def sheet(self) -> Path | None:
+        """The first of them; None where there is none."""
+        return self.sheets[0] if self.sheets else None
 
 
 @dataclass(frozen=True)
@@ -144,9 +148,7 @@ class Run:
             if pending.count:
                 tally.estimate = prospect(loads, disk, ledger, self._models, settings, cache).time.seconds
                 summary = self._rendered(pending, chosen, writers, tally)
-            sheet = None
-            if plan.sheets and not summary.failed and not summary.stopped and state.chosen is None:
-                sheet = draw_sheet(plan, self._path, ledger, self._key, aside)
+            sheets = self._draw_sheets(plan, ledger, aside, told)
             summary = replace(summary, quarantined=kept_out)
             if kept_out:
                 told(f"warning: {quarantine_line(kept_out)}")
@@ -156,7 +158,7 @@ class Run:
         # The ledger is closed; what the outcome tells of the plan it reads from beside it.
         kept = beside(self._home / LEDGER)
         plan = replace(plan, jobs=Jobs(kept), table=kept)
-        return Outcome(plan, summary, sheet, tuple(self._warnings), len(taken), aside.count, tally)
+        return Outcome(plan, summary, sheets, tuple(self._warnings), len(taken), aside.count, tally)
 
     def rehearse(self, state: Status, settings: Settings, cache: Path) -> Rehearsal:
         """What a render of `state` would do; raises what it would raise before the engines are opened."""
@@ -183,6 +185,15 @@ class Run:
         end_run(ledger, run, end, summary.stopped, self._warnings, **_known(tally))
         return summary
 
+    def _draw_sheets(self, plan: Plan, ledger: Ledger, aside: Aside, told: Callable[[str], None]) -> tuple[Path, ...]:
+        """Draw the sheets, whatever has become of the pictures, but for a render of a part."""
+        if not plan.sheets or not self._orders.selection.whole or self._orders.only is not None:
+            return ()
+        made = draw_sheets(plan.sheets, self._path, ledger, Owners(plan, self._path, self._key), aside, careful=True)
+        for line in made.said:
+            told(line)
+        return made.paths
+
     def _tell(self, state: Status, say: Callable[[str], None]) -> None:
         """Say what is unusual about the plan and about what is kept."""
         kept = (earlier_line(state), export_line(state) if self._orders.mixed or not state.left else None)
@@ -195,6 +206,9 @@ class Run:
         check_format(PurePath(self._manifest.output))
         owners = Owners(state.plan, self._path, self._key)
         refuse_occupied(state, self._path, owners, replace=self._orders.replace)
+        check_packages(state.plan.sheets)
+        if not self._orders.replace:
+            refuse_sheets(state.plan.sheets, state.plan.table, self._path, owners)
         for bundle in self._models.bundles.values():
             engine = engine_of(bundle.info, settings.choice)
             check_prompt_length(engine, state.plan.chunks.get(bundle.hash, 1))
@@ -259,27 +273,6 @@ class Run:
         """Every folder that a killed render may have left a temp file in."""
         parents = {output.rpartition("/")[0] for (output,) in plan.table.answers("SELECT output FROM jobs")}
         return {self._path, self._path / OWN_FOLDER, self._home, *(self._path / parent for parent in parents)}
-
-
-def found_finished(state: Status, folder: Path, say: Callable[[str], None]) -> Outcome:
-    """What a render finds in a folder that it cannot write to; raises EnvironmentFailure unless everything is done."""
-    plan = state.plan
-    sheet = folder / SHEET_NAME if plan.sheets else None
-    if state.left or (sheet and not sheet.exists()):
-        what = f"{state.left} of {len(plan.jobs)} images" if state.left else "the sheet"
-        raise EnvironmentFailure(
-            f"{folder}: cannot be written to, and {what} must be; make it writable, or choose another with -o"
-        )
-    warnings = [*plan.warnings, *([line] if (line := earlier_line(state)) else [])]
-    for warning in warnings:
-        say(warning)
-    return Outcome(plan, Summary(0, len(plan.jobs), 0), sheet, tuple(warnings))
-
-
-def draw_sheet(plan: Plan, folder: Path, ledger: Ledger, key: str, aside: Aside) -> Path:
-    """Write the contact sheet of a finished plan. Raises UsageError where nothing can be shown."""
-    write_document(ledger, folder, SHEET_NAME, sheet_bytes(plan, folder), Owners(plan, folder, key), aside)
-    return folder / SHEET_NAME
 
 
 def _known(tally: Tally) -> dict[str, float | str]:

@@ -125,7 +125,7 @@ def _tell(
             {"manifest": str(folder.manifest.path), "name": outcome.plan.name}
             | {"plan_hash": outcome.plan.plan_hash, "folder": str(folder.path)}
             | {"counts": counts, "taken": outcome.taken, "moved": outcome.moved}
-            | {"sheet": str(outcome.sheet) if outcome.sheet else None}
+            | {"sheet": str(outcome.sheet) if outcome.sheet else None, "sheets": list(map(str, outcome.sheets))}
             | {"warnings": list(outcome.warnings), "summary": rendering.data()},
             one_line=one_line,
         )
@@ -135,5 +135,5 @@ def _tell(
         typer.echo(said.format(folder.path, kept_out, **counts))
         for line in rendering.lines():
             typer.echo(line)
-        if outcome.sheet:
-            typer.echo(f"sheet: {outcome.sheet}")
+        for sheet in outcome.sheets:
+            typer.echo(f"sheet: {sheet}")

@@ -1,20 +1,137 @@
 """`latentpress sheet`."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from latentpress.cli.ledger_option import LedgerOption
-from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each
+from latentpress.cli.manifests import for_each, to_stderr
+from latentpress.cli.sheet_options import (
+    BorderOption,
+    CaptionOption,
+    ColumnsOption,
+    DpiOption,
+    FilesOption,
+    FontOption,
+    FontSizeOption,
+    GutterOption,
+    HeightOption,
+    NameOption,
+    OrderOption,
+    PagesOption,
+    PanelsOption,
+    RowsOption,
+    ScaleOption,
+    SheetOnlyOption,
+    SheetReplaceOption,
+    TitleOption,
+    WidthOption,
+    figure,
+    parted,
+)
+from latentpress.errors import UsageError, shown
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
+    from latentpress.batch.sheets import SheetsDrawn
+    from latentpress.sheets.spec import Sheet
 
 
-def sheet_command(manifests: ManifestsArgument, output: OutputOption = None, ledger: LedgerOption = None) -> None:
-    """Draw the contact sheets of rendered manifests again."""
+def sheet_command(
+    targets: Annotated[list[str], typer.Argument(metavar="OUT|MANIFEST...", help="An output folder, or manifests.")],
+    output: FilesOption = None,
+    ledger: LedgerOption = None,
+    rows: RowsOption = None,
+    columns: ColumnsOption = None,
+    pages: PagesOption = None,
+    panels: PanelsOption = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    dpi: DpiOption = None,
+    font: FontOption = None,
+    font_size: FontSizeOption = None,
+    gutter: GutterOption = None,
+    border: BorderOption = None,
+    title: TitleOption = None,
+    caption: CaptionOption = None,
+    scale: ScaleOption = None,
+    order: OrderOption = None,
+    only: SheetOnlyOption = None,
+    name: NameOption = None,
+    replace: SheetReplaceOption = False,
+) -> None:
+    """Draw the sheets of what was rendered, as far as it is, or a figure of your own."""
+    asked = {"rows": rows, "columns": columns, "pages": pages, "panels": panels, "width": width, "height": height}
+    asked |= {"dpi": dpi, "font": font, "font_size": font_size, "gutter": gutter, "border": border, "scale": scale}
+    asked |= {"title": title, "caption": caption}
+    files, folder = parted(output)
+    if not files:
+        _refuse_idle({**asked, "order": order, "only": only, "name": name})
+    if len(targets) == 1 and Path(targets[0]).is_dir():
+        if folder is not None:
+            raise UsageError(f"-o {folder}: is no file of a figure, and {targets[0]} is the output folder already")
+        if not files:
+            _tell(_drawn_folder(Path(targets[0]), ledger, replace))
+            return
+        known = _known_sheets(Path(targets[0]), ledger)
+        _figure(Path(targets[0]), ledger, figure(asked, order, only, _named(known, name)), files, replace)
+        return
 
-    def draw(folder: "OutputFolder", several: bool) -> None:
-        typer.echo(folder.sheet())
+    def draw(found: "OutputFolder", several: bool) -> None:
+        if not files:
+            _tell(found.sheets(replace=replace))
+            return
+        if several:
+            raise UsageError("-o names a figure, and there are several manifests; draw one after another")
+        sheet = figure(asked, order, only, _named(found.manifest.sheets, name))
+        _figure(found.path, found.home, sheet, files, replace)
 
-    for_each(manifests, output, draw, ledger=ledger, latest=True)
+    for_each(targets, folder, draw, ledger=ledger, latest=True)
+
+
+def _refuse_idle(options: Mapping[str, object]) -> None:
+    """Raise UsageError for an option of a figure where none is drawn."""
+    given = next((key for key, value in options.items() if value), None)
+    if given is not None:
+        option = f"--{given.replace('_', '-')}"
+        raise UsageError(f"{option} is of a figure; name its file, e.g. -o figure.pdf, or write it into the manifest")
+
+
+def _drawn_folder(folder: Path, ledger: Path | None, replace: bool) -> "SheetsDrawn":
+    from latentpress.batch.place import home_of
+    from latentpress.batch.sheets import draw_folder
+
+    return draw_folder(folder, home_of(folder, ledger), None, None, replace=replace)
+
+
+def _known_sheets(folder: Path, ledger: Path | None) -> "Sequence[Sheet]":
+    from latentpress.batch.cells import folder_sheets
+    from latentpress.batch.place import home_of
+
+    return folder_sheets(folder, home_of(folder, ledger))
+
+
+def _figure(folder: Path, home: Path | None, sheet: "Sheet", files: list[Path], replace: bool) -> None:
+    from latentpress.batch.figures import draw_figure
+
+    _tell(draw_figure(folder, home, sheet, files, replace=replace))
+
+
+def _named(sheets: "Sequence[Sheet]", name: str | None) -> "Sheet | None":
+    """The sheet called `name`, or without one the first."""
+    if name is None:
+        return sheets[0] if sheets else None
+    found = [sheet for sheet in sheets if sheet.name == name]
+    if not found:
+        listed = ", ".join(sheet.name for sheet in sheets) or "none"
+        raise UsageError(f"--name {shown(name)}: no sheet is called that; the manifest has {listed}")
+    return found[0]
+
+
+def _tell(made: "SheetsDrawn") -> None:
+    for line in made.said:
+        to_stderr(line)
+    for path in made.paths:
+        typer.echo(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from latentpress.batch.sheet import FONT_SIZE, GAP, LABEL_MAX, fitted, text_size, wrapped
+from latentpress.compare.labels import FONT_SIZE, GAP, LABEL_MAX, fitted, text_size, wrapped
 from latentpress.compare.pair import Pair, pixels, same_channels
 from latentpress.compare.report import Report, measured
 from latentpress.errors import UsageError, one_line

@@ -58,11 +58,16 @@ def _plain(text: str) -> str:
     return text
 
 
-def _format(text: str) -> str:
-    known = {"tiff": "tif", "parq": "parquet", "latex": "tex"}
+def format_of(text: str) -> str | None:
+    """The format that a word or a file's ending means; None where it is none of a sheet's."""
     found = text.lower().lstrip(".")
-    found = known.get(found, found)
-    if found not in FORMATS:
+    found = {"tiff": "tif", "latex": "tex"}.get(found, found)
+    return found if found in FORMATS else None
+
+
+def _format(text: str) -> str:
+    found = format_of(text)
+    if found is None:
         raise ValueError(f"must be one of {', '.join(FORMATS)}")
     return found
 
@@ -105,9 +110,9 @@ def made(values: Mapping[str, Any], base: Sheet | None = None) -> Sheet:
     if "width" in said:
         said["width"], venue = said["width"]
     if venue is not None:
-        said.setdefault("height", venue.height)
+        said.setdefault("height", float(venue.height))
         low, high = venue.points
-        if not low <= said.setdefault("font_size", high) <= high:
+        if not low <= said.setdefault("font_size", float(high)) <= high:
             name = next(name for name, one in VENUES.items() if one is venue)
             raise ValueError(
                 f"font_size is {said['font_size']:g}, and text in figures of {name} is {low:g} to {high:g} pt"

@@ -4,6 +4,7 @@ Knows pages and a folder of pictures. Fonts and runs of text are those of sheets
 """
 
 import io
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ SIDES = {"webp": WEBP_SIDE}
 _BITMAP = 109
 # What else of a PNG's texts a file browser shows.
 _TITLE = "Title"
+# Tags of TIFF, which are EXIF's too: ImageDescription, and Software, which holds the record.
+_EXIF_DESCRIPTION, _EXIF_SOFTWARE = 270, 305
 
 
 @dataclass
@@ -58,10 +61,7 @@ def encoded(image: Image.Image, kind: str, dpi: float, record: str, page: Page) 
         info.add_itxt(KEYWORD, record)
         image.save(buffer, "PNG", pnginfo=info, dpi=(dpi, dpi))
     elif kind == "tif":
-        tags = {
-            270: page.alt.encode("ascii", "backslashreplace").decode(),
-            305: record.encode("ascii", "backslashreplace").decode(),
-        }
+        tags = {_EXIF_DESCRIPTION: ascii_of(page.alt), _EXIF_SOFTWARE: json.dumps(json.loads(record))}
         image.save(buffer, "TIFF", compression="tiff_deflate", dpi=(dpi, dpi), tiffinfo=tags)
     else:
         if max(image.size) > WEBP_SIDE:
@@ -69,10 +69,15 @@ def encoded(image: Image.Image, kind: str, dpi: float, record: str, page: Page) 
                 f"a WebP is at most {WEBP_SIDE:,} pixels wide and high; lower the dpi, or choose png or tif"
             )
         exif = Image.Exif()
-        exif[270] = page.alt.encode("ascii", "backslashreplace").decode()
-        exif[305] = record.encode("ascii", "backslashreplace").decode()
+        exif[_EXIF_DESCRIPTION] = ascii_of(page.alt)
+        exif[_EXIF_SOFTWARE] = json.dumps(json.loads(record))
         image.save(buffer, "WEBP", lossless=True, exif=exif)
     return buffer.getvalue()
+
+
+def ascii_of(text: str) -> str:
+    """`text` as tags of TIFF and EXIF hold it, which know ASCII alone."""
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 class _Painter:
@@ -214,9 +219,14 @@ def _coloured(image: Image.Image, run: Run, pen: tuple[float, float], size: floa
         font = _font(run.font, size)
     wide = max(1, math.ceil(advance(run) * _BITMAP) + 20)
     large = Image.new("RGBA", (wide, round(_BITMAP * 1.6)), (255, 255, 255, 0))
-    options = {"direction": direction} if _shapes() else {}
     ImageDraw.Draw(large).text(
-        (0, round(_BITMAP * 1.2)), run.text, "black", font, anchor="ls", embedded_color=True, **options
+        (0, round(_BITMAP * 1.2)),
+        run.text,
+        "black",
+        font,
+        anchor="ls",
+        embedded_color=True,
+        direction=direction if _shapes() else None,
     )
     factor = size / _BITMAP
     small = large.resize(

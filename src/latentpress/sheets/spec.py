@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from latentpress.sheets.page import MM_PER_INCH, MM_PER_PT
 
 # Of sheets: drawn by the painter of that name; of tables: written row by row.
-FORMATS = ("png", "tif", "webp", "pdf", "svg", "tex", "csv", "jsonl", "parquet")
+FORMATS = ("png", "tif", "webp", "pdf", "typ", "csv", "jsonl", "parquet")
 RASTER = ("png", "tif", "webp")
 TABLES = ("csv", "jsonl", "parquet")
 # Of a sheet whose width nobody gives: pictures pixel by pixel on a screen, whose dots are 1/96 inch.
@@ -119,4 +119,4 @@ def parse_width(text: str) -> tuple[float, Venue | None]:
     if which not in venue.widths:
         listed = ", ".join(f"`{words[0]} {name}` ({mm:g} mm)" for name, mm in venue.widths.items())
         raise ValueError(f"must be one of {listed}")
-    return venue.widths[which], venue
+    return float(venue.widths[which]), venue

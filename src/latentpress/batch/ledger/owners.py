@@ -3,8 +3,9 @@
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
-from latentpress.batch.plan.plan import Plan
+from latentpress.batch.plan.database import Database
 
 
 def manifest_key(manifest: Path, folder: Path) -> str:
@@ -12,10 +13,19 @@ def manifest_key(manifest: Path, folder: Path) -> str:
     return os.path.relpath(manifest.resolve(), folder.resolve())
 
 
+class Planned(Protocol):
+    """What is asked of a plan: its manifest's name, and the ledger's tables beside its own."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def table(self) -> Database: ...
+
+
 class Owners:
     """The manifests that the ledger of `folder` knows, as the manifest `key` of `plan` sees them."""
 
-    def __init__(self, plan: Plan, folder: Path, key: str) -> None:
+    def __init__(self, plan: "Planned", folder: Path, key: str) -> None:
         self._plan, self._folder, self.key = plan, folder, key
         self.other = lru_cache(1024)(self._other)
 

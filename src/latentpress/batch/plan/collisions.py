@@ -1,5 +1,6 @@
 """Output names that two pictures of a plan would share: told apart where they are ours, refused where the manifest's."""
 
+import re
 import unicodedata
 from collections import Counter
 
@@ -11,6 +12,7 @@ from latentpress.manifest.manifest import DEFAULT_OUTPUT, Manifest
 from latentpress.manifest.names import collision_key
 from latentpress.manifest.nodes import Problems
 
+# Of ledgers that do not say what sheet they drew.
 SHEET_NAME = "sheet.png"
 _WAY_OUT = "add a placeholder such as {seed}, {index} or {hash:.12}, or a label"
 
@@ -21,12 +23,17 @@ def check_collisions(manifest: Manifest, table: Database, problems: Problems) ->
     # can lie where another job needs a folder. The sheet's name is not of the template, so it is looked for in both.
     place = manifest.output_place
     columns = "SELECT job, id, seed, output, collision FROM jobs JOIN drafts USING (draft)"
-    if manifest.sheets:
-        query = f"{columns} WHERE collision=? OR collision LIKE ? ORDER BY job"
-        for job, job_id, seed, output, _ in table.answers(query, (SHEET_NAME, SHEET_NAME + "/%")):
-            what = "needs a folder named as" if "/" in output else "would be written over"
-            message = f"{title_of(job, job_id, seed_of(seed))} {what} the contact sheet {SHEET_NAME}; rename it"
-            problems.add(place, message, "sheet")
+    for sheet in manifest.sheets:
+        for kind in sheet.formats:
+            name = f"{sheet.name}.{kind}"
+            like = f"{collision_key(sheet.name)}%.{kind}%"
+            for job, job_id, seed, output, key in table.answers(
+                f"{columns} WHERE collision LIKE ? ORDER BY job", (like,)
+            ):
+                if re.match(rf"{re.escape(collision_key(sheet.name))}(-page-[0-9]+)?\.{kind}(/|$)", key):
+                    what = "needs a folder named as" if "/" in output else "would be written over"
+                    message = f"{title_of(job, job_id, seed_of(seed))} {what} the contact sheet {name}; rename it"
+                    problems.add(place, message, "sheet")
     twice = "WHERE collision IN (SELECT collision FROM jobs GROUP BY collision HAVING count(*) > 1) ORDER BY job"
     if manifest.output == DEFAULT_OUTPUT:
         _number_equal(table, twice)

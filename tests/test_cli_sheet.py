@@ -1,0 +1,123 @@
+"""`latentpress sheet`: from the folder alone, into files of every kind, while pictures are missing, and what it refuses."""
+
+import csv
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from fakes import FakeExecutor, facts, folder, manifest
+from latentpress.batch.ledger.lock import locked
+from latentpress.cli import run_cli
+
+__all__ = ["facts", "folder", "manifest"]
+
+BODY = (
+    'defaults: {prompt: "a {style} kite"}\nmatrix:\n  style: [Größe ½, nan, 絵文字]\n  seed: 1..3\n'
+    'output: "{style}-{seed}.png"\nsheets:\n- {name: by-seed, rows: seed, columns: style, formats: [png, csv]}\n'
+    "- {name: pages, columns: seed, pages: style, width: nature column}\n"
+)
+
+
+@pytest.fixture
+def made(folder, tmp_path):
+    """A folder of nine pictures, three of which failed, whose manifest and bundle are gone."""
+    made = folder(BODY)
+    outcome = made.render(executor=FakeExecutor())
+    assert [path.name for path in outcome.sheets] == [
+        "by-seed.png",
+        "by-seed.csv",
+        *(f"pages-page-{n}.png" for n in (1, 2, 3)),
+    ]
+    (tmp_path / "m.yaml").rename(tmp_path / "gone.yaml")
+    return made.path
+
+
+def test_the_folder_alone_gives_its_sheets_again(made, capsys):
+    before = {path.name: path.read_bytes() for path in made.glob("*.png")}
+    for name in before:
+        if name.startswith(("by-seed", "pages")):
+            (made / name).unlink()
+    assert run_cli(["sheet", str(made)]) == 0
+    assert capsys.readouterr().out.split()[:2] == [f"{made}/by-seed.png", f"{made}/by-seed.csv"]
+    assert {path.name: path.read_bytes() for path in made.glob("*.png")} == before
+
+
+def test_a_figure_of_a_copy_in_every_kind(made, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    before = sorted((path, path.stat().st_mtime_ns) for path in copy.rglob("*"))
+    files = [tmp_path / f"figure.{kind}" for kind in ("png", "tiff", "webp", "pdf", "typ", "csv", "jsonl", "parquet")]
+    options = ["--rows", "style", "--columns", "seed", "--width", "nature column", "--caption", "{done} of {pictures}"]
+    assert run_cli(["sheet", str(copy), *options, *(f"-o{path}" for path in files)]) == 0
+    assert capsys.readouterr().out.split() == list(map(str, files))
+    assert sorted((path, path.stat().st_mtime_ns) for path in copy.rglob("*")) == before, "nothing of the copy changed"
+    assert files[3].read_bytes().startswith(b"%PDF")
+    with Image.open(files[0]) as png:
+        assert [round(dots) for dots in png.info["dpi"]] == [300, 300]
+        assert png.width == round(89 / 25.4 * 300)
+        said = json.loads(png.text["latentpress-sheet"])
+    for path in files[1:3]:
+        with Image.open(path) as image:
+            assert image.size == (png.width, png.height)
+            assert json.loads(image.getexif()[305])["plan_hash"] == said["plan_hash"]
+    with files[5].open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    lines = [json.loads(line) for line in files[6].read_text().splitlines()]
+    table = pq.read_table(files[7]).to_pylist()
+    assert len(rows) == len(lines) == len(table) == 9
+    assert [row["style"] for row in rows[::3]] == ["Größe ½", "nan", "絵文字"]
+    assert [{key: str(value) for key, value in line.items()} for line in lines] == rows
+    assert table == lines
+    assert {row["reason"] for row in rows if row["state"] == "failed"} == {"the latents became NaN"}
+    assert {row["pixel_sha256"] for row in rows if row["state"] == "done"} == {
+        cell["pixel_sha256"] for cell in said["cells"].values() if cell["state"] == "done"
+    }
+
+
+def test_a_figure_may_be_drawn_while_a_render_goes_on(made, tmp_path, capsys):
+    with locked(made):
+        assert run_cli(["sheet", str(made), "-o", str(tmp_path / "now.png"), "--only", "style=絵文字"]) == 0
+        assert run_cli(["sheet", str(made)]) == 75
+    with Image.open(tmp_path / "now.png") as image:
+        assert len(json.loads(image.text["latentpress-sheet"])["cells"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--rows", "stile", "-o", "x.png"],
+            "'stile' is no axis and no field of these pictures; did you mean 'style'?",
+        ),
+        (["--rows", "style"], "--rows is of a figure; name its file, e.g. -o figure.pdf"),
+        (["--width", "nature wide", "-o", "x.png"], "--width 'nature wide': must be one of `nature column` (89 mm)"),
+        (["--dpi", "7", "-o", "x.png"], "--dpi '7': must be from 30 to 2400 dots per inch"),
+        (["--rows", "style,seed", "--columns", "seed", "-o", "x.png"], "'seed' stands on rows and columns"),
+        (["--order", "style", "-o", "x.png"], "--order 'style': write AXIS=VALUE,VALUE"),
+        (["--name", "x", "-o", "x.png"], "no sheet is called that; the manifest has by-seed, pages"),
+        (["-o", "taken.png"], "-o taken.png: exists already; give another name, or --replace"),
+        (["-o", "no/x.png"], "-o no/x.png: there is no folder no; make it first"),
+        (["-o", "x.gif"], "-o x.gif: is no file of a figure"),
+        (["--font", "No Such Sans", "-o", "x.png"], "font 'No Such Sans' is not installed here"),
+        (["--caption", "{nothing}", "-o", "x.png"], "has {nothing}; it may have {name}"),
+    ],
+)
+def test_wrong_options_are_refused_and_nothing_is_written(options, message, made, tmp_path, capsys):
+    (tmp_path / "taken.png").write_bytes(b"mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert run_cli(["sheet", str(made), *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "taken.png").read_bytes() == b"mine"
+
+
+def test_pages_that_a_sheet_has_no_more_go(folder, tmp_path):
+    folder(BODY).render(executor=FakeExecutor())
+    made = folder(BODY.replace(", pages: style, ", ", rows: style, "))
+    assert [path.name for path in made.render(executor=FakeExecutor()).sheets[2:]] == ["pages.png"]
+    assert [path.name for path in made.path.glob("pages*")] == ["pages.png"]
