@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, orphans
 from latentpress.batch.ledger.beside import beside
-from latentpress.batch.ledger.ledger import Ledger, begun, draws
+from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.ledger.lock import locked, read_only
-from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners, manifest_key
 from latentpress.batch.occupied import refuse_occupied
 from latentpress.batch.place import LEDGER, home_of
-from latentpress.batch.plan.plan import Plan, build_plan
+from latentpress.batch.plan.plan import Plan
+from latentpress.batch.planned import planned
 from latentpress.batch.policy import NO_POLICY, Policy
 from latentpress.batch.selection import EVERYTHING, Selection
 from latentpress.batch.state.quarantine import tried
@@ -97,9 +97,8 @@ class OutputFolder:
     def plan(self) -> Plan:
         """Everything the manifest asks for. Raises ManifestError listing what cannot be rendered."""
         table = beside(self._home / LEDGER)
-        found = lost_seeds(self.manifest, table, self.path)
-        facts, began = self._opened(verify=False).facts, begun(table, self._key)
-        return build_plan(self.manifest, facts, draws(table), self._draw, table, found, began)
+        facts = self._opened(verify=False).facts
+        return planned(self.manifest, facts, table, self._key, self.path, self._draw)
 
     def status(self, selection: Selection = EVERYTHING, *, redraw: bool = False) -> Status:
         """The plan, and which of its pictures are done, failed or missing.
@@ -131,6 +130,9 @@ class OutputFolder:
 
     def orphans(self, state: Status) -> list[str]:
         """The outputs of this manifest's finished pictures that its plan does not want any more, nor takes for others."""
+        (finished,) = state.plan.table.one("SELECT count(*) FROM images WHERE status='done'")
+        if finished == state.recorded:
+            return []
         found = orphans(state.plan.table, self.path, Owners(state.plan, self.path, self._key))
         return [output for output in found if output not in set(state.sources.values())]
 

@@ -1,5 +1,7 @@
 """Renders a plan: the program's table of contents. How pictures come about is the executor's business."""
 
+import json
+from array import array
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -19,6 +21,8 @@ K = TypeVar("K")
 
 # Jobs handed to an executor at once: it holds their requests, and fills its last calls of each block less well.
 BLOCK = 4096
+# Jobs that are asked for one by one rather than found among all.
+_FEW = 20_000
 
 
 class Executor(Protocol):
@@ -98,18 +102,24 @@ class Pending:
         self.plan = state.plan
         self._jobs, self._table, self._state, self._accept = state.plan.jobs, state.plan.table, state, accept
         self._settled, self._opened = settled, ""
-        shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1"
+        waiting = array("q", (index for index in state.waiting if index not in settled))
+        self._count = len(waiting)
+        # Of few jobs that wait, the many others are not read.
+        self._among, self._values = "", ()
+        if len(waiting) <= _FEW:
+            self._among, self._values = "AND job IN (SELECT value FROM json_each(?))", (json.dumps(list(waiting)),)
+        shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1" if not self._among else "job_hash"
         query = (
-            f"SELECT job_hash, job FROM jobs JOIN drafts USING (draft) WHERE job_hash IN ({shared}) "
+            f"SELECT job_hash, job FROM jobs JOIN drafts USING (draft) WHERE job_hash IN ({shared}) {self._among} "
             "ORDER BY job_hash, priority DESC, job"
         )
         # The indices of the jobs of each picture that has several names; of most plans none.
         groups = [
             [job for _, job in group if self._waits(job)]
-            for _, group in groupby(self._table.answers(query), lambda row: row[0])
+            for _, group in groupby(self._table.answers(query, self._values), lambda row: row[0])
         ]
-        self._first = {waiting[0]: waiting for waiting in groups if waiting}
-        self._others = {index for waiting in self._first.values() for index in waiting[1:]}
+        self._first = {jobs[0]: jobs for jobs in groups if len(jobs) > 1}
+        self._others = {index for jobs in self._first.values() for index in jobs[1:]}
 
     def make_ready(self, bundle: str, executor: Executor, tally: Tally) -> None:
         """Open `bundle` on the executor, unless it was opened last. Raises what the executor or `accept` raise."""
@@ -132,7 +142,7 @@ class Pending:
     @property
     def count(self) -> int:
         """How many jobs wait for a picture, twins counted each."""
-        return sum(self._waits(index) for index in range(1, len(self._jobs) + 1))
+        return self._count
 
     @property
     def bundles(self) -> list[str]:
@@ -159,10 +169,13 @@ class Pending:
 
     def _rows(self) -> Iterator[tuple[int, str, int]]:
         """(index, bundle, priority) of each picture to render."""
-        query = f"SELECT job, bundle, priority FROM jobs JOIN drafts USING (draft) ORDER BY {RUN_ORDER}"
-        for job, bundle, priority in self._table.answers(query):
-            if job not in self._others and self._waits(job):
-                yield job, bundle, priority
+        tables = "FROM jobs JOIN drafts USING (draft)"
+        groups = f"SELECT DISTINCT bundle, priority {tables} WHERE true {self._among} ORDER BY priority DESC, bundle"
+        query = f"SELECT job {tables} WHERE bundle=? AND priority=? {self._among} ORDER BY {RUN_ORDER}"
+        for bundle, priority in self._table.answers(groups, self._values) if self._count else ():
+            for job in self._table.numbers(query, (bundle, priority, *self._values)):
+                if job not in self._others and self._waits(job):
+                    yield job, bundle, priority
 
 
 def take_found(state: Status, ledger: Ledger, writers: Writers, unasked: Container[int] = ()) -> set[int]:

@@ -12,17 +12,18 @@ from latentpress.batch.estimate.here import prospect
 from latentpress.batch.estimate.loads import Loads, loads_of
 from latentpress.batch.executors.choice import executing
 from latentpress.batch.executors.local import Engines, Settings
+from latentpress.batch.kept import keep_plan
 from latentpress.batch.ledger.beside import beside
-from latentpress.batch.ledger.ledger import Ledger, begun, draws
+from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.ledger.lock import locked
-from latentpress.batch.ledger.lost_seeds import lost_seeds
 from latentpress.batch.ledger.owners import Owners
 from latentpress.batch.ledger.runs import BROKEN, FINISHED, INTERRUPTED, STOPPED, begin_run, end_run
 from latentpress.batch.occupied import refuse_occupied
 from latentpress.batch.pictures.encode import check_format
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.jobs import Jobs
-from latentpress.batch.plan.plan import Plan, build_plan
+from latentpress.batch.plan.plan import Plan
+from latentpress.batch.planned import planned
 from latentpress.batch.policy import NO_POLICY, Policy
 from latentpress.batch.rehearsal import Rehearsal
 from latentpress.batch.render import Pending, Summary, render, take_found
@@ -122,9 +123,7 @@ class Run:
             aside = Aside(self._path, ledger)
             with ledger.transaction():
                 # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
-                found = lost_seeds(self._manifest, ledger, self._path)
-                began = begun(ledger, self._key)
-                plan = build_plan(self._manifest, self._models.facts, draws(ledger), draw, ledger, found, began)
+                plan = planned(self._manifest, self._models.facts, ledger, self._key, self._path, draw)
                 state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
                 state, kept_out = self._asked(state)
                 self._tell(state, say)
@@ -156,7 +155,7 @@ class Run:
                 if line:
                     say(line)
         # The ledger is closed; what the outcome tells of the plan it reads from beside it.
-        kept = beside(self._home / LEDGER)
+        kept = beside(self._home / LEDGER, check=False)
         plan = replace(plan, jobs=Jobs(kept), table=kept)
         return Outcome(plan, summary, sheets, tuple(self._warnings), len(taken), aside.count, tally)
 
@@ -237,6 +236,7 @@ class Run:
         plan = state.plan
         ledger.recognise(state.recognised)
         ledger.record(plan, self._key, {bundle.hash: str(bundle.path) for bundle in self._models.bundles.values()})
+        keep_plan(self._manifest, plan, ledger)
         ledger.stamp(state.stamps)
         for index, found in state.adopted.items():
             ledger.done(
@@ -271,7 +271,9 @@ class Run:
 
     def _folders(self, plan: Plan) -> set[Path]:
         """Every folder that a killed render may have left a temp file in."""
-        parents = {output.rpartition("/")[0] for (output,) in plan.table.answers("SELECT output FROM jobs")}
+        # What is left of a name without the characters at its end that are no slash.
+        query = "SELECT DISTINCT rtrim(output, replace(output, '/', '')) FROM jobs"
+        parents = {parent.rstrip("/") for (parent,) in plan.table.answers(query)}
         return {self._path, self._path / OWN_FOLDER, self._home, *(self._path / parent for parent in parents)}
 
 

@@ -10,7 +10,7 @@ import typer
 
 from latentpress.cli.environment import OUTPUT, is_output
 from latentpress.cli.failures import failure_of, worst
-from latentpress.cli.named import NAME, named_manifests, output_of, read_named
+from latentpress.cli.named import NAME, STDIN_PATH, named_manifests, output_of, read_named
 from latentpress.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,8 +108,10 @@ def to_stderr(line: str) -> None:
 def _opened(path: Path, output: Path | None, ledger: Path | None, latest: bool) -> "OutputFolder":
     """The output folder of a manifest, which is read."""
     from latentpress.batch.folder import OutputFolder
+    from latentpress.batch.kept import kept_manifest
 
-    manifest = read_named(path)
+    manifest = None if path == STDIN_PATH else kept_manifest(path, output, ledger)
+    manifest = manifest or read_named(path)
     return OutputFolder(manifest, output_of(output, manifest, latest=latest), ledger=ledger, say=to_stderr)
 
 

@@ -5,14 +5,18 @@ A concept is one file, a folder with one in it, or the two files that diffusers 
 
 import re
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from latentpress.errors import ConceptError, short, shown
 from latentpress.export.reading.concept_paths import concept_files, concept_sha256
+from latentpress.manifest.inputs import inputs_now, note_file
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
 from latentpress.manifest.values import given, not_given, parse_text
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# The names in a concept's folder that say which of them it is.
+_DECISIVE = ("*.safetensors", "*.bin", "*.pt", "model_index.json")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,11 @@ def _concept(token: Scalar, node: Node, manifest: Path, problems: Problems) -> C
     name = short(token.text)
     shown_paths = " and ".join(str(manifest.parent / path) for path in paths)
     try:
+        for path, pattern in product(paths, _DECISIVE):
+            inputs_now().folder(manifest.parent / path, pattern)
         files = tuple(file for path in paths for file in concept_files(manifest.parent / path))
+        for file in files:
+            note_file(file)
         digest = concept_sha256(files)
     except ConceptError as error:
         problems.add(node.place, str(error))

@@ -8,6 +8,7 @@ from pathlib import Path
 from latentpress.errors import UsageError
 from latentpress.files import read_regular
 from latentpress.manifest.field import Reader, Values
+from latentpress.manifest.inputs import note_file
 from latentpress.manifest.nodes import Node, described
 from latentpress.manifest.values import is_none, parse_text
 from latentpress.runtime.facts import Bundles
@@ -55,6 +56,7 @@ def parse_picture(name: str, node: Node, reader: Reader) -> tuple[Picture, ...] 
     if text is None:
         return None
     path = Path(node.place.file).parent / text
+    note_file(path)
     try:
         state = path.stat()
         return (_look(path, name == "mask_image", state.st_mtime_ns, state.st_size),)

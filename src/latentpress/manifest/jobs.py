@@ -18,6 +18,7 @@ import numpy as np
 from latentpress.errors import shown
 from latentpress.files import check_regular
 from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.inputs import note_unknown
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, described
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.readers.csv_rows import CsvRows
@@ -152,6 +153,7 @@ class _Lines:
         # The client is imported by who needs it.
         from latentpress.manifest.openai.requests import Requests
 
+        note_unknown()  # a request may hold a picture
         return Requests(Path(self.source.name).parent, self.given.uploads, self.problems)
 
     def __iter__(self) -> Iterator[JobNode]:

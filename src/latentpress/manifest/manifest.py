@@ -1,7 +1,8 @@
 """Reads a manifest: a file to the pictures it asks for. Knows nothing of bundles, output folders or ledgers."""
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from latentpress.errors import ManifestError, shown
@@ -12,6 +13,7 @@ from latentpress.manifest.draft import Expansion
 from latentpress.manifest.draws import Draw
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.inputs import Inputs, noting
 from latentpress.manifest.jobs import EMPTY, Ids, jobs_of, listed_jobs
 from latentpress.manifest.matrix import parse_matrix
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
@@ -43,7 +45,8 @@ class Manifest:
     models: the bundles that some picture is rendered on or refined by, each as the manifest names it (`demo`, or a path)
     -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`;
     wildcards: whether prompts have any, from a folder; `__color__` is characters otherwise; policy: when a render ends
-    early, unless its options say otherwise; quality: of pictures in a format that loses some, 1..100, None for its default.
+    early, unless its options say otherwise; quality: of pictures in a format that loses some, 1..100, None for its default;
+    inputs: what it was read from.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class Manifest:
     wildcards: bool = False
     policy: Policy = NO_POLICY
     quality: int | None = None
+    inputs: Inputs | None = field(default=None, compare=False, repr=False)
 
     def drafts(self) -> Iterator[tuple[Draft, int | Draw, str | None]]:
         """Every picture, in order: what it shares with others, its seed or its draw, the seed's label if any.
@@ -83,6 +87,15 @@ def read_manifest(
     ('hearts', [1, 2, 3])
     """
     source = path if isinstance(path, Source) else Source.of(Path(path))
+    with noting() as inputs:
+        manifest = _read(source, jobs_from, inputs)
+    inputs.known = inputs.known and jobs_from is None and source.kept is None
+    inputs.manifest = weakref.ref(manifest)
+    return manifest
+
+
+def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | None, inputs: Inputs) -> Manifest:
+    """As `read_manifest`, which gives `inputs` what is noted meanwhile."""
     path, start = Path(source.name), source.start
     problems = Problems(source.name)
     root = _bare(source) if source.format in STREAMED else read_root(source, problems)
@@ -133,6 +146,7 @@ def read_manifest(
         jobs=jobs,
         warnings=tuple(problems.warnings),
         wildcards=wildcards is not None,
+        inputs=inputs,
         policy=parse_policy(values.get("policy"), problems),
         quality=_quality(values.get("quality"), output, problems),
     )

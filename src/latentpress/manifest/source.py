@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from latentpress.errors import ManifestError
 from latentpress.files import TooLarge, open_regular, read_regular
+from latentpress.manifest.inputs import note_file
 from latentpress.manifest.nodes import Place
 
 YAML, JSON, JSONL, CSV = "YAML", "JSON", "JSONL", "CSV"
@@ -56,6 +57,7 @@ class Source:
 
     def text(self, limit: int) -> str:
         """All of it. Raises ManifestError where it cannot be read, has more than `limit` bytes, or is not UTF-8."""
+        note_file(self.path)
         try:
             return read_regular(self.path, limit).decode("utf-8-sig")
         except TooLarge:
@@ -79,6 +81,7 @@ class Lines:
 
     def __iter__(self) -> Iterator[bytes]:
         """Each line with its end, the first without a byte order mark; of an overlong one MAX_LINE bytes and one more."""
+        note_file(self._source.path)
         try:
             with open_regular(self._source.path) as stream:
                 self._check(stream)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from latentpress.files import TooLarge, read_regular
+from latentpress.manifest.inputs import note_file
 from latentpress.manifest.nodes import MAX_BYTES, MapNode, Node, Place, Problems, described
 from latentpress.manifest.values import given, parse_text
 
@@ -55,6 +56,7 @@ def parse_text_file(name: str, node: MapNode, problems: Problems) -> TextFile | 
             return None
     path = Path(node.place.file).parent / text
     place = known["file"].place
+    note_file(path)
     try:
         state = path.stat()
         found = _read(path, whole, state.st_mtime_ns, state.st_size)

@@ -12,6 +12,7 @@ from pathlib import Path
 from latentpress.errors import shown
 from latentpress.files import TooLarge, read_regular
 from latentpress.manifest.braces import Option
+from latentpress.manifest.inputs import inputs_now
 from latentpress.manifest.nodes import MAX_BYTES, Node, Place, Problems
 from latentpress.manifest.text_file import numbered
 from latentpress.manifest.values import is_none, parse_text
@@ -25,6 +26,7 @@ class Wildcards:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._inputs = inputs_now()
         self.notes: dict[tuple[Place, str], None] = {}
         self._known: dict[str, Sequence[Option]] = {}
         self._open: list[str] = []
@@ -49,7 +51,9 @@ class Wildcards:
             file = self.folder / f"{name}.txt"
             return [file] if file.is_file() else []
         try:
-            return sorted(file for file in self.folder.glob(f"{name}.txt") if file.is_file())
+            found = sorted(file for file in self.folder.glob(f"{name}.txt") if file.is_file())
+            self._inputs.folder(self.folder, f"{name}.txt")
+            return found
         except ValueError as error:  # `**` beside other characters, in some Pythons
             raise TextError(f"has the wildcard {shown(f'__{name}__')}, no pattern that can be read ({error})") from None
 
@@ -74,6 +78,7 @@ class Wildcards:
             raise TextError(f"has a wildcard that holds itself: {rounds}; take it out of one of the files")
         if len(self._open) == MAX_DEPTH:
             raise TextError(f"has wildcards within wildcards, deeper than {MAX_DEPTH} levels")
+        self._inputs.file(file)
         self._open.append(name)
         try:
             options = [self._option(text, Place(str(file), number, 1)) for number, text in lines_of(file)]
@@ -117,6 +122,7 @@ def parse_wildcards(node: Node | None, manifest: Path, problems: Problems) -> Wi
     """The folder that the manifest's `wildcards` names, else the one of that name beside it; None for none of both."""
     if node is None:
         beside = manifest.parent / FOLDER
+        inputs_now().folder(beside, "")
         return Wildcards(beside) if beside.is_dir() else None
     if is_none(node) or (text := parse_text("wildcards", node, problems)) is None:
         return None

@@ -3,11 +3,11 @@
 Asks the plan's table, a few columns of each draft and job, and builds no job. Knows nothing of time.
 """
 
-from array import array
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 
 from latentpress.batch.plan.plan import Plan
 from latentpress.batch.state.status import FAILED, FOUND, MISSING, Status
@@ -19,9 +19,12 @@ _KINDS = (
     "SELECT draft, priority, bundle, width, height, chunks, json_extract(request, '$.guidance_scale') > 1, "
     "json_type(request, '$.init_image') = 'object', "
     f"json_extract(request, {', '.join(repr(f'$.{name}') for name in _DECISIVE)}) FROM drafts WHERE draft > ? "
-    "ORDER BY draft LIMIT 20000"
+    "{among} ORDER BY draft LIMIT 20000"
 )
-_JOBS = "SELECT job, draft FROM jobs WHERE job > ? ORDER BY job LIMIT 20000"
+_JOBS = "SELECT job, draft FROM jobs WHERE job > ? {among} ORDER BY job LIMIT 20000"
+# Jobs that wait, where few do; of the others' drafts, which are large, nothing is read then.
+_AMONG = "job IN (SELECT value FROM json_each(?))"
+_FEW = 20_000
 # Pictures whose packing into calls is replayed; of more, their share is taken for all.
 REPLAYED = 256
 
@@ -85,11 +88,12 @@ def loads_of(state: Status) -> Loads:
     if not state.left and not state.counts[FOUND]:
         return Loads()
     plan = state.plan
-    kinds, of_draft = _kinds(plan)
-    second = _second_twins(plan, lambda job: state.state(job) in (FAILED, MISSING) and state.asks(job))
+    among = _among(state)
+    kinds, of_draft = _kinds(plan, among)
+    second = _second_twins(plan, among, lambda job: state.state(job) in (FAILED, MISSING) and state.asks(job))
     loads: dict[tuple[int, str, int, int, int], Load] = {}
     names = pixels = 0
-    for job, draft in _pending(state):
+    for job, draft in _pending(state, among):
         kind = kinds[of_draft[draft]]
         names, pixels = names + 1, pixels + kind.width * kind.height
         if job in second or state.state(job) == FOUND:
@@ -103,27 +107,37 @@ def loads_of(state: Status) -> Loads:
     return Loads(tuple(loads[key] for key in sorted(loads)), names, pixels)
 
 
-def _pending(state: Status) -> Iterator[tuple[int, int]]:
+def _among(state: Status) -> tuple[str, ...]:
+    """The jobs that wait as the queries have them, if they are few."""
+    waiting = list(islice(state.waiting, _FEW + 1))
+    return () if len(waiting) > _FEW else (json.dumps(waiting),)
+
+
+def _pending(state: Status, among: tuple[str, ...]) -> Iterator[tuple[int, int]]:
     """(job, draft) of each job that is not done, in order."""
     after = 0
-    while found := state.plan.table.answers(_JOBS, (after,)):
+    query = _JOBS.format(among=f"AND {_AMONG}" if among else "")
+    while found := state.plan.table.answers(query, (after, *among)):
         for job, draft in found:
             if state.state(job) in (FAILED, MISSING, FOUND) and state.asks(job):
                 yield job, draft
         after = found[-1][0]
 
 
-def _kinds(plan: Plan) -> tuple[list[Kind], "array[int]"]:
+def _kinds(plan: Plan, among: tuple[str, ...]) -> tuple[list[Kind], Mapping[int, int]]:
     """The kinds of a plan, and of each draft, by its number, which of them it is."""
     kinds: list[Kind] = []
     known: dict[tuple[object, ...], int] = {}
-    of_draft = array("L", [0])
-    while found := plan.table.answers(_KINDS, (len(of_draft) - 1,)):
+    of_draft: dict[int, int] = {}
+    after = 0
+    query = _KINDS.format(among=f"AND draft IN (SELECT draft FROM jobs WHERE {_AMONG})" if among else "")
+    while found := plan.table.answers(query, (after, *among)):
         for draft, *key in found:
             number = known.setdefault(tuple(key), len(kinds))
             if number == len(kinds):
                 kinds.append(_kind(plan, draft))
-            of_draft.append(number)
+            of_draft[draft] = number
+        after = found[-1][0]
     return kinds, of_draft
 
 
@@ -140,14 +154,13 @@ def _kind(plan: Plan, draft: int) -> Kind:
     )
 
 
-def _second_twins(plan: Plan, waits: Callable[[int], bool]) -> set[int]:
+def _second_twins(plan: Plan, among: tuple[str, ...], waits: Callable[[int], bool]) -> set[int]:
     """The jobs whose picture is rendered for an earlier one of the same hash; most plans have none."""
     shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1"
     query = (
-        f"SELECT job_hash, job FROM jobs JOIN drafts USING (draft) WHERE job_hash IN ({shared}) "
+        f"SELECT job_hash, job FROM jobs JOIN drafts USING (draft) WHERE {_AMONG if among else f'job_hash IN ({shared})'} "
         "ORDER BY job_hash, priority DESC, job"
     )
-    groups = (
-        [job for _, job in group if waits(job)] for _, group in groupby(plan.table.answers(query), lambda row: row[0])
-    )
+    found = plan.table.answers(query, among)
+    groups = ([job for _, job in group if waits(job)] for _, group in groupby(found, lambda row: row[0]))
     return {job for group in groups for job in group[1:]}

@@ -13,9 +13,10 @@ _SINCE = {4: (("bundles", "documents"), schema.ADDED), 5: (("runs",), schema.RUN
 _TOLD = ", NULL AS retries, NULL AS why, NULL AS warnings"
 
 
-def beside(path: Path) -> Database:
+def beside(path: Path, *, check: bool = True) -> Database:
     """A temporary database for a plan, which sees the tables of the ledger at `path` and writes nothing there.
 
+    check: whether the tables are looked through for damage, which is not needed of a ledger that was open until now.
     Raises as `Ledger` does.
     """
     if not path.exists():
@@ -24,15 +25,15 @@ def beside(path: Path) -> Database:
         return database
     check_database(path, path)
     try:
-        return _attached(path)
+        return _attached(path, check)
     except EnvironmentFailure:
         # A killed render leaves its journal, which must be rolled back before anyone can read; that is all that is done.
         with Database(path) as killed:
             killed.answers("SELECT name FROM sqlite_master")
-        return _attached(path)
+        return _attached(path, check)
 
 
-def _attached(path: Path) -> Database:
+def _attached(path: Path, check: bool) -> Database:
     database = Database(None, shown=path)
     try:
         database.run("ATTACH ? AS ledger", (f"{path.resolve().as_uri()}?mode=ro",))
@@ -41,7 +42,8 @@ def _attached(path: Path) -> Database:
         if version == 0:  # killed before it had a table
             database.script(schema.TABLES)
             return database
-        database.check_tables(*schema.tables_of(version), schema="ledger")
+        if check:
+            database.check_tables(*schema.tables_of(version), schema="ledger")
         lacking = {"manifest": 3, "began": 4}
         more = ", ".join(name if version > last else f"NULL AS {name}" for name, last in lacking.items())
         database.run(f"CREATE TEMP VIEW images AS SELECT {schema.images_of(version)} FROM ledger.images")

@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import threading
+from array import array
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +20,10 @@ _TIMEOUT = 30
 # KiB of pages kept in memory, negative as SQLite has it: the plan of 100,000 jobs takes some 30 MB.
 _CACHE = -65_536
 
+# Rows of a table whose indexes are compared with it row by row; of more, their sizes.
+_COMPARED = 20_000
 # A column's type -> what its values may be stored as.
-_STORED = {"TEXT": "'text'", "INTEGER": "'integer'", "REAL": "'real', 'integer'"}
+_STORED = {"INTEGER": "'integer'", "REAL": "'real', 'integer'"}
 
 # SQLite's result codes are these eight bits and more on top: sqlite.org/rescode.html
 _PRIMARY = 0xFF
@@ -70,6 +73,10 @@ class Database:
         """Every row of a query's answer."""
         return self._guarded(lambda: self._connection.execute(query, values).fetchall())
 
+    def numbers(self, query: str, values: Sequence[object] = ()) -> "array[int]":
+        """The one column of a query's answer, whole numbers, in eight bytes each."""
+        return self._guarded(lambda: array("q", (number for (number,) in self._connection.execute(query, values))))
+
     def one(self, query: str, values: Sequence[object] = ()) -> Any:
         """The first row of a query's answer, None where it has none."""
         return self._guarded(lambda: self._connection.execute(query, values).fetchone())
@@ -108,15 +115,14 @@ class Database:
     def check_tables(self, *tables: str, schema: str = "main") -> None:
         """Raise LedgerDamaged where pages of `tables` are damaged, or a value is of another type than its column.
 
-        Reads all of the tables: some 0.5 s for 100,000 rows.
+        Reads all of the tables: about a second for a million rows. Of a large table the indexes are not compared with it
+        row by row: a row that its index lacks counts as not there, and its picture as a file that is not the folder's.
         """
         for table in tables:
             columns = self.answers(f"PRAGMA {schema}.table_info({table})")
-            wrong = " OR ".join(
-                f"typeof({name}) NOT IN ({_STORED.get(kind, '')}{'' if required else ', ' + repr('null')})"
-                for _, name, kind, required, *_ in columns
-            )
-            found = self.one(f"PRAGMA {schema}.integrity_check({table})")[0]
+            wrong = " OR ".join(_of_another_type(name, kind, required) for _, name, kind, required, *_ in columns)
+            large = self.one(f"SELECT count(*) FROM {schema}.{table}")[0] > _COMPARED
+            found = self.one(f"PRAGMA {schema}.{'quick' if large else 'integrity'}_check({table})")[0]
             if found == "ok" and self.one(f"SELECT 1 FROM {schema}.{table} WHERE {wrong} LIMIT 1"):
                 found = f"a value in {table} is of another type"
             if found != "ok":
@@ -166,6 +172,17 @@ def _connected(path: Path | None) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _of_another_type(name: str, kind: str, required: int) -> str:
+    """Whether the value in a column is of another type than the column, in SQL.
+
+    Numbers sort before all texts and bytes after them, so that of texts one comparison, which takes a third as long as to
+    ask for the type, tells; but for bytes of which there are none.
+    """
+    if kind == "TEXT":
+        return f"{name} NOT BETWEEN '' AND x''" + (f" OR {name} IS NULL" if required else "")
+    return f"typeof({name}) NOT IN ({_STORED.get(kind, '')}{'' if required else ', ' + repr('null')})"
 
 
 def check_database(path: Path, shown: Path | str) -> None:

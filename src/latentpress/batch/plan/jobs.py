@@ -63,7 +63,8 @@ def seed_of(column: int) -> int:
 
 def clear(database: Database) -> None:
     """Drop the tables of an earlier plan from the database itself: a ledger beside it may have some of these names too."""
-    query = "SELECT type, name FROM main.sqlite_master WHERE name IN ('jobs', 'drafts', 'prompts', 'shapes', 'facts')"
+    names = "('jobs', 'drafts', 'prompts', 'shapes', 'facts', 'kept')"
+    query = f"SELECT type, name FROM main.sqlite_master WHERE name IN {names}"
     for kind, name in database.answers(query):
         database.run(f"DROP {kind} main.{name}")
 

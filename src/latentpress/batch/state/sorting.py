@@ -15,6 +15,7 @@ from latentpress.batch.plan.job import request_data
 from latentpress.batch.plan.plan import Plan
 from latentpress.batch.state.recognised import EarlierPictures
 from latentpress.batch.state.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, STATES, Adopted, Make, Status
+from latentpress.batch.state.unchanged import blocks
 from latentpress.engines.strict import ANY_ROWS
 from latentpress.files import read_regular
 from latentpress.runtime.rules import earlier, numbers
@@ -25,7 +26,7 @@ _JOBS = (
     "SELECT job, jobs.output, jobs.job_hash, earlier, bundle, width * height * 3, rules, drafts.contents, images.output, "
     "images.job_hash, status, file_sha256, file_size, stamp, provider, coalesce(row_rule, 'untested'), identity, "
     "images.contents, plan_hash FROM jobs JOIN drafts USING (draft) LEFT JOIN images ON images.output=jobs.output "
-    "WHERE job > ? ORDER BY job LIMIT 5000"
+    "WHERE job BETWEEN ? AND ? ORDER BY job"
 )
 
 
@@ -95,15 +96,18 @@ class _Sorting:
 
     def status(self) -> Status:
         """Sort them all."""
-        elsewhere = self._finished_elsewhere()
-        while found := self._plan.table.answers(_JOBS, (len(self._states),)):
-            for row in found:
+        for count, others, made in blocks(self._plan, self._folder):
+            self._states += bytes(count)  # DONE, unless it is among the others
+            self._made.update({Make(*one): pictures for one, pictures in made.items()})
+            left = set(others)
+            rows = self._plan.table.answers(_JOBS, (others[0], others[-1])) if others else ()
+            for row in (row for row in rows if row[0] in left):
                 wanted = _Wanted(row[0], row[1], row[2], (row[3] or "").split(), row[4], row[5], row[6].split(), row[7])
                 state = self._sort(wanted, _Row(*row[8:]) if row[8] is not None else None)
-                if state in (FAILED, MISSING) and self._take(wanted, elsewhere):
+                if state in (FAILED, MISSING) and self._take(wanted):
                     state = FOUND
                 self._left += wanted.bytes + _OVERHEAD if state in (FAILED, MISSING, FOUND) else 0
-                self._states.append(STATES.index(state))
+                self._states[row[0] - 1] = STATES.index(state)
         recognised = [(output, index, job_hash) for output, (index, job_hash) in self._recognised.items()]
         return Status(
             *(self._plan, bytes(self._states), self._made, self._left, self._rules, self._exports, self._sources),
@@ -218,22 +222,17 @@ class _Sorting:
         self._rules.update(wanted.rules if state == EARLIER else ())
         self._made[Make(wanted.bundle, provider, row_rule)] += 1
 
-    def _finished_elsewhere(self) -> dict[str, list[str]]:
-        """Job hash -> the outputs of finished pictures of jobs in the plan that have other names; few plans have any."""
-        query = (
-            "SELECT DISTINCT jobs.job_hash, images.output FROM images JOIN jobs ON jobs.job_hash=images.job_hash "
-            "WHERE status='done' AND identity > 1 AND images.output<>jobs.output ORDER BY images.output"
-        )
-        found: dict[str, list[str]] = {}
-        for job_hash, output in self._plan.table.answers(query):
-            found.setdefault(job_hash, []).append(output)
-        return found
+    @cached_property
+    def _any_finished(self) -> bool:
+        return self._plan.table.one("SELECT 1 FROM images WHERE status='done' LIMIT 1") is not None
 
-    def _take(self, wanted: _Wanted, elsewhere: Mapping[str, list[str]]) -> bool:
+    def _take(self, wanted: _Wanted) -> bool:
         """Whether the job's picture lies finished under another name; noted where it does."""
         if wanted.index in self._taken:
             return False
-        for output in self._candidates(wanted, elsewhere):
+        if not self._any_finished:
+            return False
+        for output in self._candidates(wanted):
             if output == wanted.output:
                 continue
             row = self._plan.table.one(
@@ -259,8 +258,9 @@ class _Sorting:
         except OSError:
             return False
 
-    def _candidates(self, wanted: _Wanted, elsewhere: Mapping[str, list[str]]) -> Iterator[str]:
-        yield from elsewhere.get(wanted.job_hash, ())
+    def _candidates(self, wanted: _Wanted) -> Iterator[str]:
+        query = "SELECT output FROM images WHERE job_hash=? AND status='done' AND identity > 1 ORDER BY output"
+        yield from (output for (output,) in self._plan.table.answers(query, (wanted.job_hash,)))
         for job_hash in () if self._redraw else reversed(wanted.earlier):
             # Of a picture that the plan still has by that name, a twin, the rule of now draws the other.
             query = (

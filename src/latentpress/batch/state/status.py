@@ -1,5 +1,6 @@
 """How far a plan has come: which of its outputs the ledger and the folder agree on. Reads, and changes nothing."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ EARLIER = "earlier"  # finished, and a later rule (runtime/rules.py) would draw 
 OTHER = "other"  # finished on another export of the same checkpoint, whose graphs are others
 FOUND = "found"  # finished under another name, from which it is taken
 STATES = (DONE, FAILED, MISSING, EARLIER, OTHER, FOUND)
+_WAITING = re.compile(bytes((*b"[", *(STATES.index(state) for state in (FAILED, MISSING, FOUND)), *b"]")))
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,16 @@ class Status:
         states = self._chosen_states()
         return states.count(1) + states.count(2)
 
+    @property
+    def recorded(self) -> int:
+        """How many jobs have a finished picture under their own name that the ledger has a row of."""
+        return sum(self.states.count(STATES.index(state)) for state in (DONE, EARLIER, OTHER)) - len(self.adopted)
+
+    @property
+    def waiting(self) -> Iterator[int]:
+        """The jobs whose picture is not under their name, in order, asked for or not."""
+        return (found.start() + 1 for found in _WAITING.finditer(self.states))
+
     def asks(self, index: int) -> bool:
         """Whether the job with this index is asked for."""
         return self.chosen is None or index in self.chosen
@@ -90,9 +102,8 @@ class Status:
 
     def jobs(self, state: str) -> Iterator[Job]:
         """The jobs in this state, in order."""
-        code = STATES.index(state)
-        wanted = (index for index, found in enumerate(self.states) if found == code and self.asks(index + 1))
-        return (self.plan.jobs[index] for index in wanted)
+        found = re.finditer(re.escape(bytes((STATES.index(state),))), self.states)
+        return (self.plan.jobs[one.start()] for one in found if self.asks(one.start() + 1))
 
     def _chosen_states(self) -> bytes:
         return self.states if self.chosen is None else bytes(self.states[index - 1] for index in self.chosen)
