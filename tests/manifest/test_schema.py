@@ -118,3 +118,11 @@ def test_what_no_schema_can_see_the_parsers_do(kind, write):
 
 def test_the_corpus_is_large():
     assert len(right()) + len(wrong()) + sum(map(len, PARSER.values())) >= 200
+
+
+def test_files_stands_beside_from_alone():
+    from latentpress.manifest.jobs import FILES, FROM
+
+    job = manifest_schema()["$defs"]["job"]
+    jsonschema.validate({FROM: "a.jsonl", FILES: "uploads"}, {**manifest_schema(), **job, "anyOf": [{}]})
+    assert job["dependentRequired"] == {FILES: [FROM]}

@@ -197,6 +197,9 @@ def _name(node: Node | None, stem: str, problems: Problems) -> str:
     name = parse_text("name", node, problems)
     if name is not None and (trouble := names.component_problem(name) if "/" not in name else "holds a /"):
         problems.add(node.place, f"name {shown(name)} {trouble}; it names the output folder, so use a plain word")
+    elif name is not None and ("{date}" in name or "{time}" in name):
+        way_out = "write them in `output`, or in -o, as -o 'out/{date}'"
+        problems.add(node.place, f"name {shown(name)} has a date, and must be the same every day; {way_out}")
     return name or stem
 
 

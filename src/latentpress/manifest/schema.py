@@ -9,7 +9,7 @@ from typing import Any
 
 from latentpress.manifest.field_schemas import RANGE, TEXT, Schema, a_map, field_schemas, or_null
 from latentpress.manifest.fields import FIELDS
-from latentpress.manifest.jobs import FROM
+from latentpress.manifest.jobs import FILES, FROM
 from latentpress.manifest.manifest import DEFAULT_OUTPUT, KEYS, VERSION
 from latentpress.manifest.names import SUFFIXES
 from latentpress.manifest.policy import DURATION_PATTERN, FAILURES_PATTERN, MAX_RETRIES, TIME_PATTERN
@@ -98,7 +98,12 @@ def _job() -> Schema:
         FROM: {"description": "A file with more jobs; the other keys are given to all of them.", **TEXT},
         "n": _count(),
     }
-    return a_map(keys | _fields())
+    files: Schema = {
+        "description": "The folder with the files that requests of OpenAI's Batch name by file_id.",
+        **or_null(TEXT),
+    }
+    job = a_map(keys | {FILES: files} | _fields())
+    return {**job, "dependentRequired": {FILES: [FROM]}}
 
 
 def _concept() -> Schema:
