@@ -68,8 +68,7 @@ def render(
             pending.make_ready(bundle, executor, tally)
             waiting = {job.index: job for job in jobs}
             for rendered in executor.render((job.index, job.request) for job in jobs):
-                del waiting[rendered.key]
-                twins = pending.twins(rendered.key)
+                twins = pending.twins(waiting.pop(rendered.key))
                 writers.put(twins, rendered)
                 tally.advance(twins, rendered)
                 if not limits.why and limits.reached(tally.failed):
@@ -153,9 +152,10 @@ class Pending:
         """What is still to be rendered on one bundle."""
         return (self._jobs[job - 1].request for job, found, _ in self._rows() if found == bundle)
 
-    def twins(self, index: int) -> list[Job]:
-        """The jobs that the picture of job `index` is written for."""
-        return [self._jobs[one - 1] for one in self._first.get(index, [index])]
+    def twins(self, job: Job) -> list[Job]:
+        """The jobs that the picture of `job` is written for."""
+        indices = self._first.get(job.index, [job.index])
+        return [job if index == job.index else self._jobs[index - 1] for index in indices]
 
     def blocks(self) -> Iterator[tuple[str, list[Job]]]:
         """(bundle, jobs) to render: of the highest priority first, and of one bundle, size and number of chunks together,

@@ -6,7 +6,7 @@ which versions the bundle was exported, nor what was measured on it.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -59,19 +59,23 @@ class Identity:
 Verdict = Callable[[BundleFacts, str, Reading], PromptCheck]
 
 
-def _ask(facts: BundleFacts, text: str, reading: Reading) -> PromptCheck:
-    return facts.check(text, reading)
-
-
-def identity_of(request: RenderRequest, facts: BundleFacts, bundles: Bundles, verdict: Verdict = _ask) -> Identity:
+def identity_of(
+    request: RenderRequest, facts: BundleFacts, bundles: Bundles, verdict: Verdict | None = None
+) -> Identity:
     """The identity of `request` on the bundle of `facts`; its refiner is among `bundles`.
 
-    verdict: what a bundle's tokenizer says of a prompt; by default it is asked.
+    verdict: what a bundle's tokenizer says of a prompt; by default it is asked where the prompt is more than plain words.
     """
     texts, reading = texts_drawn(request), reading_of(request)
 
+    def concepts(one: BundleFacts, text: str) -> Iterable[str]:
+        if verdict is not None:
+            return verdict(one, text, reading).concepts
+        found = one.plain(text, reading)
+        return one.check(text, reading).concepts if found is None else found
+
     def model(one: BundleFacts) -> Model:
-        used = {token for text in texts for token in verdict(one, text, reading).concepts}
+        used = {token for text in texts for token in concepts(one, text)}
         return Model(one.content, {token: one.vectors[token] for token in sorted(used)})
 
     refiner = request.refiner and facts_by_hash(bundles, request.refiner.sha256)

@@ -6,6 +6,7 @@ name says; without a spacing the checkpoint's own scheduler configuration decide
 
 import difflib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from latentpress.errors import UsageError, shown
@@ -131,6 +132,7 @@ class SamplerName:
     spacing: str | None
 
 
+@lru_cache(1024)
 def parse_sampler(name: str) -> SamplerName:
     """The parts of `name`, in any spelling known; raises UsageError saying what is wrong with it."""
     rest, sigmas, spacing = _squeezed(name), None, None
