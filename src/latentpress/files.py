@@ -157,6 +157,8 @@ def make_folders(folder: Path, root: Path | None = None) -> None:
     """Make `folder` and what it lies in, each one's entry durable; only below `root`, which exists, if given."""
     # One thread at a time: a folder that another thread has made may not be durable yet.
     with _MAKING:
+        if root is not None and (folder == root or folder.parent == root) and folder.is_dir():  # as most are
+            return
         inside = [
             path for path in (folder, *folder.parents) if root is None or (path != root and path.is_relative_to(root))
         ]
