@@ -2,10 +2,10 @@
 
     python benchmarks/beside_engine.py [--jobs 20000] [--scratch DIR]
 
-Every prompt has twelve words, each its own. The engine is one that gives the same picture to each. Pictures are written
-once in the thread of the engine, which is the work itself, and once in threads of their own as a render does it, where
-waking these comes on top. Encoding PNGs and syncing files are told apart. By default the files lie in memory, where there is such a
-folder.
+Every prompt has twelve words, each its own. The engine is one that gives the same picture to each. Pictures are
+written once in the thread of the engine, which is the work itself, and once in threads of their own as a render does it,
+where waking these comes on top. Encoding PNGs and syncing files are told apart. By default the files lie in memory, where
+there is such a folder.
 """
 
 import argparse
@@ -86,7 +86,11 @@ def measured(jobs: int, scratch: Path, cache: Path, *, threads: bool = False) ->
     (scratch / "jobs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     facts = facts_of({"demo": named_bundle("demo", cache, verify=False)})
     put = writers.Writers.put if threads else writers.Writers._record
-    with timed(writers, "picture_bytes") as png, timed(os, "fsync") as sync, mock.patch.object(writers.Writers, "put", put):
+    with (
+        timed(writers, "picture_bytes") as png,
+        timed(os, "fsync") as sync,
+        mock.patch.object(writers.Writers, "put", put),
+    ):
         before = time.process_time()
         folder = OutputFolder(read_manifest(scratch / "jobs.jsonl"), scratch / "out", models=Models({}, facts))
         done = folder.render(executor=Still()).summary.done
