@@ -164,3 +164,14 @@ def test_a_drawn_seed_of_64_bits_stays_as_frozen(go, folder, new_executor):
     go(body, new_executor(), draw=lambda: 2**64 - 5)
     (job,) = folder(body, draw=lambda: 1).plan().jobs
     assert job.request.seed == 2**64 - 5
+
+
+def test_what_no_font_has_is_named_before_anything_is_rendered(planned):
+    body = P + 'matrix: {style: [{label: "TEXT", value: flat}], seed: [1, 2]}\nsheet: {rows: seed, columns: style}\n'
+    assert planned(body.replace("TEXT", "Größe ½ – café ≤ ∞ λ Ж")).warnings == ()
+    (warning,) = planned(body.replace("TEXT", "a\\U0010fffeb\\U0010fffec")).warnings
+    assert warning.startswith("m.yaml: warning: no font here has ")
+    assert "(U+10FFFE), which the sheet sheet shows; install a font that has it" in warning
+    assert planned(body.replace("TEXT", "\\U0010fffe").replace("sheet:", "# sheet:")).warnings == ()
+    (warning,) = planned(body.replace("TEXT", "a").replace("rows:", "font: Nonsense Sans, rows:")).warnings
+    assert "the sheet sheet cannot be drawn here: font 'Nonsense Sans' is not installed here" in warning

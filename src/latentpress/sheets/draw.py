@@ -92,15 +92,32 @@ def _raster(cells: Cells, sheet: Sheet, folder: Path, kind: str, said: dict[str,
 def _document(
     cells: Cells, sheet: Sheet, folder: Path, kind: str, said: dict[str, None], target: Path
 ) -> tuple[int, dict[str, bytes]]:
-    """PDF and its Typst source. Pictures keep their own dots, unless the sheet names how many."""
-    from latentpress.sheets.pdf import pdf_document
+    """PDF, its Typst source, SVG and LaTeX. Pictures keep their own dots, unless the sheet names how many."""
     from latentpress.sheets.typ import About
 
+    beside = os.path.relpath(folder, target)
+    if kind == "tex":
+        from latentpress.sheets.latex import latex_source
+
+        latex = latex_source(cells, sheet, pictures=beside)
+        said |= dict.fromkeys(latex.said)
+        return 1, {f"{sheet.name}.tex": latex.tex.encode(errors="replace")}
     pages = _laid_out(cells, sheet, Limits(pixels=None))
     dpi = sheet.dpi or (sheet.resolution if sheet.width is not None else None)
     hashes = (f"plan {cells.plan_hash}", f"pictures {len(cells.cells)}")
     about = About(sheet.title or cells.name, " ".join(dict.fromkeys(page.alt for page in pages)), hashes, cells.date)
-    beside = os.path.relpath(folder, target)
+    if kind == "svg":
+        from latentpress.sheets.svg import svg_drawing
+
+        files: dict[str, bytes] = {}
+        for page, name in zip(pages, file_names(sheet, kind, len(pages)), strict=True):
+            text = record(cells, sheet, [page])
+            drawing = svg_drawing(page, folder, about, record=text, font=sheet.font, dpi=dpi)
+            said |= dict.fromkeys(drawing.said)
+            files[name] = drawing.svg.encode()
+        return len(pages), files
+    from latentpress.sheets.pdf import pdf_document
+
     made = pdf_document(
         pages, folder, about, record=record(cells, sheet, pages), font=sheet.font, dpi=dpi, pictures=beside
     )

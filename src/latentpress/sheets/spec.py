@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from latentpress.sheets.page import MM_PER_INCH, MM_PER_PT
 
 # Of sheets: drawn by the painter of that name; of tables: written row by row.
-FORMATS = ("png", "tif", "webp", "pdf", "typ", "csv", "jsonl", "parquet")
+FORMATS = ("png", "tif", "webp", "pdf", "typ", "svg", "tex", "csv", "jsonl", "parquet")
 RASTER = ("png", "tif", "webp")
 TABLES = ("csv", "jsonl", "parquet")
 # Of a sheet whose width nobody gives: pictures pixel by pixel on a screen, whose dots are 1/96 inch.

@@ -15,6 +15,7 @@ from latentpress.batch.plan.jobs import INDEXES, SCHEMA, Jobs, clear, seed_colum
 from latentpress.batch.plan.shapes import Settling
 from latentpress.batch.plan.sheet_facts import SCHEMA as FACTS
 from latentpress.batch.plan.sheet_facts import Facts, put_facts
+from latentpress.batch.plan.sheet_text import text_warnings
 from latentpress.batch.plan.twins import seed_warnings
 from latentpress.errors import condensed, one_line, shape, short, shown
 from latentpress.manifest import names, templates
@@ -112,11 +113,13 @@ def build_plan(
         axes = tuple(axis.name for axis in manifest.expansion.matrix.axes)
         put_facts(table, Facts(manifest.name, listing.hexdigest(), began, axes, manifest.sheets))
         seed_lines = seed_warnings(table, manifest.path)
+        sheet_lines = text_warnings(table, manifest.sheets, axes, manifest.path)
     warnings = (
         *manifest.warnings,
         *_ordinary(manifest, bundles),
         *settling.prompts.warnings,
         *seed_lines,
+        *sheet_lines,
     )
     return Plan(
         name=manifest.name,
