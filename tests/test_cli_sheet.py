@@ -49,7 +49,8 @@ def test_a_figure_of_a_copy_in_every_kind(made, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(made, copy)
     before = sorted((path, path.stat().st_mtime_ns) for path in copy.rglob("*"))
-    files = [tmp_path / f"figure.{kind}" for kind in ("png", "tiff", "webp", "pdf", "typ", "csv", "jsonl", "parquet")]
+    kinds = ("png", "tiff", "webp", "pdf", "typ", "svg", "tex", "csv", "jsonl", "parquet")
+    files = [tmp_path / f"figure.{kind}" for kind in kinds]
     options = ["--rows", "style", "--columns", "seed", "--width", "nature column", "--caption", "{done} of {pictures}"]
     assert run_cli(["sheet", str(copy), *options, *(f"-o{path}" for path in files)]) == 0
     assert capsys.readouterr().out.split() == list(map(str, files))
@@ -63,10 +64,12 @@ def test_a_figure_of_a_copy_in_every_kind(made, tmp_path, capsys):
         with Image.open(path) as image:
             assert image.size == (png.width, png.height)
             assert json.loads(image.getexif()[305])["plan_hash"] == said["plan_hash"]
-    with files[5].open(newline="", encoding="utf-8") as stream:
+    assert "絵文字" in files[5].read_text(encoding="utf-8")
+    assert "\\includegraphics" in files[6].read_text(encoding="utf-8")
+    with files[7].open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    lines = [json.loads(line) for line in files[6].read_text().splitlines()]
-    table = pq.read_table(files[7]).to_pylist()
+    lines = [json.loads(line) for line in files[8].read_text().splitlines()]
+    table = pq.read_table(files[9]).to_pylist()
     assert len(rows) == len(lines) == len(table) == 9
     assert [row["style"] for row in rows[::3]] == ["Größe ½", "nan", "絵文字"]
     assert [{key: str(value) for key, value in line.items()} for line in lines] == rows
