@@ -148,7 +148,7 @@ def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | N
         wildcards=wildcards is not None,
         inputs=inputs,
         policy=parse_policy(values.get("policy"), problems),
-        quality=_quality(values.get("quality"), output, problems),
+        quality=_quality(values.get("quality"), values.get("output"), problems),
     )
     problems.raise_if_any()
     return manifest
@@ -216,10 +216,11 @@ def _output(node: Node | None, start: Place, filled: Sequence[str], problems: Pr
     return template or DEFAULT_OUTPUT, node.place
 
 
-def _quality(node: Node | None, output: str, problems: Problems) -> int | None:
+def _quality(node: Node | None, output: Node | None, problems: Problems) -> int | None:
     if node is None:
         return None
-    if output.endswith(".png"):
+    # What else is wrong with an output is told of that.
+    if output is None or (isinstance(output, Scalar) and output.text.endswith(".png")):
         problems.add(
             node.place, "quality is for pictures whose names end in .webp, .jpg or .avif; a PNG keeps every pixel"
         )

@@ -8,7 +8,7 @@ from typing import Any
 from latentpress.bundle.overlay import read_overlay
 from latentpress.cache.place import cache_dir
 from latentpress.errors import LatentpressError, UsageError, one_line
-from latentpress.manifest.fields import PROMPTS
+from latentpress.manifest.fields import DEMO, PROMPTS
 from latentpress.manifest.manifest import VERSION, read_manifest
 from latentpress.manifest.quoted import quoted, unbraced, yaml_value
 from latentpress.models import facts_of
@@ -95,7 +95,9 @@ def _model(base: Chosen, original: Original, known: KnownHere, finder: Finder) -
 
 
 def _path(chosen: Chosen) -> str:
-    return str(chosen.bundle.path.absolute())
+    path = chosen.bundle.path.absolute()
+    # The built-in bundle lies in the cache, under a name that changes with it.
+    return DEMO if chosen.bundle.info.name == DEMO and path.parent == cache_dir().absolute() else str(path)
 
 
 def _otherwise(original: Original, inputs: Inputs) -> Iterator[str]:
