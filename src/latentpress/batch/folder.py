@@ -214,11 +214,6 @@ class OutputFolder:
         """
         from latentpress.batch.sheets import draw_folder
 
-        if not self.manifest.sheets:
-            raise UsageError(
-                f"manifest {self.manifest.name!r} asks for no sheet; add `sheet: {{rows: AXIS, columns: AXIS}}`, or say "
-                f"what to draw, e.g. latentpress sheet {self.path} --rows AXIS -o figure.png"
-            )
         return draw_folder(self.path, self._home, self.manifest.sheets, self._key, replace=replace)
 
     def tidy(self) -> tuple[int, Path | None]:

@@ -75,7 +75,7 @@ def draw_folder(
         wanted = facts.sheets if sheets is None else sheets
         if not wanted:
             raise UsageError(
-                f"{folder}: its manifest asked for no sheet; say what to draw, e.g. "
+                f"{folder}: the manifest asks for no sheet; add `sheet: {{rows: AXIS}}`, or draw a figure, e.g. "
                 f"latentpress sheet {folder} --rows AXIS -o figure.png"
             )
         owners = Owners(_Recorded(facts.name, ledger), folder, known[0] or "")

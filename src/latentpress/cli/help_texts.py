@@ -100,9 +100,10 @@ HELP: Mapping[str, Help] = {
         _1="some pictures failed",
     ),
     "sheet": _locking(
-        "latentpress sheet my.yaml",
-        "latentpress sheet my.yaml -o out/mine",
-        _0="the sheet is drawn",
+        "latentpress sheet out/mine",
+        "latentpress sheet out/mine --rows style --columns seed --width 'nature double' -o figure.pdf",
+        "latentpress sheet out/mine --only style=line-art -o cells.csv",
+        _0="the sheets, or the figure, are drawn",
     ),
     "tidy": _locking(
         "latentpress tidy my.yaml",

@@ -31,7 +31,6 @@ def record(cells: Cells, sheet: Sheet, pages: Sequence[Page]) -> str:
         "latentpress": __version__,
         "name": cells.name,
         "plan_hash": cells.plan_hash,
-        "began": cells.date,
         "sheet": asked,
         "pages": [page.number for page in pages],
         "of": pages[0].count if pages else 0,

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from latentpress.batch.plan.database import Database
 from latentpress.sheets.spec import Sheet
 
-SCHEMA = "CREATE TABLE facts (fact TEXT PRIMARY KEY, value TEXT NOT NULL);"
+SCHEMA = "CREATE TABLE facts (fact TEXT NOT NULL, value TEXT NOT NULL);"
 _SHEETS: TypeAdapter[tuple[Sheet, ...]] = TypeAdapter(tuple[Sheet, ...])
 _AXES: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
 
