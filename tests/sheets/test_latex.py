@@ -92,3 +92,9 @@ def test_a_name_that_latex_cannot_read_is_told(tmp_path):
     said = latex_source(Cells("k", "", ("style",), [odd]), Sheet()).said
     assert said == ("LaTeX cannot read a picture whose name has one of \\ { } # %, such as a#%.png; rename it",)
     assert latex_source(found, SHEET).said == ()
+
+
+def test_text_that_asks_for_another_latex_is_told(tmp_path):
+    found = [Cell({"style": style}, DONE, PurePosixPath("a.png"), 16, 16) for style in ("é", "絵")]
+    (said,) = latex_source(Cells("k", "", ("style",), found), Sheet()).said
+    assert said.startswith("pdfLaTeX cannot set text such as 絵; compile with XeLaTeX or LuaLaTeX")

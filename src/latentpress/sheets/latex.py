@@ -6,6 +6,8 @@ Places are left to LaTeX, sizes but for that of the text too. Reads no picture.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import regex
+
 from latentpress.sheets.caption import alt_of, filled, name_of, names_of, notes, values_of
 from latentpress.sheets.cells import DONE, FAILED, Cell, Cells
 from latentpress.sheets.grid import Grid, Key, Leaf, Panel, grid_of
@@ -14,7 +16,7 @@ from latentpress.sheets.spec import Sheet
 _TOP = """\
 % {what}
 % In the preamble: \\usepackage[T1]{{fontenc}}, \\usepackage{{graphicx}}; here: \\input{{this file}}.
-% Text beyond Latin, Greek and Cyrillic asks for XeLaTeX or LuaLaTeX and a font that has it.
+% Text beyond Latin asks for XeLaTeX or LuaLaTeX and a font that has it.
 \\providecommand{{\\latentpresspictures}}{{{pictures}}} % where the pictures lie
 \\ifdefined\\latentpresswidth\\else\\newlength{{\\latentpresswidth}}\\fi % of a picture
 \\providecommand{{\\latentpressplace}}[2]{{% a place without a picture: its height as part of its width, and why
@@ -62,7 +64,12 @@ def latex_source(cells: Cells, sheet: Sheet, *, pictures: str = ".") -> Latex:
     said = (
         [f"LaTeX cannot read a picture whose name has one of \\ {{ }} # %, such as {odd[0]}; rename it"] if odd else []
     )
-    return Latex("\n".join(parts) + "\n", tuple(said))
+    tex = "\n".join(parts) + "\n"
+    if beyond := regex.search(r"[^\p{Latin}\p{Common}\p{Inherited}]", tex):
+        said.append(
+            f"pdfLaTeX cannot set text such as {beyond[0]}; compile with XeLaTeX or LuaLaTeX and a font that has it"
+        )
+    return Latex(tex, tuple(said))
 
 
 def _figure(cells: Cells, grid: Grid, leaf: Leaf, number: int) -> Iterator[str]:
