@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -22,12 +23,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, 
 
 # Of everything that --json prints. It rises where a field goes or changes its meaning; fields may be added without that.
 JSON_VERSION = 1
+# Lines, or items of a list, that are written at once.
+_BLOCK = 500
 
 
 def print_json(data: Mapping[str, object], *, one_line: bool = False) -> None:
     """The one thing a command with --json prints on stdout: `data`, and the version of its schema (docs/schemas) first.
 
-    Lists that are iterators are printed as they come, however long they are; one_line: as one of several, JSON Lines.
+    Lists that are iterators are printed as they come, however long they are, a line for each item; one_line: as one of
+    several, JSON Lines.
     """
     indent = None if one_line else 2
     between = ", " if one_line else ",\n  "
@@ -35,20 +39,27 @@ def print_json(data: Mapping[str, object], *, one_line: bool = False) -> None:
     for number, (key, value) in enumerate({"version": JSON_VERSION, **data}.items()):
         sys.stdout.write(f"{between if number else ''}{json.dumps(key)}: ")
         if isinstance(value, Iterator):
-            _write_list(cast("Iterator[object]", value), indent)
+            _write_list(cast("Iterator[object]", value), one_line=one_line)
         else:
             sys.stdout.write(_printable(value, indent, 2))
     sys.stdout.write("}\n" if one_line else "\n}\n")
     sys.stdout.flush()
 
 
-def _write_list(items: Iterator[object], indent: int | None) -> None:
+def print_lines(lines: Iterable[str]) -> None:
+    """Print each of `lines`, of which there may be a million: some hundred at a time."""
+    left = iter(lines)
+    for block in iter(lambda: list(islice(left, _BLOCK)), []):
+        typer.echo("\n".join(block))
+
+
+def _write_list(items: Iterator[object], *, one_line: bool) -> None:
+    first, between, end = ("[", ", ", "]") if one_line else ("[\n    ", ",\n    ", "\n  ]")
     empty = True
-    for item in items:
-        lead = ("" if empty else ", ") if indent is None else ("\n    " if empty else ",\n    ")
-        sys.stdout.write(f"{'[' if empty else ''}{lead}{_printable(item, indent, 4)}")
+    for block in iter(lambda: list(islice(items, _BLOCK)), []):
+        sys.stdout.write((first if empty else between) + between.join([_printable(item, None, 0) for item in block]))
         empty = False
-    sys.stdout.write("[]" if empty else "]" if indent is None else "\n  ]")
+    sys.stdout.write("[]" if empty else end)
 
 
 def _printable(value: object, indent: int | None, margin: int) -> str:

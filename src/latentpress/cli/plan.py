@@ -7,7 +7,7 @@ import typer
 from latentpress.cli.estimate_options import LimitOption, OnlyOption, selection_of
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, warn
-from latentpress.cli.options import JsonOption, print_json
+from latentpress.cli.options import JsonOption, print_json, print_lines
 from latentpress.cli.render_options import BatchRowsOption, EngineOption, ThreadsOption
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def plan_command(
             print_json(data | {"jobs": job_data(state)}, one_line=several)
             return
         print_heading(folder, several)
-        for line in plan_lines(state):
-            typer.echo(line)
+        print_lines(plan_lines(state))
         for line in prospect_lines(state.plan, found):
             typer.echo(line)
         typer.echo(counts_line(state, folder.path, found.disk.words))

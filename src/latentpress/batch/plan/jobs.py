@@ -76,6 +76,7 @@ class Jobs(Sequence[Job]):
         self._database = database
         self._length: int = database.one("SELECT count(*) FROM jobs")[0]
         self._draft = lru_cache(_DRAFTS_KEPT)(self._read_draft)
+        self._shape = lru_cache(_DRAFTS_KEPT)(self._read_shape)
 
     def __len__(self) -> int:
         return self._length
@@ -91,11 +92,34 @@ class Jobs(Sequence[Job]):
         return [self[number - 1] for number in numbers]
 
     def __iter__(self) -> Iterator[Job]:
+        shared = bool(self._database.answers("SELECT 1 FROM pragma_table_info('prompts') LIMIT 1"))  # not earlier ones
+        columns = f"jobs.{_COLUMNS.replace(', ', ', jobs.')}"
+        query = f"SELECT {columns}, id, prompt, prompt_label, shape FROM jobs JOIN prompts USING (draft)"
+        query = query if shared else f"SELECT {_COLUMNS} FROM jobs"
+        job_of = self._whole if shared else self._job
         after = 0
-        query = f"SELECT {_COLUMNS} FROM jobs WHERE job > ? ORDER BY job LIMIT {_BLOCK}"
-        while found := self._database.answers(query, (after,)):
-            yield from map(self._job, found)
+        while found := self._database.answers(f"{query} WHERE job > ? ORDER BY job LIMIT {_BLOCK}", (after,)):
+            yield from map(job_of, found)
             after = found[-1][0]
+
+    def _whole(self, row: Any) -> Job:
+        """The job of a row that has its prompt too: what it shares with others is read once."""
+        job, _, column, seed_label, output, job_hash, job_id, prompt, prompt_label, shape = row
+        seed = seed_of(column)
+        bundle, labels, request = self._shape(shape)
+        labels = {
+            **labels,
+            "id": job_id,
+            "prompt": prompt if prompt_label is None else prompt_label,
+            "seed": str(seed) if seed_label is None else seed_label,
+        }
+        return Job(job, job_id, _with(request, prompt, seed), labels, PurePosixPath(output), job_hash, bundle)
+
+    def _read_shape(self, shape: int) -> tuple[str, dict[str, str], RenderRequest]:
+        bundle, labels, request = self._database.one(
+            "SELECT bundle, labels, request FROM shapes WHERE shape=?", (shape,)
+        )
+        return bundle, json.loads(labels), request_from(json.loads(request))
 
     def _job(self, row: Any) -> Job:
         job, draft, column, seed_label, output, job_hash = row
@@ -109,3 +133,10 @@ class Jobs(Sequence[Job]):
             "SELECT id, bundle, labels, request FROM drafts WHERE draft=?", (draft,)
         )
         return job_id, bundle, json.loads(labels), request_from(json.loads(request))
+
+
+def _with(request: RenderRequest, prompt: str, seed: int) -> RenderRequest:
+    """`request` with another prompt and seed: `replace` checks each of its many attributes, for each of a million."""
+    changed = object.__new__(RenderRequest)
+    changed.__dict__.update(request.__dict__, prompt=prompt, seed=seed)
+    return changed
