@@ -173,7 +173,7 @@ class Filling:
 
     def fill(self, texts: Mapping[str, str]) -> str:
         """The name with the placeholders left, all of which are in `texts`."""
-        return "".join([part if type(part) is str else part[1].in_name(texts[part[0]]) for part in self._parts])
+        return "".join([part if isinstance(part, str) else part[1].in_name(texts[part[0]]) for part in self._parts])
 
 
 def template_problems(template: str, known: Sequence[str]) -> Iterator[str]:
