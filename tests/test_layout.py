@@ -19,6 +19,7 @@ LAYERS = (
         "models",
         "batch",
         "compare",
+        "measures",
         "results",
         "openai_batch",
         "pictures",

@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 from latentpress.batch.pictures.png import png_bytes
 from latentpress.cli import run_cli
 from latentpress.compare import compare, pair
-from latentpress.compare.folders import _mapped
+from latentpress.compare.folders import mapped
 
 NOISE = np.random.default_rng(13).integers(0, 256, (48, 40, 3), np.uint8)
 # As people's pictures are: something smooth, and noise that leaves its structure.
@@ -194,7 +194,7 @@ def test_pairs_are_compared_some_at_a_time():
 
     ahead = []
     with ThreadPoolExecutor(2) as pool:
-        for count, found in enumerate(_mapped(pool, lambda number: number, names()), 1):
+        for count, found in enumerate(mapped(pool, lambda number: number, names()), 1):
             assert found == count - 1
             ahead.append(asked - count)
     assert asked == 1000

@@ -17,6 +17,7 @@ from latentpress.cli.export import export_command
 from latentpress.cli.failures import Failure, asks_for_json, failure_of
 from latentpress.cli.help import Command, Group
 from latentpress.cli.inspect import inspect_command
+from latentpress.cli.measure import measure_command
 from latentpress.cli.openai import openai_command
 from latentpress.cli.plan import plan_command
 from latentpress.cli.rebuild import rebuild_command
@@ -101,6 +102,7 @@ for _name, _command, _panel in (
     ("verify", verify_command, _FOLDERS),
     ("rebuild", rebuild_command, _FOLDERS),
     ("diff", diff_command, _FOLDERS),
+    ("measure", measure_command, _FOLDERS),
     ("show", show_command, _FOLDERS),
     ("rerender", rerender_command, _FOLDERS),
     ("results", results_command, _FOLDERS),

@@ -128,6 +128,11 @@ HELP: Mapping[str, Help] = {
         _0="all pictures are equal",
         _1="some differ, or are missing",
     ),
+    "measure": _reading(
+        "latentpress measure out/mine",
+        "latentpress measure out/mine --against loss=none --by style -o styles.csv",
+        _0="what could be measured is printed or written",
+    ),
     "show": _help(
         "latentpress show out/mine/owl-1.png",
         "latentpress show out/mine/owl-1.png --manifest > again.yaml  # and render that",

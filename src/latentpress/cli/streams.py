@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 READER_GONE = 128 + 13
 OUTPUT_LOST = 3
 # Those that are of no use unless someone reads what they print. All others do something.
-_TELLING = {"plan", "status", "watch", "diff", "results", "samplers", "inspect", "doctor", "verify", "report"}
+_TELLING = {
+    "plan",
+    "status",
+    "watch",
+    "diff",
+    "results",
+    "samplers",
+    "inspect",
+    "doctor",
+    "verify",
+    "report",
+    "measure",
+}
 _ESCAPED = "ascii_with_escapes"
 
 

@@ -57,7 +57,7 @@ def compare(a: Path | str, b: Path | str, *, close: float = CLOSE_AT, threads: i
         def compared(names: tuple[str, str]) -> Pair:
             return compare_pair(one / names[0], other / names[1], names, close)
 
-        for pair in _mapped(pool, compared, pairs):
+        for pair in mapped(pool, compared, pairs):
             tally.add(pair)
         return tally.report(only_a, only_b)
 
@@ -114,11 +114,11 @@ def _paired(a: Path, b: Path, pool: ThreadPoolExecutor) -> tuple[list[tuple[str,
 
 def _jobs(folder: Path, names: list[str], pool: ThreadPoolExecutor) -> Iterator[str | None]:
     """The job hash of each picture, None of one that does not say."""
-    for said in _mapped(pool, provenance, (folder / name for name in names)):
+    for said in mapped(pool, provenance, (folder / name for name in names)):
         yield None if said is None else said["job_hash"]
 
 
-def _mapped(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def mapped(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """As `pool.map`, in order, which would queue all of `items` and keep all that comes of them."""
     most = 4 * pool._max_workers  # pyright: ignore[reportPrivateUsage]
     queue: deque[Future[R]] = deque()

@@ -80,7 +80,7 @@ def compare_pair(a: Path, b: Path, names: tuple[str, str], close: float) -> Pair
         return Pair(*names, EQUAL, made=made)
     decibels, largest = psnr(one, other)
     state = CLOSE if decibels >= close else DIFFERENT
-    return Pair(*names, state, decibels, _ssim(one, other), largest, sizes, made=made)
+    return Pair(*names, state, decibels, ssim(one, other), largest, sizes, made=made)
 
 
 def pixels(content: bytes) -> NDArray[np.uint8]:
@@ -111,7 +111,7 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float, int]:
     return 10 * math.log10(255**2 / mean_square), int(difference.max())
 
 
-def _ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
+def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     """scikit-image's structural similarity, mean of the channels; None without it, or where no window fits."""
     measure = structural_similarity()
     shorter = min(a.shape[:2])

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latentpress.sheets.cells import Cell, Cells
@@ -19,25 +19,35 @@ _KINDS = {"seed": "uint64", "width": "int64", "height": "int64", "seconds": "flo
 
 def table_bytes(cells: Cells, shown: Sequence[Cell], kind: str) -> bytes:
     """The cells `shown` as the file of a table; kind: csv, jsonl or parquet. ModuleNotFoundError without pyarrow."""
-    columns = columns_of(cells)
-    rows = [_row(cell, columns) for cell in shown]
+    rows, heads = rows_of(cells, shown)
+    return rows_bytes(rows, heads, {}, kind)
+
+
+def rows_of(cells: Cells, shown: Sequence[Cell], further: Sequence[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:
+    """A row for each of `shown`, and the names of the columns; those of `further` are the last, for others to fill."""
+    columns = columns_of(cells, further)
+    return [_row(cell, columns) for cell in shown], [*columns, *further]
+
+
+def rows_bytes(rows: Sequence[Mapping[str, Any]], heads: Sequence[str], kinds: Mapping[str, str], kind: str) -> bytes:
+    """Rows that have each of `heads` as the file of a table; kinds: Parquet's type of a column that is no text of ours."""
     if kind == "parquet":
-        return _parquet(rows, columns)
+        return _parquet(rows, heads, {**_KINDS, **kinds})
     if kind == "jsonl":
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, list(columns), lineterminator="\r\n")
+    writer = csv.DictWriter(buffer, list(heads), lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue().encode()
 
 
-def columns_of(cells: Cells) -> dict[str, str | None]:
+def columns_of(cells: Cells, further: Sequence[str] = ()) -> dict[str, str | None]:
     """The columns in order: of each axis the key of its labels, None of the others.
 
-    An axis that has the name of a column, such as seed, has its labels in `seed_label`.
+    An axis that has the name of a column, such as seed, or of one of `further`, has its labels in `seed_label`.
     """
-    taken = {*_FIRST, *_LAST}
+    taken = {*_FIRST, *_LAST, *further}
     axes: dict[str, str | None] = {f"{key}_label" if key in taken else key: key for key in cells.axes}
     return dict.fromkeys(_FIRST) | axes | dict.fromkeys(_LAST)
 
@@ -53,13 +63,13 @@ def _row(cell: Cell, columns: dict[str, str | None]) -> dict[str, Any]:
     }
 
 
-def _parquet(rows: list[dict[str, Any]], columns: dict[str, str | None]) -> bytes:
+def _parquet(rows: Sequence[Mapping[str, Any]], heads: Sequence[str], kinds: Mapping[str, str]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds: list[tuple[str, Any]] = [
-        (column, getattr(pa, _KINDS[column])() if column in _KINDS else pa.string()) for column in columns
+    types: list[tuple[str, Any]] = [
+        (column, getattr(pa, kinds[column])() if column in kinds else pa.string()) for column in heads
     ]
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(kinds)), buffer)
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=pa.schema(types)), buffer)
     return buffer.getvalue()

@@ -1,0 +1,77 @@
+"""What was measured in lines for people: a table of means, and how far pictures are apart across each axis."""
+
+from collections.abc import Sequence
+
+from latentpress.errors import one_line, short
+from latentpress.measures.folder import Measured, Numbers
+from latentpress.measures.tables import Group, columns, everything, groups
+from latentpress.sheets.cells import FAILED, MISSING, WAITING
+
+# States of pictures without numbers, in words.
+_WORDS = {FAILED: "failed", WAITING: "not rendered yet", MISSING: "gone", "unreadable": "cannot be read"}
+_SHORTEST = 8
+
+
+def told(found: Measured) -> list[str]:
+    """The lines; the first says how many pictures were measured."""
+    counts = found.counts
+    head = f"{one_line(str(found.folder))}: {counts['measured']} of {len(found.cells.cells)} pictures measured"
+    left = [f"{count} {_WORDS[state]}" for state, count in counts.items() if state in _WORDS]
+    lines = [", ".join([head, *left])]
+    lines += [f"{one_line(name)}: cannot be read ({why})" for name, why in unreadable(found)[:5]]
+    if not counts["measured"]:
+        return lines
+    named = [("all", everything(found)), *((_name(one), one) for one in groups(found))]
+    heads = ["pictures", *columns(found)]
+    width = max(len(name) for name, _ in named)
+    lines += ["", f"{'':<{width}}  " + "  ".join(f"{head:>{_wide(head)}}" for head in heads)]
+    for name, group in named:
+        numbers = [str(group.pictures), *(_number(group.means[column]) for column in columns(found))]
+        row = "  ".join(f"{text:>{_wide(head)}}" for head, text in zip(heads, numbers, strict=True))
+        lines.append(f"{name:<{width}}  {row}")
+    for name, group in named:
+        for axis, apart in group.spreads.items():
+            where = "" if group is named[0][1] else f", {name}"
+            lines.append(
+                f"apart across {one_line(axis)}{where}: pixels {apart['pixels']:.3f}, structure {apart['structure']:.3f}, "
+                f"mean of {apart['pairs']} pairs"
+            )
+    if found.against:
+        lines.append(_beside(found))
+    return lines
+
+
+def unreadable(found: Measured) -> list[tuple[str, str]]:
+    """(file, why) of each picture that should be there and cannot be read."""
+    rows: Sequence[tuple[str, Numbers]] = [
+        (str(cell.output), one) for cell, one in zip(found.cells.cells, found.numbers, strict=True)
+    ]
+    return [(name, one.why) for name, one in rows if one.why]
+
+
+def _beside(found: Measured) -> str:
+    """How many pictures were compared, and what came of those without dB."""
+    said = [one.against.compared for one in found.numbers if one.against is not None and one.values is not None]
+    kinds = {kind: said.count(kind) for kind in dict.fromkeys(said)}
+    named = " and ".join(f"{axis}={text}" for axis, text in found.against.items())
+    words = {
+        "unequal": "differ",
+        "equal": "are equal",
+        "other size": "have another size",
+        "itself": "are it",
+        "nothing there": "have none",
+    }
+    return f"against {one_line(named)}: " + ", ".join(f"{count} {words[kind]}" for kind, count in kinds.items())
+
+
+def _name(group: Group) -> str:
+    return one_line(short(", ".join(f"{axis}={text}" for axis, text in group.labels.items())))
+
+
+def _wide(head: str) -> int:
+    return max(len(head), _SHORTEST)
+
+
+def _number(value: float | None) -> str:
+    """Three decimals of small numbers, one of large ones."""
+    return "-" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
