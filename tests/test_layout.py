@@ -21,6 +21,7 @@ LAYERS = (
         "compare",
         "measures",
         "results",
+        "gallery",
         "openai_batch",
         "pictures",
         "rerender",

@@ -15,6 +15,7 @@ from latentpress.cli.draw import DrawCommand, draw_placeholder
 from latentpress.cli.engines import engines_command
 from latentpress.cli.export import export_command
 from latentpress.cli.failures import Failure, asks_for_json, failure_of
+from latentpress.cli.gallery import gallery_command
 from latentpress.cli.help import Command, Group
 from latentpress.cli.inspect import inspect_command
 from latentpress.cli.measure import measure_command
@@ -99,6 +100,7 @@ for _name, _command, _panel in (
     ("tidy", tidy_command, _RENDER),
     ("draw", draw_placeholder, _WITHOUT),
     ("openai", openai_command, _WITHOUT),
+    ("gallery", gallery_command, _FOLDERS),
     ("verify", verify_command, _FOLDERS),
     ("rebuild", rebuild_command, _FOLDERS),
     ("diff", diff_command, _FOLDERS),

@@ -110,6 +110,12 @@ HELP: Mapping[str, Help] = {
         "latentpress tidy my.yaml -o out/mine",
         _0="the folder holds what the manifest has",
     ),
+    "gallery": _reading(
+        "latentpress gallery out/mine",
+        "latentpress gallery out/mine out/other -o compare",
+        _0="the page is written",
+        _75="another process writes this gallery",
+    ),
     "verify": _reading(
         "latentpress verify out/mine",
         "latentpress verify out/mine --repair",
