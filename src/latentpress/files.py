@@ -146,6 +146,20 @@ def replacing(path: Path) -> Generator[Path]:
     sync(path.parent)
 
 
+@contextlib.contextmanager
+def publishing(path: Path) -> Generator[Path]:
+    """As `replacing`, under a name that nothing has: raises FileExistsError where something has it at the end."""
+    temporary = _beside(path)
+    try:
+        with naming(path):
+            yield temporary
+            sync(temporary)
+            uninterrupted(lambda: _claim(temporary, path))
+    finally:
+        _remove(temporary)
+    sync(path.parent)
+
+
 def remove_leftovers(folders: Iterable[Path]) -> None:
     """Remove the temp files that a killed process left in `folders`; only for who alone writes there."""
     for folder in folders:

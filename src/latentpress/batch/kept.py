@@ -128,6 +128,15 @@ def kept_plan(manifest: Manifest, bundles: Bundles, table: Database, key: str) -
     )
 
 
+def kept_inputs(table: Database) -> tuple[str, Read, list[str]] | None:
+    """Of the plan that a ledger, or a database beside one, keeps: its hash, what it was made of, and its bundles' names.
+
+    None where none is kept. Whether the files are still the same is for `Read.holds` to say.
+    """
+    kept = _read(table)
+    return kept and (kept.plan_hash, kept.read, list(kept.models))
+
+
 def keep_plan(manifest: Manifest, plan: Plan, ledger: Ledger) -> None:
     """Have `ledger`, whose tables are those of `plan` and which has just recorded it, keep what tells it is the same."""
     if isinstance(manifest.jobs, _Jobs):

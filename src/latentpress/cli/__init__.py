@@ -20,6 +20,7 @@ from latentpress.cli.help import Command, Group
 from latentpress.cli.inspect import inspect_command
 from latentpress.cli.measure import measure_command
 from latentpress.cli.openai import openai_command
+from latentpress.cli.pack import pack_command
 from latentpress.cli.plan import plan_command
 from latentpress.cli.rebuild import rebuild_command
 from latentpress.cli.render import render_command
@@ -108,6 +109,7 @@ for _name, _command, _panel in (
     ("show", show_command, _FOLDERS),
     ("rerender", rerender_command, _FOLDERS),
     ("results", results_command, _FOLDERS),
+    ("pack", pack_command, _FOLDERS),
     ("export", export_command, _MODELS),
     ("inspect", inspect_command, _MODELS),
     ("engines", engines_command, _MODELS),

@@ -158,6 +158,13 @@ HELP: Mapping[str, Help] = {
         "latentpress results out/mine -o mine.parquet",
         _0="the rows are listed or written",
     ),
+    "pack": _help(
+        "latentpress pack out/mine -o figure.zip",
+        "latentpress pack out/mine -o figure.zip --without 'concepts/*'  # whose licence forbids it",
+        _0="the zip is written",
+        _1="the folder holds something else than what was written, so nothing is packed",
+        _75=_LOCKED["75"],
+    ),
     "export": _help(
         "latentpress export ~/models/my-sd15 -o bundles/my-sd15 --concept '<owl>=owl.bin'",
         "latentpress export model.safetensors -o bundles/mine --lora style.safetensors:0.8 --precision fp16",
