@@ -105,7 +105,8 @@ def test_a_locked_folder_ends_just_the_commands_that_say_so(assets, tmp_path, mo
     monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     job = "{prompt: a mouse, steps: 1, size: 64x64, guidance_scale: 1, sampler: ddim}"
-    Path("m.yaml").write_text(f"version: 1\nmodel: {assets / 'bundle'}\njobs: [{job}]\noutput: '{{seed}}.png'\n")
+    head = f"version: 1\nmodel: {assets / 'bundle'}\nsheet: {{rows: seed}}\n"
+    Path("m.yaml").write_text(f"{head}jobs: [{job}]\noutput: '{{seed}}.png'\n")
     body = '{"model": "x", "prompt": "a mouse", "size": "64x64", "response_format": "b64_json"}'
     line = f'{{"custom_id": "a", "method": "POST", "url": "/v1/images/generations", "body": {body}}}\n'
     Path("batch.jsonl").write_text(line)
@@ -117,7 +118,8 @@ def test_a_locked_folder_ends_just_the_commands_that_say_so(assets, tmp_path, mo
         found["openai"] = run_cli(["openai", "batch.jsonl", "--model", str(assets / "bundle"), "-o", "out"])
         for name in ("rebuild", "results", "verify"):
             found[name] = run_cli([name, "out"])
-        next(Path("out").glob("*.png")).unlink()
+        found["pack"] = run_cli(["pack", "out", "-o", "out.zip"])
+        Path("out/0.png").unlink()
         found["verify"] = max(found["verify"], run_cli(["verify", "out", "--repair"]))
     assert {name for name, code in found.items() if code == 75} == {
         name for name, entry in HELP.items() if name and "75" in entry.exits
