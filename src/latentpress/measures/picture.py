@@ -33,7 +33,9 @@ def saturation(picture: Pixels) -> float:
 
     Source: A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978 (HSV). Dark pixels count as much as bright ones.
     """
-    highest, lowest = picture.max(-1).astype(np.float64), picture.min(-1)
+    red, green, blue = np.moveaxis(picture, -1, 0)
+    highest = np.maximum(np.maximum(red, green), blue)
+    lowest = np.minimum(np.minimum(red, green), blue)
     return float(np.mean((highest - lowest) / np.maximum(highest, 1)))
 
 

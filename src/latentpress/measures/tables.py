@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from latentpress.errors import UsageError
 from latentpress.measures.folder import Measured, Numbers, Spread
 from latentpress.measures.picture import MEASURES
 from latentpress.sheets.cells import DONE, Cell
@@ -31,17 +33,28 @@ class Group:
     spreads: Mapping[str, Mapping[str, float]]
 
 
+def check_table(path: Path) -> Path:
+    """`path`; raises UsageError for a kind of file that no table is, ModuleNotFoundError where a package is missing."""
+    kind = path.suffix[1:].lower()
+    if kind not in KINDS:
+        raise UsageError(f"-o {path}: a table is CSV, JSON or Parquet; give a name that ends in .{', .'.join(KINDS)}")
+    if kind == "parquet":
+        import pyarrow  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    return path
+
+
 def columns(found: Measured) -> list[str]:
     """The columns that are numbers of single pictures and have means."""
     return ["seconds", *MEASURES, *(("psnr", "ssim") if found.against else ())]
 
 
-def groups(found: Measured) -> list[Group]:
-    """One for each combination of the values of `found.by`, in order of appearance; without any, none."""
-    if not found.by:
+def groups(found: Measured, by: Sequence[str] | None = None) -> list[Group]:
+    """One for each combination of the values of `by`, by default the measured one's, in order of appearance."""
+    axes = found.by if by is None else by
+    if not axes:
         return []
-    texts = [tuple(cell.labels.get(axis, "") for axis in found.by) for cell in found.cells.cells]
-    return [_group(found, dict(zip(found.by, key, strict=True))) for key in dict.fromkeys(texts)]
+    texts = [tuple(cell.labels.get(axis, "") for axis in axes) for cell in found.cells.cells]
+    return [_group(found, dict(zip(axes, key, strict=True))) for key in dict.fromkeys(texts)]
 
 
 def everything(found: Measured) -> Group:
