@@ -141,6 +141,20 @@ def test_tables_have_the_columns_of_a_sheets_table_and_the_numbers(made, tmp_pat
     ]
 
 
+def test_groups_of_two_axes_are_told_by_both(made, capsys):
+    found = measured(capsys, made, "--by", "seed,style")
+    groups = {(one["labels"]["seed"], one["labels"]["style"]): one for one in found["groups"]}
+    assert len(groups) == 9
+    cells = {(one["labels"]["seed"], one["labels"]["style"]): one for one in found["cells"]}
+    for key, group in groups.items():
+        assert group["means"]["sharpness"] == cells[key]["sharpness"]
+        assert group["across"] == [], "no axis is left in which its pictures differ"
+    assert run_cli(["measure", str(made), "--by", "style"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("style=")][1].split()[:4] == ["style=Größe", "½", "3", "0.500"]
+    assert sum(line.startswith("apart across seed, style=") for line in lines) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -13,9 +13,9 @@ from latentpress.sheets.grid import check_key
 Key = tuple[str, ...]
 
 
-def key_of(cell: Cell, axes: Sequence[str]) -> Key:
-    """What a cell has for each of `axes`."""
-    return tuple(cell.labels.get(axis, "") for axis in axes)
+def key_of(labels: Mapping[str, str], axes: Sequence[str]) -> Key:
+    """What the labels of a cell have for each of `axes`."""
+    return tuple(labels.get(axis, "") for axis in axes)
 
 
 def independent(cells: Cells, first: Sequence[str] = ()) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def independent(cells: Cells, first: Sequence[str] = ()) -> tuple[str, ...]:
     for axis in cells.axes:
         if axis not in kept:
             found: dict[Key, str] = {}
-            texts = ((key_of(cell, kept), cell.labels.get(axis, "")) for cell in cells.cells)
+            texts = ((key_of(cell.labels, kept), cell.labels.get(axis, "")) for cell in cells.cells)
             if any(found.setdefault(key, text) != text for key, text in texts):
                 kept.append(axis)
     return tuple(kept)
@@ -35,7 +35,7 @@ def across(axis: str, axes: Sequence[str], cells: Sequence[Cell]) -> list[list[i
     rest = [one for one in axes if one != axis]
     groups: dict[Key, list[int]] = {}
     for number, cell in enumerate(cells):
-        groups.setdefault(key_of(cell, rest), []).append(number)
+        groups.setdefault(key_of(cell.labels, rest), []).append(number)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -67,5 +67,5 @@ def check_axis(option: str, axis: str, cells: Cells) -> None:
 def references(cells: Cells, against: Mapping[str, str]) -> list[Cell | None]:
     """Of each cell the one that has what `against` says and is like it otherwise; None where there is none planned."""
     axes = independent(cells, tuple(against))
-    known = {key_of(cell, axes): cell for cell in cells.cells}
+    known = {key_of(cell.labels, axes): cell for cell in cells.cells}
     return [known.get(tuple(against.get(axis, cell.labels.get(axis, "")) for axis in axes)) for cell in cells.cells]

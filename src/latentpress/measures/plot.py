@@ -15,7 +15,7 @@ import numpy as np
 from latentpress.errors import UsageError
 from latentpress.measures.axes import independent
 from latentpress.measures.folder import Measured
-from latentpress.measures.tables import APART, columns, groups, spreads, values
+from latentpress.measures.tables import APART, columns, everything, groups
 
 KINDS = ("svg", "png", "pdf")
 _TITLES = {
@@ -73,26 +73,22 @@ def plot_of(found: Measured) -> Plot:
             f"{found.folder}: no picture could be measured, so there is nothing to plot; render some first"
         )
     axes = found.by or _first_axis(found)
-    parts = [one.labels for one in groups(found, axes)] or [{}]
+    parts = groups(found, axes) or [everything(found)]
     if len(parts) > _MOST_ROWS:
         listed = ", ".join(axes)
         raise UsageError(
             f"--plot: {listed} has {len(parts)} values and a plot at most {_MOST_ROWS}; name others by --by"
         )
-    panels = [
-        Panel(_TITLES.get(column, column), [values(found, column, labels) for labels in parts])
-        for column in columns(found)
-    ]
-    apart = [spreads(found, labels) for labels in parts]
-    for axis in dict.fromkeys(axis for one in apart for axis in one):
+    panels = [Panel(_TITLES.get(column, column), [part.values[column] for part in parts]) for column in columns(found)]
+    for axis in dict.fromkeys(axis for part in parts for axis in part.spreads):
         for key in APART:
-            rows = [[getattr(one.distances, key) for one in some.get(axis, ())] for some in apart]
+            rows = [[getattr(one.distances, key) for one in part.spreads.get(axis, ())] for part in parts]
             panels.append(Panel(f"{key} apart across {axis}", rows))
     counts = found.counts["measured"]
     title = f"{found.cells.name}: {counts} of {len(found.cells.cells)} pictures measured"
     if found.against:
         title += ", against " + " and ".join(f"{axis}={text}" for axis, text in found.against.items())
-    labels = [", ".join(part.values()) or "all" for part in parts]
+    labels = [", ".join(part.labels.values()) or "all" for part in parts]
     return Plot(title, ", ".join(axes), labels, [panel for panel in panels if any(panel.rows)])
 
 

@@ -1,7 +1,7 @@
 """What was measured as rows, as a table's file and as JSON data: of each cell, of groups, and of each axis."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from latentpress.errors import UsageError
+from latentpress.measures.axes import key_of
 from latentpress.measures.folder import Measured, Numbers, Spread
 from latentpress.measures.picture import MEASURES
 from latentpress.sheets.cells import DONE, Cell
@@ -24,13 +25,23 @@ _TEXTS = ("against", "compared")
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that have `labels`. pictures: how many were measured; means: of each column, None where none has it;
-    spreads: axis -> how many pairs differ in it alone, and their mean distances."""
+    """Pictures that have `labels`. pictures: how many were measured; values: of each column what they have; spreads: axis ->
+    the groups of some of them that differ in it alone."""
 
     labels: Mapping[str, str]
     pictures: int
-    means: Mapping[str, float | None]
-    spreads: Mapping[str, Mapping[str, float]]
+    values: Mapping[str, Sequence[float]]
+    spreads: Mapping[str, Sequence[Spread]]
+
+    @property
+    def means(self) -> dict[str, float | None]:
+        """Of each column, None where no picture has it."""
+        return {column: float(np.mean(some)) if some else None for column, some in self.values.items()}
+
+    @property
+    def apart(self) -> dict[str, dict[str, float]]:
+        """axis -> how many pairs differ in it alone, and their mean distances."""
+        return {axis: _distances(some) for axis, some in self.spreads.items()}
 
 
 def check_table(path: Path) -> Path:
@@ -50,32 +61,22 @@ def columns(found: Measured) -> list[str]:
 
 def groups(found: Measured, by: Sequence[str] | None = None) -> list[Group]:
     """One for each combination of the values of `by`, by default the measured one's, in order of appearance."""
-    axes = found.by if by is None else by
+    axes = tuple(found.by if by is None else by)
     if not axes:
         return []
-    texts = [tuple(cell.labels.get(axis, "") for axis in axes) for cell in found.cells.cells]
-    return [_group(found, dict(zip(axes, key, strict=True))) for key in dict.fromkeys(texts)]
+    rows: dict[tuple[str, ...], list[tuple[Cell, Numbers]]] = {}
+    for cell, one in zip(found.cells.cells, found.numbers, strict=True):
+        rows.setdefault(key_of(cell.labels, axes), []).append((cell, one))
+    spreads: dict[tuple[str, ...], list[Spread]] = {}
+    for spread in found.spreads:
+        if all(axis in spread.labels for axis in axes):
+            spreads.setdefault(key_of(spread.labels, axes), []).append(spread)
+    return [_group(found, dict(zip(axes, key, strict=True)), some, spreads.get(key, ())) for key, some in rows.items()]
 
 
 def everything(found: Measured) -> Group:
     """All of the pictures as one group."""
-    return _group(found, {})
-
-
-def values(found: Measured, column: str, labels: Mapping[str, str]) -> list[float]:
-    """What the measured pictures that have `labels` have in a column."""
-    rows = zip(found.cells.cells, found.numbers, strict=True)
-    some = [_value(cell, one, column) for cell, one in rows if one.values is not None and _has(cell.labels, labels)]
-    return [value for value in some if value is not None]
-
-
-def spreads(found: Measured, labels: Mapping[str, str]) -> dict[str, list[Spread]]:
-    """By the axis in which they differ, the groups of pictures that all have `labels`."""
-    chosen: dict[str, list[Spread]] = {}
-    for one in found.spreads:
-        if _has(one.labels, labels):
-            chosen.setdefault(one.across, []).append(one)
-    return chosen
+    return _group(found, {}, list(zip(found.cells.cells, found.numbers, strict=True)), found.spreads)
 
 
 def table_file(found: Measured, kind: str) -> bytes:
@@ -125,10 +126,18 @@ def json_data(found: Measured) -> dict[str, Any]:
     }
 
 
-def _group(found: Measured, labels: Mapping[str, str]) -> Group:
-    means = {column: _mean(values(found, column, labels)) for column in columns(found)}
-    apart = {axis: _distances(some) for axis, some in spreads(found, labels).items()}
-    return Group(labels, len(values(found, "luma", labels)), means, apart)
+def _group(
+    found: Measured, labels: Mapping[str, str], rows: Sequence[tuple[Cell, Numbers]], spreads: Sequence[Spread]
+) -> Group:
+    there = [(cell, one) for cell, one in rows if one.values is not None]
+    values = {
+        column: [value for cell, one in there if (value := _value(cell, one, column)) is not None]
+        for column in columns(found)
+    }
+    apart: dict[str, list[Spread]] = {}
+    for spread in spreads:
+        apart.setdefault(spread.across, []).append(spread)
+    return Group(labels, len(there), values, apart)
 
 
 def _distances(some: Sequence[Spread]) -> dict[str, float]:
@@ -142,7 +151,7 @@ def _flat(group: Group) -> dict[str, Any]:
     """A group as a row: beside an axis' own column those of the distances across the others."""
     labels = {_head(axis): text for axis, text in group.labels.items()}
     row: dict[str, Any] = {**labels, "pictures": group.pictures, **group.means}
-    for axis, apart in group.spreads.items():
+    for axis, apart in group.apart.items():
         row |= {f"across_{axis}_{key}": apart[key] for key in APART}
     return row
 
@@ -153,7 +162,7 @@ def _head(axis: str) -> str:
 
 
 def _data(group: Group) -> dict[str, Any]:
-    across = [{"axis": axis, **apart} for axis, apart in group.spreads.items()]
+    across = [{"axis": axis, **apart} for axis, apart in group.apart.items()]
     return {"labels": dict(group.labels), "pictures": group.pictures, "means": dict(group.means), "across": across}
 
 
@@ -171,12 +180,3 @@ def _told(cell: Cell, one: Numbers, column: str) -> float | str | None:
         beside = one.against
         return None if beside is None else beside.file if column == "against" else beside.compared
     return _value(cell, one, column) if cell.state == DONE else None
-
-
-def _has(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(labels.get(axis) == text for axis, text in wanted.items())
-
-
-def _mean(some: Iterable[float]) -> float | None:
-    found = list(some)
-    return float(np.mean(found)) if found else None

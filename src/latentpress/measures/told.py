@@ -21,16 +21,18 @@ def told(found: Measured) -> list[str]:
     lines += [f"{one_line(name)}: cannot be read ({why})" for name, why in unreadable(found)[:5]]
     if not counts["measured"]:
         return lines
+    from rich.cells import cell_len  # of a terminal, where a CJK character takes two
+
     named = [("all", everything(found)), *((_name(one), one) for one in groups(found))]
     heads = ["pictures", *columns(found)]
-    width = max(len(name) for name, _ in named)
+    width = max(cell_len(name) for name, _ in named)
     lines += ["", f"{'':<{width}}  " + "  ".join(f"{head:>{_wide(head)}}" for head in heads)]
     for name, group in named:
-        numbers = [str(group.pictures), *(_number(group.means[column]) for column in columns(found))]
+        numbers = [str(group.pictures), *map(_number, group.means.values())]
         row = "  ".join(f"{text:>{_wide(head)}}" for head, text in zip(heads, numbers, strict=True))
-        lines.append(f"{name:<{width}}  {row}")
+        lines.append(f"{name}{' ' * (width - cell_len(name))}  {row}")
     for name, group in named:
-        for axis, apart in group.spreads.items():
+        for axis, apart in group.apart.items():
             where = "" if group is named[0][1] else f", {name}"
             lines.append(
                 f"apart across {one_line(axis)}{where}: pixels {apart['pixels']:.3f}, structure {apart['structure']:.3f}, "
