@@ -182,6 +182,15 @@ def test_what_cannot_be_packed_is_told_in_a_sentence(before, name, code, message
     assert sorted(tmp_path.rglob("*")) == held
 
 
+def test_drawn_seeds_are_in_the_plan_and_the_readme_says_what_makes_them_again(folder, tmp_path):
+    out = folder('jobs: [{id: a, prompt: an owl, size: 64x64, seed: -1}]\noutput: "{id}.png"\n', draw=lambda: 4242)
+    out.render(executor=FakeExecutor())
+    assert run_cli(["pack", "out", "-o", "f.zip"]) == 0
+    top = unpacked(tmp_path / "f.zip", tmp_path / "there")
+    assert json.loads((top / "plan.jsonl").read_text())["request"]["seed"] == 4242
+    assert "latentpress rerender pictures/FILE" in (top / "README.md").read_text()
+
+
 def test_a_folder_that_is_rendered_into_is_refused(made, tmp_path, capsys):
     out = made()
     with locked(out):
@@ -206,6 +215,12 @@ def test_a_packed_manifest_makes_the_same_pixels_elsewhere(assets, tmp_path, mon
     assert "model: bundles/bundle\n" in (top / "manifest/m.yaml").read_text()
     text = (top / "README.md").read_text()
     assert "the manifest looks for a bundle at `bundles/bundle`" in text
+    with (tmp_path / "m.yaml").open("a") as manifest:
+        manifest.write("# a note\n")
+    assert run_cli(["pack", "out", "-o", "g.zip"]) == 0, "the plan is the same"
+    (tmp_path / "m.yaml").write_text((tmp_path / "m.yaml").read_text().replace("steps: 1,", "steps: 2,"))
+    assert run_cli(["pack", "out", "-o", "h.zip"]) == 2
+    assert "m.yaml: is another manifest than when out was rendered; render it again" in capsys.readouterr().err
     (top / "manifest/bundles").mkdir()
     (top / "manifest/bundles/bundle").symlink_to(assets / "bundle")
     monkeypatch.chdir(top)

@@ -148,7 +148,7 @@ def _check(found: Verified) -> None:
 
 
 def _size(table: Database) -> int:
-    return table.one(f"SELECT total(file_size) FROM images WHERE output NOT LIKE '{OWN_FOLDER}/%'")[0]
+    return int(table.one(f"SELECT total(file_size) FROM images WHERE output NOT LIKE '{OWN_FOLDER}/%'")[0])
 
 
 def _fill(out: Archive, folder: Path, shown: FolderCells, inputs: Inputs, told: Told, table: Database) -> int:
@@ -221,7 +221,7 @@ def _told(shown: FolderCells, inputs: Inputs, table: Database, verified: Verifie
     ]
     left_out += [LeftOut(name, "latentpress did not write it") for name in verified.unknown if name not in finished]
     left_out += [LeftOut(name, "a bundle; README.md says which") for name in inputs.models if name != "demo"]
-    drawn = table.one("SELECT count(*) FROM seeds")[0]
+    drawn = table.one("SELECT 1 FROM seeds LIMIT 1") is not None
     states: dict[str, int] = {}
     for cell in cells.cells:
         states[cell.state] = states.get(cell.state, 0) + 1

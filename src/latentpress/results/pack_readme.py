@@ -37,7 +37,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Told:
-    """All that the README says. states: how many cells are in each; drawn: how many seeds were drawn by chance."""
+    """All that the README says. states: how many cells are in each; drawn: whether the folder has drawn seeds."""
 
     cells: Cells
     inputs: Inputs
@@ -45,7 +45,7 @@ class Told:
     made: Sequence[Made]
     sheets: Sequence[str]
     states: Mapping[str, int]
-    drawn: int
+    drawn: bool
     left_out: Sequence[LeftOut]
 
     @property
@@ -101,8 +101,8 @@ def _again(told: Told) -> Iterator[str]:
     yield "Equal job hashes have equal pixels on one engine and version of it. Another engine gives close ones."
     yield ""
     if told.drawn:
-        yield f"{told.drawn} seeds were drawn by chance, and another render draws others. Pictures and `plan.jsonl` have"
-        yield "those that were drawn, so that this makes the same ones:"
+        yield "Where the manifest has seeds drawn by chance (`seed: -1`), another render draws others. Pictures and"
+        yield "`plan.jsonl` have those that were drawn, so that this makes the same ones:"
         yield ""
         yield "    latentpress rerender pictures/FILE"
         yield ""
