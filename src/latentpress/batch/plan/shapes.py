@@ -93,6 +93,8 @@ class Settling:
         self._named = [name for name in ("id", "prompt") if name in self._template.names]
         self._shapes: dict[object, _Shape] = {}
         self._settled: dict[Draft, Settled] = {}
+        # Where no axis is, the jobs of a draft follow each other.
+        self._recurring = bool(manifest.expansion.matrix.axes)
         self._rows: list[tuple[object, ...]] = []
         self._drafts = self._variants = 0
         self._moment = dict(zip(("date", "time"), began.split(" "), strict=True))
@@ -100,6 +102,8 @@ class Settling:
 
     def of(self, draft: Draft) -> Settled:
         """The draft of the next job, settled once for all of its jobs."""
+        if not self._recurring:
+            return self._settle(draft)
         settled = self._settled.get(draft)
         if settled is None:
             if len(self._settled) >= _KEPT:
