@@ -1,5 +1,8 @@
 """What `--help` says is true: its examples parse, its exit codes are those of the commands; and it is short."""
 
+import contextlib
+import fcntl
+import os
 import re
 import shlex
 from pathlib import Path
@@ -100,6 +103,16 @@ def test_a_lost_reader_ends_just_the_commands_that_say_so():
     }
 
 
+@contextlib.contextmanager
+def gallery_locked(folder):
+    """A gallery that another process writes."""
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield
+    os.close(descriptor)
+
+
 def test_a_locked_folder_ends_just_the_commands_that_say_so(assets, tmp_path, monkeypatch, capsys):
     """75, from each command that can be pointed at an output folder."""
     monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
@@ -119,6 +132,8 @@ def test_a_locked_folder_ends_just_the_commands_that_say_so(assets, tmp_path, mo
         for name in ("rebuild", "results", "verify"):
             found[name] = run_cli([name, "out"])
         found["pack"] = run_cli(["pack", "out", "-o", "out.zip"])
+        with gallery_locked(Path("page")):
+            found["gallery"] = run_cli(["gallery", "out", "-o", "page"])
         Path("out/0.png").unlink()
         found["verify"] = max(found["verify"], run_cli(["verify", "out", "--repair"]))
     assert {name for name, code in found.items() if code == 75} == {

@@ -110,7 +110,7 @@ HELP: Mapping[str, Help] = {
         "latentpress tidy my.yaml -o out/mine",
         _0="the folder holds what the manifest has",
     ),
-    "gallery": _reading(
+    "gallery": _help(
         "latentpress gallery out/mine",
         "latentpress gallery out/mine out/other -o compare",
         _0="the page is written",
