@@ -28,8 +28,7 @@ import onnxruntime
 import torch
 
 from latentpress import cli
-from latentpress.batch import folder, writers
-from latentpress.batch import run as one_run
+from latentpress.batch import folder, planned, writers
 from latentpress.bundle.info import open_bundle
 from latentpress.bundle.inputs import example_inputs
 from latentpress.cache.place import cache_dir
@@ -103,7 +102,7 @@ def clocked(clock: Clock) -> Iterator[None]:
         (HalvingSession, "run", engine),
         (commands, "read_named", clock.around("start: imports and manifest", commands.read_named)),
         (folder, "models_for", clock.around("start: find and verify the bundles", folder.models_for)),
-        (one_run, "build_plan", clock.around("start: plan", one_run.build_plan)),
+        (planned, "build_plan", clock.around("start: plan", planned.build_plan)),
         (runtime, "Model", clock.around("start: open the engines", Model)),
         (runtime, "begin", clock.around("begin a picture: noise, prompt", begin)),
         (loop, "predict", clock.around("pack rows, combine guidance", loop.predict)),

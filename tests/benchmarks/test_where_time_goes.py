@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from latentpress.batch import run, writers
+from latentpress.batch import planned, writers
 
 PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "where_time_goes.py"
 
@@ -14,11 +14,11 @@ def test_every_part_is_found_and_given_back(monkeypatch, go, new_executor):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "where_time_goes", module)
     spec.loader.exec_module(module)
-    before = run.build_plan, writers.picture_bytes
+    before = planned.build_plan, writers.picture_bytes
     clock = module.Clock()
     with module.clocked(clock):
-        assert run.build_plan is not before[0]
+        assert planned.build_plan is not before[0]
         go("defaults: {prompt: a}\nmatrix: {seed: 1..6}\n", new_executor())
-    assert (run.build_plan, writers.picture_bytes) == before
+    assert (planned.build_plan, writers.picture_bytes) == before
     assert clock.calls["start: plan"] == 1
     assert clock.calls["writers: encode pictures"] == clock.calls["writers: ledger row"] == 6
