@@ -21,6 +21,7 @@ from latentpress.batch.plan.digest import plan_digest
 from latentpress.batch.plan.jobs import Jobs
 from latentpress.batch.plan.plan import Plan
 from latentpress.errors import LatentpressError, LedgerDamaged
+from latentpress.files import open_regular
 from latentpress.manifest.concepts import ConceptFile
 from latentpress.manifest.inputs import Read
 from latentpress.manifest.manifest import Manifest
@@ -215,7 +216,7 @@ def _place(place: Place) -> _Place:
 
 def _name_of(path: Path) -> str:
     """What the manifest at `path` is probably called; `kept_manifest` finds out whether it is."""
-    with suppress(OSError), path.open("rb") as stream:
+    with suppress(OSError), open_regular(path) as stream:
         for line in stream.read(4096).decode(errors="replace").splitlines():
             key, colon, value = line.partition(":")
             if colon and key.strip(" \"'{") == "name":
