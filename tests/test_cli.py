@@ -192,3 +192,14 @@ def test_samplers_are_listed(capsys):
     listed = [line.split()[0] for line in lines[1 : lines.index("")]]
     assert listed == [entry["name"] for entry in entries]
     assert all(canonical_sampler(name) == name for name in listed)
+
+
+def test_stdin_that_is_closed_is_an_empty_manifest(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run_cli(["plan", "-"]) == 2
+    assert "<stdin>:1:1: the manifest is empty" in capsys.readouterr().err
+
+
+def test_without_arguments_the_help_is_followed_by_one_sentence(capsys):
+    assert run_cli([]) == 2
+    assert capsys.readouterr().err == "error: latentpress: name a command; `latentpress -h` shows what it takes\n"

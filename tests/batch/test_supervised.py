@@ -63,6 +63,8 @@ def test_of_300_jobs_six_fail_each_in_its_own_way_and_294_are_done(demo_cache, t
     said = []
     outcome = night.render(SETTINGS, say=said.append)
     assert (outcome.summary.done, outcome.summary.failed) == (294, 6), said
+    for how in ("was killed", "did nothing for"):
+        assert any(line.startswith(f"warning: the engine's process {how}") for line in said), said
     assert failed(night).keys() == POISONS.keys()
     for name, (cause, words) in POISONS.items():
         assert failed(night)[name][0] == cause

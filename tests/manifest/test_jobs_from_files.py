@@ -96,3 +96,12 @@ def test_what_is_wrong_with_an_entry(entry):
     write("m.yaml", f"{{version: 1, model: demo,\n jobs: [{{{entry}}}]}}\n")
     (problem,) = refused("m.yaml")
     assert problem.removeprefix("m.yaml:").startswith(FROM[entry])
+
+
+def test_what_each_line_must_say_is_missed_at_its_line(tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"prompt": "a", "model": "demo"}\n{"prompt": "b"}\n')
+    (tmp_path / "m.csv").write_text("prompt,model\na,demo\nb,\n")
+    for name, place in (("m.jsonl", "2:1"), ("m.csv", "3:1")):
+        with pytest.raises(ManifestError, match=rf"{name}:{place}: model is missing") as caught:
+            read_manifest(tmp_path / name)
+        assert len(caught.value.problems) == 1

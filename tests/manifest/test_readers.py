@@ -98,7 +98,7 @@ def test_a_file_of_lines_is_a_manifest_by_itself():
     assert ids("r.jsonl") == ["kite", "r-2", "r-3"]
     (problem,) = refused(write("r.csv", "prompt\na\n"))
     assert problem.startswith(
-        "r.csv:1:1: model is missing; give each job one, `demo` or the path of a bundle, or write"
+        "r.csv:2:1: model is missing; give each job one, `demo` or the path of a bundle, or write"
     )
 
 
@@ -132,7 +132,6 @@ WRONG = {
         '{"prompt": NaN}\n{"prompt": "a", "steps": 3\n{"prompt": "\\ud800", "model": "demo"}\n{"model": "demo"}\n\n'
         "{'prompt': 1}\n" + '{"a": ' * 70,
         [
-            "a.jsonl:1:1: model is missing; give each job one",
             "a.jsonl:1:34: unknown key 'stps' in a job; did you mean 'steps'?",
             "a.jsonl:2:43: steps is '0'; it must be a whole number from 1 to 1000",
             "a.jsonl:3:1: not JSON: 'not' is no value",
@@ -140,6 +139,7 @@ WRONG = {
             'a.jsonl:5:1: the line is a list; each line is an object such as {"prompt": "a kite"}',
             "a.jsonl:6:16: not JSON: '\"' stands where , or } belongs",
             "a.jsonl:7:44: unknown key 'scael' in loss canny; did you mean 'scale'?",
+            "a.jsonl:8:1: model is missing; give each job one",
             "a.jsonl:8:17: key 'prompt' is given twice; the first is on line 8",
             "a.jsonl:9:12: not JSON: 'NaN' is no value",
             "a.jsonl:10:27: not JSON: the end stands where , or } belongs",

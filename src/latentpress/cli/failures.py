@@ -98,7 +98,9 @@ def _arguments_message(error: Any) -> str:
     command = context.command_path if context else "latentpress"
     if isinstance(error, typer.BadParameter) and (hint := hint_of(context, error.param)):
         error.param_hint = hint
-    said = " ".join(error.format_message().split()) or "name a command"
+    # Without arguments its message is the help, which has been printed.
+    without = type(error).__name__ == "NoArgsIsHelpError"
+    said = "name a command" if without else " ".join(error.format_message().split()) or "name a command"
     said = said.replace("Input should be", "it must be")
     said = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", said.replace(". Did you", "; did you"))
     way_out = "" if said.endswith("?") else f"; `{command} -h` shows what it takes"

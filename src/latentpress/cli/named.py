@@ -1,12 +1,13 @@
 """From a command's MANIFEST arguments to manifests that are read: files, patterns, and `-` for stdin."""
 
 import glob
+import io
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from latentpress.cli.environment import is_output
 from latentpress.errors import UsageError, shown
@@ -59,7 +60,12 @@ def read_named(path: Path) -> "Manifest":
     from latentpress.manifest.manifest import read_manifest
     from latentpress.manifest.source import spooled
 
-    return read_manifest(spooled(sys.stdin.buffer, str(path)) if path == STDIN_PATH else path)
+    return read_manifest(spooled(stdin(), str(path)) if path == STDIN_PATH else path)
+
+
+def stdin() -> BinaryIO:
+    """The bytes of stdin; none where it is closed."""
+    return io.BytesIO() if sys.stdin is None else sys.stdin.buffer  # pyright: ignore[reportUnnecessaryComparison]
 
 
 def output_of(output: Path | None, manifest: "Manifest", *, latest: bool = False) -> Path | None:

@@ -9,7 +9,7 @@ import typer
 from latentpress.cli.completion import bundles
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import OutputOption, to_stderr
-from latentpress.cli.named import STDIN, STDIN_PATH
+from latentpress.cli.named import STDIN, STDIN_PATH, stdin
 from latentpress.cli.options import JsonOption, print_json
 from latentpress.cli.render_options import BatchRowsOption, EngineOption, StrictOption, ThreadsOption
 from latentpress.errors import UsageError
@@ -61,7 +61,7 @@ def openai_command(
         raise UsageError("give one of --model and --settings: what the requests are rendered on")
     if files is not None and not files.is_dir():
         raise UsageError(f"--files {files}: no such folder; give the one with the files that requests name by file_id")
-    requests = spooled(sys.stdin.buffer, str(STDIN_PATH), "JSONL") if batch == STDIN else Source.of(Path(batch))
+    requests = spooled(stdin(), str(STDIN_PATH), "JSONL") if batch == STDIN else Source.of(Path(batch))
     asked = (
         Batch.on(requests, model, files) if model is not None else Batch(requests, Source.of(settings or Path()), files)
     )

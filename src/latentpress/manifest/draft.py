@@ -58,7 +58,7 @@ class Expansion:
         wildcards: Wildcards | None = None,
         lines: bool = False,
     ) -> None:
-        self._needed = _NEEDED_OF_LINES if lines else _NEEDED
+        self._needed, self._each = (_NEEDED_OF_LINES if lines else _NEEDED), lines
         self._defaults, self._matrix, self._reader, self._start = defaults, matrix, reader, start
         self.matrix = matrix
         self.wordings = Wordings(reader, wildcards, [*BUILT_IN, *FIELDS, *matrix.variables])
@@ -218,7 +218,9 @@ class Expansion:
                 what = f"{name} is null, which switches it off, and every picture needs one; {null}"
                 problems.add(nodes[name].place, what)
             else:
-                problems.add(job.place if name == "prompt" else self._start, f"{name} is missing; {absent}")
+                problems.add(
+                    job.place if self._each or name == "prompt" else self._start, f"{name} is missing; {absent}"
+                )
         wrong = any(value is WRONG for value in set_here.values())
         if missing or wrong or not self._wrong <= set_here.keys():
             return

@@ -137,14 +137,17 @@ class SupervisedExecutor:
                     f"the engine's process {lost.how}, {blameless} times before a picture came out"
                 )
             parts = [others]
-            if len(suspects) == 1:
+            if not suspects:
+                self.say(f"warning: the engine's process {lost.how}; a new one goes on")
+            elif len(suspects) == 1:
                 deaths[suspects[0]] += 1
                 if deaths[suspects[0]] < TRIES:
+                    self.say(f"warning: the engine's process {lost.how} with one picture, which a new one tries again")
                     parts = [suspects, others]
                 else:
                     self._rows = full
                     yield self._failed(*work[suspects[0]], lost)
-            elif suspects:
+            else:
                 self.say(
                     f"warning: the engine's process {lost.how} with {len(suspects)} pictures; they are tried in halves"
                 )
