@@ -86,7 +86,8 @@ def test_other_formats_say_the_same_and_are_made_again(rendered, show, tmp_path,
     assert show(*pictures[:1], "--manifest")[1] == text
 
 
-def test_what_is_missing_and_what_says_nothing_are_sentences(rendered, show, tmp_path):
+def test_what_is_missing_and_what_says_nothing_are_sentences(rendered, show, tmp_path, demo_cache, monkeypatch):
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(demo_cache))
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
     (tmp_path / "text.png").write_text("hello")
     assert show("plain.png") == (
