@@ -47,8 +47,8 @@ CORPUS = [
 ]
 # Which of them imitate the format, so that no reader can be right; plan warns of them.
 IMITATING = {7, 8, 9}
-# Where sd-prompt-reader fails by itself, as with A1111's own files: it reads EXIF's text in the wrong byte order first, and
-# stumbles over an ß; and it takes a text that begins with a brace for Easy Diffusion's.
+# Where sd-prompt-reader fails by itself, by its source with A1111's files too: it reads EXIF's text in the wrong byte order
+# first, and stumbles over an ß; and it takes a text that begins with a brace for Easy Diffusion's.
 OF_THEIR_OWN = {
     sd_parsers: set(),
     sd_prompt_reader: {(number, suffix) for number in (5, 20) for suffix in (".jpg", ".webp")},
