@@ -48,10 +48,12 @@ def test_the_folder_alone_gives_its_sheets_again(made, capsys):
 def test_a_figure_of_a_copy_in_every_kind(made, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(made, copy)
-    before = sorted((path, path.stat().st_mtime_ns) for path in copy.rglob("*"))
     kinds = ("png", "tiff", "webp", "pdf", "typ", "svg", "tex", "csv", "jsonl", "parquet")
     files = [tmp_path / f"figure.{kind}" for kind in kinds]
+    (copy / "絵文字-2.png").unlink()
+    before = sorted((path, path.stat().st_mtime_ns) for path in copy.rglob("*"))
     options = ["--rows", "style", "--columns", "seed", "--width", "nature column", "--caption", "{done} of {pictures}"]
+    options += ["--title", "Kites, {name}"]
     assert run_cli(["sheet", str(copy), *options, *(f"-o{path}" for path in files)]) == 0
     assert capsys.readouterr().out.split() == list(map(str, files))
     assert sorted((path, path.stat().st_mtime_ns) for path in copy.rglob("*")) == before, "nothing of the copy changed"
@@ -65,6 +67,8 @@ def test_a_figure_of_a_copy_in_every_kind(made, tmp_path, capsys):
             assert image.size == (png.width, png.height)
             assert json.loads(image.getexif()[305])["plan_hash"] == said["plan_hash"]
     assert "絵文字" in files[5].read_text(encoding="utf-8")
+    assert "<title>Kites, m</title>" in files[5].read_text(encoding="utf-8")
+    assert 'document(title: "Kites, m"' in files[4].read_text(encoding="utf-8")
     assert "\\includegraphics" in files[6].read_text(encoding="utf-8")
     with files[7].open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
@@ -72,7 +76,9 @@ def test_a_figure_of_a_copy_in_every_kind(made, tmp_path, capsys):
     table = pq.read_table(files[9]).to_pylist()
     assert len(rows) == len(lines) == len(table) == 9
     assert [row["style"] for row in rows[::3]] == ["Größe ½", "nan", "絵文字"]
-    assert [{key: str(value) for key, value in line.items()} for line in lines] == rows
+    assert [{key: "" if value is None else str(value) for key, value in line.items()} for line in lines] == rows
+    for row, line in zip(rows, lines, strict=True):  # no picture was made in no time
+        assert (row["seconds"] == "") == (line["seconds"] is None) == (line["state"] == "missing"), line
     assert table == lines
     assert {row["reason"] for row in rows if row["state"] == "failed"} == {"the latents became NaN"}
     assert {row["pixel_sha256"] for row in rows if row["state"] == "done"} == {

@@ -107,10 +107,10 @@ class Pending:
         self._among, self._values = "", ()
         if len(waiting) <= _FEW:
             self._among, self._values = "AND job IN (SELECT value FROM json_each(?))", (json.dumps(list(waiting)),)
-        shared = "SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1" if not self._among else "job_hash"
+        shared = "job_hash IN (SELECT job_hash FROM jobs GROUP BY job_hash HAVING count(*) > 1)"
         query = (
-            f"SELECT job_hash, job FROM jobs JOIN drafts USING (draft) WHERE job_hash IN ({shared}) {self._among} "
-            "ORDER BY job_hash, priority DESC, job"
+            f"SELECT job_hash, job FROM jobs JOIN drafts USING (draft) WHERE {'true' if self._among else shared} "
+            f"{self._among} ORDER BY job_hash, priority DESC, job"
         )
         # The indices of the jobs of each picture that has several names; of most plans none.
         groups = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from latentpress.sheets.cells import Cells
 from latentpress.sheets.grid import select
 from latentpress.sheets.layout import layout
-from latentpress.sheets.page import Page
+from latentpress.sheets.page import TITLE, Page, Text
 from latentpress.sheets.record import record
 from latentpress.sheets.scale import Limits
 from latentpress.sheets.spec import RASTER, TABLES, Sheet
@@ -105,7 +105,7 @@ def _document(
     pages = _laid_out(cells, sheet, Limits(pixels=None))
     dpi = sheet.dpi or (sheet.resolution if sheet.width is not None else None)
     hashes = (f"plan {cells.plan_hash}", f"pictures {len(cells.cells)}")
-    about = About(sheet.title or cells.name, " ".join(dict.fromkeys(page.alt for page in pages)), hashes, cells.date)
+    about = About(_title(pages) or cells.name, " ".join(dict.fromkeys(page.alt for page in pages)), hashes, cells.date)
     if kind == "svg":
         from latentpress.sheets.svg import svg_drawing
 
@@ -123,3 +123,8 @@ def _document(
     )
     said |= dict.fromkeys(made.said)
     return len(pages), {f"{sheet.name}.{kind}": made.pdf if kind == "pdf" else made.typ.encode()}
+
+
+def _title(pages: Sequence[Page]) -> str:
+    """The title that the first page shows, its placeholders filled; "" where it has none."""
+    return next((box.whole for box in pages[0].boxes if isinstance(box, Text) and box.role == TITLE), "")
