@@ -6,7 +6,6 @@ Reads pictures below an output folder, writes below the gallery's own `thumbs`, 
 import io
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from latentpress.batch.pictures.opened import Unshowable, opened
 from latentpress.batch.pictures.png import pixel_sha256
-from latentpress.files import read_regular, remove_leftovers, write_durably
+from latentpress.files import remove_leftovers, write_durably
 from latentpress.gallery.data import thumbnail
 
 # The longest side in pixels: what the largest cell of the page shows on a screen of two dots a pixel.
@@ -24,9 +24,6 @@ SIDE = 256
 # Below this a picture is kept as it is, without loss: a pictogram stays sharp and is not larger so.
 _SMALL = 96
 _QUALITY = 80
-# The largest file that is read, and the most pixels: larger than any that a render makes.
-_MOST_BYTES = 1 << 30
-_MOST_PIXELS = 100_000_000
 _OURS = re.compile(r"[0-9a-f]{64}\.webp")
 
 
@@ -94,25 +91,13 @@ def _made(wanted: Wanted, home: Path) -> _Outcome:
 def _make(path: Path, pixels: str, home: Path) -> str:
     """Make the thumbnail of a file; returns why it cannot be made, "" where it was."""
     try:
-        picture = _read(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return "the file cannot be read as a picture"
-    if picture is None:
-        return "the file has too many pixels to be shown"
+        picture = opened(path)
+    except Unshowable as why:
+        return str(why)
     if picture.format == "PNG" and pixel_sha256(np.asarray(picture)) != pixels:
         return "the file is not the picture that was rendered"
     write_durably(home / thumbnail(pixels), _small(picture), home)
     return ""
-
-
-def _read(path: Path) -> Image.Image | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        opened = Image.open(io.BytesIO(read_regular(path, _MOST_BYTES)))
-    if opened.width * opened.height > _MOST_PIXELS:
-        return None
-    opened.load()
-    return opened
 
 
 def _small(picture: Image.Image) -> bytes:

@@ -2,30 +2,18 @@
 
 import base64
 import io
-import warnings
 from pathlib import Path
 
 from PIL import Image
 
-from latentpress.batch.pictures.encode import FORMATS
-from latentpress.files import read_regular
-
-# The largest file that is read for a page, and the most pixels: a sheet of publication size has some 60 million.
-_MOST_BYTES = 256 << 20
-_MOST_PIXELS = 100_000_000
-_FORMATS = sorted(set(FORMATS.values()))
+from latentpress.batch.pictures.opened import Unshowable, opened
 
 
 def reduced(path: Path, side: int) -> str | None:
     """The picture at `path` as a data: URL, no side longer than `side` pixels; None where it cannot be shown."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(read_regular(path, _MOST_BYTES)), formats=_FORMATS) as opened:
-                if opened.width * opened.height > _MOST_PIXELS:
-                    return None
-                picture = opened.convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        picture = opened(path).convert("RGBA")
+    except Unshowable:
         return None
     small = picture.width <= side >= picture.height
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
