@@ -14,6 +14,8 @@ import pytest
 
 from eight import TWO
 from faulted import Fault
+from latentpress.batch.ledger.beside import beside
+from latentpress.errors import EnvironmentFailure
 from published import read
 
 MINUTE = r"\d{4}-\d\d-\d\d \d\d:\d\d"
@@ -21,9 +23,10 @@ MINUTE = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 
 @pytest.fixture
 def stopped(eight):
-    """(folder, process) of a render that is stopped while its fourth picture gets its name; it goes on at the end."""
+    """(folder, process) of a render that is stopped while its first picture gets its name; it goes on at the end."""
     folder = eight.folder()
-    fault = Fault(4, "stop", kinds=("link",))
+    # The first, since after it another thread may hold the ledger's lock while it notes a picture.
+    fault = Fault(1, "stop", kinds=("link",))
     pid = eight.runner.start(folder, "render", eight.manifest, "-o", folder, fault=fault)
     eight.runner.wait_for_stop(pid)
     yield folder, pid
@@ -88,19 +91,38 @@ def test_while_a_render_runs_its_process_is_named(stopped, eight):
     assert files(folder) == before
 
 
+def test_a_render_stopped_while_it_writes_the_ledger_is_named(eight, monkeypatch):
+    folder = eight.folder()
+    # The third journal is the plan's; it goes when the transaction is through, which holds the ledger until then.
+    pid = eight.runner.start(folder, "render", eight.manifest, "-o", folder, fault=Fault(3, "stop", kinds=("unlink",)))
+    eight.runner.wait_for_stop(pid)
+    monkeypatch.setattr("latentpress.batch.plan.database._TIMEOUT", 0.1)
+    ledger = folder / ".latentpress/ledger.sqlite"
+    with pytest.raises(EnvironmentFailure, match=rf"process {pid}, .* was stopped .*`kill -CONT {pid}`"):
+        beside(ledger)
+    os.kill(pid, signal.SIGCONT)
+    assert eight.runner.wait(pid).code == 0
+    beside(ledger).close()
+
+
 @pytest.mark.parametrize("by_folder", [False, True])
-def test_watch_ends_when_all_is_done(by_folder, stopped, eight):
+def test_watch_ends_when_all_is_done(by_folder, stopped, eight, tmp_path):
     folder, pid = stopped
     target = [folder] if by_folder else [eight.manifest, "-o", folder]
-    watching = eight.runner.start(folder, "watch", *target, "--every", "0.1")
-    time.sleep(0.3)
+    said = tmp_path / "said.txt"
+    said.touch()
+    watching = eight.runner.start(
+        folder, "watch", *target, "--every", "0.1", streams=(os.devnull, str(said), os.devnull)
+    )
+    until = time.monotonic() + 60
+    while not said.read_text() and time.monotonic() < until:
+        time.sleep(0.05)
     os.kill(pid, signal.SIGCONT)
-    watched = eight.runner.wait(watching)
-    assert (watched.code, watched.err) == (0, "")
-    first, *_, last = watched.out.splitlines()
+    assert eight.runner.wait(watching).code == 0
+    first, *_, last = lines = said.read_text().splitlines()
     assert re.match(rf"{folder}: \d of 8 images done, \d missing, 0 failed; process {pid} renders since", first)
     assert re.match(rf"{folder}: 8 of 8 images done, 0 missing, 0 failed; ", last)
-    assert len(watched.out.splitlines()) < 12
+    assert len(lines) < 12
 
 
 def test_watch_ends_when_nobody_renders(stopped, eight):

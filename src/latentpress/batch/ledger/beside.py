@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from latentpress.batch.ledger import schema
+from latentpress.batch.ledger.holder import holder, stopped
 from latentpress.batch.ledger.ledger import check_version
 from latentpress.batch.plan.database import Database, check_database
 from latentpress.errors import EnvironmentFailure
@@ -27,6 +28,11 @@ def beside(path: Path, *, check: bool = True) -> Database:
     try:
         return _attached(path, check)
     except EnvironmentFailure:
+        if (owner := holder(path.parent)) is not None and stopped(owner):
+            raise EnvironmentFailure(
+                f"{path}: process {owner}, which renders into this folder, was stopped while it wrote the ledger; "
+                f"let it go on (`fg` in its shell, or `kill -CONT {owner}`), then run the same command"
+            ) from None
         # A killed render leaves its journal, which must be rolled back before anyone can read; that is all that is done.
         with Database(path) as killed:
             killed.answers("SELECT name FROM sqlite_master")

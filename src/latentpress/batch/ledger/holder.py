@@ -29,6 +29,14 @@ def holder(home: Path) -> int | None:
     return int(noted)
 
 
+def stopped(pid: int) -> bool:
+    """Whether a process of this machine was stopped, as Ctrl-Z does it, and holds what locks it has; False if unknown."""
+    with suppress(OSError, IndexError):
+        # "PID (name) STATE ...", where the name may hold anything, proc_pid_stat(5); t is stopped by a debugger.
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    return False
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
