@@ -72,6 +72,7 @@ def text(label, x, y, role=ROW, *, size=7.0, width=None, bold=False):
             rows.append(word)
         else:
             rows[-1] = longer
+    rows = [MEASURE.shown(row) for row in rows]
     high, ascent = MEASURE.line_height(size), MEASURE.ascent(size)
     lines = tuple(
         Line(row, x, y + number * high + ascent, MEASURE.width(row, size, bold=bold)) for number, row in enumerate(rows)

@@ -11,6 +11,9 @@ class FakeMeasure:
 
     MM = 25.4 / 72
 
+    def shown(self, text):
+        return text
+
     def width(self, text, size, *, bold=False):
         wide = sum(0 if 0x300 <= ord(c) < 0x370 or ord(c) in (0x200D, 0xFE0F) else 1 + (ord(c) > 0x1100) for c in text)
         return wide * size * self.MM * (0.55 if bold else 0.5)

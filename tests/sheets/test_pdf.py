@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import PurePosixPath
 
 import pytest
+from fontTools.ttLib import TTFont
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -17,6 +19,8 @@ from labels import ARABIC, EMOJI, LEFT_TO_RIGHT, figure, lines_of, noise, page_o
 from latentpress.cli.missing import missing_message
 from latentpress.sheets.page import Page, Picture, Rect
 from latentpress.sheets.pdf import pdf_document
+from latentpress.sheets.png import raster
+from latentpress.sheets.svg import svg_drawing
 from latentpress.sheets.text.fonts import fonts_of
 from latentpress.sheets.text.runs import plain
 from latentpress.sheets.typ import About
@@ -74,19 +78,42 @@ def test_labels_with_emoji_come_back_too_and_type_3_is_told(tmp_path, labels):
 @PROPERTY
 @given(
     st.lists(lines_of(ARABIC), min_size=4, max_size=12),
+    st.lists(st.lists(ARABIC, min_size=1, max_size=3), min_size=4, max_size=12),
     st.lists(lines_of(LEFT_TO_RIGHT | ARABIC), min_size=4, max_size=12),
 )
-def test_arabic_comes_back_whole_and_word_by_word_beside_other_scripts(tmp_path, arabic, mixed):
-    """Poppler puts pieces of two directions in an order of its own, and turns the letters of the ligature lam-alef round."""
-    arabic = [re.sub("ل(?=[اأإآ])", "م", label) for label in arabic]
-    mixed = [re.sub("ل(?=[اأإآ])", "م", label) for label in mixed]
-    document = pdf_document([page_of(arabic), page_of(mixed)], tmp_path, ABOUT)
+def test_arabic_comes_back_whole_and_within_latin_and_word_by_word_where_directions_mix(
+    tmp_path, arabic, within, mixed
+):
+    """Poppler takes most letters of a page for its direction, and puts pieces of the other one in an order of its own."""
+    within = [f"a long style of {' '.join(words)} and what is left of it" for words in within]
+    document = pdf_document([page_of(arabic), page_of(within), page_of(mixed)], tmp_path, ABOUT)
     assert not document.said
     pages = said("pdftotext", document.pdf, tmp_path).split("\f")
     assert [label for label in arabic if plain(label) not in plain(pages[0])] == []
+    assert [label for label in within if plain(label) not in plain(pages[1])] == []
     words = {plain(word) for label in mixed for word in label.split() if word.isalnum()}
-    read = plain(pages[1] + said("pdftotext", document.pdf, tmp_path, "-raw").split("\f")[1])
+    read = plain(pages[2] + said("pdftotext", document.pdf, tmp_path, "-raw").split("\f")[2])
     assert {word for word in words if word not in read} == set()
+
+
+@POPPLER
+@SCRIPTS
+@pytest.mark.parametrize("label", ["لا", "سلام", "بلاد الأمل", "إلى لآلئ الأدب"])
+def test_lam_and_alef_are_two_letters_for_whoever_copies_them(tmp_path, label):
+    """With one glyph for both, poppler and PDFium read them the other way round."""
+    document = pdf_document([page_of([label])], tmp_path, ABOUT)
+    assert plain(label) in plain(said("pdftotext", document.pdf, tmp_path))
+
+
+@SCRIPTS
+def test_no_mark_of_direction_that_nobody_wrote_is_copied(tmp_path):
+    """Typst embeds a text whose direction is not its paragraph's between U+202B and U+202C, as the text of a blank."""
+    pdf = pdf_document([page_of(["أسلوب مسطح 12 (a)", "a سلام c"])], tmp_path, ABOUT).pdf
+    streams = [
+        zlib.decompress(one) for one in re.findall(rb"FlateDecode.*?stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    ]
+    assert any(b"/ReversedChars" in one for one in streams)
+    assert not any(re.search(rb"202[A-E]", one) for one in streams if b"ActualText" in one or b"beginbfchar" in one)
 
 
 def check_fonts(pdf, folder):
@@ -199,6 +226,37 @@ def test_what_no_font_has_is_named_and_shown_as_lost(tmp_path):
     assert document.said[0].startswith("no font here has ")
     assert "(U+10FFFE)" in document.said[0]
     assert "\ufffd" in document.typ
+
+
+LOST = "a\U0010fffeb \ue000\ue001\ue002\ue003\ue004 d"
+
+
+@POPPLER
+def test_what_no_font_has_is_as_wide_as_it_was_measured(tmp_path):
+    page = page_of([LOST])
+    document = pdf_document([page], tmp_path, ABOUT)
+    assert b"<pdfuaid:part>1<" in document.pdf
+    right = [float(x) for x in re.findall(r'xMax="(.*?)"', said("pdftotext", document.pdf, tmp_path, "-bbox"))]
+    [label] = page.texts
+    assert max(right) == pytest.approx(label.rect.right / 25.4 * 72, abs=0.1)
+    # Each of the seven is the replacement character of the bundled font, which is as wide as FontTools reads there.
+    with TTFont(fonts_of().first.path) as font:
+        wide = font["hmtx"][font.getBestCmap()[0xFFFD]][0] / font["head"].unitsPerEm
+        narrow = sum(font["hmtx"][font.getBestCmap()[ord(char)]][0] for char in "ab  d") / font["head"].unitsPerEm
+    assert label.rect.width == pytest.approx((6 * wide + narrow) * 7 / 72 * 25.4, abs=0.05)
+
+
+def test_every_painter_paints_the_same_characters(tmp_path):
+    """Marks that force a direction are left out, a tab is a blank, and what no font has is replaced, for all alike."""
+    page = page_of([f"{LOST}\t\u202eabc\u202c \u2067x\u2069"])
+    [line] = [line for text in page.texts for line in text.lines]
+    assert line.text == "a\ufffdb \ufffd\ufffd\ufffd\ufffd\ufffd d abc x"
+    assert f'"{line.text}"' in pdf_document([page], tmp_path, ABOUT).typ
+    svg = svg_drawing(page, tmp_path, ABOUT)
+    assert f">{line.text}<" in svg.svg
+    assert svg.said == pdf_document([page], tmp_path, ABOUT).said
+    pixels = raster(page, tmp_path, 96, fonts_of()).image
+    assert pixels.tobytes() == raster(page_of([line.text]), tmp_path, 96, fonts_of()).image.tobytes()
 
 
 @pytest.mark.parametrize("name", ['a"b\\c#d.png', "$x$ *y* _z_.png", "日本/größe.png"])

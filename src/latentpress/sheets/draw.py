@@ -77,8 +77,10 @@ def _raster(cells: Cells, sheet: Sheet, folder: Path, kind: str, said: dict[str,
     from latentpress.sheets.png import SIDES, encoded, raster
     from latentpress.sheets.reduced import too_coarse
     from latentpress.sheets.text.fonts import fonts_of
+    from latentpress.sheets.text.told import lost
 
     pages = _laid_out(cells, sheet, Limits(side=SIDES.get(kind)))
+    said |= dict.fromkeys(lost(pages, fonts_of(sheet.font)))
     if sheet.width is not None:
         said |= dict.fromkeys(too_coarse(pages, sheet.resolution))
     files: dict[str, bytes] = {}

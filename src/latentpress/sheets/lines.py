@@ -26,17 +26,19 @@ class Typesetter:
 
     def widest_word(self, text: str) -> float:
         """The width of the widest piece of `text` that lines would rather not break."""
-        return max((self.width(piece.strip()) for word in text.split() for piece in _pieces(word)), default=0.0)
+        words = self._measure.shown(text).split()
+        return max((self.width(piece.strip()) for word in words for piece in _pieces(word)), default=0.0)
 
     def least(self, text: str) -> float:
         """The width of the widest single character: nothing narrower can hold `text`."""
-        return max((self.width(one) for one in set(regex.findall(r"\X", text)) if not one.isspace()), default=0.0)
+        seen = self._measure.shown(text)
+        return max((self.width(one) for one in set(regex.findall(r"\X", seen)) if not one.isspace()), default=0.0)
 
     def wrapped(self, text: str, width: float) -> list[str]:
         """`text` in lines of at most `width` mm: broken at its own line breaks, at blanks, else within words."""
         lines: list[str] = []
         for paragraph in text.splitlines():
-            lines += self._wrapped(paragraph, width)
+            lines += self._wrapped(self._measure.shown(paragraph), width)
         return lines
 
     def _wrapped(self, paragraph: str, width: float) -> list[str]:
@@ -78,7 +80,7 @@ class Typesetter:
     def placed(self, lines: Sequence[str], rect: Rect, role: str, whole: str, align: str = LEFT) -> Text:
         """Lines from the top of `rect` down; what is wider than it goes on to the right."""
         placed: list[Line] = []
-        for number, line in enumerate(lines):
+        for number, line in enumerate(map(self._measure.shown, lines)):
             width = self.width(line)
             aside = {LEFT: 0.0, CENTER: (rect.width - width) / 2, RIGHT: rect.width - width}[align]
             y = rect.y + number * self.line_height + self._ascent
@@ -90,7 +92,7 @@ class Typesetter:
         start = rect.x + (rect.width - len(lines) * self.line_height) / 2
         placed = [
             Line(line, start + number * self.line_height + self._ascent, rect.bottom, self.width(line))
-            for number, line in enumerate(lines)
+            for number, line in enumerate(map(self._measure.shown, lines))
         ]
         return Text(rect, tuple(placed), self.size, role, whole, LEFT, self.bold, turned=True)
 

@@ -23,6 +23,10 @@ LEFT, CENTER, RIGHT = "left", "center", "right"
 class Measure(Protocol):
     """How much room text takes; sizes in points, answers in millimetres."""
 
+    def shown(self, text: str) -> str:
+        """What painters set of one line of text; of that, the same."""
+        ...
+
     def width(self, text: str, size: float, *, bold: bool = False) -> float:
         """The advance of one line of text, shaped."""
         ...
@@ -56,8 +60,8 @@ class Rect:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text, without line breaks, and where its pen begins: on the baseline, at the visual left whatever the
-    direction of writing. width: its advance as measured."""
+    """One line of text as `Measure.shown` gives it, and where its pen begins: on the baseline, at the visual left, whatever
+    the direction of writing. width: its advance as measured."""
 
     text: str
     x: float

@@ -17,7 +17,8 @@ from latentpress.sheets.page import Box, Mark, Page, Picture
 from latentpress.sheets.reduced import kept_suffix, place_reduced, too_coarse
 from latentpress.sheets.text.fonts import Font, Fonts, fonts_of
 from latentpress.sheets.text.runs import runs
-from latentpress.sheets.typ import About, coloured, lost, source
+from latentpress.sheets.text.told import coloured, lost
+from latentpress.sheets.typ import About, source
 
 # For archives and for screen readers. PDF/A-3b is PDF/A-2b that may hold any file: the record of the pictures is one.
 # A document of no known date is for no archive.
@@ -127,14 +128,4 @@ def _fonts(typst: Any, used: Sequence[Font], folder: Path) -> Any:
 
 
 def _warnings(pages: Sequence[Page], fonts: Fonts, dpi: float | None) -> list[str]:
-    said = too_coarse(pages, dpi) if dpi else []
-    if names := lost(pages, fonts):
-        said.append(f"no font here has {_listed(names)}; install one that has, or name one as the sheet's font")
-    if names := coloured(pages, fonts):
-        said.append(f"coloured glyphs are Type 3 fonts, which some publishers refuse: {_listed(names)}")
-    return said
-
-
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(f"{name} (U+{ord(name[0]):04X})" for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+    return [*(too_coarse(pages, dpi) if dpi else ()), *lost(pages, fonts), *coloured(pages, fonts)]

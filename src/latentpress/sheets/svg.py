@@ -18,6 +18,7 @@ from latentpress.sheets.reduced import reduced_bytes, too_coarse
 from latentpress.sheets.text.bidi import right_to_left
 from latentpress.sheets.text.fonts import Font, Fonts, fonts_of
 from latentpress.sheets.text.runs import runs
+from latentpress.sheets.text.told import lost
 from latentpress.sheets.typ import About
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
@@ -48,7 +49,8 @@ def svg_drawing(
     folder: where the pictures lie; pictures: the same as seen from where the SVG will lie, to link to them there, None to
     hold them in it; record: JSON that it holds as metadata; dpi: held pictures with more dots than that get fewer.
     """
-    said = too_coarse([page], dpi) if dpi else []
+    fonts = fonts_of(font)
+    said = [*(too_coarse([page], dpi) if dpi else ()), *lost([page], fonts)]
     size = f"{_number(page.width)} {_number(page.height)}"
     root = ET.Element(
         "svg",
@@ -65,7 +67,7 @@ def svg_drawing(
     if record:
         _held(root, "metadata", record)
     _held(root, "rect", "", {"width": _number(page.width), "height": _number(page.height), "fill": "#ffffff"})
-    painter = _Painter(root, folder, fonts_of(font), dpi, pictures, said)
+    painter = _Painter(root, folder, fonts, dpi, pictures, said)
     for box in page.boxes:
         painter.paint(box)
     return Drawing(f"{ET.tostring(root, encoding='unicode')}\n", tuple(said))

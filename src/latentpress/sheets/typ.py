@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from latentpress.sheets.look import LINE, LOOKS, crossing
 from latentpress.sheets.page import TITLE, Box, Frame, Line, Mark, Page, Picture, Rect, Rule, Text
 from latentpress.sheets.text.bidi import right_to_left
-from latentpress.sheets.text.fonts import Fonts, clusters
+from latentpress.sheets.text.fonts import Fonts
 from latentpress.sheets.text.runs import runs
+from latentpress.sheets.text.shown import LOST
 
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2}) ([0-9]{2})-([0-9]{2})")
 _DATETIME = "datetime(year: {}, month: {}, day: {}, hour: {}, minute: {}, second: 0)"
-_LOST = "\ufffd"
 
 _TOP = """\
 // A sheet of latentpress, laid out: every line, picture and rule at its place, in millimetres.
@@ -29,9 +29,12 @@ _TOP = """\
 
 #let line-of(x, y, width, size, body, bold: false, turned: false, dir: ltr, title: false) = {{
   let runs = if type(body) == str {{ (body,) }} else {{ body }}
-  let shown = text(size: size * 1pt, weight: if bold {{ 700 }} else {{ 400 }}, dir: dir, for run in runs {{
+  let shown = text(size: size * 1pt, weight: if bold {{ 700 }} else {{ 400 }}, for run in runs {{
     if type(run) == str {{ text(run) }} else {{ text(font: run.at(0), run.at(1)) }}
   }})
+  // The direction is the paragraph's: of a text within it, Typst would write marks of embedding, which readers copy.
+  set text(dir: dir)
+  set align(left)
   let held = box(width: width * 1mm, if title {{ heading(level: 1, shown) }} else {{ par(shown) }})
   place(top + left, dx: x * 1mm, dy: y * 1mm, if turned {{ rotate(-90deg, origin: top + left, held) }} else {{ held }})
 }}
@@ -87,25 +90,10 @@ def source(
     return "".join(parts)
 
 
-def lost(pages: Sequence[Page], fonts: Fonts) -> list[str]:
-    """The characters of `pages` that no font has, which stand there as a question mark in a diamond."""
-    return fonts.missing("".join(text.whole for page in pages for text in page.texts))
-
-
-def coloured(pages: Sequence[Page], fonts: Fonts) -> list[str]:
-    """What of `pages` is set in fonts of coloured glyphs, which a PDF holds as Type 3."""
-    found = dict.fromkeys(cluster for page in pages for text in page.texts for cluster in clusters(text.whole))
-    return [cluster for cluster in found if (font := fonts.pick(cluster)) is not None and font.coloured]
-
-
 def quoted(text: str) -> str:
     """`text` as a string of Typst's: what cannot stand in a line is left out, or shown as lost."""
     kept = "".join(
-        char
-        if char.isprintable() or char == " "
-        else _LOST
-        if 0xD800 <= ord(char) < 0xE000
-        else rf"\u{{{ord(char):x}}}"
+        char if char.isprintable() or char == " " else LOST if 0xD800 <= ord(char) < 0xE000 else rf"\u{{{ord(char):x}}}"
         for char in text.replace("\\", "\\\\").replace('"', '\\"')
     )
     return f'"{kept}"'
@@ -139,13 +127,11 @@ def _calls(box: Box, fonts: Fonts) -> Iterator[str]:
 
 
 def _line(box: Text, line: Line, fonts: Fonts, rtl: bool) -> str:
-    lost_here = set(fonts.missing(line.text))
-    text = "".join(_LOST if char in lost_here else char for char in line.text)
     pieces = [
         quoted(run.text)
         if run.font.family == fonts.first.family
         else f"({quoted(run.font.family)}, {quoted(run.text)})"
-        for run in runs(text, fonts, bold=box.bold, rtl=rtl)
+        for run in runs(line.text, fonts, bold=box.bold, rtl=rtl)
     ]
     body = pieces[0] if len(pieces) == 1 and pieces[0].startswith('"') else _array(pieces)
     # Room beyond the measured width, so that nothing is broken twice.

@@ -152,6 +152,10 @@ def installed() -> tuple[Font, ...]:
 def _rank(font: Font) -> int:
     """How far `font` is from the look of Noto Sans; Japanese forms of Chinese characters come before the others'."""
     name, words = font.family, set(font.family.split())
+    if (
+        name == "Noto Naskh Arabic"
+    ):  # it has no one glyph for lam and alef, whose letters programs copy the wrong way round
+        return 0
     if "CJK" in words or not words.isdisjoint({"Serif", "Mono", "Condensed", "Display", "Looped", "Nastaliq"}):
         return (3 if name == "Noto Sans CJK JP" else 4) if name.startswith("Noto Sans CJK") else 7
     if name.startswith("Noto Sans"):

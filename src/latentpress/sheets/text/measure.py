@@ -5,6 +5,7 @@ from typing import Any
 
 from latentpress.sheets.text.fonts import Font, Fonts, fonts_of, hb
 from latentpress.sheets.text.runs import Run, runs
+from latentpress.sheets.text.shown import shown
 
 _MM_PER_PT = 25.4 / 72
 _KEPT = 100_000
@@ -21,6 +22,11 @@ class Measure:
         self._ascent = max(extents.ascender / units, 1.069)
         self._descent = max(-extents.descender / units, 0.293)
         self._kept = lru_cache(_KEPT)(self._ems)
+        self._seen = lru_cache(_KEPT)(lambda text: shown(text, self.fonts))
+
+    def shown(self, text: str) -> str:
+        """What painters set of one line of text; of that, the same."""
+        return self._seen(text)
 
     def width(self, text: str, size: float, *, bold: bool = False) -> float:
         """The advance of one line of text, shaped."""
@@ -35,7 +41,7 @@ class Measure:
         return (self._ascent + self._descent) * size * _MM_PER_PT
 
     def _ems(self, text: str, bold: bool) -> float:
-        return sum(advance(run) for run in runs(text, self.fonts, bold=bold))
+        return sum(advance(run) for run in runs(self.shown(text), self.fonts, bold=bold))
 
 
 def advance(run: Run) -> float:
