@@ -252,9 +252,7 @@ def test_every_painter_paints_the_same_characters(tmp_path):
     [line] = [line for text in page.texts for line in text.lines]
     assert line.text == "a\ufffdb \ufffd\ufffd\ufffd\ufffd\ufffd d abc x"
     assert f'"{line.text}"' in pdf_document([page], tmp_path, ABOUT).typ
-    svg = svg_drawing(page, tmp_path, ABOUT)
-    assert f">{line.text}<" in svg.svg
-    assert svg.said == pdf_document([page], tmp_path, ABOUT).said
+    assert f">{line.text}<" in svg_drawing(page, tmp_path, ABOUT).svg
     pixels = raster(page, tmp_path, 96, fonts_of()).image
     assert pixels.tobytes() == raster(page_of([line.text]), tmp_path, 96, fonts_of()).image.tobytes()
 

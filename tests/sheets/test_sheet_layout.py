@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from latentpress.errors import UsageError
 from latentpress.sheets.cells import DONE, EXCLUDED, FAILED, MISSING, WAITING
 from latentpress.sheets.layout import layout
+from latentpress.sheets.look import LOOKS, strokes
 from latentpress.sheets.options import made, parse_value
-from latentpress.sheets.page import AXIS, CAPTION, COLUMN, GROUP, NOTE, PANEL, ROW, TITLE, Mark, Picture, Text
+from latentpress.sheets.page import AXIS, CAPTION, COLUMN, GROUP, NOTE, PANEL, ROW, TITLE, Mark, Picture, Rect, Text
 from latentpress.sheets.scale import Limits
 from sheet_cells import FakeMeasure, made_cells
 
@@ -142,6 +143,56 @@ def test_a_place_says_what_has_become_of_it():
             assert head.rect.x - 1e-6 <= box.rect.x <= box.rect.right <= head.rect.right + 1e-6
 
 
+SHAPES = {
+    FAILED: [(0, 0, 3, 3), (0, 3, 3, 0)],
+    WAITING: [],
+    MISSING: [(0, 3, 3, 0)],
+    EXCLUDED: [(0.9, 1.5, 2.1, 1.5)],
+}
+
+
+def test_small_marks_are_told_apart_by_their_shape_and_a_key_says_which_is_which():
+    states = dict(zip("2345", (FAILED, WAITING, MISSING, DONE), strict=True))
+
+    def state(labels):
+        return states.get(labels["seed"], DONE), "the latents became NaN"
+
+    axes = {"style": list("ab"), "seed": [*map(str, range(60))]}
+    cells = made_cells(axes, state, lambda one: (one["style"], one["seed"]) == ("b", "9"))
+    pages = layout(cells, sheet(rows=("style",), columns=("seed",), width="nature double"), MEASURE)
+    check(pages)
+    [page] = pages
+    marks = [box for box in page.boxes if isinstance(box, Mark)]
+    assert {mark.text for mark in marks} == {None}
+    assert [mark.state for mark in marks[-4:]] == [FAILED, WAITING, MISSING, EXCLUDED]
+    words = [text for text in page.texts if text.role == NOTE][:4]
+    assert [text.whole for text in words] == ["failed", "not rendered yet", "file is gone", "not in the matrix"]
+    for mark, text in zip(marks[-4:], words, strict=True):
+        assert mark.rect.right < text.rect.x < mark.rect.right + 2
+        assert mark.cell is None
+        assert mark.rect.y >= text.rect.y
+        assert mark.rect.bottom <= text.rect.bottom
+    assert sorted(cell.output for cell in page.cells) == sorted(cell.output for cell in cells.cells)
+    for mark in (Mark(Rect(0, 0, 3, 3), one, None, None) for one in SHAPES):
+        assert [tuple(round(value, 9) for value in one) for one in strokes(mark)] == SHAPES[mark.state]
+    assert int(LOOKS[WAITING].fill[:2], 16) < 0.9 * min(
+        int(LOOKS[one].fill[:2], 16) for one in SHAPES if one != WAITING
+    )
+    # With words in them there is no key.
+    [page] = layout(cells, sheet(rows=("seed",), columns=("style",), only=("seed=[2349]",)), MEASURE)
+    assert [box.state for box in page.boxes if isinstance(box, Mark)].count(EXCLUDED) == 1
+    assert all(box.text is not None for box in page.boxes if isinstance(box, Mark))
+
+
+@pytest.mark.parametrize("gone", [{("a", "1")}, {("a", "1"), ("b", "3")}, {("b", "2")}])
+def test_what_is_left_out_moves_no_value(gone):
+    """Of an axis 1, 2, 3 the first of the first row may be excluded: its column is the first all the same."""
+    cells = made_cells({"style": list("ab"), "seed": list("123")}, skip=lambda one: (one["style"], one["seed"]) in gone)
+    [page] = layout(cells, sheet(rows=("style",), columns=("seed",)), MEASURE)
+    heads = sorted((text.rect.x, text.whole) for text in page.texts if text.role == COLUMN)
+    assert [text for _, text in heads] == list("123")
+
+
 def test_pictures_of_a_third_axis_get_panels_with_labels():
     cells = made_cells({"seed": list("123"), "guidance_scale": ["2", "4"], "steps": ["1", "2", "3"]})
     [page] = layout(cells, sheet(rows=("seed",), columns=("guidance_scale",)), MEASURE)
@@ -219,6 +270,8 @@ def test_captions_know_the_cells():
     [
         ({"rows": ("stile",)}, "'stile' is no axis and no field of these pictures; did you mean 'style'?"),
         ({"only": ("style=x",)}, "chooses no cell; style is one of 'flat', 'toy'"),
+        ({"only": ("style=flt",)}, "chooses no cell; did you mean 'flat'? style is one of 'flat', 'toy'"),
+        ({"only": ("seed=9",)}, "chooses no cell; seed is '0'"),
         ({"order": {"style": ("flat", "tyo")}}, "names 'tyo', which no cell has; did you mean 'toy'?"),
         ({"caption": "{stile}"}, "the caption '{stile}' has {stile}; it may have {name}"),
         ({"width": "1000mm", "dpi": "2400"}, "is 94,488 pixels, and at most 16,383 are possible; lower the dpi"),

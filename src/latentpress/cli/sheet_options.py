@@ -1,5 +1,6 @@
 """The options of `latentpress sheet`, and the figure that they come to."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,16 +61,19 @@ SheetReplaceOption = Annotated[bool, typer.Option("--replace", help="Write over 
 
 
 def parted(outputs: list[Path] | None) -> tuple[list[Path], Path | None]:
-    """The files that -o names, and the folder. Raises UsageError for two folders."""
+    """The files that -o names, and the folder. Raises UsageError for two folders, and for a file of another kind."""
     from latentpress.sheets.options import format_of
+    from latentpress.sheets.spec import FORMATS
 
+    kinds = ", ".join(f".{kind}" for kind in FORMATS)
     files = [path for path in outputs or () if format_of(path.suffix) is not None and not path.is_dir()]
     folders = [path for path in outputs or () if path not in files]
+    for path in folders:
+        # A folder of pictures is there already.
+        if not path.is_dir() and (path.is_file() or re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{1,4}", path.suffix)):
+            raise UsageError(f"-o {path}: is no file of a figure, whose name ends in one of {kinds}")
     if len(folders) > 1:
-        from latentpress.sheets.spec import FORMATS
-
-        listed = ", ".join(f".{kind}" for kind in FORMATS)
-        raise UsageError(f"-o {folders[0]} and -o {folders[1]}: two folders; a figure's name ends in {listed}")
+        raise UsageError(f"-o {folders[0]} and -o {folders[1]}: two folders; a figure's name ends in one of {kinds}")
     return files, folders[0] if folders else None
 
 

@@ -75,14 +75,10 @@ def _laid_out(cells: Cells, sheet: Sheet, limits: Limits) -> list[Page]:
 
 def _raster(cells: Cells, sheet: Sheet, folder: Path, kind: str, said: dict[str, None]) -> tuple[int, dict[str, bytes]]:
     from latentpress.sheets.png import SIDES, encoded, raster
-    from latentpress.sheets.reduced import too_coarse
     from latentpress.sheets.text.fonts import fonts_of
-    from latentpress.sheets.text.told import lost
 
     pages = _laid_out(cells, sheet, Limits(side=SIDES.get(kind)))
-    said |= dict.fromkeys(lost(pages, fonts_of(sheet.font)))
-    if sheet.width is not None:
-        said |= dict.fromkeys(too_coarse(pages, sheet.resolution))
+    said |= dict.fromkeys(_told(pages, sheet, sheet.resolution if sheet.width is not None else None))
     files: dict[str, bytes] = {}
     for page, name in zip(pages, file_names(sheet, kind, len(pages)), strict=True):
         painted = raster(page, folder, sheet.resolution, fonts_of(sheet.font))
@@ -111,6 +107,7 @@ def _document(
     if kind == "svg":
         from latentpress.sheets.svg import svg_drawing
 
+        said |= dict.fromkeys(_told(pages, sheet, dpi))
         files: dict[str, bytes] = {}
         for page, name in zip(pages, file_names(sheet, kind, len(pages)), strict=True):
             text = record(cells, sheet, [page])
@@ -125,6 +122,15 @@ def _document(
     )
     said |= dict.fromkeys(made.said)
     return len(pages), {f"{sheet.name}.{kind}": made.pdf if kind == "pdf" else made.typ.encode()}
+
+
+def _told(pages: Sequence[Page], sheet: Sheet, dpi: float | None) -> list[str]:
+    """What is to be said of all pages together, as pdf_document says it of a PDF; dpi: asked for, None where none is."""
+    from latentpress.sheets.reduced import too_coarse
+    from latentpress.sheets.text.fonts import fonts_of
+    from latentpress.sheets.text.told import lost
+
+    return [*(too_coarse(pages, dpi) if dpi else ()), *lost(pages, fonts_of(sheet.font))]
 
 
 def _title(pages: Sequence[Page]) -> str:

@@ -12,11 +12,14 @@ from fnmatch import fnmatchcase
 
 from latentpress.errors import UsageError, shown
 from latentpress.sheets.cells import EXCLUDED, Cell, Cells
+from latentpress.sheets.order import in_order
 from latentpress.sheets.spec import Sheet
 
 # Values along a side, one of each of its axes.
 Key = tuple[str, ...]
 OUTPUT = "output"
+# Values that a message lists.
+_LISTED = 12
 # A sheet with more places than this, few of which have a cell, is one of axes that do not go together.
 _MOST_PLACES, _LEAST_FILLED = 20_000, 1 / 20
 
@@ -94,8 +97,8 @@ def select(cells: Cells, sheet: Sheet) -> list[Cell]:
         check_key(key, cells)
         some = [cell for cell in found if _fits(text_of(cell, key), value)]
         if not some:
-            listed = ", ".join(dict.fromkeys(shown(text_of(cell, key)) for cell in found[:8]))
-            raise UsageError(f"--only {shown(term)} chooses no cell; {key} is one of {listed}")
+            known = dict.fromkeys(text_of(cell, key) for cell in found)
+            raise UsageError(f"--only {shown(term)} chooses no cell; {_guess(value, known)}{key} is {_listed(known)}")
         found = some
     for key, values in sheet.order.items():
         known = {text_of(cell, key) for cell in cells.cells}
@@ -122,10 +125,20 @@ def text_of(cell: Cell, key: str) -> str:
 
 def _among(text: str, known: Iterable[str]) -> str:
     listed = sorted(known)
-    close = get_close_matches(text, listed, 1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"it must be one of {', '.join(listed[:12])}{', ...' if len(listed) > 12 else ''}"
+    return _guess(text, listed).rstrip() or f"it must be {_listed(listed)}"
+
+
+def _guess(text: str, known: Iterable[str]) -> str:
+    """The value that `text` was meant for, as a question with a blank behind it; "" where none is near."""
+    close = get_close_matches(text, [*known], 1)
+    return f"did you mean {shown(close[0])}? " if close else ""
+
+
+def _listed(known: Iterable[str]) -> str:
+    """Values, some of many."""
+    texts = [shown(value) for value in known]
+    more = f" and {len(texts) - _LISTED:,} more" if len(texts) > _LISTED + 1 else ""
+    return ("one of " if len(texts) > 1 else "") + ", ".join(texts[:_LISTED] if more else texts) + more
 
 
 def _fits(text: str, pattern: str) -> bool:
@@ -169,11 +182,12 @@ def _apart(cells: Cells, chosen: Sequence[Cell], keys: Sequence[str]) -> str | N
 
 
 def _entries(chosen: Sequence[Cell], keys: Sequence[str], sheet: Sheet) -> tuple[Key, ...]:
-    """What stands along a side of these keys: in the order asked for, else in that of appearance, the outer key first."""
+    """What stands along a side of these keys: in the order asked for, else in the plan's, the outer key first."""
     found = list(dict.fromkeys(_key(cell, keys) for cell in chosen))
     orders: list[dict[str, int]] = []
-    for place, key in enumerate(keys):
-        values = sheet.order.get(key) or dict.fromkeys(entry[place] for entry in found)
+    for key in keys:
+        others = [other for other in sheet.keys if other != key]
+        values = sheet.order.get(key) or in_order((_key(cell, others), text_of(cell, key)) for cell in chosen)
         orders.append({value: number for number, value in enumerate(values)})
     return tuple(sorted(found, key=lambda entry: [order[value] for order, value in zip(orders, entry, strict=True)]))
 

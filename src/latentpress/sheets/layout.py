@@ -6,11 +6,12 @@ Sizes are settled here (scale.py, geometry.py), then every label, picture and ma
 from dataclasses import dataclass
 
 from latentpress.sheets.caption import alt_of, check_words, filled, notes, values_of
-from latentpress.sheets.cells import Cells
+from latentpress.sheets.cells import DONE, Cells
 from latentpress.sheets.geometry import Chunk, Geometry
 from latentpress.sheets.grid import Grid, Leaf, grid_of
+from latentpress.sheets.key import key_of
 from latentpress.sheets.lines import Typesetter
-from latentpress.sheets.page import CAPTION, NOTE, TITLE, Box, Measure, Page, Rect
+from latentpress.sheets.page import CAPTION, NOTE, TITLE, Box, Mark, Measure, Page, Rect
 from latentpress.sheets.placing import Placing
 from latentpress.sheets.scale import Limits, Sizes, sizes_of
 from latentpress.sheets.spec import Sheet
@@ -76,7 +77,9 @@ class _Furniture:
         """What they take together of a page of a given width; of a page as wide as its grid, about that."""
         width = self.grid.sheet.width or 10 * self.style.label_most
         parts = [*self.above(width, 1, 1), *self.below(width, 1, 1)]
-        return sum(setter.extent(lines)[1] + self.style.pad * 2 for setter, _, lines, _ in parts)
+        empty = [state for state, count in self.grid.counts(self.leaf).items() if count and state != DONE]
+        key = key_of(empty, self.style, Rect(0, 0, width, 0))[1] + self.style.pad * 2 if empty else 0.0
+        return key + sum(setter.extent(lines)[1] + self.style.pad * 2 for setter, _, lines, _ in parts)
 
 
 def _page(
@@ -113,6 +116,11 @@ def _page(
     for chunk in chunks:
         boxes += placing.boxes(chunk, style.margin + aside, y)
     y += max(chunk.bottom for chunk in chunks)
+    if small := {box.state for box in boxes if isinstance(box, Mark) and box.text is None}:
+        y += style.pad * 2
+        key, height = key_of(small, style, Rect(style.margin, y, inner, 0))
+        boxes += key
+        y += height
     for setter, role, lines, whole in words.below(inner, number, count) if last else ():
         height = setter.extent(lines)[1]
         y += style.pad * 2

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from latentpress.sheets.cells import DONE, EXCLUDED, FAILED, MISSING, WAITING, Cell
+from latentpress.sheets.cells import DONE, EXCLUDED, Cell
 from latentpress.sheets.geometry import Chunk, Geometry, Item, letter_width
 from latentpress.sheets.grid import Grid, Key
 from latentpress.sheets.heads import groups
+from latentpress.sheets.key import MARKED
 from latentpress.sheets.page import (
     AXIS,
     CENTER,
@@ -26,12 +27,6 @@ from latentpress.sheets.page import (
 from latentpress.sheets.scale import Sizes
 from latentpress.sheets.style import Style
 
-MARKED = {
-    FAILED: "failed",
-    WAITING: "not rendered yet",
-    MISSING: "file is gone",
-    EXCLUDED: "not in the matrix",
-}
 # Width of the rule between a group's label and its members, in points.
 _RULE = 0.5
 
@@ -161,7 +156,7 @@ class Placing:
         return Rect(area.x + (area.width - width) / 2, area.y + (area.height - height) / 2, width, height)
 
     def _mark(self, rect: Rect, cell: Cell | None) -> Mark:
-        """The mark of a place, with as much of why as fits in the smallest text that it may have."""
+        """The mark of a place: in words where all of what it is fits, with as much of why as fits too."""
         state = EXCLUDED if cell is None else cell.state
         whole = MARKED[state]
         if cell is not None and cell.reason:
@@ -171,7 +166,11 @@ class Placing:
         for setter in self._style.marks:
             lines = setter.wrapped(whole, width) if width > 0 else []
             smallest = setter is self._style.marks[-1]
-            if width < setter.widest_word(MARKED[state]) or (setter.extent(lines)[1] > height and not smallest):
+            least = setter.extent(setter.wrapped(MARKED[state], width))[1] if width > 0 else height + 1
+            if (
+                width < setter.widest_word(MARKED[state])
+                or max(least, 0 if smallest else setter.extent(lines)[1]) > height
+            ):
                 continue
             lines = setter.shortened(lines, width, height)
             if not lines or setter.extent(lines)[0] > width + 1e-6:

@@ -17,7 +17,7 @@ from PIL.Image import Resampling
 from latentpress.errors import UsageError, reason
 from latentpress.files import check_regular
 from latentpress.sheets.cells import MISSING
-from latentpress.sheets.look import LINE, LOOKS
+from latentpress.sheets.look import LINE, LOOKS, strokes
 from latentpress.sheets.page import MM_PER_INCH, PT_PER_INCH, Frame, Line, Mark, Page, Picture, Rect, Rule, Text
 from latentpress.sheets.record import KEYWORD
 from latentpress.sheets.text.bidi import right_to_left
@@ -117,18 +117,9 @@ class _Painter:
         left, top, right, bottom = self._pixels(box.rect)
         line, width = f"#{look.line}", self._stroke(LINE)
         self._pen.rectangle((left, top, right - 1, bottom - 1), f"#{look.fill}", line, width)
-        if look.crossed and box.text is None:
-            self._pen.line((left, top, right - 1, bottom - 1), line, width)
-            self._pen.line((left, bottom - 1, right - 1, top), line, width)
-        elif look.crossed:  # corners alone, so that the text stays clear
-            reach = max(2, min(right - left, bottom - top) // 8)
-            for x, y, across, down in (
-                (left, top, 1, 1),
-                (right - 1, top, -1, 1),
-                (left, bottom - 1, 1, -1),
-                (right - 1, bottom - 1, -1, -1),
-            ):
-                self._pen.line((x, y, x + across * reach, y + down * reach), line, width)
+        for x1, y1, x2, y2 in strokes(box):
+            ends = [self._at(x1, y1), self._at(x2, y2)]
+            self._pen.line([(min(round(x), right - 1), min(round(y), bottom - 1)) for x, y in ends], line, width)
         if box.text is not None:
             self._text(box.text)
 

@@ -12,13 +12,12 @@ from urllib.parse import quote
 
 from latentpress.errors import reason
 from latentpress.sheets.cells import MISSING
-from latentpress.sheets.look import LINE, LOOKS, crossing
+from latentpress.sheets.look import LINE, LOOKS, strokes
 from latentpress.sheets.page import MM_PER_PT, Frame, Line, Mark, Page, Picture, Rect, Rule, Text
-from latentpress.sheets.reduced import reduced_bytes, too_coarse
+from latentpress.sheets.reduced import reduced_bytes
 from latentpress.sheets.text.bidi import right_to_left
 from latentpress.sheets.text.fonts import Font, Fonts, fonts_of
 from latentpress.sheets.text.runs import runs
-from latentpress.sheets.text.told import lost
 from latentpress.sheets.typ import About
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
@@ -28,7 +27,7 @@ _UNWRITABLE = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 
 @dataclass(frozen=True)
 class Drawing:
-    """said: what whoever uses it should know, a sentence each."""
+    """said: which pictures could not be read, a sentence each."""
 
     svg: str
     said: tuple[str, ...]
@@ -49,8 +48,7 @@ def svg_drawing(
     folder: where the pictures lie; pictures: the same as seen from where the SVG will lie, to link to them there, None to
     hold them in it; record: JSON that it holds as metadata; dpi: held pictures with more dots than that get fewer.
     """
-    fonts = fonts_of(font)
-    said = [*(too_coarse([page], dpi) if dpi else ()), *lost([page], fonts)]
+    said: list[str] = []
     size = f"{_number(page.width)} {_number(page.height)}"
     root = ET.Element(
         "svg",
@@ -67,7 +65,7 @@ def svg_drawing(
     if record:
         _held(root, "metadata", record)
     _held(root, "rect", "", {"width": _number(page.width), "height": _number(page.height), "fill": "#ffffff"})
-    painter = _Painter(root, folder, fonts, dpi, pictures, said)
+    painter = _Painter(root, folder, fonts_of(font), dpi, pictures, said)
     for box in page.boxes:
         painter.paint(box)
     return Drawing(f"{ET.tostring(root, encoding='unicode')}\n", tuple(said))
@@ -154,7 +152,7 @@ class _Painter:
         line = {"stroke": f"#{look.line}", "stroke-width": _number(LINE * MM_PER_PT)}
         rect = _held(self.root, "rect", "", _rect(box.rect) | {"fill": f"#{look.fill}"} | line)
         _held(rect, "title", box.state)
-        for x1, y1, x2, y2 in crossing(box):
+        for x1, y1, x2, y2 in strokes(box):
             ends = {"x1": _number(x1), "y1": _number(y1), "x2": _number(x2), "y2": _number(y2)}
             _held(self.root, "line", "", ends | line)
         if box.text is not None:

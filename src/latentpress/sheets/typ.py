@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from latentpress.sheets.look import LINE, LOOKS, crossing
+from latentpress.sheets.look import LINE, LOOKS, strokes
 from latentpress.sheets.page import TITLE, Box, Frame, Line, Mark, Page, Picture, Rect, Rule, Text
 from latentpress.sheets.text.bidi import right_to_left
 from latentpress.sheets.text.fonts import Fonts
@@ -116,7 +116,7 @@ def _calls(box: Box, fonts: Fonts) -> Iterator[str]:
             look = LOOKS[box.state]
             stroke = f'{number(LINE)}pt + rgb("{look.line}")'
             yield f'rectangle({_rect(box.rect)}, fill: rgb("{look.fill}"), stroke: {stroke})'
-            for ends in crossing(box):
+            for ends in strokes(box):
                 yield f"rule({', '.join(map(number, ends))}, {stroke})"
             if box.text is not None:
                 yield from _calls(box.text, fonts)
