@@ -12,7 +12,9 @@ from PIL import Image
 from fakes import FakeExecutor, facts, folder, manifest
 from latentpress.cli import run_cli
 from latentpress.measures import measure_folder
-from latentpress.measures.plot import plot_bytes, plot_of
+from latentpress.measures.plot import plot_of
+from latentpress.measures.plot_file import plot_bytes
+from latentpress.sheets.text.fonts import fonts_of
 
 __all__ = ["facts", "folder", "manifest"]
 
@@ -45,9 +47,8 @@ def test_a_plot_has_the_numbers_of_each_picture(made):
 
 def test_an_svg_has_live_text_and_a_dot_for_each_picture_and_is_twice_the_same(made, tmp_path, capsys):
     first, second = tmp_path / "a.svg", tmp_path / "b.svg"
-    assert run_cli(["measure", str(made), "--plot", str(first)]) == 0
-    assert capsys.readouterr().out.endswith(f"\n{first}\n")
-    assert run_cli(["measure", str(made), "--plot", str(second)]) == 0
+    assert run_cli(["measure", str(made), "--plot", str(first), "--plot", str(second)]) == 0
+    assert capsys.readouterr().out.endswith(f"\n{first}\n{second}\n")
     assert first.read_bytes() == second.read_bytes()
     root = ElementTree.fromstring(first.read_bytes())
     texts = ["".join(one.itertext()).strip() for one in root.iter(f"{SVG}text")]
@@ -77,10 +78,28 @@ def test_png_and_pdf(made):
 
 
 def test_characters_that_no_font_has_are_named(made):
-    plot = plot_of(measure_folder(made))
-    content, said = plot_bytes(type(plot)("\U000f1234", plot.axes, plot.labels, plot.panels[:1]), "png")
-    assert content
-    assert said == ["warning: no font here has \U000f1234, so the plot shows boxes"]
+    plot = replace(
+        plot_of(measure_folder(made)), title="\U000f1234 \x00", panels=plot_of(measure_folder(made)).panels[:1]
+    )
+    assert plot_bytes(plot, "png")[1] == [
+        "warning: no font that a plot can be set in has \U000f1234 (U+F1234); each is shown as \ufffd"
+    ]
+    content, said = plot_bytes(plot, "svg")
+    assert len(said) == 1
+    assert "\ufffd \\x00" in "".join(ElementTree.fromstring(content).itertext())
+
+
+@pytest.mark.skipif(bool(fonts_of().missing("👨‍👩‍👧")), reason="Debian's fonts-noto-color-emoji is not installed")
+def test_emoji_are_drawn_without_their_colours_or_named_and_an_svg_leaves_them_to_its_reader(made):
+    """matplotlib reads no font of coloured bitmaps; DejaVu Sans, which comes with it, has the smile and no family."""
+    plot = replace(plot_of(measure_folder(made)), labels=["😀", "👨‍👩‍👧", "b", "c"])
+    for kind in ("png", "pdf"):
+        [line] = plot_bytes(plot, kind)[1]
+        assert line.startswith("warning: no font that a plot can be set in has 👨‍👩‍👧 (U+1F468)")
+    content, said = plot_bytes(plot, "svg")
+    assert not said
+    family, *_ = [one for one in ElementTree.fromstring(content).iter(f"{SVG}text") if one.text == "👨‍👩‍👧"]
+    assert "'Noto Color Emoji'" in family.get("style")
 
 
 def test_what_a_plot_refuses(made, tmp_path, monkeypatch, capsys):
@@ -92,6 +111,7 @@ def test_what_a_plot_refuses(made, tmp_path, monkeypatch, capsys):
         [line] = capsys.readouterr().err.splitlines()
         return line
 
+    assert "--plot names one file twice; give each its own" in refused("--plot", "x.svg", "--plot", "x.svg")
     assert "--plot x.gif: a plot is SVG, PNG or PDF; give a name that ends in" in refused("--plot", "x.gif")
     assert f"--plot {taken}: exists already; give another name" in refused("--plot", str(taken))
     assert "--plot no/x.svg: there is no folder no; make it first" in refused("--plot", "no/x.svg")

@@ -1,7 +1,7 @@
 """Draws a figure of a folder's pictures into files anywhere, and only reads the folder: also while a render goes on."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 
@@ -12,16 +12,24 @@ from latentpress.errors import UsageError
 from latentpress.files import replacing
 from latentpress.sheets.draw import check_packages, drawn
 from latentpress.sheets.options import format_of
+from latentpress.sheets.plate import Plate
 from latentpress.sheets.spec import Sheet
 
 
 def draw_figure(
-    folder: Path, home: Path | None, sheet: Sheet, files: Sequence[Path], *, replace: bool = False
+    folder: Path,
+    home: Path | None,
+    sheet: Sheet,
+    files: Sequence[Path],
+    *,
+    replace: bool = False,
+    plates: Callable[[], Sequence[Plate]] | None = None,
 ) -> SheetsDrawn:
     """Draw `sheet` into `files`, each of a format by its ending; of several pages each has a file, but for documents.
 
-    home: where the ledger lies, None for where the folder has it; replace: write over what is there. Raises UsageError for
-    names that are taken, and as `folder_cells` and `drawn` do; nothing is written then.
+    home: where the ledger lies, None for where the folder has it; replace: write over what is there; plates: makes the pages
+    that follow in a PDF. Raises UsageError for names that are taken, and as `folder_cells`, `drawn` and `plates` do; nothing
+    is written then.
     """
     if home is not None and not (home / LEDGER).exists():
         home = None
@@ -30,10 +38,11 @@ def draw_figure(
         _check(path, replace)
     plans = [changed(sheet, name=path.stem, formats=(format_of(path.suffix) or "png",)) for path in files]
     check_packages(plans)
+    more = plates() if plates else ()
     paths: list[Path] = []
     said: list[str] = []
     for path, one in zip(files, plans, strict=True):
-        made = drawn(cells, one, folder, path.parent)
+        made = drawn(cells, one, folder, path.parent, more)
         # As it was written: .tiff stays .tiff.
         contents = {path.with_name(Path(name).stem + path.suffix): content for name, content in made.files.items()}
         for target in contents:
@@ -44,7 +53,7 @@ def draw_figure(
                 _check(target, replace)
             paths.append(target)
         said += [f"warning: {line}" for line in made.said]
-    return SheetsDrawn(tuple(paths), tuple(dict.fromkeys(said)))
+    return SheetsDrawn(tuple(paths), tuple(dict.fromkeys(said)), cells)
 
 
 def _check(path: Path, replace: bool) -> None:

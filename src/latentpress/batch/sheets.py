@@ -5,9 +5,11 @@ Drawn from the ledger's plan, whatever has become of its pictures; needs no bund
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from latentpress.batch.aside import Aside
 from latentpress.batch.cells import cells_of, check_folder
@@ -20,16 +22,30 @@ from latentpress.batch.place import LEDGER
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.sheet_facts import facts_of
 from latentpress.errors import UsageError
+from latentpress.sheets.cells import EXCLUDED, STATES, Cells
 from latentpress.sheets.draw import drawn
 from latentpress.sheets.spec import Sheet
 
 
 @dataclass(frozen=True)
 class SheetsDrawn:
-    """paths: of every file, the first sheet's first; said: what whoever prints them should know, a sentence each."""
+    """paths: of every file, the first sheet's first; said: what whoever prints them should know, a sentence each; cells: the
+    plan's."""
 
     paths: tuple[Path, ...]
     said: tuple[str, ...]
+    cells: Cells
+
+    def data(self, folder: Path) -> dict[str, Any]:
+        """The same as JSON data, of an output folder; docs/schemas/sheet.json."""
+        counts = Counter(cell.state for cell in self.cells.cells)
+        return {
+            "folder": str(folder),
+            "plan_hash": self.cells.plan_hash,
+            "counts": {state: counts[state] for state in STATES if state != EXCLUDED},
+            "files": [{"file": str(path), "format": path.suffix[1:].lower()} for path in self.paths],
+            "warnings": list(self.said),
+        }
 
 
 def draw_sheets(
@@ -55,7 +71,7 @@ def draw_sheets(
             paths.append(folder / name)
         _remove_stale(ledger, folder, sheet, made.files, owners)
         said += [f"warning: the sheet {sheet.name!r}: {line}" for line in made.said]
-    return SheetsDrawn(tuple(paths), tuple(dict.fromkeys(said)))
+    return SheetsDrawn(tuple(paths), tuple(dict.fromkeys(said)), cells)
 
 
 def draw_folder(

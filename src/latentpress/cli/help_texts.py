@@ -103,6 +103,7 @@ HELP: Mapping[str, Help] = {
         "latentpress sheet out/mine",
         "latentpress sheet out/mine --rows style --columns seed --width 'nature double' -o figure.pdf",
         "latentpress sheet out/mine --only style=line-art -o cells.csv",
+        "latentpress sheet out/mine --plots --by style -o figure.pdf  # and the numbers of its pictures",
         _0="the sheets, or the figure, are drawn",
     ),
     "tidy": _locking(

@@ -33,7 +33,10 @@ ByOption = Annotated[
 OnlyOption = Annotated[
     list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only cells of this axis or field; may be repeated.")
 ]
-PlotOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the numbers into this .svg, .png or .pdf.")]
+PlotOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Draw the numbers into this .svg, .png or .pdf; may be repeated."),
+]
 
 
 def measure_command(
@@ -51,23 +54,28 @@ def measure_command(
     from latentpress.batch.place import LEDGER, home_of
     from latentpress.compare.pair import structural_similarity
     from latentpress.measures import measure_folder
-    from latentpress.measures.plot import check_plot, plot_bytes, plot_of
+    from latentpress.measures.plot import check_plot, plot_of
+    from latentpress.measures.plot_file import plot_bytes
     from latentpress.measures.tables import check_table, json_data, table_file
     from latentpress.measures.told import told
 
-    files = [*map(check_table, output or ())]
-    targets = dict.fromkeys(files, "-o") | ({check_plot(plot): "--plot"} if plot is not None else {})
+    files, plots = [*map(check_table, output or ())], [*map(check_plot, plot or ())]
+    targets = dict.fromkeys(files, "-o") | dict.fromkeys(plots, "--plot")
     _check(targets, replace)
-    if len(set(files)) < len(files):
-        raise UsageError("-o names one file twice; give each table its own")
+    for option, paths in {"-o": files, "--plot": plots}.items():
+        if len(set(paths)) < len(paths):
+            raise UsageError(f"{option} names one file twice; give each its own")
     axes = [one.strip() for one in (by or "").split(",") if one.strip()]
     table = home_of(out, ledger) / LEDGER if out.is_dir() else None
     found = measure_folder(out, ledger=table, against=against or (), by=axes, only=only or ())
     if found.against and structural_similarity() is None:
         to_stderr("note: SSIM is left out, package scikit-image is missing; pip install 'latentpress[diff]' adds it")
     contents = {path: table_file(found, path.suffix[1:].lower()) for path in files}
-    if plot is not None:
-        contents[plot], said = plot_bytes(plot_of(found), plot.suffix[1:].lower())
+    if plots:
+        drawn, said = plot_of(found), dict[str, None]()
+        for path in plots:
+            contents[path], lines = plot_bytes(drawn, path.suffix[1:].lower())
+            said |= dict.fromkeys(lines)
         for line in said:
             to_stderr(line)
     _write(contents, targets, replace)

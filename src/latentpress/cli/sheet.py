@@ -8,6 +8,7 @@ import typer
 
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import for_each, to_stderr
+from latentpress.cli.options import JsonOption, print_json
 from latentpress.cli.sheet_options import (
     BorderOption,
     CaptionOption,
@@ -22,6 +23,9 @@ from latentpress.cli.sheet_options import (
     OrderOption,
     PagesOption,
     PanelsOption,
+    PlotsAgainstOption,
+    PlotsByOption,
+    PlotsOption,
     RowsOption,
     ScaleOption,
     SheetOnlyOption,
@@ -36,6 +40,7 @@ from latentpress.errors import UsageError, shown
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
     from latentpress.batch.sheets import SheetsDrawn
+    from latentpress.sheets.plate import Plate
     from latentpress.sheets.spec import Sheet
 
 
@@ -60,35 +65,43 @@ def sheet_command(
     order: OrderOption = None,
     only: SheetOnlyOption = None,
     name: NameOption = None,
+    plots: PlotsOption = False,
+    by: PlotsByOption = None,
+    against: PlotsAgainstOption = None,
     replace: SheetReplaceOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw the sheets of what was rendered, as far as it is, or a figure of your own."""
     asked = {"rows": rows, "columns": columns, "pages": pages, "panels": panels, "width": width, "height": height}
     asked |= {"dpi": dpi, "font": font, "font_size": font_size, "gutter": gutter, "border": border, "scale": scale}
     asked |= {"title": title, "caption": caption}
     files, folder = parted(output)
+    _check_plots(plots, {"by": by, "against": against}, files)
     if not files:
         _refuse_idle({**asked, "order": order, "only": only, "name": name})
+    numbers = (by or "", against or ()) if plots else None
     if len(targets) == 1 and Path(targets[0]).is_dir():
         if folder is not None:
             raise UsageError(f"-o {folder}: is no file of a figure, and {targets[0]} is the output folder already")
         if not files:
-            _tell(_drawn_folder(Path(targets[0]), ledger, replace))
+            _tell(_drawn_folder(Path(targets[0]), ledger, replace), Path(targets[0]), as_json)
             return
         known = _known_sheets(Path(targets[0]), ledger)
-        _figure(Path(targets[0]), ledger, figure(asked, order, only, _named(known, name)), files, replace)
+        sheet = figure(asked, order, only, _named(known, name))
+        made = _figure(Path(targets[0]), _home(Path(targets[0]), ledger), sheet, files, replace, numbers)
+        _tell(made, Path(targets[0]), as_json)
         return
 
     def draw(found: "OutputFolder", several: bool) -> None:
         if not files:
-            _tell(found.sheets(replace=replace))
+            _tell(found.sheets(replace=replace), found.path, as_json, several)
             return
         if several:
             raise UsageError("-o names a figure, and there are several manifests; draw one after another")
         sheet = figure(asked, order, only, _named(found.manifest.sheets, name))
-        _figure(found.path, found.home, sheet, files, replace)
+        _tell(_figure(found.path, found.home, sheet, files, replace, numbers), found.path, as_json)
 
-    for_each(targets, folder, draw, ledger=ledger, latest=True)
+    for_each(targets, folder, draw, as_json=as_json, ledger=ledger, latest=True)
 
 
 def _refuse_idle(options: Mapping[str, object]) -> None:
@@ -99,24 +112,62 @@ def _refuse_idle(options: Mapping[str, object]) -> None:
         raise UsageError(f"{option} is of a figure; name its file, e.g. -o figure.pdf, or write it into the manifest")
 
 
-def _drawn_folder(folder: Path, ledger: Path | None, replace: bool) -> "SheetsDrawn":
+def _check_plots(plots: bool, options: Mapping[str, object], files: Sequence[Path]) -> None:
+    """Raise UsageError for options of plots without plots, and for plots without a PDF that could have them."""
+    given = next((key for key, value in options.items() if value), None)
+    if given is not None and not plots:
+        raise UsageError(f"--{given} is of the plots; add --plots")
+    if plots and all(path.suffix.lower() != ".pdf" for path in files):
+        raise UsageError(
+            "--plots adds pages to a PDF; name one, e.g. -o figure.pdf, or draw plots alone, by `latentpress measure --plot`"
+        )
+
+
+def _home(folder: Path, ledger: Path | None) -> Path:
     from latentpress.batch.place import home_of
+
+    return home_of(folder, ledger)
+
+
+def _drawn_folder(folder: Path, ledger: Path | None, replace: bool) -> "SheetsDrawn":
     from latentpress.batch.sheets import draw_folder
 
-    return draw_folder(folder, home_of(folder, ledger), None, None, replace=replace)
+    return draw_folder(folder, _home(folder, ledger), None, None, replace=replace)
 
 
 def _known_sheets(folder: Path, ledger: Path | None) -> "Sequence[Sheet]":
     from latentpress.batch.cells import folder_sheets
-    from latentpress.batch.place import home_of
 
-    return folder_sheets(folder, home_of(folder, ledger))
+    return folder_sheets(folder, _home(folder, ledger))
 
 
-def _figure(folder: Path, home: Path | None, sheet: "Sheet", files: list[Path], replace: bool) -> None:
+def _figure(
+    folder: Path,
+    home: Path | None,
+    sheet: "Sheet",
+    files: list[Path],
+    replace: bool,
+    numbers: "tuple[str, Sequence[str]] | None",
+) -> "SheetsDrawn":
+    """The figure, drawn; numbers: what `--by` and `--against` say of its plots, None for no plots."""
     from latentpress.batch.figures import draw_figure
 
-    _tell(draw_figure(folder, home, sheet, files, replace=replace))
+    if numbers is None:
+        return draw_figure(folder, home, sheet, files, replace=replace)
+    import matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    from latentpress.batch.place import LEDGER
+    from latentpress.measures import measure_folder
+    from latentpress.measures.plot_plates import sheet_plates
+
+    by, against = numbers
+    axes = [one.strip() for one in by.split(",") if one.strip()]
+    table = home / LEDGER if home is not None and (home / LEDGER).exists() else None
+
+    def plates() -> "Sequence[Plate]":
+        return sheet_plates(measure_folder(folder, ledger=table, against=against, by=axes, only=sheet.only), sheet)
+
+    return draw_figure(folder, home, sheet, files, replace=replace, plates=plates)
 
 
 def _named(sheets: "Sequence[Sheet]", name: str | None) -> "Sheet | None":
@@ -130,8 +181,11 @@ def _named(sheets: "Sequence[Sheet]", name: str | None) -> "Sheet | None":
     return found[0]
 
 
-def _tell(made: "SheetsDrawn") -> None:
+def _tell(made: "SheetsDrawn", folder: Path, as_json: bool, several: bool = False) -> None:
     for line in made.said:
         to_stderr(line)
+    if as_json:
+        print_json(made.data(folder), one_line=several)
+        return
     for path in made.paths:
         typer.echo(path)

@@ -48,6 +48,18 @@ SheetOnlyOption = Annotated[
     typer.Option("--only", metavar="KEY=VALUE", help="Only cells of this axis or field; may be repeated."),
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="Which of the manifest's sheets to begin from.")]
+PlotsOption = Annotated[
+    bool, typer.Option("--plots", help="Add pages to a PDF with plots of the pictures' numbers, as `measure` has them.")
+]
+PlotsByOption = Annotated[
+    str | None, typer.Option("--by", metavar="AXIS[,AXIS]", help="The rows of --plots; default the first axis.")
+]
+PlotsAgainstOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--against", metavar="AXIS=VALUE", help="Of --plots: compare each picture with the one that has this."
+    ),
+]
 FilesOption = Annotated[
     list[Path] | None,
     typer.Option(

@@ -9,6 +9,7 @@ from latentpress.sheets.cells import Cells
 from latentpress.sheets.grid import select
 from latentpress.sheets.layout import layout
 from latentpress.sheets.page import TITLE, Page, Text
+from latentpress.sheets.plate import Plate
 from latentpress.sheets.record import record
 from latentpress.sheets.scale import Limits
 from latentpress.sheets.spec import RASTER, TABLES, Sheet
@@ -24,10 +25,11 @@ class Drawn:
     said: tuple[str, ...]
 
 
-def drawn(cells: Cells, sheet: Sheet, folder: Path, target: Path | None = None) -> Drawn:
+def drawn(cells: Cells, sheet: Sheet, folder: Path, target: Path | None = None, plates: Sequence[Plate] = ()) -> Drawn:
     """The files of `sheet`: `NAME.png`, or `NAME-page-1.png` and so on of several pages.
 
-    folder: where its pictures lie; target: where the files are to lie, by default there too.
+    folder: where its pictures lie; target: where the files are to lie, by default there too; plates: pages that follow in a
+    PDF.
 
     Raises as `layout` does, and ModuleNotFoundError for a format whose package is missing.
     """
@@ -44,7 +46,7 @@ def drawn(cells: Cells, sheet: Sheet, folder: Path, target: Path | None = None) 
         if kind in RASTER:
             pages, found = _raster(cells, sheet, folder, kind, said)
         else:
-            pages, found = _document(cells, sheet, folder, kind, said, target or folder)
+            pages, found = _document(cells, sheet, folder, kind, said, target or folder, plates)
         most = max(most, pages)
         files |= found
     return Drawn(files, most, tuple(said))
@@ -88,7 +90,7 @@ def _raster(cells: Cells, sheet: Sheet, folder: Path, kind: str, said: dict[str,
 
 
 def _document(
-    cells: Cells, sheet: Sheet, folder: Path, kind: str, said: dict[str, None], target: Path
+    cells: Cells, sheet: Sheet, folder: Path, kind: str, said: dict[str, None], target: Path, plates: Sequence[Plate]
 ) -> tuple[int, dict[str, bytes]]:
     """PDF, its Typst source, SVG and LaTeX. Pictures keep their own dots, unless the sheet names how many."""
     from latentpress.sheets.typ import About
@@ -117,9 +119,9 @@ def _document(
         return len(pages), files
     from latentpress.sheets.pdf import pdf_document
 
-    made = pdf_document(
-        pages, folder, about, record=record(cells, sheet, pages), font=sheet.font, dpi=dpi, pictures=beside
-    )
+    more = plates if kind == "pdf" else ()
+    text = record(cells, sheet, pages)
+    made = pdf_document(pages, folder, about, record=text, font=sheet.font, dpi=dpi, pictures=beside, plates=more)
     said |= dict.fromkeys(made.said)
     return len(pages), {f"{sheet.name}.{kind}": made.pdf if kind == "pdf" else made.typ.encode()}
 

@@ -14,6 +14,7 @@ from typing import Any
 from latentpress.errors import EnvironmentFailure, reason
 from latentpress.sheets.cells import MISSING
 from latentpress.sheets.page import Box, Mark, Page, Picture
+from latentpress.sheets.plate import Plate
 from latentpress.sheets.reduced import kept_suffix, place_reduced, too_coarse
 from latentpress.sheets.text.fonts import Font, Fonts, fonts_of
 from latentpress.sheets.text.runs import runs
@@ -45,12 +46,13 @@ def pdf_document(
     dpi: float | None = None,
     pictures: str = ".",
     standards: Sequence[str] | None = None,
+    plates: Sequence[Plate] = (),
 ) -> Document:
     """The PDF of `pages` and its Typst source. ModuleNotFoundError without typst.
 
     folder: where the pictures lie; pictures: the same as seen from where the source will lie; record: JSON that the PDF
     embeds as a file; dpi: pictures with more dots than that get fewer; standards: by typst's names, None for PDF/A
-    and PDF/UA.
+    and PDF/UA; plates: drawings that follow in the PDF, and not in the source.
     """
     import typst
 
@@ -60,6 +62,10 @@ def pdf_document(
     with tempfile.TemporaryDirectory(prefix="latentpress-") as kept:
         root = Path(kept)
         shown, said = _placed(pages, folder, root / "pictures", dpi)
+        for count, plate in enumerate(plates):
+            name = f"plate-{count}.svg"
+            (root / "pictures" / name).write_bytes(plate.svg)
+            shown.append(plate.with_drawing(name))
         if record:
             (root / RECORD).write_text(record, encoding="utf-8")
         faces = _fonts(typst, _used(shown, fonts), root / "fonts")
@@ -76,7 +82,7 @@ def pdf_document(
             except typst.TypstError as worse:
                 raise EnvironmentFailure(f"typst makes no PDF of the sheet ({reason(worse)})") from None
     beside = source(pages, fonts, about, pictures=pictures)
-    return Document(pdf, beside, (*said, *_warnings(pages, fonts, dpi)))
+    return Document(pdf, beside, (*said, *_warnings([*pages, *(plate.page for plate in plates)], fonts, dpi)))
 
 
 def _compiled(compiler: Any, text: str, standards: Sequence[str]) -> bytes:
