@@ -81,6 +81,14 @@ def open_regular(path: Path) -> BinaryIO:
     return stream
 
 
+def unread(path: Path, error: OSError) -> str:
+    """What is wrong with the file at `path`, which raised `error` when it was looked for, as the end of a sentence."""
+    if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
+        end = "which does not exist" if error.errno == errno.ENOENT else "and so on in a circle"
+        return f"is a link to {str(path.readlink())!r}, {end}"
+    return "does not exist" if error.errno == errno.ENOENT else f"cannot be read ({error.strerror})"
+
+
 def publish(path: Path, content: bytes, root: Path | None = None) -> os.stat_result:
     """As `write_durably`, under a name that nothing has: raises FileExistsError where something does, and leaves it alone.
 

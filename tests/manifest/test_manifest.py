@@ -200,8 +200,8 @@ def test_unreadable_files_are_refused(tmp_path):
     path = tmp_path / "m.yaml"
     with pytest.raises(ManifestError, match="cannot be read"):
         read_manifest(path)
-    path.write_bytes(b"a: \xff")
-    with pytest.raises(ManifestError, match="byte 3 is not UTF-8"):
+    path.write_bytes("\ufeffa: 1\nä: ".encode() + b"\xff")
+    with pytest.raises(ManifestError, match=r"m\.yaml:2:4: byte 0xff is not UTF-8; save the file as UTF-8"):
         read_manifest(path)
     with path.open("wb") as stream:
         stream.truncate(MAX_BYTES + 1)

@@ -194,13 +194,15 @@ def test_each_mistake_has_its_place(name):
 
 def test_bytes_that_are_not_utf_8_are_named():
     Path("a.jsonl").write_bytes(b'{"prompt": "a", "model": "demo"}\n{"prompt": "\xe4"}\n')
-    assert refused("a.jsonl") == ("a.jsonl:2:1: byte 12 of the line is not UTF-8; save the file as UTF-8",)
+    assert refused("a.jsonl") == ("a.jsonl:2:13: byte 0xe4 is not UTF-8; save the file as UTF-8",)
     Path("a.csv").write_bytes(b"prompt\n\xe4\n")
     assert refused("a.csv") == (
-        "a.csv:2:1: byte 0 of the line is not UTF-8; save it as UTF-8, which Excel calls 'CSV UTF-8'",
+        "a.csv:2:1: byte 0xe4 is not UTF-8; save the file as UTF-8, which Excel calls 'CSV UTF-8'",
     )
-    Path("a.csv").write_bytes("prompt".encode("utf-16"))
-    assert refused("a.csv")[0].startswith("a.csv:1:1: the file is UTF-16; save it as UTF-8")
+    for name in ("a.csv", "a.jsonl", "a.json", "a.yaml"):
+        Path(name).write_bytes("prompt\nx".encode("utf-16"))
+        (only,) = refused(name)
+        assert only.startswith(f"{name}:1:1: the file is UTF-16; save it as UTF-8")
 
 
 def test_a_file_that_changes_between_two_passes_is_refused():

@@ -113,18 +113,58 @@ def test_another_folder_may_be_named(manifest, wildcards):
         ("a __../m__", "m.yaml:5:13: prompt has the wildcard '__../m__', which leads out of wildcards"),
         ("a __@color__", "m.yaml:5:13: prompt has cyclical braces, {@...} ('__@color__')"),
         ("a __empty__", "and wildcards/empty.txt holds no line that is one"),
-        ("a __loop__", "wildcards/pool.txt:1:1: prompt has a wildcard that holds itself: __loop__ -> __pool__ -> __loop__"),
-        ("a __bad__", "wildcards/bad.txt:2:1: prompt has '3$$' before 2 options"),
-        ("a __named__", "wildcards/named.txt:1:1: prompt names braces, {c=...}; name them in the prompt, {c=__wildcard__}"),
-        ("a __bytes__", "wildcards/bytes.txt:1:1: prompt names a file whose byte 0 is not UTF-8"),
+        ("a __loop__", "wildcards/pool.txt:1:1: the line has a wildcard that holds itself: __loop__ -> __pool__ -> __l"),
+        ("a __bad__", "wildcards/bad.txt:2:4: the line has '3$$' before 2 options"),
+        ("a __named__", "wildcards/named.txt:1:1: the line names braces, {c=...}; name them in the prompt, {c=__wildcard"),
+        ("a __bytes__", "wildcards/bytes.txt:2:3: byte 0xff is not UTF-8; save the file as UTF-8"),
+        ("a __wide__", "wildcards/wide.txt:1:1: the file is UTF-16; save it as UTF-8"),
+        ("a __nul__", "wildcards/nul.txt:1:2: the file holds a NUL"),
+        ("a __filled__", "wildcards/filled.txt:2:9: the line names the placeholder {stile}, which nothing fills"),
+        ("a {x|__~filled__}", "wildcards/filled.txt:2:9: the line names the placeholder {stile}, which nothing fills"),
+        ("a __format__", "wildcards/format.txt:1:3: the line has '{seed:9999}'; after the colon goes"),
+        ("a __open__", "wildcards/open.txt:1:5: the line has an unmatched brace"),
+        ("a __outer__", "wildcards/bad.txt:2:4: the line has '3$$' before 2 options"),
+        ("a __link__", "wildcards/link.txt:1:1: the file is a link to 'gone.txt', which does not exist; mend it, or take"),
+        ("a __round__", "wildcards/round.txt:1:1: the file is a link to 'round.txt', and so on in a circle"),
+        ("a __lin*__", "wildcards/link.txt:1:1: the file is a link to 'gone.txt', which does not exist"),
+        ("a __dir__", "wildcards/dir.txt:1:1: the file cannot be read (it is a folder, not a regular file)"),
+        ("a __inner/missing__", "wildcards/inner/missing.txt:3:6: the line has the wildcard '__no__', and wildcards/no.txt"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_where_it_stands(prompt, said, manifest, wildcards):
-    wildcards(FILES | {"empty.txt": "# none\n", "bad.txt": "x\n{3$$a|b}\n", "named.txt": "{c=a|b}\n"})
-    wildcards({"loop.txt": "x\n__pool__\n", "pool.txt": "__loop__\n", "bytes.txt": ""})
-    Path("wildcards/bytes.txt").write_bytes(b"\xff\xfe")
+    wildcards(FILES | {"empty.txt": "# none\n", "bad.txt": "x\n2::{3$$a|b}\n", "named.txt": "{c=a|b}\n"})
+    wildcards(
+        {"loop.txt": "x\n__pool__\n", "pool.txt": "__loop__\n", "nul.txt": "a\0b\n", "outer.txt": "x\n __bad__\n"}
+    )
+    wildcards({"filled.txt": "x\n  0.5:: {stile}\n", "format.txt": "a {seed:9999}", "open.txt": "{{a {b\n"})
+    wildcards({"inner/missing.txt": "\n#\n\t a  __no__\n", "bytes.txt": "", "wide.txt": ""})
+    Path("wildcards/bytes.txt").write_bytes(b"a\n b\xff")
+    Path("wildcards/wide.txt").write_bytes("red\n".encode("utf-16"))
+    Path("wildcards/link.txt").symlink_to("gone.txt")
+    Path("wildcards/round.txt").symlink_to("round.txt")
+    Path("wildcards/dir.txt").mkdir()
     (problem,) = refused(manifest, job(prompt))
     assert said in problem
+    if not problem.startswith("m.yaml"):
+        assert problem.endswith(" (used by the prompt at m.yaml:5:13)")
+
+
+def test_every_mistake_in_a_file_of_wildcards_is_told_at_once(manifest, wildcards):
+    wildcards({"x.txt": "ok\n{3$$a|b}\n__no__\n__y__\n", "y.txt": "{@a|b}\n"})
+    assert [one.partition(": ")[0] for one in refused(manifest, job("a __x__"))] == [
+        *("wildcards/x.txt:2:1", "wildcards/x.txt:3:1", "wildcards/y.txt:1:1")
+    ]
+
+
+def test_what_a_plan_says_of_words_from_a_file_is_told_there(planned, wildcards):
+    wildcards({"x.txt": "ink\n 2::in <nowhere>\n", "y.txt": "__x__\n"})
+    Path("p.txt").write_text("one\n\n  a <lost> kite\n")
+    body = "defaults: {seed: 1}\njobs: [{prompt: a __~y__}, {prompt: a {__y__|oil}}, {prompt: {file: p.txt, whole: true}}]\n"
+    with pytest.raises(ManifestError) as caught:
+        planned(body.replace("a {__y__|oil}", "'a {__y__|oil}'"))
+    assert [one.partition(" in the prompt looks like a concept")[0] for one in caught.value.problems] == [
+        *("wildcards/x.txt:2:8: <nowhere>", "p.txt:3:5: <lost>")
+    ]
 
 
 def test_a_mistake_in_a_file_that_many_jobs_use_is_told_once(manifest, wildcards):
@@ -149,7 +189,7 @@ def test_a_file_of_prompts_is_one_picture_a_line(manifest):
             "an young owl in oil",
         )
     ]
-    assert {str(draft.prompt_place) for draft, _, _ in read.drafts()} == {"p.txt:3:1", "p.txt:4:1"}
+    assert {str(draft.prompt_place) for draft, _, _ in read.drafts()} == {"p.txt:3:2", "p.txt:4:1"}
     assert prompts(manifest("jobs: [{prompt: {file: p.txt, whole: true}}]\nmatrix: {style: [ink]}\n"))[1].startswith(
         "# prompts"
     )
@@ -170,14 +210,18 @@ def test_a_file_of_lines_is_an_axis(manifest):
     ("body", "said"),
     [
         ("jobs: [{prompt: {file: gone.txt}}]\n", "m.yaml:4:24: file gone.txt of prompt does not exist; paths start at"),
+        ("jobs: [{prompt: {file: link.txt}}]\n", "m.yaml:4:24: file link.txt of prompt is a link to 'gone', which does not"),
+        ("jobs: [{prompt: {file: bytes.txt}}]\n", "bytes.txt:2:2: byte 0xff is not UTF-8"),
         ("jobs: [{prompt: {flie: p.txt}}]\n", "m.yaml:4:18: unknown key 'flie' in prompt; did you mean 'file'?"),
         ("jobs: [{prompt: {file: empty.txt}}]\n", "m.yaml:4:24: empty.txt holds no prompt; write one a line"),
         ("jobs: [{prompt: {file: p.txt, whole: 3}}]\n", "m.yaml:4:38: whole is '3'; it must be true or false"),
-        ("jobs: [{prompt: {file: p.txt}}]\n", "p.txt:2:1: prompt names the placeholder {stile}, which nothing fills"),
+        ("jobs: [{prompt: {file: p.txt}}]\n", "p.txt:2:3: prompt names the placeholder {stile}, which nothing fills"),
         ("matrix: {steps: {file: p.txt}}\n", "m.yaml:4:17: axis 'steps' is a file, and files have prompts"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_file_of_prompts_is_told(body, said, manifest):
     Path("p.txt").write_text("a\nb {stile}\n")
     Path("empty.txt").write_text("# none\n")
+    Path("link.txt").symlink_to("gone")
+    Path("bytes.txt").write_bytes(b"a\nb\xff\n")
     assert said in "\n".join(refused(manifest, body))

@@ -182,3 +182,69 @@ def test_a_manifest_names_a_batch():
         for name, seeds in (("kite", (0, 1, 2)), ("owl", (0,)), ("edit", (0,)), ("upload", (5,)), ("vary", (0, 1)))
         for seed in seeds
     ]
+
+
+PLAIN = [
+    *(
+        "a {red|blue} kite",
+        "{style}",
+        "100% {",
+        "} and {{x}}",
+        "__color__ {2$$a|b}",
+        r"\__color__ a\|b",
+        "{seed:04} ${x=y}",
+    ),
+    "(kite:1.2) [a|b]",
+]
+
+
+@pytest.mark.parametrize("settings", ["", "defaults: {negative_prompt: 'not {style}'}\nwildcards: words\n"])
+def test_a_prompt_is_the_text_that_it_is(settings):
+    Path("words").mkdir()
+    Path("words/color.txt").write_text("red\nblue\n")
+    bodies: list[ImageGenerateParams] = [{"prompt": text} for text in PLAIN]
+    write(*(request(f"r{number}", GENERATIONS, body) for number, body in enumerate(bodies)))
+    Path("s.yaml").write_text("version: 1\nmodel: demo\n" + settings.replace("{style}", "blurry"))
+    models = Models({}, {"demo": fake_facts()})
+    executor = FakeExecutor()
+    folders = []
+
+    def opened(manifest, path):
+        folders.append(OutputFolder(manifest, path, models=models))
+        return folders[-1]
+
+    batch = Batch(Source.of(Path("batch.jsonl")), Source.of(Path("s.yaml")))
+    answered = run_batch(batch, Path("out"), lambda folder: folder.render(executor=executor), opened)
+    assert (answered.completed, answered.failed) == (len(PLAIN), 0)
+    plan = folders[-1].plan()
+    assert [job.request.prompt for job in plan.jobs] == PLAIN
+    told = "\n".join(plan.warnings)
+    assert "wildcards" not in told
+    assert "'(kite:1.2)' in the prompt is taken as characters; `prompt_weighting: a1111` reads it as a weight" in told
+    with Image.open("out" / plan.jobs[0].output) as picture:
+        assert picture.text["parameters"].startswith("a {red|blue} kite\n")
+
+
+def test_a_negative_prompt_in_the_extra_body_is_plain_too():
+    write(request("a", GENERATIONS, {"prompt": "x", "negative_prompt": "{red|blue} {style}"}))
+    Path("m.yaml").write_text("version: 1\nmodel: demo\njobs: [{from: batch.jsonl}]\n")
+    (draft,) = [draft for draft, _, _ in read_manifest("m.yaml").drafts()]
+    assert draft.values["negative_prompt"] == "{red|blue} {style}"
+
+
+def test_a_variation_takes_what_the_other_endpoints_take():
+    body = {"image": "red.png", "size": "128x64", "output_format": "webp", "quality": "low"}
+    write(
+        request("edit", EDITS, body | {"prompt": "x"}),
+        request("vary", "/v1/images/variations", body),
+        request("auto", "/v1/images/variations", {"image": "red.png", "size": "auto"}),
+        request("bad", "/v1/images/variations", {"image": "red.png", "size": "60x64"}),
+        request("none", "/v1/images/variations", {"size": "64x64"}),
+    )
+    answered, _ = go()
+    assert (answered.completed, answered.failed) == (3, 2)
+    sizes = [ImagesResponse.model_validate(one["response"]["body"]).size for one in lines("output.jsonl")]
+    assert sizes == ["128x64", "128x64", "64x64"]
+    said = [one["response"]["body"]["error"]["message"] for one in lines("errors.jsonl")]
+    assert said[0].startswith("size is 60x64; both sides must be multiples of 8")
+    assert said[1] == "image is missing; every request for /v1/images/variations has it"

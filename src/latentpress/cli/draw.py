@@ -212,7 +212,9 @@ def _write(drawing: "Drawing", paths: Mapping[int, Path], *, replace: bool, as_j
 
 def _said(line: str) -> str:
     """What is said of the manifest, as it is true of the arguments."""
-    return _PLACE.sub("", line).replace("paths start at the manifest's folder", "paths start at the current directory")
+    from latentpress.manifest.plain_text import STARTS
+
+    return _PLACE.sub("", line).replace(STARTS, "paths start at the current directory")
 
 
 def _value(name: str, text: str) -> str:

@@ -1,16 +1,18 @@
 """Braces in prompts, `{red|blue}`, as data: how many prompts a text with them is, which ones, and which words a seed draws.
 
 The syntax is that of the package dynamicprompts. All options are meant, each a prompt, unless `~` says that one is drawn.
-Knows nothing of manifests, files and places: reading.py reads texts to these parts. Pure.
+Knows nothing of manifests and files: variants.py reads texts to these parts. Pure.
 """
 
 import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
+
+from latentpress.manifest.nodes import Place
 
 # From here on one array is faster than a loop.
 _MANY = 64
@@ -19,11 +21,15 @@ _MASK = 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option: its text as written, what it comes to, and how likely it is beside the others when one is drawn."""
+    """One option: its text as written, what it comes to, and how likely it is beside the others when one is drawn.
+
+    place: where the text begins, if that is in a file of its own.
+    """
 
     text: str
     parts: "Sequence[Part]"
     weight: float = 1.0
+    place: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

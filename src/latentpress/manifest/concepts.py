@@ -10,6 +10,7 @@ from pathlib import Path
 
 from latentpress.errors import ConceptError, short, shown
 from latentpress.export.reading.concept_paths import concept_files, concept_sha256
+from latentpress.files import unread
 from latentpress.manifest.inputs import inputs_now, note_file
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
 from latentpress.manifest.values import given, not_given, parse_text
@@ -73,7 +74,7 @@ def _concept(token: Scalar, node: Node, manifest: Path, problems: Problems) -> C
         problems.add(node.place, str(error))
         return None
     except OSError as error:
-        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        reason = unread(Path(str(error.filename)), error)
         problems.add(
             node.place, f"concept file {error.filename} of {name} {reason}; paths start at the manifest's folder"
         )

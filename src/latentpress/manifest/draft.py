@@ -148,7 +148,7 @@ class Expansion:
                 quick = FIELDS["prompt"].read(node, self._reader)
             if quick is WRONG or not self.wordings.is_plain(quick):
                 return None
-            prompt = quick
+            prompt = str(quick)
         if (node := fields.get("seed")) is not None:
             seeds = quick_seed(node) or FIELDS["seed"].read(node, self._reader)
             if seeds is WRONG:
@@ -246,7 +246,7 @@ class Expansion:
         for one in self.wordings.each(prompts, places, texts):
             labels = {**one.labels, **choice.labels} if one.labels else choice.labels
             shape = Shape({**values, **one.prompts}, labels)
-            draft = Draft(job.id, job.fields, shape, one.prompts["prompt"], maps, one.places, one.words)
+            draft = Draft(job.id, job.fields, shape, one.prompts["prompt"], maps, one.lines, one.words)
             yield _Seeded(draft, seeds, choice.labels.get("seed"), count, one.key, alike=alike)
 
     def _counted(self, node: Node, seeds: _Seeds) -> _Seeds:

@@ -6,10 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from latentpress.errors import UsageError
-from latentpress.files import read_regular
+from latentpress.files import read_regular, unread
 from latentpress.manifest.field import Reader, Values
 from latentpress.manifest.inputs import note_file
 from latentpress.manifest.nodes import Node, described
+from latentpress.manifest.plain_text import STARTS
 from latentpress.manifest.values import is_none, parse_text
 from latentpress.runtime.facts import Bundles
 from latentpress.runtime.pictures.masks import MODES, PICTURE_ALPHA, MaskFacts, mask_facts
@@ -61,8 +62,8 @@ def parse_picture(name: str, node: Node, reader: Reader) -> tuple[Picture, ...] 
         state = path.stat()
         return (_look(path, name == "mask_image", state.st_mtime_ns, state.st_size),)
     except OSError as error:
-        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        reader.problems.add(node.place, f"{name} {path} {reason}; paths start at the manifest's folder")
+        what = f"{name} {path} {unread(path, error)}; {STARTS}"
+        reader.problems.add(node.place, what)
     except NotAPicture as error:
         message = f"{name} {path} is not a picture that can be read ({error}); save it as PNG or JPEG"
         reader.problems.add(node.place, message)

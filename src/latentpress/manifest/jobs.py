@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latentpress.errors import shown
-from latentpress.files import check_regular
+from latentpress.files import check_regular, unread
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.inputs import note_unknown
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, described
+from latentpress.manifest.plain_text import STARTS
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.readers.csv_rows import CsvRows
 from latentpress.manifest.readers.jsonl import JsonLines
@@ -267,8 +268,8 @@ def _source(named: Node, within: Sequence[Source], problems: Problems) -> Source
         state = check_regular(path)
         before = next((one for one in within if os.path.samestat(one.path.stat(), state)), None)
     except OSError as error:
-        what = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        problems.add(named.place, f"file {path} {what}; paths start at the folder of the file they stand in")
+        what = f"file {path} {unread(path, error)}; {STARTS}"
+        problems.add(named.place, what)
         return None
     if before is not None:
         chain = " -> ".join(one.name for one in [*within, before])

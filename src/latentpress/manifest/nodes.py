@@ -42,8 +42,24 @@ class Place:
         """The column, counted in characters."""
         return self._column
 
+    def within(self, text: str, at: int) -> "Place":
+        """The place of what is at `at` in the `text` that begins here, where that is known; else this one."""
+        return self
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+class Literal(Place):
+    """Where a text begins that its file has character by character."""
+
+    __slots__ = ()
+
+    def within(self, text: str, at: int) -> Place:
+        """The place of what is at `at` in the `text` that begins here."""
+        lines = text.count("\n", 0, at)
+        column = at - text.rfind("\n", 0, at) if lines else self.column + at
+        return Literal(self.file, self.line + lines, column)
 
 
 @dataclass(slots=True, eq=False)

@@ -8,6 +8,7 @@ from typing import Any
 from latentpress.manifest.field import Values
 from latentpress.manifest.fields import FIELDS, label
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Scalar
+from latentpress.manifest.plain_text import Line
 from latentpress.manifest.values import MAX_TEXT, not_given
 from latentpress.manifest.wordings import Words
 
@@ -51,7 +52,7 @@ class Draft:
     """What the pictures of one job and one combination have in common: all but their seeds.
 
     written: what the job says itself, as `JobNode.fields`; prompt: filled in; nodes: where the manifest sets fields, if only
-    to null, the later map before the earlier ones; moved: places of prompts that stand elsewhere, in a file;
+    to null, the later map before the earlier ones; moved: prompts as they are written that stand elsewhere, in a file;
     words: of prompts that have drawn words in them, which each seed draws; `values` has an example of them.
     """
 
@@ -60,7 +61,7 @@ class Draft:
     shape: Shape
     prompt: str
     nodes: Sequence[Mapping[str, Node]] = ()
-    moved: Mapping[str, Place] = field(default_factory=lambda: _NOTHING)
+    moved: Mapping[str, Line] = field(default_factory=lambda: _NOTHING)
     words: Words | None = None
 
     @property
@@ -76,7 +77,14 @@ class Draft:
     @property
     def places(self) -> dict[str, Place]:
         """Field -> where the manifest sets it; a field that no one sets is not among them."""
-        return {name: node.place for nodes in self.nodes for name, node in nodes.items()} | dict(self.moved)
+        return {name: node.place for nodes in self.nodes for name, node in nodes.items()} | {
+            name: line.place for name, line in self.moved.items()
+        }
+
+    def written_prompt(self, name: str) -> Line | None:
+        """A prompt as it is written, and where; None where nobody gives it."""
+        node = next((nodes[name] for nodes in reversed(self.nodes) if name in nodes), None)
+        return self.moved.get(name) or (Line(node.text, node.place) if isinstance(node, Scalar) else None)
 
     @property
     def prompt_place(self) -> Place:

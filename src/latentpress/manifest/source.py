@@ -17,6 +17,7 @@ from latentpress.errors import ManifestError
 from latentpress.files import TooLarge, open_regular, read_regular
 from latentpress.manifest.inputs import note_file
 from latentpress.manifest.nodes import Place
+from latentpress.manifest.plain_text import NotText, decoded
 
 YAML, JSON, JSONL, CSV = "YAML", "JSON", "JSONL", "CSV"
 ENDINGS = {".yaml": YAML, ".yml": YAML, ".json": JSON, ".jsonl": JSONL, ".ndjson": JSONL, ".csv": CSV, ".tsv": CSV}
@@ -59,14 +60,14 @@ class Source:
         """All of it. Raises ManifestError where it cannot be read, has more than `limit` bytes, or is not UTF-8."""
         note_file(self.path)
         try:
-            return read_regular(self.path, limit).decode("utf-8-sig")
+            return decoded(read_regular(self.path, limit), self.name)
         except TooLarge:
             way_out = "split it, or move its jobs to a .jsonl file, which has no limit, and write `- from: FILE.jsonl`"
             raise ManifestError([f"{self.start}: the manifest is larger than {limit >> 20} MiB; {way_out}"]) from None
         except OSError as error:
             raise ManifestError([f"{self.start}: the manifest cannot be read ({error.strerror})"]) from None
-        except UnicodeDecodeError as error:
-            raise ManifestError([f"{self.start}: byte {error.start} is not UTF-8; save it as UTF-8"]) from None
+        except NotText as error:
+            raise ManifestError([f"{error.place}: {error}"]) from None
 
 
 class Lines:

@@ -19,6 +19,7 @@ BUILT_IN = ("id", "index", "hash", "date", "time", "variant")
 
 # Three digits are enough for any name, and Python refuses to read some thousands of them.
 _FORMAT = re.compile(r"0(?P<width>[0-9]{1,3})|\.(?P<most>[0-9]{1,3})|(?P<bare>[1-9][0-9]{0,2})", re.ASCII)
+_BRACE = re.compile(r"\{\{|\}\}|[{}]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[-+]?[0-9]+)?", re.ASCII)
 _JOINER, _NON_JOINER = "\u200d", "\u200c"
 # What a cut should not leave at the end of a name, where it would be a mistake or be lost.
@@ -30,9 +31,31 @@ _REGIONAL = re.compile("[\U0001f1e6-\U0001f1ff]*\\Z")
 
 
 class TemplateError(ValueError):
-    """A template that cannot be filled; the message begins with what is wrong. field: whose template it is, if known."""
+    """A template that cannot be filled; the message begins with what is wrong.
 
-    field = ""
+    field: whose template it is, if known; wrong: the part of the template that is meant, "" for one that is not matched.
+    """
+
+    def __init__(self, message: str, wrong: str = "") -> None:
+        super().__init__(message)
+        self.field, self.wrong = "", wrong
+
+    def at(self, template: str) -> int:
+        """Where in `template` it is wrong, as far as that can be seen; -1 where it is not."""
+        if self.wrong:
+            return template.find(self.wrong)
+        opened = -1
+        for found in _BRACE.finditer(template):
+            mark, start = found[0], found.start()
+            if opened >= 0:
+                if mark != "}":
+                    return opened if mark[0] == "{" else start + 1
+                opened = -1
+            elif mark == "}":
+                return start
+            elif mark == "{":
+                opened = start
+        return opened
 
 
 @dataclass(frozen=True)
@@ -85,10 +108,9 @@ def _piece(text: str, name: str | None, spec: str, conversion: str | None) -> Pi
     if name is None or not spec:
         return Piece(text, name)
     if not found:
-        raise TemplateError(
-            f"has {shown(f'{{{name}:{spec}}}')}; after the colon goes .12 to keep at most 12 characters, or 04 to pad a "
-            "number with zeros to 4 digits, neither above 999"
-        )
+        what = "after the colon goes .12 to keep at most 12 characters, or 04 to pad a number with zeros to 4 digits"
+        wrong = f"{{{name}:{spec}}}"
+        raise TemplateError(f"has {shown(wrong)}; {what}, neither above 999", wrong)
     most = found["most"] or found["bare"]
     return Piece(
         text, name, spec, int(found["width"] or 0), None if most is None else int(most), found["bare"] is not None
@@ -104,13 +126,12 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
         if piece.name is None:
             continue
         if piece.name not in texts:
-            raise TemplateError(_unknown(piece.name, list(texts)))
+            raise TemplateError(_unknown(piece.name, list(texts)), f"{{{piece.name}")
         filled.append(piece.in_prompt(texts[piece.name]))
         left -= len(filled[-1])
         if left < 0:
-            raise TemplateError(
-                f"becomes longer than {MAX_TEXT:,} characters; shorten it, or what fills {{{piece.name}}}"
-            )
+            what = f"becomes longer than {MAX_TEXT:,} characters; shorten it, or what fills {{{piece.name}}}"
+            raise TemplateError(what, f"{{{piece.name}")
     return "".join(filled)
 
 

@@ -4,22 +4,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from latentpress.files import TooLarge, read_regular
+from latentpress.files import unread
 from latentpress.manifest.inputs import note_file
-from latentpress.manifest.nodes import MAX_BYTES, MapNode, Node, Place, Problems, described
-from latentpress.manifest.values import given, parse_text
+from latentpress.manifest.nodes import MapNode, Node, Problems, described
+from latentpress.manifest.plain_text import STARTS, Line, NotText, lines_of, read_text, whole
+from latentpress.manifest.values import Verbatim, given, parse_text
 
 _KEYS = ("file", "whole")
 # Files whose lines are kept.
 _KEPT = 16
-
-
-@dataclass(frozen=True)
-class Line:
-    """A prompt and where it stands."""
-
-    text: str
-    place: Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +41,10 @@ def parse_text_file(name: str, node: MapNode, problems: Problems) -> TextFile | 
         return None
     if (text := parse_text(f"file of {name}", known["file"], problems)) is None:
         return None
-    whole = False
+    whole_file = False
     if "whole" in known:
-        whole = getattr(known["whole"], "value", None)
-        if not isinstance(whole, bool):
+        whole_file = getattr(known["whole"], "value", None)
+        if not isinstance(whole_file, bool):
             problems.add(known["whole"].place, f"whole is {described(known['whole'])}; it must be true or false")
             return None
     path = Path(node.place.file).parent / text
@@ -59,14 +52,11 @@ def parse_text_file(name: str, node: MapNode, problems: Problems) -> TextFile | 
     note_file(path)
     try:
         state = path.stat()
-        found = _read(path, whole, state.st_mtime_ns, state.st_size)
-    except TooLarge:
-        problems.add(place, f"{path} is larger than {MAX_BYTES >> 20} MiB; split it")
+        found = _read(path, whole_file, state.st_mtime_ns, state.st_size)
     except OSError as error:
-        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        problems.add(place, f"file {path} of {name} {reason}; paths start at the manifest's folder")
-    except UnicodeDecodeError as error:
-        problems.add(place, f"byte {error.start} of {path} is not UTF-8; save it as UTF-8")
+        problems.add(place, f"file {path} of {name} {unread(path, error)}; {STARTS}")
+    except NotText as error:
+        problems.add(error.place, str(error))
     else:
         if found.lines:
             return found
@@ -75,20 +65,13 @@ def parse_text_file(name: str, node: MapNode, problems: Problems) -> TextFile | 
 
 
 @lru_cache(_KEPT)
-def _read(path: Path, whole: bool, modified: int, size: int) -> TextFile:
-    text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
-    if whole:
-        text = text.strip()
-        return TextFile(path, (Line(text, Place(str(path), 1, 1)),) if text else ())
-    return TextFile(path, tuple(Line(line, Place(str(path), number, 1)) for number, line in numbered(text)))
-
-
-def numbered(text: str) -> list[tuple[int, str]]:
-    """(number, text) of each line that is not blank and no comment, the spaces around it taken off."""
-    lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
-    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+def _read(path: Path, whole_file: bool, modified: int, size: int) -> TextFile:
+    text = read_text(path)
+    return TextFile(path, tuple(whole(path, text) if whole_file else lines_of(path, text)))
 
 
 def mentions(value: str | TextFile, text: str) -> bool:
-    """Whether `text` stands in a prompt, or in one of a file's."""
+    """Whether a placeholder `text` stands in a prompt, or in one of a file's."""
+    if isinstance(value, Verbatim):
+        return False
     return text in value if isinstance(value, str) else any(text in line.text for line in value.lines)

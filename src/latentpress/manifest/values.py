@@ -21,6 +21,12 @@ _RANGE = re.compile(r"([0-9]+)\.\.([0-9]+)")
 _SIZE = re.compile(r"([0-9]+)\s*[xX×]\s*([0-9]+)")
 
 
+class Verbatim(str):
+    """A text of a node, a prompt, whose braces, wildcards and placeholders are characters."""
+
+    __slots__ = ()
+
+
 def not_given(node: Node) -> bool:
     """Whether a node is YAML's null."""
     return isinstance(node, Scalar) and node.null

@@ -1,15 +1,16 @@
 r"""Reads a prompt's braces and wildcards: `{red|blue}`, `{~2::red|blue}`, `{2$$a|b|c}`, `{color=red|blue}`, `__color__`.
 
 Placeholders, `{style}`, and `{{` stay as they are, for templates.py. In braces, a `|` in square brackets is theirs, so that
-A1111's [a|b] may be an option, and `\|` is the character. Knows nothing of files: it is handed the lines of wildcards.
+A1111's [a|b] may be an option, and `\|` is the character. Reads no files: it is handed the lines of wildcards.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from latentpress.errors import short, shown
 from latentpress.manifest.braces import Braces, Option, Part
+from latentpress.manifest.nodes import Place
 
 MAX_DEPTH = 64
 # Options put together at a time.
@@ -31,12 +32,12 @@ _VARIABLE = re.compile(r"\$\{\s*\w+\s*\??=")
 class TextError(ValueError):
     """A prompt whose braces or wildcards cannot be read; the message begins with what is wrong.
 
-    place: where, if that is not in the prompt itself.
+    at: where in the prompt, if that is known; elsewhere: what is wrong in files of wildcards instead, each with its place.
     """
 
-    def __init__(self, message: str, place: object = None) -> None:
+    def __init__(self, message: str, at: int | None = None, elsewhere: Sequence[tuple[Place, str]] = ()) -> None:
         super().__init__(message)
-        self.place = place
+        self.at, self.elsewhere = at, elsewhere
 
 
 @dataclass
@@ -57,8 +58,9 @@ def read_variants(text: str, lines: Lines | None = None) -> Read:
     """The braces and wildcards of `text`; without `lines` wildcards are characters. Raises TextError."""
     if "{" not in text and (lines is None or "__" not in text):
         return Read([text])
-    if _VARIABLE.search(text):
-        raise TextError("has a variable of dynamicprompts, ${name=...}; write {name=red|blue}, and {name} for it again")
+    if variable := _VARIABLE.search(text):
+        what = "has a variable of dynamicprompts, ${name=...}; write {name=red|blue}, and {name} for it again"
+        raise TextError(what, variable.start())
     structure = _structure(text, doubled=True)
     if structure is None:
         structure = _structure(text, doubled=False)
@@ -68,12 +70,16 @@ def read_variants(text: str, lines: Lines | None = None) -> Read:
     return read
 
 
-def read_option(text: str, lines: Lines | None) -> tuple[Option, Read]:
-    """A line of a file as an option, its weight before `::`. Raises TextError."""
+def read_option(text: str, place: Place, lines: Lines | None) -> tuple[Option, Read]:
+    """A line of a file as an option, its weight before `::`. Raises TextError, whose `at` counts in the line."""
     weight = _WEIGHT.match(text)
-    text = text[weight.end() :] if weight else text
-    read = read_variants(text, lines)
-    return Option(text, read.parts, float(weight[1]) if weight else 1.0), read
+    start = weight.end() if weight else 0
+    try:
+        read = read_variants(text[start:], lines)
+    except TextError as error:
+        error.at = start + (error.at or 0)
+        raise
+    return Option(text[start:], read.parts, float(weight[1]) if weight else 1.0, place.within(text, start)), read
 
 
 def merged(options: Sequence[Option]) -> Sequence[Option]:
@@ -84,7 +90,7 @@ def merged(options: Sequence[Option]) -> Sequence[Option]:
     for option in options:
         before = found.get(option.text)
         weight = option.weight + (before.weight if before else 0)
-        found[option.text] = Option(option.text, option.parts, weight)
+        found[option.text] = replace(before or option, weight=weight)
     return list(found.values())
 
 
@@ -121,7 +127,7 @@ def _structure(text: str, *, doubled: bool) -> _Structure | None:
         if mark == "{":
             levels.append(_Level(start))
             if len(levels) > MAX_DEPTH:
-                raise TextError(f"has braces nested deeper than {MAX_DEPTH} levels")
+                raise TextError(f"has braces nested deeper than {MAX_DEPTH} levels", start)
         elif mark == "}":
             levels.pop()
             found[level.start] = start, [bar for bar, bracket in level.bars if bracket not in level.closed]
@@ -162,17 +168,22 @@ class _Reader:
         while at < end:
             brace = self._text.find("{", at, end)
             wildcard = self._wildcard(at, end if brace < 0 else brace)
-            if wildcard is not None:
-                yield wildcard.start(), wildcard.end(), [self._of_wildcard(wildcard)]
-                at = wildcard.end()
-            elif brace < 0:
-                return
-            elif brace not in self._structure:
-                at = brace + 1
-            else:
-                close, bars = self._structure[brace]
-                yield brace, close + 1, self._of_braces(brace, close, bars)
-                at = close + 1
+            begins = wildcard.start() if wildcard else brace
+            try:
+                if wildcard is not None:
+                    yield begins, wildcard.end(), [self._of_wildcard(wildcard)]
+                    at = wildcard.end()
+                elif brace < 0:
+                    return
+                elif brace not in self._structure:
+                    at = brace + 1
+                else:
+                    close, bars = self._structure[brace]
+                    yield brace, close + 1, self._of_braces(brace, close, bars)
+                    at = close + 1
+            except TextError as error:
+                error.at = begins if error.at is None else error.at
+                raise
 
     def _wildcard(self, start: int, end: int) -> re.Match[str] | None:
         if self._lines is None or self._text.find("__", start, end) < 0:

@@ -4,17 +4,18 @@ As dynamicprompts has them: a line is an option, and may hold braces, wildcards 
 those that begin with # are left out. Files are read once, when a prompt asks for them.
 """
 
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 from latentpress.errors import shown
-from latentpress.files import TooLarge, read_regular
+from latentpress.files import unread
 from latentpress.manifest.braces import Option
 from latentpress.manifest.inputs import inputs_now
-from latentpress.manifest.nodes import MAX_BYTES, Node, Place, Problems
-from latentpress.manifest.text_file import numbered
+from latentpress.manifest.nodes import Node, Place, Problems
+from latentpress.manifest.plain_text import Line, NotText, lines_of, read_text
 from latentpress.manifest.values import is_none, parse_text
 from latentpress.manifest.variants import MAX_DEPTH, TextError, merged, read_option
 
@@ -29,6 +30,7 @@ class Wildcards:
         self._inputs = inputs_now()
         self.notes: dict[tuple[Place, str], None] = {}
         self._known: dict[str, Sequence[Option]] = {}
+        self._wrong: dict[str, Sequence[tuple[Place, str]]] = {}
         self._open: list[str] = []
 
     def __call__(self, name: str) -> Sequence[Option]:
@@ -40,18 +42,33 @@ class Wildcards:
         files = self._files(name)
         if not files:
             raise TextError(f"has the wildcard {shown(f'__{name}__')}, and {self._missing(name)}")
-        found = [option for file in files for option in self._of(file)]
+        found, wrong = self._gathered(files)
+        if wrong:
+            raise TextError("", elsewhere=wrong)
         if not found:
             raise TextError(f"has the wildcard {shown(f'__{name}__')}, and {files[0]} holds no line that is one")
         self._known[name] = merged(found)
         return self._known[name]
 
+    def _gathered(self, files: Sequence[Path]) -> tuple[list[Option], list[tuple[Place, str]]]:
+        """The options of all files, and what is wrong in them."""
+        found: list[Option] = []
+        wrong: dict[tuple[Place, str], None] = {}
+        for file in files:
+            try:
+                found += self._of(file)
+            except TextError as error:
+                if not error.elsewhere:
+                    raise
+                wrong |= dict.fromkeys(error.elsewhere)
+        return found, list(wrong)
+
     def _files(self, name: str) -> list[Path]:
         if not any(sign in name for sign in "*?"):
             file = self.folder / f"{name}.txt"
-            return [file] if file.is_file() else []
+            return [file] if os.path.lexists(file) else []
         try:
-            found = sorted(file for file in self.folder.glob(f"{name}.txt") if file.is_file())
+            found = sorted(file for file in self.folder.glob(f"{name}.txt") if not file.is_dir())
             self._inputs.folder(self.folder, f"{name}.txt")
             return found
         except ValueError as error:  # `**` beside other characters, in some Pythons
@@ -66,11 +83,14 @@ class Wildcards:
 
     @cached_property
     def _all(self) -> list[str]:
-        found = (file.relative_to(self.folder).as_posix() for file in sorted(self.folder.rglob("*.txt")))
+        files = (file for file in sorted(self.folder.rglob("*.txt")) if file.is_file())
+        found = (file.relative_to(self.folder).as_posix() for file in files)
         return [name.removesuffix(".txt") for name in found]
 
     def _of(self, file: Path) -> Sequence[Option]:
         name = file.relative_to(self.folder).as_posix().removesuffix(".txt")
+        if name in self._wrong:
+            raise TextError("", elsewhere=self._wrong[name])
         if name in self._known:
             return self._known[name]
         if name in self._open:
@@ -81,41 +101,37 @@ class Wildcards:
         self._inputs.file(file)
         self._open.append(name)
         try:
-            options = [self._option(text, Place(str(file), number, 1)) for number, text in lines_of(file)]
+            options, wrong = self._options(lines_of(file, read_text(file)))
+        except NotText as error:
+            options, wrong = [], [(error.place, str(error))]
+        except OSError as error:
+            what = f"the file {unread(file, error)}; mend it, or take it away"
+            options, wrong = [], [(Place(str(file), 1, 1), what)]
         finally:
             self._open.pop()
+        if wrong:
+            self._wrong[name] = wrong
+            raise TextError("", elsewhere=wrong)
         self._known[name] = merged(options)
         return self._known[name]
 
-    def _option(self, text: str, place: Place) -> Option:
-        try:
-            option, read = read_option(text, self)
-        except TextError as error:
-            raise TextError(str(error), error.place or place) from None
-        if read.names:
-            name = next(iter(read.names))
-            raise TextError(f"names braces, {{{name}=...}}; name them in the prompt, {{{name}=__wildcard__}}", place)
-        self.notes |= dict.fromkeys((place, f"the line {note}") for note in read.notes)
-        return option
-
-
-def lines_of(file: Path) -> list[tuple[int, str]]:
-    """(number, text) of each line of a text file that is not blank and no comment, spaces around it taken off.
-
-    Raises TextError where it cannot be read, at its place.
-    """
-    start = Place(str(file), 1, 1)
-    try:
-        text = read_regular(file, MAX_BYTES).decode("utf-8-sig")
-    except TooLarge:
-        raise TextError(f"names a file larger than {MAX_BYTES >> 20} MiB; split it", start) from None
-    except OSError as error:
-        raise TextError(f"names a file that cannot be read ({error.strerror})", start) from None
-    except UnicodeDecodeError as error:
-        raise TextError(f"names a file whose byte {error.start} is not UTF-8; save it as UTF-8", start) from None
-    if "\0" in text:
-        raise TextError("names a file that holds a NUL, which no file can carry; remove it", start)
-    return numbered(text)
+    def _options(self, lines: Sequence[Line]) -> tuple[list[Option], list[tuple[Place, str]]]:
+        """The options of some lines, and what is wrong with those that are none, each mistake with its place."""
+        options: list[Option] = []
+        wrong: dict[tuple[Place, str], None] = {}
+        for line in lines:
+            try:
+                option, read = read_option(line.text, line.place, self)
+            except TextError as error:
+                here = (line.place.within(line.text, error.at or 0), f"the line {error}")
+                wrong |= dict.fromkeys(error.elsewhere or [here])
+                continue
+            for name in list(read.names)[:1]:
+                what = f"the line names braces, {{{name}=...}}; name them in the prompt, {{{name}=__wildcard__}}"
+                wrong[line.place, what] = None
+            self.notes |= dict.fromkeys((line.place, f"the line {note}") for note in read.notes)
+            options.append(option)
+        return options, list(wrong)
 
 
 def parse_wildcards(node: Node | None, manifest: Path, problems: Problems) -> Wildcards | None:

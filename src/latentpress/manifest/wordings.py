@@ -14,13 +14,16 @@ from latentpress.manifest.braces import Braces, Option, Part, Said, Token, count
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import PROMPTS
 from latentpress.manifest.nodes import Place
-from latentpress.manifest.text_file import Line, TextFile
-from latentpress.manifest.values import MAX_JOBS
+from latentpress.manifest.plain_text import Line
+from latentpress.manifest.text_file import TextFile
+from latentpress.manifest.values import MAX_JOBS, Verbatim
 from latentpress.manifest.variants import Read, TextError, read_variants
 from latentpress.manifest.wildcards import Wildcards
 
 # What shows all words chosen in names.
 VARIANT = "variant"
+# What prompts are called in a sentence about something else.
+_CALLED = {"prompt": "prompt", "negative_prompt": "negative prompt"}
 # Prompts kept read: those of defaults and of a matrix come again and again.
 _KEPT = 1024
 
@@ -46,13 +49,13 @@ class Words:
 class Wording:
     """One wording of a job's prompts.
 
-    prompts: field -> text; labels: what its braces fill; places: of those prompts that stand in a file; words: where
+    prompts: field -> text; labels: what its braces fill; lines: those prompts as written that stand in a file; words: where
     something is yet to be drawn, and the prompts are examples; key: the same for one choice of words, "" without one.
     """
 
     prompts: Mapping[str, str]
     labels: Mapping[str, str]
-    places: Mapping[str, Place]
+    lines: Mapping[str, Line]
     words: Words | None = None
     key: str = ""
 
@@ -67,7 +70,9 @@ class Wordings:
         """wildcards: where they are read from, None where they are characters; taken: placeholders that others fill."""
         self._problems, self._wildcards, self._taken = reader.problems, wildcards, frozenset(taken)
         self._reads = lru_cache(_KEPT)(self._read)
+        self._drawn_on = lru_cache(_KEPT)(self._wildcard_with)
         self._checked: set[tuple[str, frozenset[str]]] = set()
+        self._told: set[tuple[str, str]] = set()
         self.names: dict[str, None] = {}
 
     def each(
@@ -90,9 +95,27 @@ class Wordings:
 
     def is_plain(self, text: str | TextFile) -> bool:
         """Whether a prompt says what it says: it has no braces, wildcards or lines of a file."""
+        if isinstance(text, Verbatim):
+            return True
         if isinstance(text, TextFile) or "{" in text or "}" in text:
             return False
         return self._wildcards is None or "__" not in text
+
+    def where(self, written: Line, fragment: str) -> Place:
+        """Where a part of what a prompt came to stands: in it as it is written, or in a line of the wildcards it has."""
+        at = written.text.find(fragment)
+        if at >= 0 or isinstance(written.text, Verbatim):
+            return written.place.within(written.text, max(at, 0))
+        return self._drawn_on(written.text, fragment) or written.place
+
+    def _wildcard_with(self, text: str, fragment: str) -> Place | None:
+        """Where `fragment` stands in the wildcards that a prompt draws on; None where it does not."""
+        if self._wildcards is None or "__" not in text:
+            return None
+        for option in _placed(read_variants(text, self._wildcards).parts):
+            if option.place is not None and (at := option.text.find(fragment)) >= 0:
+                return option.place.within(option.text, at)
+        return None
 
     def _of(
         self, lines: Mapping[str, Line], places: Mapping[str, Place], texts: Mapping[str, str]
@@ -104,17 +127,17 @@ class Wordings:
                 return
             reads[name] = read
         names = [name for read in reads.values() for name in read.names]
-        fit = [self._fits(name, reads[name], lines[name].place, names, texts) for name in reads]
+        fit = [self._fits(name, reads[name], lines[name], (*texts, *names)) for name in reads]
         if not all(fit):
             return
-        of_files = {name: line.place for name, line in lines.items() if line.place is not places[name]}
+        of_files = {name: line for name, line in lines.items() if line.place is not places[name]}
         plain = not of_files and all(read.plain for read in reads.values())
         for rows in product(*(each(read.parts) for read in reads.values())):
             tokens = dict(zip(reads, rows, strict=True))
             try:
                 prompts, labels = _filled({name: say(row, 0, name) for name, row in tokens.items()}, texts, names)
             except templates.TemplateError as error:
-                self._problems.add(lines[error.field].place, f"{error.field} {error}")
+                self._unfilled(error.field, reads[error.field], lines[error.field], error, (*texts, *names))
                 return
             drawn = any(isinstance(token, Braces) for row in rows for token in row)
             key = "" if plain else "\0".join("".join(part for part in row if isinstance(part, str)) for row in rows)
@@ -122,11 +145,16 @@ class Wordings:
 
     def _read(self, field: str, text: str, place: Place) -> Read | None:
         """`text` read; None once a mistake is reported."""
+        if isinstance(text, Verbatim):
+            return Read([text.replace("{", "{{").replace("}", "}}")])
         try:
             read = read_variants(text, self._wildcards)
             count = count_of(read.parts)
         except TextError as error:
-            self._problems.add(error.place if isinstance(error.place, Place) else place, f"{field} {error}")
+            for elsewhere, what in error.elsewhere:
+                self._tell(elsewhere, what, field, place)
+            if not error.elsewhere:
+                self._problems.add(place.within(text, error.at or 0), f"{field} {error}")
             return None
         for note in read.notes:
             self._problems.warn(place, f"{field} {note}")
@@ -145,21 +173,41 @@ class Wordings:
         self.names |= read.names
         return read
 
-    def _fits(self, field: str, read: Read, place: Place, names: Sequence[str], texts: Mapping[str, str]) -> bool:
+    def _fits(self, field: str, read: Read, line: Line, known: Sequence[str]) -> bool:
         """Whether every placeholder of the options that may be drawn is filled; reports it otherwise."""
-        known = (*texts, *names)
         # Read ones are kept, so that each is looked through once for the same axes.
-        key = (f"{place} {field}", frozenset(known))
+        key = (f"{line.place} {field}", frozenset(known))
         if read.plain or key in self._checked:
             return True
-        try:
-            for text in _drawn_texts(read.parts):
+        for _, text in _texts_of(read.parts, drawn=True):
+            try:
                 templates.fill(text, dict.fromkeys(known, ""))
-        except templates.TemplateError as error:
-            self._problems.add(place, f"{field} {error}")
-            return False
+            except templates.TemplateError as error:
+                self._unfilled(field, read, line, error, known)
+                return False
         self._checked.add(key)
         return True
+
+    def _unfilled(
+        self, field: str, read: Read, line: Line, error: templates.TemplateError, known: Sequence[str]
+    ) -> None:
+        """Report what cannot be filled in a prompt, at the line of wildcards that it is in, if it is in one."""
+        for option, text in _texts_of(read.parts):
+            try:
+                templates.fill(text, dict.fromkeys(known, ""))
+            except templates.TemplateError as own:
+                if option is not None and option.place is not None:
+                    place = option.place.within(option.text, max(0, own.at(option.text)))
+                    self._tell(place, f"the line {own}", field, line.place)
+                    return
+        place = line.place.within(line.text, max(0, error.at(line.text)))
+        self._problems.add(place, f"{field} {error}")
+
+    def _tell(self, place: Place, what: str, field: str, used: Place) -> None:
+        """Report a mistake in a file of wildcards once, with the first prompt that uses it."""
+        if (key := (str(place), what)) not in self._told:
+            self._told.add(key)
+            self._problems.add(place, f"{what} (used by the {_CALLED[field]} at {used})")
 
 
 def _filled(
@@ -186,17 +234,28 @@ def _fill(field: str, text: str, texts: Mapping[str, str]) -> str:
         raise
 
 
-def _drawn_texts(parts: Sequence[Part], drawn: bool = False) -> Iterator[str]:
-    """Every text with a brace that may be drawn."""
+def _texts_of(
+    parts: Sequence[Part], option: Option | None = None, *, drawn: bool = False
+) -> Iterator[tuple[Option | None, str]]:
+    """Every text with a brace, and the innermost option with a place that it is in; drawn: those that may be drawn alone."""
     for part in parts:
         if isinstance(part, str):
-            if drawn and ("{" in part or "}" in part):
-                yield part
+            if not drawn and ("{" in part or "}" in part):
+                yield option, part
             continue
-        options: Sequence[Option] = part.options
-        for option in options:
-            if "{" in option.text or "__" in option.text:
-                yield from _drawn_texts(option.parts, drawn or part.drawn)
+        for one in part.options:
+            if "{" in one.text or "}" in one.text or "__" in one.text:
+                within = one if one.place is not None else option
+                yield from _texts_of(one.parts, within, drawn=drawn and not part.drawn)
+
+
+def _placed(parts: Sequence[Part]) -> Iterator[Option]:
+    """The options with a place, the inner ones before those they are in."""
+    for part in parts:
+        for option in () if isinstance(part, str) else part.options:
+            yield from _placed(option.parts)
+            if option.place is not None:
+                yield option
 
 
 def _old_formats(text: str) -> Iterator[str]:

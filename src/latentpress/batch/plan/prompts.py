@@ -1,6 +1,6 @@
 """What a plan says of its prompts: those that cannot be read, words that look like concepts, text that is cut off."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -10,7 +10,9 @@ from latentpress.export.reading.concept_paths import single_tokens
 from latentpress.manifest.concepts import ConceptFile
 from latentpress.manifest.field import Values
 from latentpress.manifest.nodes import Place, Problems
+from latentpress.manifest.plain_text import Line
 from latentpress.manifest.shape import Draft
+from latentpress.manifest.values import Verbatim
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.prompt_rules import calls_of
 from latentpress.runtime.prompts import Reading
@@ -29,9 +31,18 @@ class PromptChecks:
     warnings: what would be cut off or misread, in order; chunks: of each bundle's hash the most chunks a prompt takes.
     """
 
-    def __init__(self, bundles: Bundles, problems: Problems, *, wildcards: bool = False) -> None:
-        """wildcards: whether those of prompts were read, so that what is left is meant as characters."""
-        self._bundles, self._problems, self._wildcards = bundles, problems, wildcards
+    def __init__(
+        self,
+        bundles: Bundles,
+        problems: Problems,
+        where: Callable[[Line, str], Place] = lambda written, part: written.place,
+        *,
+        wildcards: bool = False,
+    ) -> None:
+        """where: where a part of what a prompt came to stands, by the prompt as it is written;
+        wildcards: whether those of prompts were read, so that what is left is meant as characters.
+        """
+        self._bundles, self._problems, self._where, self._wildcards = bundles, problems, where, wildcards
         self._facts = {facts.hash: facts for facts in bundles.values()}
         self._verdict = lru_cache(_KEPT)(self._ask)
         self._used: set[str] = set()
@@ -44,14 +55,16 @@ class PromptChecks:
 
     def positive(self, draft: Draft, facts: BundleFacts) -> tuple[int, tuple[tuple[str, ...], ...]]:
         """Check the prompt that says what to draw: the most chunks that it takes, and its concepts on each bundle."""
-        prompt = _Prompt(draft.values["prompt"], draft.prompt_place, True)
+        written = draft.written_prompt("prompt")
+        prompt = _Prompt(draft.values["prompt"], draft.prompt_place, True, written)
         chunks, concepts, _ = self._checked(prompt, draft.values, facts)
         return chunks, concepts
 
     def negative(self, draft: Draft, facts: BundleFacts) -> tuple[int, bool]:
         """Check the negative prompt: the most chunks that it takes, and whether anything is said of it."""
         place = draft.places.get("negative_prompt", draft.prompt_place)
-        prompt = _Prompt(draft.values["negative_prompt"] or "", place, False)
+        written = draft.written_prompt("negative_prompt")
+        prompt = _Prompt(draft.values["negative_prompt"] or "", place, False, written)
         chunks, _, said = self._checked(prompt, draft.values, facts)
         return chunks, said
 
@@ -88,9 +101,11 @@ class PromptChecks:
             most = max(most, found.chunks)
             self.chunks[bundle.hash] = max(self.chunks.get(bundle.hash, 1), found.chunks)
         said = [
-            f"{one.place}: warning: {what}"
+            f"{self._place(one, part)}: warning: {what}"
             for one in _texts(prompt, values)
-            for what in _warnings(one, self._verdict(facts.hash, one.text, reading), reading, wildcards=self._wildcards)
+            for part, what in _warnings(
+                one, self._verdict(facts.hash, one.text, reading), reading, wildcards=self._wildcards
+            )
         ]
         self.warnings |= dict.fromkeys(said)
         return most, tuple(concepts), mistakes or bool(said)
@@ -127,44 +142,62 @@ class PromptChecks:
                     f"write \\{short(token[:-1])}\\> for the characters themselves, name its file under `concepts`, "
                     f"or use one of: {known}"
                 )
-            self._problems.add(prompt.place, f"{short(token)} in {prompt.called} {why}")
+            self._problems.add(self._place(prompt, token), f"{short(token)} in {prompt.called} {why}")
+
+    def _place(self, prompt: "_Prompt", part: str) -> Place:
+        """Where a part of a prompt stands; "" is all of it."""
+        return self._where(prompt.written, part) if part and prompt.written is not None else prompt.place
 
 
 @dataclass(frozen=True)
 class _Prompt:
-    """One of a job's two prompts and where it is written; positive: whether it is the one that says what to draw."""
+    """One of a job's two prompts and where it is given; positive: whether it is the one that says what to draw.
+
+    written: the prompt as it is written.
+    """
 
     text: str
     place: Place
     positive: bool
+    written: Line | None
+
+    @property
+    def verbatim(self) -> bool:
+        """Whether braces, wildcards and placeholders in it are characters."""
+        return self.written is not None and isinstance(self.written.text, Verbatim)
 
     @property
     def called(self) -> str:
         return "the prompt" if self.positive else "the negative prompt"
 
 
-def _warnings(prompt: _Prompt, verdict: PromptCheck, reading: Reading, *, wildcards: bool) -> Iterator[str]:
+def _warnings(prompt: _Prompt, verdict: PromptCheck, reading: Reading, *, wildcards: bool) -> Iterator[tuple[str, str]]:
+    """Parts of a prompt and what is said of them."""
     if verdict.cut:
         over = verdict.tokens - verdict.limit
         yield (
+            "",
             f"{prompt.called} is {verdict.tokens} tokens long, {over} over the limit of {verdict.limit}; "
-            f"this is cut off: {shown(verdict.cut)}"
+            f"this is cut off: {shown(verdict.cut)}",
         )
     if reading.cleaning == "basic" and (lost := dropped(prompt.text)):
         codes = ", ".join(f"U+{ord(char):04X}" for char in lost[:3]) + (", ..." if len(lost) > 3 else "")
         yield (
+            lost[0],
             f"{prompt.called} holds {codes}, which `text_cleaning: basic` leaves out; "
-            "`text_cleaning: clip` reads what CLIP read in training"
+            "`text_cleaning: clip` reads what CLIP read in training",
         )
     for word, concept in verdict.near:
-        yield f"{shown(word)} in {prompt.called} is read as ordinary words; did you mean the concept {short(concept)}?"
-    for text, says in misread(prompt.text, reading.weighting, wildcards=wildcards):
-        yield f"{shown(text)} in {prompt.called} is taken as characters; {says}"
+        what = f"{shown(word)} in {prompt.called} is read as ordinary words"
+        yield word, f"{what}; did you mean the concept {short(concept)}?"
+    for text, says in misread(prompt.text, reading.weighting, wildcards=wildcards or prompt.verbatim):
+        yield text, f"{shown(text)} in {prompt.called} is taken as characters; {says}"
     for marker in IMITATED:
         if marker in prompt.text:
             yield (
+                marker,
                 f"{prompt.called} holds {marker!r}, which readers of the `parameters` text take for their own; "
-                "the `latentpress` text stays exact"
+                "the `latentpress` text stays exact",
             )
 
 

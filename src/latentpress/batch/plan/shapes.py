@@ -98,7 +98,8 @@ class Settling:
         self._rows: list[tuple[object, ...]] = []
         self._drafts = self._variants = 0
         self._moment = dict(zip(("date", "time"), began.split(" "), strict=True))
-        self.prompts = PromptChecks(bundles, problems, wildcards=manifest.wildcards)
+        where = manifest.expansion.wordings.where
+        self.prompts = PromptChecks(bundles, problems, where, wildcards=manifest.wildcards)
 
     def of(self, draft: Draft) -> Settled:
         """The draft of the next job, settled once for all of its jobs."""

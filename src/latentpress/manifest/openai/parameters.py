@@ -58,4 +58,7 @@ def _endpoint(url: str) -> tuple[Mapping[str, Any], frozenset[str]]:
     marked = get_type_hints(kind, include_extras=True)
     needed = frozenset(name for name, hint in marked.items() if get_origin(hint) is Required)
     hints = get_type_hints(kind)
+    if url == VARIATIONS:  # the client's type is of a model that is gone, and knows its three sizes alone
+        hints = {**get_type_hints(ImageEditParamsNonStreaming), **hints}
+    hints["size"] = get_type_hints(ImageGenerateParamsNonStreaming)["size"]
     return {name: None if name in PICTURES else TypeAdapter(hint) for name, hint in hints.items()}, needed

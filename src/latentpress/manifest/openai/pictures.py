@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from latentpress.errors import short, shown
-from latentpress.files import read_regular
+from latentpress.files import check_regular, read_regular, unread
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Scalar, described
 from latentpress.runtime.pictures.reading import MAX_PICTURE_BYTES, NotAPicture, decode_picture
 
@@ -49,11 +49,11 @@ class Pictures:
                 )
             node = node.items[0]
         path = self._named(node)
-        if not path.is_file():
-            what = "is no file" if path.exists() else "does not exist"
-            raise WrongPicture(
-                node.place, f"is {shown(str(path))}, which {what}; paths start at the folder of the requests"
-            )
+        try:
+            check_regular(path)
+        except OSError as error:
+            what = f"is {shown(str(path))}, which {unread(path, error)}; paths start at the folder of the requests"
+            raise WrongPicture(node.place, what) from None
         return path
 
     def _named(self, node: Node) -> Path:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator, Sequence
 
 from latentpress.errors import ManifestError, shown
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Place, Problems, Scalar
+from latentpress.manifest.plain_text import NotText, decoded
 from latentpress.manifest.readers.yaml_text import read_flow
 from latentpress.manifest.source import MAX_LINE, Lines, Source
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _NULLS = ("null", "Null", "NULL")
 
 
@@ -114,12 +114,9 @@ class _Text(Iterator[str]):
         if len(content) > MAX_LINE:
             raise ManifestError([f"{place}: the line is longer than {MAX_LINE >> 20} MiB; shorten it"])
         try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            wide = self.number == 1 and content.startswith(_UTF_16)
-            what = "the file is UTF-16" if wide else f"byte {error.start} of the line is not UTF-8"
-            way_out = "save it as UTF-8, which Excel calls 'CSV UTF-8'"
-            raise ManifestError([f"{place}: {what}; {way_out}"]) from None
+            text = decoded(content, self._file, self.number)
+        except NotText as error:
+            raise ManifestError([f"{error.place}: {error}, which Excel calls 'CSV UTF-8'"]) from None
         self.record.append(text)
         return text
 

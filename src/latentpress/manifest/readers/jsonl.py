@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from latentpress.errors import ManifestError
 from latentpress.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.manifest.plain_text import NotText, Wide, decoded
 from latentpress.manifest.readers.json_text import NotJson, is_range, read_json
 from latentpress.manifest.source import MAX_LINE, Lines, Source
 
@@ -53,14 +54,13 @@ class JsonLines:
         if len(content) > MAX_LINE:
             raise ManifestError([f"{place}: the line is longer than {MAX_LINE >> 20} MiB; shorten it"])
         try:
-            text = content if isinstance(content, str) else content.decode()
+            text = content if isinstance(content, str) else decoded(content, self._file, number)
             if not (text := text.rstrip(" \t\r\n")):
                 return None
             node = read_json(text, self._file, self._problems, number)
-        except UnicodeDecodeError as error:
-            self._problems.add(place, f"byte {error.start} of the line is not UTF-8; save the file as UTF-8")
-            return None
-        except NotJson as error:
+        except Wide as error:
+            raise ManifestError([f"{error.place}: {error}"]) from None
+        except (NotText, NotJson) as error:
             self._problems.add(error.place, str(error))
             return None
         if isinstance(node, MapNode):
