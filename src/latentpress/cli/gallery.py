@@ -24,16 +24,34 @@ def gallery_command(
         typer.Option("--output", "-o", metavar="DIR", help="Where it goes. Default OUT/.latentpress/gallery."),
     ] = None,
     ledger: LedgerOption = None,
+    measures: Annotated[
+        bool, typer.Option("--measures", help="Measure the pictures, and show plots and means above the grid.")
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option(metavar="AXIS[,AXIS]", help="The rows of --measures; default the first axis.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AXIS=VALUE", help="Of --measures: compare each picture with the one that has this."),
+    ] = None,
 ) -> None:
     """Make a page to look through pictures, from output folders alone; opens from the disk, also while a render runs."""
     from latentpress.batch.place import LEDGER, home_of
-    from latentpress.errors import EnvironmentFailure, one_line
+    from latentpress.errors import EnvironmentFailure, UsageError, one_line
     from latentpress.gallery import make_gallery
+    from latentpress.gallery.measures import Asked
 
+    if (by or against) and not measures:
+        raise UsageError(f"--{'by' if by else 'against'} is of the measures; add --measures")
+    asked = None
+    if measures:
+        import matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+        axes = tuple(one.strip() for one in (by or "").split(",") if one.strip())
+        asked = Asked(axes, tuple(against or ()))
     try:
-        made = make_gallery(
-            [out, *(out2 or [])], output, home_of(out, ledger) / LEDGER if ledger else None, _Progress()
-        )
+        table = home_of(out, ledger) / LEDGER if ledger else None
+        made = make_gallery([out, *(out2 or [])], output, table, _Progress(), asked)
     except OSError as error:
         place = output or out
         raise EnvironmentFailure(
@@ -43,6 +61,8 @@ def gallery_command(
         typer.echo(f"warning: {one_line(str(path))}: {why}; `latentpress verify` says more", err=True)
     if len(made.faults) > _NAMED:
         typer.echo(f"warning: and {len(made.faults) - _NAMED:,} more", err=True)
+    for line in made.said:
+        typer.echo(line, err=True)
     counts = ", ".join(f"{count:,} {state}" for state, count in made.counts.items() if count)
     typer.echo(f"{counts}; {made.thumbnails:,} thumbnails made")
     typer.echo(f"gallery: {made.page}")

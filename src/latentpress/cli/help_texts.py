@@ -114,6 +114,7 @@ HELP: Mapping[str, Help] = {
     "gallery": _help(
         "latentpress gallery out/mine",
         "latentpress gallery out/mine out/other -o compare",
+        "latentpress gallery out/mine --measures --by style",
         _0="the page is written",
         _75="another process writes this gallery",
     ),

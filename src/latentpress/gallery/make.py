@@ -16,6 +16,7 @@ from latentpress.batch.cells import folder_cells
 from latentpress.errors import OutputLocked, UsageError
 from latentpress.files import OWN_FOLDER, make_folders, read_regular, write_durably
 from latentpress.gallery.data import Source, gallery_script
+from latentpress.gallery.measures import NOTHING, PLOTS, Asked, Section, measures_section
 from latentpress.gallery.thumbs import Wanted, make_thumbnails, remove_unused
 from latentpress.sheets.cells import DONE
 
@@ -30,13 +31,15 @@ _MOST_BYTES = 1 << 30
 @dataclass(frozen=True)
 class Made:
     """A gallery that was written. page: its file; counts: state -> cells, `missing` with what cannot be shown;
-    thumbnails: made now; removed: of earlier ones; faults: (file, why) of pictures that are done and cannot be shown."""
+    thumbnails: made now; removed: of earlier ones; faults: (file, why) of pictures that are done and cannot be shown;
+    said: what to know of its plots, a sentence each."""
 
     page: Path
     counts: dict[str, int]
     thumbnails: int
     removed: int
     faults: list[tuple[Path, str]]
+    said: tuple[str, ...] = ()
 
 
 def make_gallery(
@@ -44,11 +47,13 @@ def make_gallery(
     home: Path | None = None,
     ledger: Path | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
+    measures: Asked | None = None,
 ) -> Made:
     """Write the gallery of `folders` into `home`, by default `.latentpress/gallery` of the first.
 
     ledger: of the first folder, the file itself, where it lies elsewhere; report: told of thumbnails, as they are made,
-    their count and how many there are to make. Raises UsageError where there is no plan to show or `home` is no gallery's,
+    their count and how many there are to make; measures: what numbers stand above the grid, None for none. Raises UsageError
+    where there is no plan to show or `home` is no gallery's, as measuring does, ModuleNotFoundError without matplotlib,
     OutputLocked where another process writes it, OSError where it cannot be written.
     """
     _check_folders(folders)
@@ -57,24 +62,28 @@ def make_gallery(
     sources = [
         _source(folder, name, ledger if number == 0 else None) for number, (folder, name) in enumerate(_named(folders))
     ]
+    section = measures_section(_named(folders), measures, ledger) if measures else NOTHING
     make_folders(home)
     with _alone(home):
-        return _written(sources, home, report)
+        return _written(sources, home, report, section)
 
 
-def page_files() -> dict[str, bytes]:
-    """What a gallery has beside data and thumbnails, as the package holds it."""
+def page_files(measures: str = "") -> dict[str, bytes]:
+    """What a gallery has beside data and thumbnails, as the package holds it; measures: HTML that stands above the grid."""
     folder = files("latentpress.gallery") / "page"
     parts = "\n".join((folder / part).read_text("utf-8") for part in _PARTS)
     script = f'"use strict";\n(() => {{\n{parts}}})();\n'
     return {
         "gallery.css": (folder / "gallery.css").read_bytes(),
         "gallery.js": script.encode(),
-        PAGE: (folder / PAGE).read_bytes().replace(b"<!-- MARK -->", MARK.encode()),
+        PAGE: (folder / PAGE)
+        .read_bytes()
+        .replace(b"<!-- MARK -->", MARK.encode())
+        .replace(b"<!-- MEASURES -->", measures.encode(errors="replace")),
     }
 
 
-def _written(sources: list[Source], home: Path, report: Callable[[int, int], None]) -> Made:
+def _written(sources: list[Source], home: Path, report: Callable[[int, int], None], section: Section) -> Made:
     wanted: dict[str, Wanted] = {}
     for source in sources:
         for cell in source.cells.cells:
@@ -83,11 +92,13 @@ def _written(sources: list[Source], home: Path, report: Callable[[int, int], Non
                 one.paths.append(source.folder / cell.output)
     made, faults = make_thumbnails(wanted.values(), home, report)
     shown = [_with_faults(source, faults) for source in sources]
-    for name, content in page_files().items():
+    for name, content in (section.files | page_files(section.html)).items():
         _write(home / name, content)
     _write(home / "data.js", gallery_script(shown, home))
     removed = remove_unused(wanted, home)
-    return Made(home / PAGE, _counts(shown), made, removed, sorted(faults.items()))
+    for path in set(home.glob(PLOTS)) - {home / name for name in section.files}:
+        path.unlink()
+    return Made(home / PAGE, _counts(shown), made, removed, sorted(faults.items()), section.said)
 
 
 def _check_folders(folders: Sequence[Path]) -> None:

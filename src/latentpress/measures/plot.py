@@ -40,12 +40,13 @@ class Panel:
 
 @dataclass(frozen=True)
 class Plot:
-    """labels: of the rows, from above; axes: what they are values of; panels: each has them all."""
+    """labels: of the rows, from above; axes: what they are values of; panels: each has them all; by: the axes."""
 
     title: str
     axes: str
     labels: Sequence[str]
     panels: Sequence[Panel]
+    by: tuple[str, ...] = ()
 
     @property
     def alt(self) -> str:
@@ -90,7 +91,7 @@ def plot_of(found: Measured) -> Plot:
     if found.against:
         title += ", against " + " and ".join(f"{axis}={text}" for axis, text in found.against.items())
     labels = [", ".join(part.labels.values()) or "all" for part in parts]
-    return Plot(title, ", ".join(axes), labels, [panel for panel in panels if any(panel.rows)])
+    return Plot(title, ", ".join(axes), labels, [panel for panel in panels if any(panel.rows)], axes)
 
 
 def _first_axis(found: Measured) -> tuple[str, ...]:
