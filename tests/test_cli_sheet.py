@@ -78,10 +78,10 @@ def test_a_figure_of_a_copy_in_every_kind(made, tmp_path, capsys):
     assert [row["style"] for row in rows[::3]] == ["Größe ½", "nan", "絵文字"]
     assert [{key: "" if value is None else str(value) for key, value in line.items()} for line in lines] == rows
     for row, line in zip(rows, lines, strict=True):  # no picture was made in no time
-        assert (row["seconds"] == "") == (line["seconds"] is None) == (line["state"] == "missing"), line
+        assert (row["seconds"] == "") == (line["seconds"] is None) == (line["status"] == "missing"), line
     assert table == lines
-    assert {row["reason"] for row in rows if row["state"] == "failed"} == {"the latents became NaN"}
-    assert {row["pixel_sha256"] for row in rows if row["state"] == "done"} == {
+    assert {row["reason"] for row in rows if row["status"] == "failed"} == {"the latents became NaN"}
+    assert {row["pixel_sha256"] for row in rows if row["status"] == "done"} == {
         cell["pixel_sha256"] for cell in said["cells"].values() if cell["state"] == "done"
     }
 

@@ -51,7 +51,8 @@ def test_numbers_of_cells_groups_and_axes(made, capsys):
     assert found["all"]["means"]["seconds"] == 0.5
     pictures = {seed: pixels(made / f"flat-{seed}.png") for seed in (1, 2, 3)}
     for cell in found["cells"]:
-        if cell["state"] == "failed":
+        if cell["status"] == "failed":
+            assert cell["reason"] == "the latents became NaN"
             assert cell["luma"] is cell["seconds"] is cell["psnr"] is None
             continue
         grey = pictures[int(cell["labels"]["seed"])].astype(float) @ [0.299, 0.587, 0.114]
@@ -125,6 +126,36 @@ def test_what_is_gone_or_torn_is_counted_and_moves_nothing(made, capsys):
     assert [one["file"] for one in found["cells"]] == [
         f"{style}-{seed}.png" for style in ("flat", "Größe ½", "nan") for seed in (1, 2, 3)
     ]
+
+
+def test_all_tables_say_in_the_same_words_why_there_is_no_picture(folder, tmp_path, capsys):
+    made = folder(BODY.replace("1..3", "1..5"))
+    with pytest.raises(KeyboardInterrupt):
+        made.render(executor=FakeExecutor(crash_after=14))
+    [waiting] = {f"{style}-{seed}.png" for style in ("flat", "Größe ½") for seed in range(1, 6)} - {
+        path.name for path in made.path.glob("*.png")
+    }
+    gone, torn = sorted(path.name for path in made.path.glob("*.png"))[:2]
+    (made.path / gone).unlink()
+    (made.path / torn).write_bytes(b"torn")
+    expected = {f"nan-{seed}.png": ("failed", "the latents became NaN") for seed in range(1, 6)}
+    expected |= {waiting: ("waiting", "not rendered yet"), gone: ("missing", "file is gone")}
+    files = [
+        tmp_path / f"{command}.{kind}" for command in ("sheet", "measure", "results") for kind in ("jsonl", "parquet")
+    ]
+    for path in files:
+        assert run_cli([path.stem, str(made.path), "-o", str(path)]) == 0
+    for path in files:
+        name = "file_name" if path.stem == "results" else "file"
+        read_rows = pq.read_table(path).to_pylist() if path.suffix == ".parquet" else None
+        rows = read_rows or [json.loads(line) for line in path.read_text().splitlines()]
+        found = {row[name]: (row["status"], row["reason"]) for row in rows if row["status"] != "done"}
+        if path.stem == "measure":  # which alone reads pixels
+            status, reason = found.pop(torn)
+            assert status == "unreadable"
+            assert reason
+        assert found == expected, path
+        assert {row["reason"] or "" for row in rows if row["status"] == "done"} == {""}
 
 
 def test_a_folder_where_nothing_can_be_measured(made, capsys):

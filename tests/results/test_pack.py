@@ -76,7 +76,7 @@ def test_a_pack_has_all_and_its_sums_are_right(made, tmp_path, capsys):
         rows = {row["file"]: row for row in csv.DictReader(stream)}
     plan = {line["output"]: line for line in map(json.loads, (top / "plan.jsonl").read_text().splitlines())}
     assert rows.keys() == plan.keys()
-    assert (rows["bad/4.png"]["state"], rows["bad/4.png"]["reason"]) == ("failed", "the latents became NaN")
+    assert (rows["bad/4.png"]["status"], rows["bad/4.png"]["reason"]) == ("failed", "the latents became NaN")
     for name in ("owl/1.png", "owl/2.png", "owl/3.png"):
         pixels = np.asarray(Image.open(out / name))
         assert rows[name]["pixel_sha256"] == hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()

@@ -107,7 +107,7 @@ def test_planned_pictures_that_are_not_rendered_have_rows(folder, capsys):
     with pytest.raises(KeyboardInterrupt):
         made.render(executor=Executor(crash_after=1))
     found = rows(made.path, capsys)
-    assert sorted(row["status"] for row in found.values()) == ["done", "missing", "missing", "missing"]
+    assert sorted(row["status"] for row in found.values()) == ["done", "waiting", "waiting", "waiting"]
     assert {row["seed"] for row in found.values()} == {1, LARGEST, 5, 6}
 
 
@@ -139,7 +139,7 @@ def test_pictures_may_say_anything(tmp_path, capsys):
     found = rows(tmp_path, capsys)
     assert list(found) == ["seed.png"]
     known = {name for name, value in found["seed.png"].items() if value is not None}
-    assert known == {"file_name", "status", "job_hash", "request"}
+    assert known == {"file_name", "status", "reason", "job_hash", "request"}
     assert run_cli(["results", str(tmp_path), "-o", str(tmp_path / "x.parquet")]) == 0
 
 

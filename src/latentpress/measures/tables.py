@@ -10,9 +10,9 @@ import numpy as np
 
 from latentpress.errors import UsageError
 from latentpress.measures.axes import key_of
-from latentpress.measures.folder import Measured, Numbers, Spread
+from latentpress.measures.folder import UNREADABLE, Measured, Numbers, Spread
 from latentpress.measures.picture import MEASURES
-from latentpress.sheets.cells import DONE, Cell
+from latentpress.sheets.cells import DONE, REASONS, Cell
 from latentpress.sheets.table import rows_bytes, rows_of
 
 KINDS = ("csv", "json", "jsonl", "parquet")
@@ -74,6 +74,16 @@ def groups(found: Measured, by: Sequence[str] | None = None) -> list[Group]:
     return [_group(found, dict(zip(axes, key, strict=True)), some, spreads.get(key, ())) for key, some in rows.items()]
 
 
+def status_of(cell: Cell, one: Numbers) -> str:
+    """The cell's state, and `unreadable` where it is done and its file holds no picture."""
+    return UNREADABLE if cell.state == DONE and one.values is None else cell.state
+
+
+def reason_of(cell: Cell, one: Numbers) -> str:
+    """Why a cell has no numbers; "" where it has."""
+    return one.why or REASONS.get(cell.state, cell.reason)
+
+
 def everything(found: Measured) -> Group:
     """All of the pictures as one group."""
     return _group(found, {}, list(zip(found.cells.cells, found.numbers, strict=True)), found.spreads)
@@ -96,6 +106,7 @@ def table_file(found: Measured, kind: str) -> bytes:
     further = [*MEASURES, *(BESIDE if found.against else ())]
     rows, heads = rows_of(found.cells, found.cells.cells, further)
     for row, cell, one in zip(rows, found.cells.cells, found.numbers, strict=True):
+        row |= {"status": status_of(cell, one), "reason": reason_of(cell, one)}
         row |= {column: _told(cell, one, column) for column in further}
     return rows_bytes(rows, heads, {key: "float64" for key in further if key not in _TEXTS}, kind)
 
@@ -117,7 +128,8 @@ def json_data(found: Measured) -> dict[str, Any]:
         "cells": [
             {
                 "file": str(cell.output),
-                "state": cell.state,
+                "status": status_of(cell, one),
+                "reason": reason_of(cell, one),
                 "labels": {axis: cell.labels.get(axis, "") for axis in found.cells.axes},
                 **{name: _told(cell, one, name) for name in ("seconds", *MEASURES, *BESIDE)},
             }

@@ -16,20 +16,22 @@ from latentpress.batch.plan.identity import hashed_data
 from latentpress.batch.plan.job import Job, request_data
 from latentpress.batch.plan.jobs import Jobs
 from latentpress.batch.proof.provenance import provenance
-from latentpress.batch.state.status import DONE, MISSING
 from latentpress.compare.folders import pictures_below
 from latentpress.engines.choice import engine_called
 from latentpress.errors import UsageError
 from latentpress.files import OWN_FOLDER
 from latentpress.manifest.names import collision_key
+from latentpress.sheets.cells import DONE, FAILED, MISSING, REASONS, WAITING
 
 # A picture that says of itself how it was made, and of which the ledger knows nothing.
 UNRECORDED = "unrecorded"
+_REASONS = {**REASONS, UNRECORDED: "the ledger knows nothing of it"}
 _REQUEST = ("prompt", "negative_prompt", "seed", "sampler", "steps", "guidance_scale", "width", "height")
-# Every column, in order; what is not known is None. file_name: the path below the folder; status: done, failed, missing (of
-# the plan, or recorded and not there) or unrecorded; losses: name and unscaled value on the picture; finished: UTC.
+# Every column, in order; what is not known is None. file_name: the path below the folder; status: done, failed, waiting
+# (planned), missing (recorded, and not there) or unrecorded; reason: why it is not done; losses: name and unscaled value on
+# the picture; finished: UTC.
 COLUMNS = (
-    *("file_name", "status", *_REQUEST, "losses", "labels", "model", "source_sha256", "bundle_content"),
+    *("file_name", "status", "reason", *_REQUEST, "losses", "labels", "model", "source_sha256", "bundle_content"),
     *("job_hash", "pixel_sha256", "file_sha256", "engine", "device", "versions", "seconds", "finished"),
     *("attempts", "error", "request"),
 )
@@ -66,7 +68,7 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
         for job in jobs or ():
             if str(job.output) not in known:
                 known.add(str(job.output))
-                yield _row(str(job.output), MISSING, job_hash=job.job_hash) | _of_job(job)
+                yield _row(str(job.output), WAITING, job_hash=job.job_hash) | _of_job(job)
     for name in pictures_below(folder):
         if name not in known and (said := provenance(folder / name)) is not None:
             yield _row(name, UNRECORDED, job_hash=said["job_hash"]) | _of_picture(said)
@@ -124,11 +126,13 @@ def _recorded_row(folder: Path, recorded: Mapping[str, Any], job: Job | None) ->
     if recorded["contents"]:  # of the bundle, and of its refiner's
         found["bundle_content"] = recorded["contents"].split()[0]
     of_job = _of_job(job) if job else {}
-    return _row(recorded["output"], status) | of_job | (_of_picture(said) if said else {}) | found
+    row = _row(recorded["output"], status, error=found["error"])
+    return row | of_job | (_of_picture(said) if said else {}) | found
 
 
 def _row(name: str, status: str, **known: Any) -> dict[str, Any]:
-    return dict.fromkeys(COLUMNS) | {"file_name": name, "status": status} | known
+    reason = known.get("error") if status == FAILED else _REASONS.get(status)
+    return dict.fromkeys(COLUMNS) | {"file_name": name, "status": status, "reason": reason} | known
 
 
 def _of_job(job: Job) -> dict[str, Any]:

@@ -17,6 +17,8 @@ MISSING = "missing"
 # No cell's: a place of a sheet for which nothing is planned.
 EXCLUDED = "excluded"
 STATES = (DONE, FAILED, WAITING, MISSING, EXCLUDED)
+# Why there is no picture, in tables; of a failed one its own reason says so.
+REASONS = {WAITING: "not rendered yet", MISSING: "file is gone"}
 
 
 @dataclass(frozen=True)

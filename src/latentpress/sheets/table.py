@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentpress.sheets.cells import Cell, Cells
+from latentpress.sheets.cells import REASONS, Cell, Cells
 
 # Every row has these; between the first three and the others stand the axes.
-_FIRST = ("file", "state", "reason")
+_FIRST = ("file", "status", "reason")
 _LAST = (
     *("prompt", "negative_prompt", "seed", "width", "height", "seconds", "job_hash", "pixel_sha256"),
     "alt",
@@ -54,7 +54,8 @@ def columns_of(cells: Cells, further: Sequence[str] = ()) -> dict[str, str | Non
 
 def _row(cell: Cell, columns: dict[str, str | None]) -> dict[str, Any]:
     # Of a picture that was not rendered here nobody knows what it took: zero seconds would spoil every mean.
-    own = {"file": str(cell.output), "seconds": cell.seconds or None}
+    own = {"file": str(cell.output), "status": cell.state, "seconds": cell.seconds or None}
+    own["reason"] = REASONS.get(cell.state, cell.reason)
     return {
         column: own[column] if column in own else cell.labels.get(key, "") if key is not None else getattr(cell, column)
         for column, key in columns.items()
