@@ -14,6 +14,8 @@ from latentpress.errors import EnvironmentFailure, LedgerDamaged, reason
 from latentpress.files import check_regular
 
 T = TypeVar("T")
+# What stands for the question marks of a query, or for its :names.
+Values = Sequence[object] | Mapping[str, object]
 
 # Seconds to wait for another process' transaction.
 _TIMEOUT = 30
@@ -22,8 +24,8 @@ _CACHE = -65_536
 
 # Rows of a table whose indexes are compared with it row by row; of more, their sizes.
 _COMPARED = 20_000
-# A column's type -> what its values may be stored as.
-_STORED = {"INTEGER": "'integer'", "REAL": "'real', 'integer'"}
+# A sum of whole numbers is one too unless any of them is not; of this many times smaller ones a million do not overflow.
+_SMALLER = 1 << 31
 
 # SQLite's result codes are these eight bits and more on top: sqlite.org/rescode.html
 _PRIMARY = 0xFF
@@ -69,7 +71,7 @@ class Database:
         with self._turn:  # SQLite does not bear it while another thread asks
             self._connection.close()
 
-    def answers(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+    def answers(self, query: str, values: Values = ()) -> list[Any]:
         """Every row of a query's answer."""
         return self._guarded(lambda: self._connection.execute(query, values).fetchall())
 
@@ -77,11 +79,11 @@ class Database:
         """The one column of a query's answer, whole numbers, in eight bytes each."""
         return self._guarded(lambda: array("q", (number for (number,) in self._connection.execute(query, values))))
 
-    def one(self, query: str, values: Sequence[object] = ()) -> Any:
+    def one(self, query: str, values: Values = ()) -> Any:
         """The first row of a query's answer, None where it has none."""
         return self._guarded(lambda: self._connection.execute(query, values).fetchone())
 
-    def run(self, query: str, values: Sequence[object] | Mapping[str, object] = ()) -> None:
+    def run(self, query: str, values: Values = ()) -> None:
         """Run one statement."""
         self._guarded(lambda: self._connection.execute(query, values))
 
@@ -121,9 +123,13 @@ class Database:
         for table in tables:
             columns = self.answers(f"PRAGMA {schema}.table_info({table})")
             wrong = " OR ".join(_of_another_type(name, kind, required) for _, name, kind, required, *_ in columns)
+            whole = [f"typeof(sum({name} / {_SMALLER}))" for _, name, kind, *_ in columns if kind == "INTEGER"]
             large = self.one(f"SELECT count(*) FROM {schema}.{table}")[0] > _COMPARED
             found = self.one(f"PRAGMA {schema}.{'quick' if large else 'integrity'}_check({table})")[0]
-            if found == "ok" and self.one(f"SELECT 1 FROM {schema}.{table} WHERE {wrong} LIMIT 1"):
+            if found == "ok" and (
+                self.one(f"SELECT 1 FROM {schema}.{table} WHERE {wrong} LIMIT 1")
+                or (whole and "real" in self.one(f"SELECT {', '.join(whole)} FROM {schema}.{table}"))
+            ):
                 found = f"a value in {table} is of another type"
             if found != "ok":
                 raise self._damaged(str(found).splitlines()[-1])
@@ -175,14 +181,13 @@ def _connected(path: Path | None) -> sqlite3.Connection:
 
 
 def _of_another_type(name: str, kind: str, required: int) -> str:
-    """Whether the value in a column is of another type than the column, in SQL.
+    """Whether the value in a column is of another type than the column, in SQL; not whether it is whole where it must be.
 
-    Numbers sort before all texts and bytes after them, so that of texts one comparison, which takes a third as long as to
-    ask for the type, tells; but for bytes of which there are none.
+    Numbers sort before all texts and bytes after them, so that a comparison, which takes a third as long as to ask for the
+    type, tells; but for bytes of which there are none.
     """
-    if kind == "TEXT":
-        return f"{name} NOT BETWEEN '' AND x''" + (f" OR {name} IS NULL" if required else "")
-    return f"typeof({name}) NOT IN ({_STORED.get(kind, '')}{'' if required else ', ' + repr('null')})"
+    wrong = f"{name} NOT BETWEEN '' AND x''" if kind == "TEXT" else f"{name} >= ''"
+    return wrong + (f" OR {name} IS NULL" if required else "")
 
 
 def check_database(path: Path, shown: Path | str) -> None:

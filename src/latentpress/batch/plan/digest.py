@@ -24,10 +24,12 @@ def plan_digest(table: Database) -> str:
     """The sha256 of the plan in `table`. Raises LedgerDamaged where it cannot be read."""
     found = hashlib.sha256(repr(table.answers("SELECT fact, value FROM facts ORDER BY fact")).encode())
     for name, (key, columns) in _TABLES.items():
-        joined = ", ".join(f"group_concat({column}, '{_BETWEEN}')" for column in columns)
+        # As bytes, which are hashed as they are.
+        joined = ", ".join(f"CAST(group_concat({column}, '{_BETWEEN}') AS BLOB)" for column in columns)
         query = f"SELECT count(*), max({key}), {joined} FROM {name} WHERE {key} > ? AND {key} <= ?"
         last = table.one(f"SELECT max({key}) FROM {name}")[0] or 0
         for first in range(0, last, _ROWS):
-            values = table.one(query, (first, first + _ROWS))
-            found.update("\0".join(map(str, values)).encode(errors="surrogatepass"))
+            count, highest, *texts = table.one(query, (first, first + _ROWS))
+            found.update(f"{count} {highest}\0".encode())
+            found.update(b"\0".join([text or b"" for text in texts]))
     return found.hexdigest()
