@@ -119,3 +119,39 @@ def test_a_second_render_renders_nothing_and_a_lost_file_comes_back(folder, asse
     (folder / "out/one.png").unlink()
     assert run_cli(["render", "wrong.yaml", "-o", "out"]) == 0
     assert (folder / "out/one.png").read_bytes() == first
+
+
+def test_a_file_that_begins_with_a_dash_is_told_how_to_be_written(folder, assets, capsys):
+    (folder / "-dash").write_text(GOOD.format(bundle=assets / "bundle"))
+    for words, name in {
+        "plan -dash": "-dash",
+        "plan -dash.yaml": "-dash.yaml",
+        "plan -o.yaml": "-o.yaml",
+        "status --m.yaml": "--m.yaml",
+        "show -x.png": "-x.png",
+    }.items():
+        assert run_cli(words.split()) == 2
+        said = capsys.readouterr().err
+        assert said.endswith(f"; '{name}' is read as an option, so write ./{name} for the file\n")
+        assert said.startswith(f"error: latentpress {words.split()[0]}: ")
+    assert run_cli(["plan", "./-dash"]) == run_cli(["plan", "--", "-dash"]) == 0
+    capsys.readouterr()
+    assert run_cli(["plan", "--stepz", "m.yaml"]) == 2
+    assert "is read as an option" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["file", "below a file", "a link to nothing"])
+def test_a_cache_that_is_no_folder_is_told_before_anything_is_begun(kind, folder, monkeypatch, capsys):
+    (folder / "file").write_text("")
+    (folder / "link").symlink_to("nowhere")
+    cache = {"file": folder / "file", "below a file": folder / "file/x", "a link to nothing": folder / "link"}[kind]
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(cache))
+    (folder / "m.yaml").write_text("version: 1\nmodel: demo\ndefaults: {prompt: a}\n")
+    for words in (["cache", "list"], ["cache", "list", "--json"], ["cache", "prune"], ["render", "m.yaml"]):
+        assert run_cli(words) == 3
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: {folder}/")
+        assert said.endswith("; name another cache folder with LATENTPRESS_CACHE\n")
+        assert said.count("\n") == 1, "nothing is said to be exported"
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(folder / "none"))
+    assert run_cli(["cache", "list"]) == 0, "one that is not there yet is empty"

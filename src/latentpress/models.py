@@ -5,11 +5,12 @@ import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
 from latentpress.bundle.content import TaughtVectors, content_hash, parts_of, source_hash
-from latentpress.bundle.info import Bundle, open_bundle
+from latentpress.bundle.info import INFO_FILE, Bundle, open_bundle
 from latentpress.bundle.overlay import read_overlay, write_overlay
 from latentpress.cache.entries import DERIVED
 from latentpress.cache.use import used, writing
@@ -87,7 +88,12 @@ def named_bundle(
     as long as the returned bundle lives. say: hears that this takes a while.
     """
     if name != DEMO:
-        return open_bundle(Path(name), verify=verify, cache=cache, keep=keep)
+        try:
+            return open_bundle(Path(name), verify=verify, cache=cache, keep=keep)
+        except BundleError as error:
+            if close := _like(Path(name)):
+                raise BundleError(f"{str(error).partition('; ')[0]}; did you mean {close!r}?") from None
+            raise
     from latentpress.export.demo import demo_path, ensure_demo_bundle, temporary_demo, usable
 
     path = demo_path(cache)
@@ -98,13 +104,29 @@ def named_bundle(
                 "about a minute; `latentpress render` keeps it there"
             )
             return temporary_demo()
-        say(f"the built-in model is exported to {path}; this takes about a minute, once")
         with writing(cache, "the built-in model", _DEMO_BYTES):
+            say(f"the built-in model is exported to {path}; this takes about a minute, once")
             ensure_demo_bundle(cache, verify=False)
     bundle = open_bundle(path, verify=verify, cache=cache, keep=keep)
     if keep:
         used(path, bundle)
     return bundle
+
+
+def _like(path: Path) -> str | None:
+    """A bundle that may be meant by a path where nothing is: the built-in one, or one beside it."""
+    if path.exists():
+        return None
+    beside = {folder.name: str(folder) for folder in _bundles_in(path.parent)}
+    names = get_close_matches(path.name.lower(), [DEMO], 1, 0.7) or get_close_matches(path.name, beside, 1, 0.7)
+    return beside.get(names[0], names[0]) if names else None
+
+
+def _bundles_in(folder: Path) -> list[Path]:
+    try:
+        return [file.parent for file in folder.glob(f"*/{INFO_FILE}")]
+    except OSError:
+        return []
 
 
 def facts_of(bundles: Mapping[str, Bundle]) -> Bundles:

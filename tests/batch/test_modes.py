@@ -111,17 +111,17 @@ def test_pictures_and_refiners_are_axes_of_a_matrix(manifest, facts, pictures):
 
 
 MISTAKES = {
-    "init_image: gone.png": "init_image gone.png does not exist; paths start at the manifest's folder",
+    "init_image: gone.png": "init_image gone.png does not exist; paths start at the folder of the file they stand in",
     "init_image: m.yaml": "init_image m.yaml is not a picture that can be read",
     "mask_image: [a, b]": "mask_image is a list; it must be text",
-    "strength: 1.5": "strength is '1.5'; it must be a number greater than 0, and at most 1",
-    "strength: 0": "strength is '0'; it must be a number greater than 0",
+    "strength: 1.5": "strength is '1.5'; it must be a number above 0, from 0.000001 to 1",
+    "strength: 0": "strength is '0'; it must be a number above 0, from 0.000001 to 1",
     "clip_skip: 1.5": "clip_skip is '1.5'; it must be a whole number of layers",
     "clip_skip: -1": "clip_skip is '-1'; it must be",
     "eta: 1.5": "eta is '1.5'; it must be a number from 0 to 1",
     "guidance_rescale: 2": "guidance_rescale is '2'; it must be a number from 0 to 1",
     "refiner: {switch_at: 0.8}": "refiner has no model; write {model: bundles/sdxl-refiner, switch_at: 0.8}",
-    "refiner: {model: x, switch_at: 1}": "switch_at is '1'; it must be a number between 0 and 1",
+    "refiner: {model: x, switch_at: 1}": "switch_at is '1'; it must be a share of the steps that the base runs, from",
     "refiner: {model: x, swich_at: 0.8}": "unknown key 'swich_at' in refiner; did you mean 'switch_at'?",
     "refiner: ''": "refiner is empty; write the path of an SDXL refiner's bundle",
     "micro_conditioning: 3": "micro_conditioning is '3'; write {original_size: 1024x1024}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from latentpress.errors import EnvironmentFailure
 
 CACHE_VARIABLE = "LATENTPRESS_CACHE"
+WAY_OUT = f"name another cache folder with {CACHE_VARIABLE}"
 _NAME = "latentpress"
 
 

@@ -9,11 +9,10 @@ import weakref
 from collections.abc import Generator
 from pathlib import Path
 
-from latentpress.cache.place import CACHE_VARIABLE
+from latentpress.cache.place import WAY_OUT
 from latentpress.errors import EnvironmentFailure
 from latentpress.files import make_folders
 
-_WAY_OUT = f"name another cache folder with {CACHE_VARIABLE}"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -30,16 +29,16 @@ def writing(cache: Path, what: str, size: int) -> Generator[None]:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(cache))
         if (free := shutil.disk_usage(cache).free) < size:
             raise EnvironmentFailure(
-                f"{cache}: {_mib(free)} are free there, and {what} takes {_mib(size)}; free some space, or {_WAY_OUT}"
+                f"{cache}: {_mib(free)} are free there, and {what} takes {_mib(size)}; free some space, or {WAY_OUT}"
             )
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise EnvironmentFailure(
-                f"{cache}: there is no room for {what} ({error.strerror}); free some space, or {_WAY_OUT}"
+                f"{cache}: there is no room for {what} ({error.strerror}); free some space, or {WAY_OUT}"
             ) from None
         place = error.filename or cache
-        raise EnvironmentFailure(f"{place}: cannot be used for {what} ({error.strerror}); {_WAY_OUT}") from None
+        raise EnvironmentFailure(f"{place}: cannot be used for {what} ({error.strerror}); {WAY_OUT}") from None
 
 
 def used(folder: Path, by: object) -> None:

@@ -68,7 +68,7 @@ def run_cli(arguments: list[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
-        if (failure := failure_of(error)) is None:
+        if (failure := failure_of(error, arguments)) is None:
             raise
         return failure.tell(as_json=as_json)
 

@@ -1,13 +1,16 @@
 """`latentpress cache dir`, `cache list` and `cache prune`."""
 
+import os
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from latentpress.cache.place import cache_dir
+from latentpress.cache.place import WAY_OUT, cache_dir
 from latentpress.cli.help import Command, Group
 from latentpress.cli.options import JsonOption, print_json
+from latentpress.errors import EnvironmentFailure
 
 cache_app = typer.Typer(cls=Group, help="Show and clear what is kept to be used again.", no_args_is_help=True)
 
@@ -23,7 +26,7 @@ def list_command(as_json: JsonOption = False) -> None:
     """List what is in the cache: size, last use, and what it is for."""
     from latentpress.cache.entries import entries
 
-    cache = cache_dir()
+    cache = _cache()
     found = entries(cache)
     if as_json:
         print_json({"cache": str(cache), "entries": [entry.data(cache) for entry in found]})
@@ -45,7 +48,7 @@ def prune_command(
     from latentpress.cache.entries import entries
     from latentpress.cache.prune import forget_gone, removable, remove
 
-    cache = cache_dir()
+    cache = _cache()
     gone: list[dict[str, Any]] = []
     freed = 0
     for entry, why in removable(entries(cache), days):
@@ -61,6 +64,21 @@ def prune_command(
         print_json({"cache": str(cache), "bytes": freed, "entries": gone})
         return
     typer.echo(f"{cache}: {_mib(freed).strip()} {'removed' if yes else 'could go; --yes removes it'}")
+
+
+def _cache() -> Path:
+    """The cache folder, which need not be there. Raises EnvironmentFailure where it cannot be looked through."""
+    cache = cache_dir()
+    try:
+        with os.scandir(cache):
+            return cache
+    except FileNotFoundError:
+        if not cache.is_symlink():
+            return cache
+        said = "a link that leads nowhere"
+    except OSError as error:
+        said = error.strerror or str(error)
+    raise EnvironmentFailure(f"{cache}: the cache folder cannot be read ({said}); {WAY_OUT}")
 
 
 def _mib(size: int) -> str:

@@ -1,6 +1,7 @@
 """What goes wrong, as people read it and as scripts do: a sentence, an exit code, and both as JSON. Knows no command."""
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import typer
 from latentpress.cli.environment import hint_of
 from latentpress.cli.missing import missing_message
 from latentpress.cli.options import print_json
-from latentpress.errors import LatentpressError, ManifestError
+from latentpress.errors import LatentpressError, ManifestError, shown
 
 # What the system refuses -> what to do about it.
 _WAYS_OUT = {
@@ -25,6 +26,7 @@ _WAYS_OUT = {
     errno.EROFS: "make the disk writable",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
+_FILE = re.compile(r"\.(ya?ml|json|jsonl|ndjson|csv|tsv|png|webp|jpe?g|avif|zip|pdf|svg|txt)$", re.IGNORECASE)
 _PLACED = re.compile(r"(.*?):([0-9]+):([0-9]+): (.*)", re.DOTALL)
 # Exit codes from the harmless to the worst: of several manifests the worst is the command's.
 _BY_WEIGHT = (0, 1, 4, 75, 2, 3)
@@ -57,8 +59,8 @@ class Failure:
         return self.code
 
 
-def failure_of(error: BaseException) -> Failure | None:
-    """What `error` means, None for one that nobody expected."""
+def failure_of(error: BaseException, arguments: Sequence[str] = ()) -> Failure | None:
+    """What `error` means, None for one that nobody expected; arguments: of the command line, where those may be wrong."""
     if isinstance(error, ManifestError):
         return Failure(str(error), error.exit_code, error.problems)
     if isinstance(error, LatentpressError):
@@ -72,7 +74,7 @@ def failure_of(error: BaseException) -> Failure | None:
     if isinstance(error, typer.Abort):
         return Failure("the command was aborted", 1)
     if isinstance(error, _WRONG_ARGUMENTS):
-        return Failure(_arguments_message(error), 2)
+        return Failure(_arguments_message(error, _dashed(arguments)), 2)
     return None
 
 
@@ -92,8 +94,16 @@ def worst(codes: list[int]) -> int:
 _WRONG_ARGUMENTS = typer.BadParameter.__mro__[typer.BadParameter.__mro__.index(Exception) - 1]
 
 
-def _arguments_message(error: Any) -> str:
-    """What typer says of the arguments, as a sentence that ends with the way out."""
+def _dashed(arguments: Sequence[str]) -> str | None:
+    """An argument that is read as an option, and names a file: one that is there, or ends as files for us do."""
+    read = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    named = [one for one in read if one.startswith("-") and one != "-" and "=" not in one]
+    there = [one for one in named if os.path.lexists(one)] or [one for one in named if _FILE.search(one)]
+    return there[0] if there else None
+
+
+def _arguments_message(error: Any, dashed: str | None) -> str:
+    """What typer says of the arguments, as a sentence that ends with the way out; dashed: a file that is no option."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "latentpress"
     if isinstance(error, typer.BadParameter) and (hint := hint_of(context, error.param)):
@@ -103,6 +113,9 @@ def _arguments_message(error: Any) -> str:
     said = "name a command" if without else " ".join(error.format_message().split()) or "name a command"
     said = said.replace("Input should be", "it must be")
     said = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", said.replace(". Did you", "; did you"))
+    if dashed is not None:
+        what = f"{command}: {said[:1].lower()}{said[1:].rstrip('.')}".partition("; did you mean")[0]
+        return f"{what}; {shown(dashed)} is read as an option, so write ./{dashed} for the file"
     way_out = "" if said.endswith("?") else f"; `{command} -h` shows what it takes"
     return f"{command}: {said[:1].lower()}{said[1:].rstrip('.')}{way_out}"
 

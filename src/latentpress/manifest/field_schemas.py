@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.losses import LOSS_SCALES
 from latentpress.manifest.seeds import MAX_SEED
 from latentpress.manifest.values import MAX_JOBS, MAX_SIDE, MAX_STEPS
 from latentpress.runtime.guidance import LOSSES
@@ -82,7 +83,7 @@ def or_null(schema: Schema) -> Schema:
 def _losses() -> Schema:
     share: Schema = or_null({"type": "number", "minimum": 0, "maximum": 1})
     common = {
-        "scale": or_null({"type": "number", "exclusiveMinimum": 0, "maximum": 1e9, "default": 200}),
+        "scale": or_null({"type": "number", "minimum": LOSS_SCALES[0], "maximum": LOSS_SCALES[1], "default": 200}),
         "every": or_null({"type": "integer", "minimum": 1, "maximum": MAX_STEPS, "default": 5}),
         "start": share,
         "stop": share,
@@ -138,7 +139,7 @@ _CORNER: Schema = {
 }
 _CORNERS = {name: or_null(_CORNER) for name in ("crop_top_left", "negative_crop_top_left")}
 _SCORE: Schema = or_null({"type": "number", "minimum": 0, "maximum": 10})
-_SWITCH: Schema = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.8}
+_SWITCH: Schema = {"type": "number", "minimum": 1e-6, "maximum": 1 - 1e-6, "default": 0.8}
 _ALONG: Schema = {"anyOf": [TEXT, {"const": False}, {"type": "array", "items": TEXT}, {"type": "null"}]}
 
 # Of fields whose kind does not say it.
@@ -158,7 +159,7 @@ _OTHERS: Mapping[str, Schema] = {
     "loss": _losses(),
     "timesteps": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": MAX_STEPS},
     "background": {"type": "string", "minLength": 1},
-    "strength": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    "strength": {"type": "number", "minimum": 1e-6, "maximum": 1},
     "refiner": {"anyOf": [TEXT, {"const": False}, a_map({"model": TEXT, "switch_at": or_null(_SWITCH)}, ["model"])]},
     "micro_conditioning": a_map(_SIDES | _CORNERS | {"aesthetic_score": _SCORE, "negative_aesthetic_score": _SCORE}),
     "model": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}]},

@@ -137,7 +137,7 @@ FIELDS: dict[str, Field] = {
         parameters=pair("CFG stop", lambda r: f"{r.guidance_stop:g}" if r.guidance_stop < 1 else None),
     ),
     "clip_skip": whole_field(
-        *("clip_skip", 0, 100, "a whole number of layers to leave out, 0 for none", 0),
+        *("clip_skip", 0, 100, "a whole number of layers to leave out, from 0 to 100", 0),
         # A1111 counts the layer it stops at, from 1; the others are keys of its own and of its extensions.
         parameters=pair("Clip skip", lambda r: str(r.clip_skip + 1) if r.clip_skip else None),
     ),
@@ -165,7 +165,7 @@ FIELDS: dict[str, Field] = {
     ),
     "strength": Field(
         lambda node, reader: parse_number(
-            "strength", node, reader.problems, 1e-6, 1, rule="a number greater than 0, and at most 1"
+            "strength", node, reader.problems, 1e-6, 1, rule="a number above 0, from 0.000001 to 1"
         ),
         text=lambda values: f"{strength(values):g}",
         settle=lambda values, bundles: (strength(values),),

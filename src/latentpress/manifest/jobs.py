@@ -175,12 +175,22 @@ class _Lines:
             self.problems.add(self.source.start, "the file holds no job")
 
 
-def _job(item: MapNode, number: int, given: _Given, problems: Problems, where: str = "a job") -> JobNode:
-    """One job; `number` is what it is called by where it has no id, `where` what a key that it does not have is said of."""
+def _job(
+    item: MapNode,
+    number: int,
+    given: _Given,
+    problems: Problems,
+    where: str = "a job",
+    keys: Sequence[str] = JOB_KEYS,
+) -> JobNode:
+    """One job; `number` is what it is called by where it has no id.
+
+    where: what a key that it does not have is said of; keys: what might have been meant by it.
+    """
     fields = item.values
     if not fields.keys() <= _KNOWN:
         for key in fields.keys() - _KNOWN:
-            problems.unknown_key(item.keys[key], JOB_KEYS, where)
+            problems.unknown_key(item.keys[key], keys, where)
         fields = {key: value for key, value in fields.items() if key in _KNOWN}
     own = None
     node = fields.get("id")
@@ -206,7 +216,7 @@ def _parts(node: ListNode, given: _Given, within: Sequence[Source], problems: Pr
             jobs = []
             yield from _included(item, given, within, problems)
         elif isinstance(item, MapNode):
-            jobs.append(_job(item, number, given, problems, f"job {number}"))
+            jobs.append(_job(item, number, given, problems, f"job {number}", (*JOB_KEYS, FROM)))
         else:
             what = f"job {number} is {described(item)}; it must be a map of fields such as {{prompt: ...}}"
             problems.add(item.place, what)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +14,7 @@ from latentpress.runtime.request import LossSpec
 
 # The weight the published notebooks use for their colour and edge losses.
 DEFAULT_LOSS_SCALE = 200.0
+LOSS_SCALES = (1e-12, 1e9)
 
 _LOSS_KEYS = ("name", "scale", "every", "start", "stop")
 
@@ -52,7 +54,7 @@ def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | N
             return default
         return parse_number(f"loss {key}", values[key], problems, low, high, whole=whole, rule=rule)
 
-    scale = number("scale", DEFAULT_LOSS_SCALE, 1e-12, 1e9, "a number greater than 0")
+    scale = number("scale", DEFAULT_LOSS_SCALE, *LOSS_SCALES, "a number above 0, from 1e-12 to 1e9")
     every = number("every", 5, 1, MAX_STEPS, f"a whole number of steps from 1 to {MAX_STEPS}", whole=True)
     start = number("start", 0.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
     stop = number("stop", 1.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
@@ -89,10 +91,21 @@ def _loss_params(
         for detail in error.errors():
             key = str(detail["loc"][0]) if detail["loc"] else ""
             node = written.values.get(key, written) if written else None
-            if node:
-                said = f"{key} of loss {name} is {described(node)}" if key in values else f"loss {name}"
-                problems.add(node.place, f"{said}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
+            if node and key in values:
+                rule = _rule(model.model_json_schema()["properties"][key], str(values[key])) or detail["msg"].lower()
+                problems.add(node.place, f"{key} of loss {name} is {described(node)}; {rule}")
+            elif node:
+                problems.add(node.place, f"loss {name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
         return None
+
+
+def _rule(schema: Mapping[str, Any], text: str) -> str | None:
+    """What a parameter must be that has this JSON Schema, and is `text`; None where the schema does not say it."""
+    if "enum" in schema:
+        close = get_close_matches(text, schema["enum"], 1)
+        return f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(schema['enum'])}"
+    low, high = schema.get("minimum"), schema.get("maximum")
+    return None if low is None or high is None else f"it must be a number from {low:g} to {high:g}"
 
 
 def loss_text(losses: tuple[LossSpec, ...], *, scales: bool = False) -> str:

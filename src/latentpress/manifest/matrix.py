@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import PurePath
 
 from latentpress.errors import short, shown
@@ -16,7 +17,16 @@ from latentpress.manifest.nodes import OWN_KEY, ListNode, MapNode, Node, Problem
 from latentpress.manifest.seeds import DRAWN, check_seeds
 from latentpress.manifest.text_file import is_text_file, parse_text_file
 from latentpress.manifest.timesteps import written_timesteps
-from latentpress.manifest.values import MAX_JOBS, check_range, is_none, not_given, parse_range, parse_text, parse_word
+from latentpress.manifest.values import (
+    MAX_JOBS,
+    check_range,
+    given,
+    is_none,
+    not_given,
+    parse_range,
+    parse_text,
+    parse_word,
+)
 
 _BRACES = re.compile(r"\{[^{}]*\|[^{}]*\}")
 
@@ -220,10 +230,23 @@ def _without_excluded(matrix: Matrix, node: Node, key: Scalar, known: list[str],
     used: set[int | None] = {excluded.excluding(indices) for indices in matrix.combinations()}
     for number, (entry, _) in enumerate(entries):
         if number not in used:
-            problems.add(entry.place, "this exclude matches no combination; use the labels or values of the axes")
+            problems.add(entry.place, f"this exclude matches no combination; {_way_out(entry, matrix)}")
     if None not in used:
         problems.add(key.place, "exclude leaves no combination; remove some of it")
     return excluded
+
+
+def _way_out(entry: Node, matrix: Matrix) -> str:
+    """What to write instead of an exclude that matches nothing."""
+    values = given(entry) if isinstance(entry, MapNode) else {}
+    for name, value in values.items():
+        own = next((axis for axis in matrix.axes if name in axis.variables and not isinstance(axis, SeedRange)), None)
+        if own is not None and isinstance(value, Scalar) and parse_range(value) is None:
+            known = [text for at in range(len(own)) for text in own.choice(at).aliases.get(name, ()) if text != NULL]
+            close = [] if value.text in known else get_close_matches(value.text, known, 1)
+            if close:
+                return f"did you mean {name}: {close[0]!r}?"
+    return "use the labels or values of the axes"
 
 
 def _meant(axis: Axis, wanted: Mapping[str, Container[str]]) -> frozenset[int] | None:

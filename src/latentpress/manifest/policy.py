@@ -54,14 +54,16 @@ def parse_failures(text: str) -> float:
     """`3` or `1%`, as `Policy` has it; raises ValueError with the rule."""
     match = _FAILURES.fullmatch(text)
     if match is None or (match["share"] and not float(match["share"])):
-        raise ValueError("must be a count such as 3, or a share such as 1%, below 100%")
+        raise ValueError(
+            "must be a count such as 3, from 0 to 999,999,999, or a share such as 1%, above 0% and below 100%"
+        )
     return float(match["share"]) / 100 if match["share"] else int(match["count"])
 
 
 def parse_duration(text: str) -> float:
     """`6h`, `90m`, `1h30m`, as seconds; raises ValueError with the rule."""
     if re.fullmatch(f"({_PART})+", text) is None:
-        raise ValueError("must be a time such as 6h, 90m or 1h30m")
+        raise ValueError("must be a time such as 6h, 90m or 1h30m, of numbers from 0 to 999,999,999")
     return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
 
 
@@ -69,7 +71,7 @@ def parse_time(text: str, now: datetime | None = None) -> float:
     """The next time that the clock here shows `06:30`, in seconds since 1970; raises ValueError with the rule."""
     match = _TIME.fullmatch(text)
     if match is None:
-        raise ValueError("must be a time of day such as '06:30'")
+        raise ValueError("must be a time of day such as '06:30', from 0:00 to 23:59")
     now = now or datetime.now()
     found = now.replace(hour=int(match[1]), minute=int(match[2]), second=0, microsecond=0)
     return (found if found > now else found + timedelta(days=1)).timestamp()

@@ -38,7 +38,7 @@ def parse_refiner(node: Node, reader: Reader) -> tuple[RefinerChoice, ...] | Non
             problems.unknown_key(node.keys[key], _REFINER_KEYS, "refiner")
         values = given(node)
         if "switch_at" in values:
-            rule = "a number between 0 and 1, the share of the steps that the base runs"
+            rule = "a share of the steps that the base runs, from 0.000001 to 0.999999"
             switch_at = parse_number("switch_at", values["switch_at"], problems, 1e-6, 1 - 1e-6, rule=rule)
         if "model" not in values:
             problems.add(node.place, "refiner has no model; write {model: bundles/sdxl-refiner, switch_at: 0.8}")

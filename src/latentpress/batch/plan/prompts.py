@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from itertools import product
 
@@ -136,13 +137,20 @@ class PromptChecks:
                     "`latentpress export --lora FILE:SCALE`, and take it out of the prompt"
                 )
             else:
-                known = ", ".join(bundle.concepts) or "none"
+                known = f"or use one of: {', '.join(bundle.concepts) or 'none'}"
+                close = self._close(token, tuple(bundle.concepts))
                 why = (
-                    "looks like a concept, but the bundle has none of that name; "
-                    f"write \\{short(token[:-1])}\\> for the characters themselves, name its file under `concepts`, "
-                    f"or use one of: {known}"
+                    f"looks like a concept, but the bundle has none of that name; {close}"
+                    f"write \\{short(token[:-1])}\\> for the characters themselves, name its file under `concepts`, {known}"
                 )
             self._problems.add(self._place(prompt, token), f"{short(token)} in {prompt.called} {why}")
+
+    @staticmethod
+    @lru_cache(_KEPT)
+    def _close(token: str, known: tuple[str, ...]) -> str:
+        """The question whether one of the `known` concepts is meant, if one is like `token`."""
+        close = get_close_matches(token, known, 1)
+        return f"did you mean {close[0]}? " if close else ""
 
     def _place(self, prompt: "_Prompt", part: str) -> Place:
         """Where a part of a prompt stands; "" is all of it."""

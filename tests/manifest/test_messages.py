@@ -1,0 +1,113 @@
+"""What messages about values hold: both ends of a range, and what was probably meant."""
+
+import pytest
+
+from latentpress.errors import BundleError, ManifestError
+from latentpress.manifest.fields import FIELDS
+from latentpress.models import named_bundle
+
+# A numeric value too small and one too large -> the bounds that its message must name.
+RANGES = {
+    "steps": ("0", "1001", "from 1 to 1000"),
+    "guidance_scale": ("-1", "1e4", "from 0 to 1000"),
+    "guidance_rescale": ("-0.1", "1.1", "from 0 to 1"),
+    "guidance_stop": ("-0.1", "1.1", "from 0 to 1"),
+    "clip_skip": ("-1", "101", "from 0 to 100"),
+    "eta": ("-0.1", "1.1", "from 0 to 1"),
+    "strength": ("1e-9", "1.5", "from 0.000001 to 1"),
+    "priority": ("-1001", "1001", "from -1000 to 1000"),
+    "seed": ("-2", "18446744073709551616", "from 0 to 2^64-1"),
+    "size": ("0", "8200", "from 8 to 8192"),
+    "n": ("0", "1000001", "from 1 to 1,000,000"),
+}
+NESTED = {
+    "loss: {name: canny, scale: %s}": ("1e-13", "1e12", "from 1e-12 to 1e9"),
+    "loss: {name: canny, every: %s}": ("0", "1001", "from 1 to 1000"),
+    "loss: {name: canny, start: %s}": ("-1", "2", "from 0 to 1"),
+    "loss: {name: canny, stop: %s}": ("-1", "2", "from 0 to 1"),
+    "loss: {name: canny, low: %s}": ("-1", "256", "from 0 to 255"),
+    "loss: {name: channel, target: %s}": ("-1", "2", "from 0 to 1"),
+    "refiner: {model: x, switch_at: %s}": ("0", "1", "from 0.000001 to 0.999999"),
+    "micro_conditioning: {aesthetic_score: %s}": ("-1", "11", "from 0 to 10"),
+    "micro_conditioning: {crop_top_left: [%s, 0]}": ("-1", "9000", "from 0 to 8192"),
+    "micro_conditioning: {original_size: %s}": ("0", "9000", "from 1 to 8192"),
+    "seed: {draw: %s}": ("0", "1000001", "from 1 to 1,000,000"),
+}
+WHOLE = {
+    "quality: %s": ("0", "101", "from 1 to 100"),
+    "policy: {retries: %s}": ("-1", "1001", "from 0 to 1,000"),
+    "policy: {max_failures: %s}": ("-1", "1e10", "from 0 to 999,999,999"),
+    "sheet: {rows: seed, dpi: %s}": ("1", "9999", "from 30 to 2400"),
+    "sheet: {rows: seed, width: %smm}": ("1", "9999", "from 10 to 5080"),
+    "sheet: {rows: seed, gutter: %s}": ("-1", "101", "from 0 to 100"),
+}
+
+
+def refused(manifest, body):
+    with pytest.raises(ManifestError) as caught:
+        manifest(body)
+    return "\n".join(caught.value.problems)
+
+
+def test_every_number_of_a_job_is_among_them():
+    numbers = {name for name, field in FIELDS.items() if (field.schema or {}).get("type") in ("number", "integer")}
+    assert numbers <= RANGES.keys()
+
+
+@pytest.mark.parametrize("written", [*({f"{name}: %s": RANGES[name] for name in RANGES} | NESTED).items()])
+def test_a_number_out_of_its_range_is_told_both_ends(written, manifest):
+    field, (low, high, bounds) = written
+    for value in (low, high):
+        assert bounds in refused(manifest, f"defaults: {{prompt: a, {field % value}}}\n")
+
+
+@pytest.mark.parametrize("written", WHOLE.items())
+def test_a_number_of_the_manifest_itself_is_told_both_ends(written, manifest):
+    field, (low, high, bounds) = written
+    for value in (low, high):
+        assert bounds in refused(manifest, f"defaults: {{prompt: a}}\noutput: '{{seed}}.webp'\n{field % value}\n")
+
+
+AXIS = "defaults: {prompt: a}\nmatrix: {style: [anna, bert, {label: Toy, value: <toy>}]%s}\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (AXIS % ", exclude: [{style: ana}]", "this exclude matches no combination; did you mean style: 'anna'?"),
+        (AXIS % ", exclude: [{style: Tov}]", "this exclude matches no combination; did you mean style: 'Toy'?"),
+        (AXIS % ", exclude: [{style: zzzz}]", "matches no combination; use the labels or values of the axes"),
+        (
+            AXIS % ", exclude: [{stile: anna}]",
+            "unknown key 'stile' in exclude, which names axes; did you mean 'style'?",
+        ),
+        (AXIS % "" + "sheet: {rows: stile}\n", "sheet rows is 'stile'; did you mean 'style'?"),
+        (AXIS % "" + "jobs: [{seed: {draw: 1, along: stile}}]\n", "no axis of the matrix; did you mean 'style'?"),
+        ("jobs: [{form: a.jsonl}]\n", "unknown key 'form' in job 1; did you mean 'from'?"),
+        ("jobs: [{prompt: a, sampler: eulr}]\n", "sampler 'eulr' is unknown; did you mean 'euler'?"),
+        ("jobs: [{prompt: a, loss: cany}]\n", "unknown loss 'cany'; did you mean 'canny'?"),
+        (
+            "jobs: [{prompt: a, loss: {name: channel, channel: blu}}]\n",
+            "of loss channel is 'blu'; did you mean 'blue'?",
+        ),
+        ("jobs: [{prompt: a}]\noutput: '{sed}.png'\n", "which nothing fills; did you mean {seed}?"),
+    ],
+)
+def test_what_was_probably_meant_is_asked(body, said, manifest):
+    assert said in refused(manifest, body)
+
+
+def test_a_concept_that_was_probably_meant_is_asked_for(planned):
+    with pytest.raises(ManifestError, match="the bundle has none of that name; did you mean <line-art>\\? write"):
+        planned("defaults: {prompt: a <lime-art> kite}\n")
+
+
+def test_a_bundle_that_was_probably_meant_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sd15").mkdir()
+    (tmp_path / "sd15/bundle.json").write_text("{}")
+    for name, meant in {"dmeo": "demo", "Demo": "demo", "x/dmeo": "demo", "sd51": "sd15"}.items():
+        with pytest.raises(BundleError, match=f"^{name}: not a bundle, .*; did you mean '{meant}'\\?$"):
+            named_bundle(name, tmp_path / "cache")
+    with pytest.raises(BundleError, match="make one with `latentpress export"):
+        named_bundle("something-else", tmp_path / "cache")
