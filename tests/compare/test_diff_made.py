@@ -10,9 +10,12 @@ from fakes import FakeExecutor
 from latentpress.batch.pictures.png import png_bytes
 from latentpress.batch.proof.provenance import provenance
 from latentpress.cli import run_cli
-from latentpress.compare import compare
+from latentpress.compare import compare, sheet
 from latentpress.compare.made import differences
 from latentpress.runtime.request import Origin
+from latentpress.sheets.png import raster
+from latentpress.sheets.text.bidi import right_to_left
+from latentpress.sheets.text.fonts import fonts_of
 from pictures import places
 
 JOBS = """\
@@ -148,6 +151,29 @@ def test_the_sheet_shows_both_and_their_difference_amplified(render, tmp_path, c
     assert run_cli(["diff", str(a), str(a), "--sheet", str(tmp_path / "none.png"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["sheet"] is None
     assert not (tmp_path / "none.png").exists()
+
+
+@pytest.mark.skipif(bool(fonts_of().missing("語ß😀")), reason="Debian's fonts-noto packages are not installed")
+def test_names_are_set_in_every_script(tmp_path, monkeypatch):
+    """Each by itself, so that a name from right to left turns no other line; and no letter is a box."""
+    painted = []
+    monkeypatch.setattr(sheet, "raster", lambda page, *args: painted.append(page) or raster(page, *args))
+    a, b = tmp_path / "a", tmp_path / "b"
+    names = ["Größe ½.png", "絵文字.png", "مرحبا.png", "😀👨‍👩‍👧.png", "a\nb.png", "y" * 90 + ".png"]
+    for folder, level in ((a, 0), (b, 99)):
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_bytes(png_bytes(np.full((8, 8, 3), level, np.uint8), {}))
+    image = sheet.draw_pairs(compare(a, b))
+    [page] = painted
+    found = [text for text in page.texts if text.whole.endswith(".png")]
+    shown = {"".join(line.text for line in text.lines) for text in found}
+    assert shown == {name.replace("\n", "\\n") for name in names}
+    assert {right_to_left(text.whole) for text in page.texts if text not in found} == {False}
+    assert all(not fonts_of().missing(text.whole) for text in found)
+    label = next(text for text in found if text.whole.startswith("絵")).rect
+    box = [round(side * 96 / 25.4) for side in (label.x, label.y, label.right, label.bottom)]
+    assert (np.asarray(image.convert("L"))[box[1] : box[3], box[0] : box[2]] < 128).sum() > 100
 
 
 def test_a_sheet_of_many_pairs_shows_the_worst_and_counts_the_others(tmp_path, capsys, monkeypatch):

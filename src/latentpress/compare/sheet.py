@@ -1,25 +1,40 @@
-"""A sheet of the pairs that differ, the worst first: A, B, and their difference amplified. Same report, same bytes."""
+"""A sheet of the pairs that differ, the worst first: A, B, and their difference amplified. Same report, same bytes.
+
+Its words are set as those of any sheet, in every script that a font here has.
+"""
 
 import io
+import math
 import os
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+from PIL.Image import Resampling
 
-from latentpress.compare.labels import FONT_SIZE, GAP, LABEL_MAX, fitted, text_size, wrapped
 from latentpress.compare.pair import Pair, pixels, same_channels
 from latentpress.compare.report import Report, measured
 from latentpress.errors import UsageError, one_line
 from latentpress.files import read_regular, replacing
 from latentpress.runtime.pictures.reading import MAX_PICTURE_BYTES, NotAPicture
+from latentpress.sheets.lines import Typesetter
+from latentpress.sheets.page import COLUMN, MM_PER_INCH, NOTE, ROW, Page, Rect, Text
+from latentpress.sheets.png import raster
+from latentpress.sheets.spec import SCREEN_DPI, SCREEN_POINTS
+from latentpress.sheets.text.measure import Measure
 
 # The largest side of a picture on the sheet, in pixels; smaller ones are enlarged by whole factors.
 CELL = 256
 # Pairs shown: that many stay below 13,500 pixels, which every viewer opens.
 MOST = 50
+_HEADS = ("A", "B", "difference")
 # The frame of every picture, and what stands for one that cannot be read or a difference that cannot be had.
 _NOTHING = "#dddddd"
+# Pixels: between things, and the widest line of a label.
+GAP, LABEL_MAX = 8, 320
+_MM = MM_PER_INCH / SCREEN_DPI
 
 
 def check_free(path: Path) -> None:
@@ -50,40 +65,72 @@ def write_sheet(report: Report, path: Path) -> int:
 
 def draw_pairs(report: Report) -> Image.Image:
     """The sheet as an image: a row for each pair, its name, dB and what differs in how it was made on the left."""
-    font = ImageFont.load_default(FONT_SIZE)
-    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    measure = Measure()
+    setter = Typesetter(measure, SCREEN_POINTS)
     shown = report.unequal[:MOST]
     rows = [_tiles(report, pair) for pair in shown]
-    texts = [
-        "\n".join(wrapped(one_line(line), font, LABEL_MAX, pen) for line in _label(report, pair, factor))
+    labels = [
+        [setter.wrapped(_line(part), LABEL_MAX * _MM) for part in _label(report, pair, factor)]
         for pair, (_, factor) in zip(shown, rows, strict=True)
     ]
-    boxes = [text_size(text, font, pen) for text in texts]
-    heads = ("A", "B", "difference")
     cell = max(
         CELL if any(tile.width > CELL // 2 for tiles, _ in rows for tile in tiles) else CELL // 2, LABEL_MAX // 3
     )
-    left = max(box[0] for box in boxes) + 2 * GAP
-    top = max(text_size(head, font, pen)[1] for head in heads) + 2 * GAP
-    heights = [max(box[1], *(tile.height for tile in tiles)) + GAP for box, (tiles, _) in zip(boxes, rows, strict=True)]
+    sizes = [_pixels(setter, [line for part in label for line in part]) for label in labels]
+    left = max(width for width, _ in sizes) + 2 * GAP
+    top = _pixels(setter, [""])[1] + 2 * GAP
+    heights = [
+        max(high, *(tile.height for tile in tiles)) + GAP for (_, high), (tiles, _) in zip(sizes, rows, strict=True)
+    ]
     more = len(report.unequal) - len(shown)
-    foot = f"and {more} more pairs that differ less" if more else ""
-    foot_height = text_size(foot, font, pen)[1] + GAP if foot else 0
-    sheet = Image.new("RGB", (left + len(heads) * (cell + GAP), top + sum(heights) + foot_height), "white")
+    foot = [f"and {more} more pairs that differ less"] if more else []
+    below = _pixels(setter, foot)[1] + GAP if foot else 0
+    wide = max(left + len(_HEADS) * (cell + GAP), _pixels(setter, foot)[0] + 2 * GAP)
+    high = top + sum(heights) + below
+    texts = [_text(setter, [head], left + number * (cell + GAP), GAP, COLUMN) for number, head in enumerate(_HEADS)]
+    ends = [top + sum(heights[:number]) for number in range(len(heights) + 1)]
+    for label, y in zip(labels, ends, strict=False):
+        above = [sum(map(len, label[:number])) for number in range(len(label))]
+        texts += [_text(setter, part, GAP, y, ROW, start) for part, start in zip(label, above, strict=True)]
+    texts.append(_text(setter, foot, GAP, ends[-1], NOTE))
+    page = Page(wide * _MM, high * _MM, tuple(texts))
+    sheet = raster(page, report.a, SCREEN_DPI, measure.fonts).image
     pen = ImageDraw.Draw(sheet)
-    for number, head in enumerate(heads):
-        pen.text((left + number * (cell + GAP), GAP), head, "black", font)
-    y = top
-    for text, (tiles, _), height in zip(texts, rows, heights, strict=True):
-        pen.multiline_text((GAP, y), text, "black", font)
+    for (tiles, _), y in zip(rows, ends, strict=False):
         for number, tile in enumerate(tiles):
             x = left + number * (cell + GAP)
             pen.rectangle((x - 1, y - 1, x + tile.width, y + tile.height), outline=_NOTHING)  # or white ends nowhere
             sheet.paste(tile, (x, y))
-        y += height
-    if foot:
-        pen.text((GAP, y), foot, "black", font)
     return sheet
+
+
+def fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """`picture` on white of `size` (width, height), as large as fits without changing its proportions."""
+    factor = min(size[0] / picture.width, size[1] / picture.height)
+    room = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
+    # Enlarged pixels stay sharp squares: a blurred one would look like the model's doing.
+    method = Resampling.NEAREST if factor >= 1 else Resampling.LANCZOS
+    tile = Image.new("RGB", size, "white")
+    tile.paste(picture.resize(room, method), ((size[0] - room[0]) // 2, (size[1] - room[1]) // 2))
+    return tile
+
+
+def _pixels(setter: Typesetter, lines: Sequence[str]) -> tuple[int, int]:
+    """How wide and how high lines are, rounded up."""
+    wide, high = setter.extent(lines)
+    return math.ceil(wide / _MM), math.ceil(high / _MM)
+
+
+def _text(setter: Typesetter, lines: Sequence[str], x: int, y: int, role: str, start: int = 0) -> Text:
+    """Lines of one text, which share its direction; start: how many of others stand above."""
+    wide, high = setter.extent(lines)
+    rect = Rect(x * _MM, y * _MM + start * setter.line_height, wide, high)
+    return setter.placed(lines, rect, role, " ".join(lines))
+
+
+def _line(text: str) -> str:
+    """`text` on one line: what breaks lines stands there as an escape, and joiners of letters and emoji are left."""
+    return one_line(text) if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in text) else text
 
 
 def _label(report: Report, pair: Pair, factor: int) -> list[str]:

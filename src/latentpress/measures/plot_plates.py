@@ -113,7 +113,7 @@ def _box(one: Any, role: str, high: float, points: float, measure: Measure) -> T
     """A text of matplotlib's, which has its origin below, as one of a page `high` mm high: its middle, or for rows its
     right end, stays where it is."""
     place = one.get_window_extent()
-    text, size = one.get_text(), one.get_fontsize()
+    text, size = measure.shown(one.get_text()), one.get_fontsize()
     wide, down = measure.width(text, size), _DOWN * size * MM_PER_PT
     middle, level = (place.x0 + place.x1) / 2 * MM_PER_PT, high - (place.y0 + place.y1) / 2 * MM_PER_PT
     tall = measure.line_height(size)
