@@ -97,7 +97,7 @@ def _document(
 
     beside = os.path.relpath(folder, target)
     if kind == "tex":
-        from latentpress.sheets.latex import latex_source
+        from latentpress.sheets.latex.figure import latex_source
 
         latex = latex_source(cells, sheet, pictures=beside)
         said |= dict.fromkeys(latex.said)
