@@ -30,15 +30,18 @@ class Venue:
     source: str
 
 
-# Widths and heights as the venue's style file or guide has them.
+# Widths and heights as the venue's style file or guide has them; docs/sheets.md says where each was looked up. What LaTeX's
+# classes have was measured: \columnwidth, \textwidth and \textheight, 72.27 points an inch.
 VENUES: Mapping[str, Venue] = {
     "nature": Venue({"column": 89, "double": 183}, 170, (5, 7), "research-figure-guide.nature.com"),
-    "science": Venue({"column": 57, "middle": 121, "double": 184}, 230, (6, 8), "instructions for authors"),
-    "elsevier": Venue({"column": 90, "middle": 140, "double": 190}, 240, (6, 8), "artwork sizing"),
-    "cvpr": Venue({"column": 82.55, "double": 174.6}, 225.4, (6, 9), "cvpr.sty, 3.25 and 6.875 by 8.875 inches"),
+    "science": Venue(
+        {"column": 57, "middle": 121, "double": 184}, 230, (6, 8), "instructions for authors, from memory"
+    ),
+    "elsevier": Venue({"column": 90, "middle": 140, "double": 190}, 240, (6, 8), "elsevier.com, artwork sizing"),
+    "cvpr": Venue({"column": 82.55, "double": 174.6}, 225.4, (6, 9), "author kit, 3.25 and 6.875 by 8.875 inches"),
     "neurips": Venue({"column": 139.7, "double": 139.7}, 228.6, (6, 9), "neurips.sty, 5.5 by 9 inches"),
-    "acm": Venue({"column": 84.75, "double": 177.9}, 210, (6, 9), "acmart.cls, sigconf"),
-    "ieee": Venue({"column": 88.9, "double": 181.9}, 220, (6, 9), "IEEEtran.cls"),
+    "acm": Venue({"column": 84.75, "double": 177.9}, 220, (6, 9), "acmart 1.88, sigconf"),
+    "ieee": Venue({"column": 88.5, "double": 181.3}, 236, (6, 9), "IEEEtran 1.8b, conference"),
     "a4": Venue({"column": 170, "double": 170}, 257, (7, 11), "ISO 216, margins of 20 mm"),
     "a0": Venue({"column": 390, "double": 801}, 1149, (18, 36), "ISO 216 upright, margins of 20 mm"),
 }
