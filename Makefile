@@ -27,6 +27,7 @@ demo-model: $(VENV)/.installed-test
 # The page that the program itself writes.
 docs: $(VENV)/.installed
 	$(BIN)/python tools/cli_page.py
+	$(BIN)/python tools/schema_files.py
 
 lint: $(VENV)/.installed-test
 	@echo "== ruff, and every file compiles"

@@ -1,12 +1,16 @@
 """The published JSON Schema: made of the table of fields, and of one mind with the parsers wherever a schema can be."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
 from PIL import Image
 
+import schema_files
+from latentpress.cli import run_cli
 from latentpress.errors import ManifestError
 from latentpress.manifest.field_schemas import SAID
 from latentpress.manifest.fields import FIELDS
@@ -66,9 +70,21 @@ def write(tmp_path, monkeypatch):
     return one
 
 
-def test_the_published_schema_is_the_codes():
-    published = (ROOT / "docs" / "manifest.schema.json").read_text()
-    assert published == schema_text(), "run `latentpress schema > docs/manifest.schema.json`"
+def test_the_published_schema_is_the_codes(capsys):
+    for file in schema_files.FILES:
+        assert file.read_text(encoding="utf-8") == schema_text(), "run `make docs`"
+    assert (ROOT / "docs" / "manifest.schema.json") in schema_files.FILES
+    assert run_cli(["schema"]) == 0
+    assert capsys.readouterr().out == schema_text()
+
+
+def test_the_schema_is_printed_without_what_makes_it():
+    """To read all that reads manifests takes some half a second of a CPU, which who completes a key waits for."""
+    code = "import sys; from latentpress.cli import run_cli; run_cli(['schema']); print(*sys.modules, file=sys.stderr)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout) == SCHEMA
+    loaded = set(run.stderr.split())
+    assert loaded.isdisjoint({"numpy", "PIL", "latentpress.manifest.fields", "latentpress.engines"})
 
 
 def test_the_schema_is_one_that_editors_can_use():

@@ -5,6 +5,6 @@ import typer
 
 def schema_command() -> None:
     """Print the JSON Schema of manifests, for an editor."""
-    from latentpress.manifest.schema import schema_text
+    from latentpress.manifest.published import published_schema
 
-    typer.echo(schema_text(), nl=False)
+    typer.echo(published_schema(), nl=False)
