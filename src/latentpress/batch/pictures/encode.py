@@ -100,7 +100,9 @@ def _exif(parameters: str, most: int | None) -> bytes:
 
     Written here, for Pillow gives the comment a type that piexif, by which others read it, takes for another thing.
     """
-    comment = UNICODE + parameters.encode("utf-16-be")
+    # sd-prompt-reader takes a comment that begins with a brace for another program's; readers of A1111's text trim blanks.
+    text = f" {parameters}" if parameters.startswith("{") else parameters
+    comment = UNICODE + text.encode("utf-16-be")
     resolution = DPI.to_bytes(4) + (1).to_bytes(4)
     own = [(_VERSION, _UNDEFINED, b"0232"), (_SPACE, _SHORT, (1).to_bytes(2))]
     if most is None or len(comment) < most:
