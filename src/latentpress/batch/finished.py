@@ -7,20 +7,24 @@ from latentpress.batch.render import Summary
 from latentpress.batch.run import Outcome
 from latentpress.batch.sheets import sheets_there
 from latentpress.batch.state.report import earlier_line
-from latentpress.batch.state.status import Status
+from latentpress.batch.state.status import FOUND, Status
 from latentpress.errors import EnvironmentFailure
 
 
-def found_finished(state: Status, folder: Path, say: Callable[[str], None]) -> Outcome:
+def found_finished(state: Status, folder: Path, say: Callable[[str], None] = lambda line: None) -> Outcome:
     """What a render finds in a folder that it cannot write to; raises EnvironmentFailure unless everything is done."""
     plan = state.plan
-    sheets = sheets_there(plan.sheets, folder)
-    if state.left or sheets is None:
-        what = f"{state.left} of {len(plan.jobs)} images" if state.left else "a sheet"
+    whole = state.chosen is None
+    sheets = sheets_there(plan.sheets, folder) if whole else ()
+    if wanted := state.left + state.counts[FOUND]:
+        what = f"{wanted} of {state.total} images" if state.total > 1 else "the image"
+    else:
+        what = "a sheet"
+    if wanted or sheets is None:
         raise EnvironmentFailure(
             f"{folder}: cannot be written to, and {what} must be; make it writable, or choose another with -o"
         )
     warnings = [*plan.warnings, *([line] if (line := earlier_line(state)) else [])]
     for warning in warnings:
         say(warning)
-    return Outcome(plan, Summary(0, len(plan.jobs), 0), sheets, tuple(warnings))
+    return Outcome(plan, Summary(0, state.total, 0), sheets, tuple(warnings))

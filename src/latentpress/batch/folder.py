@@ -5,7 +5,7 @@ It composes lock, ledger, plan, checks and executor. Planning and status leave n
 
 import secrets
 from collections.abc import Callable, Container
-from dataclasses import replace
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.ledger.lock import locked, read_only
 from latentpress.batch.ledger.owners import Owners, manifest_key
-from latentpress.batch.occupied import refuse_occupied
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.plan import Plan
 from latentpress.batch.planned import planned
@@ -106,7 +105,7 @@ class OutputFolder:
         selection: which are asked for, as --only and --limit say; redraw: what `render` would draw anew is missing.
         """
         state = plan_status(self.plan(), self.path, manifest=self._key, redraw=redraw)
-        return replace(state, chosen=selection.jobs(self.manifest, state.plan))
+        return changed(state, chosen=selection.jobs(self.manifest, state.plan))
 
     def prospect(self, state: Status, settings: "Settings | None" = None) -> "Prospect":
         """What rendering the rest would take on this machine: its work, and its time as far as that is known.
@@ -124,9 +123,21 @@ class OutputFolder:
         disk = disk_of(loads, table, self.path)
         return prospect(loads, disk, table, self._opened(verify=False), settings or Settings(), self._cache)
 
-    def refuse(self, state: Status) -> None:
-        """Raise UsageError where `render` would not begin, because names that the plan wants have other owners."""
-        refuse_occupied(state, self.path, Owners(state.plan, self.path, self._key))
+    def refuse(
+        self, state: Status, settings: "Settings | None" = None, *, mixed: bool = False, replace: bool = False
+    ) -> None:
+        """Raise where `render` with these arguments would not begin, whatever room and rights there are by then.
+
+        UsageError where names that the plan wants have other owners, or pictures would be made otherwise than those that
+        are there; EnvironmentFailure or ModuleNotFoundError where a package is missing.
+        """
+        from latentpress.batch.executors.local import Settings
+        from latentpress.batch.run import Orders, Run
+
+        orders = Orders(mixed, replace=replace)
+        Run(self.manifest, self._key, self.path, self._opened(verify=False), orders, self._home).check(
+            state, settings or Settings()
+        )
 
     def orphans(self, state: Status) -> list[str]:
         """The outputs of this manifest's finished pictures that its plan does not want any more, nor takes for others."""
@@ -171,8 +182,7 @@ class OutputFolder:
         from latentpress.batch.run import Orders, Run
 
         if read_only(self.path):
-            plan = self.plan()
-            return found_finished(plan_status(plan, self.path, manifest=self._key, redraw=redraw), self.path, say)
+            return found_finished(self.status(selection, redraw=redraw), self.path, say)
         # Told before the folder comes to be.
         models = self._opened(verify=True)
         policy = (policy or NO_POLICY).over(self.manifest.policy)
@@ -191,16 +201,24 @@ class OutputFolder:
         selection: Selection = EVERYTHING,
         policy: Policy | None = None,
         retry: bool = False,
+        state: Status | None = None,
     ) -> "Rehearsal":
-        """What `render` would do with the same arguments; raises what it would, but for what only opened engines tell."""
+        """What `render` would do with the same arguments; raises what it would, but for what only opened engines tell.
+
+        state: of the whole plan or of the selection, with the same `redraw`, where it is known already.
+        """
         from latentpress.batch.executors.local import Settings
+        from latentpress.batch.finished import found_finished
         from latentpress.batch.run import Orders, Run
 
         orders = Orders(
             mixed, redraw, replace, None, any_space, selection, (policy or NO_POLICY).over(self.manifest.policy), retry
         )
+        state = state or self.status(redraw=redraw)
+        if read_only(self.path):
+            found_finished(changed(state, chosen=selection.jobs(self.manifest, state.plan)), self.path)
         run = Run(self.manifest, self._key, self.path, self._opened(verify=False), orders, self._home)
-        return run.rehearse(self.status(redraw=redraw), settings or Settings(), self._cache)
+        return run.rehearse(state, settings or Settings(), self._cache)
 
     def sheet(self, *, replace: bool = False) -> Path:
         """As `sheets`; returns the first file."""

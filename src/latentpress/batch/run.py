@@ -3,10 +3,11 @@
 import contextlib
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, forget_unmoved
+from latentpress.batch.beforehand import check_guidance, check_made, check_names, check_writable
 from latentpress.batch.estimate.disk import Disk, check_disk, disk_of
 from latentpress.batch.estimate.here import prospect
 from latentpress.batch.estimate.loads import Loads, loads_of
@@ -18,8 +19,6 @@ from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.ledger.owners import Owners
 from latentpress.batch.ledger.runs import BROKEN, FINISHED, INTERRUPTED, STOPPED, begin_run, end_run
-from latentpress.batch.occupied import refuse_occupied
-from latentpress.batch.pictures.encode import check_format
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.jobs import Jobs
 from latentpress.batch.plan.plan import Plan
@@ -28,21 +27,19 @@ from latentpress.batch.policy import NO_POLICY, Policy
 from latentpress.batch.rehearsal import Rehearsal
 from latentpress.batch.render import Pending, Summary, render, take_found
 from latentpress.batch.selection import EVERYTHING, Selection
-from latentpress.batch.sheets import draw_sheets, refuse_sheets
-from latentpress.batch.state.mixture import export_line, refuse_other_engine, refuse_other_export, refuse_other_rows
+from latentpress.batch.sheets import draw_sheets
+from latentpress.batch.state.mixture import export_line, refuse_other_rows
 from latentpress.batch.state.quarantine import quarantine_line, tried
 from latentpress.batch.state.report import earlier_line
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
 from latentpress.batch.tally import Progress, Tally
 from latentpress.batch.writers import Writers
-from latentpress.engines.choice import check_prompt_length, engine_of
 from latentpress.errors import LatentpressError
 from latentpress.files import OWN_FOLDER, remove_leftovers
 from latentpress.manifest.manifest import Manifest
 from latentpress.models import Models
 from latentpress.runtime.request import Origin
-from latentpress.sheets.draw import check_packages
 
 if TYPE_CHECKING:
     from latentpress.batch.render import Executor
@@ -127,8 +124,11 @@ class Run:
                 state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
                 state, kept_out = self._asked(state)
                 self._tell(state, say)
-                self._check(state, settings, checked_engine=executor is None)
+                self.check(state, settings, checked_engine=executor is None)
+                check_writable(state, self._path, self._home)
                 loads, disk = self._demand(state)
+                if executor is None:
+                    check_guidance(loads)
                 kept = held.enter_context(executing(self._models.by_hash, settings, cache, told, engines))
                 chosen = executor or kept
                 pending = Pending(state, self._unasked(state), self._accepting(state))
@@ -162,8 +162,10 @@ class Run:
     def rehearse(self, state: Status, settings: Settings, cache: Path) -> Rehearsal:
         """What a render of `state` would do; raises what it would raise before the engines are opened."""
         state, kept_out = self._asked(state)
-        self._check(state, settings, checked_engine=True)
+        self.check(state, settings)
+        check_writable(state, self._path, self._home)
         loads, disk = self._demand(state)
+        check_guidance(loads)
         found = prospect(loads, disk, state.plan.table, self._models, settings, cache)
         moved = sum(map(state.asks, {*state.replaced, *(state.taken if self._orders.replace else ())}))
         return Rehearsal(state, found, self._path, self._home / LEDGER, moved, kept_out)
@@ -200,21 +202,10 @@ class Run:
             self._warnings.append(line)
             say(line)
 
-    def _check(self, state: Status, settings: Settings, *, checked_engine: bool) -> None:
-        """Raise where the render must not begin. checked_engine: whether this process renders."""
-        check_format(PurePath(self._manifest.output))
-        owners = Owners(state.plan, self._path, self._key)
-        refuse_occupied(state, self._path, owners, replace=self._orders.replace)
-        check_packages(state.plan.sheets)
-        if not self._orders.replace:
-            refuse_sheets(state.plan.sheets, state.plan.table, self._path, owners)
-        for bundle in self._models.bundles.values():
-            engine = engine_of(bundle.info, settings.choice)
-            check_prompt_length(engine, state.plan.chunks.get(bundle.hash, 1))
-            if checked_engine and not self._orders.mixed and (state.left or settings.engine):
-                refuse_other_engine(state, self._path, bundle.hash, str(engine))
-        if state.left and not self._orders.mixed:
-            refuse_other_export(state, self._path)
+    def check(self, state: Status, settings: Settings, *, checked_engine: bool = True) -> None:
+        """Raise where the render of `state` must not begin. checked_engine: whether the engine of `settings` renders."""
+        check_names(self._manifest, state, self._path, self._key, replace=self._orders.replace)
+        check_made(state, self._path, self._models, settings, mixed=self._orders.mixed, checked_engine=checked_engine)
 
     def _demand(self, state: Status) -> tuple[Loads, Disk]:
         """What the render takes of the engines and of the disk; raises EnvironmentFailure where the disk has less room."""

@@ -4,11 +4,19 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from latentpress.cli.estimate_options import LimitOption, OnlyOption, selection_of
+from latentpress.cli.estimate_options import AnySpaceOption, LimitOption, OnlyOption, selection_of
 from latentpress.cli.ledger_option import LedgerOption
-from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, warn
+from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, to_stderr, warn
 from latentpress.cli.options import JsonOption, print_json, print_lines
-from latentpress.cli.render_options import BatchRowsOption, EngineOption, ThreadsOption
+from latentpress.cli.render_options import (
+    BatchRowsOption,
+    EngineOption,
+    MixedOption,
+    RedrawOption,
+    ReplaceOption,
+    StrictOption,
+    ThreadsOption,
+)
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
@@ -23,23 +31,38 @@ def plan_command(
     engine: EngineOption = None,
     batch_rows: BatchRowsOption = None,
     threads: ThreadsOption = None,
+    strict: StrictOption = False,
+    mixed: MixedOption = False,
+    redraw: RedrawOption = False,
+    replace: ReplaceOption = False,
+    any_space: AnySpaceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check manifests and show what they would render, and what that takes."""
     from latentpress.batch.estimate.lines import prospect_data, prospect_lines
     from latentpress.batch.executors.local import Settings
+    from latentpress.batch.ledger.holder import occupied
     from latentpress.batch.state.quarantine import quarantine_line, quarantined
     from latentpress.batch.state.report import counts_line, job_data, plan_data, plan_lines, remarks
     from latentpress.engines.choice import parse_engine
 
     choice = parse_engine(engine) if engine else None
-    selection, settings = selection_of(only, limit), Settings(choice, batch_rows, threads)
+    selection, settings = selection_of(only, limit), Settings(choice, batch_rows, threads, strict=strict)
 
     def show(folder: "OutputFolder", several: bool) -> None:
-        state = folder.status(selection)
+        state = folder.status(selection, redraw=redraw)
         warn(state.plan.warnings)
-        folder.refuse(state)
-        found = folder.prospect(state, settings)
+        found = folder.rehearse(
+            settings,
+            mixed=mixed,
+            redraw=redraw,
+            replace=replace,
+            any_space=any_space,
+            selection=selection,
+            state=state,
+        ).prospect
+        if (now := occupied(folder.path, folder.home)) is not None:
+            to_stderr(f"warning: {now}")
         kept_out = quarantined(state, folder.manifest.policy)
         if as_json:
             data = {"manifest": str(folder.manifest.path)} | plan_data(state, folder.path)

@@ -35,6 +35,7 @@ from latentpress.cli.telling import Rendering, Telling
 from latentpress.cli.telling_options import LogFileOption, OnCompleteOption, QuietOption, VerboseOption
 
 if TYPE_CHECKING:
+    from latentpress.batch.executors.local import Settings
     from latentpress.batch.folder import OutputFolder
     from latentpress.batch.run import Outcome
 
@@ -96,18 +97,16 @@ def render_command(
             _tell(folder, outcome, telling, rendering, several if as_json else None)
         return rendering.exit
 
-    check = _checking(replace)
+    check = _checking(settings, mixed=mixed, redraw=redraw, replace=replace)
     with closing(Engines()) as engines:  # stay open from one manifest to the next
         for_each(manifests, output, render, as_json=as_json, check=check, keep_going=keep_going, ledger=ledger)
 
 
-def _checking(replace: bool) -> "Callable[[OutputFolder], None]":
+def _checking(settings: "Settings", *, mixed: bool, redraw: bool, replace: bool) -> "Callable[[OutputFolder], None]":
     """Asked of each of several folders before anything is rendered."""
 
     def check(folder: "OutputFolder") -> None:
-        state = folder.status()
-        if not replace:
-            folder.refuse(state)
+        folder.refuse(folder.status(redraw=redraw), settings, mixed=mixed, replace=replace)
 
     return check
 

@@ -7,7 +7,7 @@ from typing import get_args
 from latentpress.bundle.info import BundleInfo, Precision
 from latentpress.engines import table
 from latentpress.engines.engine import Engine, EngineChoice
-from latentpress.errors import UsageError
+from latentpress.errors import EnvironmentFailure, UsageError
 
 DEFAULT_ENGINE = EngineChoice(table.ENGINES[0])
 
@@ -83,6 +83,12 @@ def check_prompt_length(choice: EngineChoice, chunks: int) -> None:
             f"a prompt takes {chunks} chunks (long_prompts: chunks), and {choice.name} engines are built for the tokens of "
             f"one; render with --engine {other.name}, or leave long_prompts out"
         )
+
+
+def check_installed(choice: EngineChoice) -> None:
+    """Raise EnvironmentFailure, as opening the engine would, where a package of it is missing. Opens and imports nothing."""
+    if why := choice.kind.lacking(choice.precision):
+        raise EnvironmentFailure(why)
 
 
 def running(info: BundleInfo) -> list[Engine]:

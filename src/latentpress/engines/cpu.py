@@ -1,6 +1,7 @@
 """ONNX Runtime's CPU provider: everywhere, exact, the default."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from latentpress.bundle.inputs import Array
 from latentpress.engines.devices import Machine
 from latentpress.engines.engine import Engine, EngineChoice, Finding, Refusal, Session
 from latentpress.errors import BundleError, EnvironmentFailure
+
+_MISSING = "onnxruntime is not installed; `pip install latentpress[cpu]` (or [gpu]) adds it"
 
 
 class OnnxCpuSession:
@@ -26,9 +29,7 @@ class OnnxCpuSession:
         try:
             import onnxruntime
         except ImportError:
-            raise EnvironmentFailure(
-                "onnxruntime is not installed; `pip install latentpress[cpu]` (or [gpu]) adds it"
-            ) from None
+            raise EnvironmentFailure(_MISSING) from None
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
@@ -54,6 +55,10 @@ def _open(bundle: Bundle, component: str, choice: EngineChoice, threads: int | N
     return OnnxCpuSession(bundle.file(f"{component}.onnx"), threads)
 
 
+def _lacking(precision: str | None) -> str:
+    return _MISSING if find_spec("onnxruntime") is None else ""
+
+
 def _findings(machine: Machine) -> list[Finding]:
     if machine.providers:
         return [Finding("cpu", True, "ONNX Runtime's CPU provider")]
@@ -75,4 +80,5 @@ CPU = Engine(
     packages=("onnxruntime", "onnxruntime-gpu"),
     install="pip install 'latentpress[cpu]'",
     findings=_findings,
+    lacking=_lacking,
 )

@@ -10,7 +10,7 @@ from latentpress.engines.batching import BucketedSession, buckets_up_to
 from latentpress.engines.devices import Machine
 from latentpress.engines.engine import Engine, EngineChoice, Finding, KeyParts, Place, Refusal, Session
 from latentpress.engines.memory import is_out_of_memory
-from latentpress.engines.onnxruntime_gpu import BoundSession, open_onnxruntime, tf32_bound, torch_stream
+from latentpress.engines.onnxruntime_gpu import BoundSession, lacking, open_onnxruntime, tf32_bound, torch_stream
 from latentpress.errors import EnvironmentFailure
 
 # The largest batch run at once; rows beyond it go into another call.
@@ -83,6 +83,10 @@ def _findings(machine: Machine) -> list[Finding]:
     return [cuda_finding(machine)]
 
 
+def _lacking(precision: str | None) -> str:
+    return lacking("cuda")
+
+
 def _key_parts(bundle: Bundle, component: str, place: Place) -> KeyParts:
     assert place.gpu is not None, "it runs where it is tested"
     options = shaping_options(bundle.info.precision)
@@ -113,5 +117,6 @@ CUDA = Engine(
     packages=("onnxruntime-gpu",),
     install="pip uninstall onnxruntime; pip install 'latentpress[gpu]'",
     findings=_findings,
+    lacking=_lacking,
     key_parts=_key_parts,
 )

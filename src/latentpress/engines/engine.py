@@ -112,6 +112,11 @@ def own_bound(own: Precision, bundle: Precision, asked: str | None) -> float:
     return BOUNDS[own]
 
 
+def nothing(precision: str | None) -> str:
+    """What an engine lacks for which only opening it tells."""
+    return ""
+
+
 def cpu_parts(bundle: Bundle, component: str, place: Place) -> KeyParts:
     """The key of an engine that reads the graph itself, on this CPU."""
     return KeyParts(devices.cpu_name())
@@ -133,6 +138,8 @@ class Engine:
     one_length: built for ranges of shapes, in which a prompt has one length. packages: the distributions whose versions
     make it stale; looked_for: those the doctor lists, where they are others. install: the command that adds them.
     findings: what the doctor says of it, by default whether the first of its packages is installed.
+    lacking: from the precision asked for, what this machine lacks of packages or instructions, as opening it says, "" for
+    nothing; imports no package.
     key_parts: what makes it stale at a place.
     """
 
@@ -150,6 +157,7 @@ class Engine:
     looked_for: tuple[str, ...] | None = None
     install: str | None = None
     findings: Callable[[Machine], list[Finding]] | None = None
+    lacking: Callable[[str | None], str] = nothing
     key_parts: Callable[[Bundle, str, Place], KeyParts] = cpu_parts
 
     @property

@@ -7,6 +7,7 @@ graph needs, and it spares an allocation a call. Callers keep the shapes few (ba
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +160,7 @@ def open_onnxruntime(path: Path, engine: str, providers: Sequence[tuple[str, Map
     try:
         import onnxruntime
     except ImportError:
-        raise EnvironmentFailure(
-            f"engine {engine}: onnxruntime-gpu is not installed; `pip install 'latentpress[gpu]'` adds it"
-        ) from None
+        raise EnvironmentFailure(_missing(engine)) from None
     wanted = providers[0][0]
     if wanted not in onnxruntime.get_available_providers():
         raise EnvironmentFailure(
@@ -191,6 +190,15 @@ def open_onnxruntime(path: Path, engine: str, providers: Sequence[tuple[str, Map
     if session.get_providers()[0] != wanted:
         raise _not_started(engine, wanted)
     return session
+
+
+def lacking(engine: str) -> str:
+    """What this machine lacks of ONNX Runtime for `engine`, "" for nothing; does not import it."""
+    return _missing(engine) if find_spec("onnxruntime") is None else ""
+
+
+def _missing(engine: str) -> str:
+    return f"engine {engine}: onnxruntime-gpu is not installed; `pip install 'latentpress[gpu]'` adds it"
 
 
 def _starts(provider: tuple[str, Mapping[str, str]]) -> bool:

@@ -1,14 +1,20 @@
 """OpenVINO's CPU device, which reads the bundle's ONNX files as they are, in float32 or in bfloat16."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from latentpress.bundle.info import Bundle, Precision
 from latentpress.bundle.inputs import Array
-from latentpress.engines.devices import Machine
+from latentpress.engines.devices import Machine, cpu_has_bf16
 from latentpress.engines.engine import BOUNDS, Engine, EngineChoice, Finding, Session
 from latentpress.errors import BundleError, EnvironmentFailure
+
+_NO_BF16 = (
+    "engine openvino:bf16: this CPU has no bfloat16 units, which bf16 needs (avx512_bf16 or amx_bf16); "
+    "use --engine openvino"
+)
 
 
 class OpenVinoSession:
@@ -25,10 +31,7 @@ class OpenVinoSession:
         """path: the graph's file; precision: f32 or bf16; threads: None for all cores."""
         core = openvino_core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise EnvironmentFailure(
-                "engine openvino:bf16: this CPU has no bfloat16 units, which bf16 needs (avx512_bf16 or amx_bf16); "
-                "use --engine openvino"
-            )
+            raise EnvironmentFailure(_NO_BF16)
         self.engine = EngineChoice(OPENVINO, None if precision == "f32" else precision)
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": precision,
@@ -58,10 +61,18 @@ def openvino_core() -> Any:
     try:
         import openvino
     except ImportError:
-        raise EnvironmentFailure(
-            f"engine openvino: the package openvino is not installed; `{OPENVINO.install}` adds it"
-        ) from None
+        raise EnvironmentFailure(_missing()) from None
     return openvino.Core()
+
+
+def _missing() -> str:
+    return f"engine openvino: the package openvino is not installed; `{OPENVINO.install}` adds it"
+
+
+def _lacking(precision: str | None) -> str:
+    if find_spec("openvino") is None:
+        return _missing()
+    return _NO_BF16 if precision == "bf16" and not cpu_has_bf16() else ""
 
 
 def _open(bundle: Bundle, component: str, choice: EngineChoice, threads: int | None) -> Session:
@@ -91,4 +102,5 @@ OPENVINO = Engine(
     packages=("openvino",),
     install="pip install 'latentpress[openvino]'",
     findings=_findings,
+    lacking=_lacking,
 )

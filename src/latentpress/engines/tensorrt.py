@@ -22,7 +22,7 @@ from latentpress.engines.engine import (
     Place,
     Session,
 )
-from latentpress.engines.onnxruntime_gpu import BoundSession, open_onnxruntime, torch_stream
+from latentpress.engines.onnxruntime_gpu import BoundSession, lacking, open_onnxruntime, torch_stream
 from latentpress.engines.shapes import ShapeProfile
 
 # Workspace for tactics; TensorRT takes less where it needs less.
@@ -98,6 +98,10 @@ def _build(built: BuiltComponent) -> tuple[list[Path], Session]:
     return sorted(built.folder.glob(cache)), session
 
 
+def _lacking(precision: str | None) -> str:
+    return lacking("tensorrt")
+
+
 def _key_parts(bundle: Bundle, component: str, place: Place) -> KeyParts:
     """An engine is tuned on the GPU: its model counts as well as its architecture, and the driver."""
     assert place.gpu is not None, "it is built on the GPU it runs on"
@@ -132,5 +136,6 @@ TENSORRT = Engine(
     looked_for=("tensorrt-cu13", "tensorrt-cu12", "tensorrt"),
     install="pip install 'latentpress[tensorrt]'",
     findings=_findings,
+    lacking=_lacking,
     key_parts=_key_parts,
 )

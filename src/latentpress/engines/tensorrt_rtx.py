@@ -16,7 +16,7 @@ from latentpress.engines.batching import BucketedSession, buckets_up_to
 from latentpress.engines.devices import Machine
 from latentpress.engines.engine import Built, BuiltComponent, Engine, EngineChoice, Finding, KeyParts, Place, Session
 from latentpress.engines.onnxruntime_gpu import tf32_bound
-from latentpress.engines.tensorrt_rtx_builder import build_engine, plugin_module, write_context
+from latentpress.engines.tensorrt_rtx_builder import build_engine, lacking_plugin, plugin_module, write_context
 from latentpress.errors import BundleError, EnvironmentFailure, UsageError
 
 # The graph with the one EPContext node that names the engine file.
@@ -147,5 +147,6 @@ TENSORRT_RTX = Engine(
     looked_for=("onnxruntime-ep-nv-tensorrt-rtx-cu13", "tensorrt-rtx-cu13-bindings"),
     install="pip install 'latentpress[tensorrt-rtx]'",
     findings=_findings,
+    lacking=lacking_plugin,
     key_parts=_key_parts,
 )

@@ -5,6 +5,7 @@ Python. Importing the plug-in's package loads its libraries, which the bindings 
 """
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from latentpress.engines.devices import parse_target
 from latentpress.errors import EnvironmentFailure, LatentpressError
 
 _INSTALL = "`pip install 'latentpress[tensorrt-rtx]'` adds it"
+_NO_PLUGIN = f"engine tensorrt-rtx: the package onnxruntime-ep-nv-tensorrt-rtx-cu13 is not installed; {_INSTALL}"
 
 Shapes = Mapping[str, tuple[Sequence[int], Sequence[int], Sequence[int]]]
 
@@ -92,10 +94,13 @@ def plugin_module() -> Any:
     try:
         import onnxruntime_ep_nv_tensorrt_rtx  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise EnvironmentFailure(
-            f"engine tensorrt-rtx: the package onnxruntime-ep-nv-tensorrt-rtx-cu13 is not installed; {_INSTALL}"
-        ) from None
+        raise EnvironmentFailure(_NO_PLUGIN) from None
     return onnxruntime_ep_nv_tensorrt_rtx
+
+
+def lacking_plugin(precision: str | None) -> str:
+    """What `plugin_module` would raise, "" for nothing; imports nothing."""
+    return _NO_PLUGIN if find_spec("onnxruntime_ep_nv_tensorrt_rtx") is None else ""
 
 
 def bindings() -> Any:

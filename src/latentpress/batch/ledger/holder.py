@@ -37,6 +37,18 @@ def stopped(pid: int) -> bool:
     return False
 
 
+def occupied(folder: Path, home: Path) -> str | None:
+    """What a render into `folder` would be refused with now, None where nobody renders there."""
+    pid = holder(home)
+    return None if pid is None else locked_by(folder, pid)
+
+
+def locked_by(folder: Path, pid: int | None) -> str:
+    """That a process, of this number if that is known, renders into `folder`."""
+    process = "another process" if pid is None else f"process {pid}"
+    return f"{folder}: {process} renders into this folder; wait for it to end, or choose another with -o"
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

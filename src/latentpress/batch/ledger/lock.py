@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Generator
 from pathlib import Path
 
+from latentpress.batch.ledger.holder import locked_by
 from latentpress.batch.place import home_of, settle
 from latentpress.errors import EnvironmentFailure, OutputLocked
 from latentpress.files import OWN_FOLDER, check_regular
@@ -100,10 +101,7 @@ def _taken(folder: Path, home: Path) -> int:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 error.filename = str(path)
                 raise
-            process = f"process {owner}" if owner.isdecimal() else "another process"
-            raise OutputLocked(
-                f"{folder}: {process} renders into this folder; wait for it to end, or choose another with -o"
-            ) from None
+            raise OutputLocked(locked_by(folder, int(owner) if owner.isdecimal() else None)) from None
         # Another process may have discarded the file between the two calls: then this one locks nothing.
         with contextlib.suppress(OSError):
             if os.path.samestat(os.fstat(descriptor), path.lstat()):
