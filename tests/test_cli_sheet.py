@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fakes import FakeExecutor, facts, folder, manifest
+from latentpress.batch import sheets
 from latentpress.batch.ledger.lock import locked
 from latentpress.cli import run_cli
 
@@ -43,6 +44,44 @@ def test_the_folder_alone_gives_its_sheets_again(made, capsys):
     assert run_cli(["sheet", str(made)]) == 0
     assert capsys.readouterr().out.split()[:2] == [f"{made}/by-seed.png", f"{made}/by-seed.csv"]
     assert {path.name: path.read_bytes() for path in made.glob("*.png")} == before
+
+
+def test_a_sheet_is_drawn_again_only_where_something_changed(made, capsys, monkeypatch):
+    """Of the render's sheets none, until a picture is another; then all that show it."""
+    drawn = []
+    real = sheets.drawn
+
+    def draw(cells, sheet, folder):
+        drawn.append(sheet.name)
+        return real(cells, sheet, folder)
+
+    monkeypatch.setattr(sheets, "drawn", draw)
+    before = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
+    names = ["by-seed.png", "by-seed.csv", *(f"pages-page-{n}.png" for n in (1, 2, 3))]
+    assert run_cli(["sheet", str(made)]) == 0
+    told = capsys.readouterr()
+    assert told.out.split() == [f"{made}/{name}" for name in names]
+    assert [line for line in told.err.splitlines() if "unchanged" in line] == [
+        f"{made}/{name}: unchanged" for name in names
+    ]
+    assert "dots an inch" in told.err
+    assert drawn == []
+    assert {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()} == before
+
+    (made / "pages-page-2.png").unlink()
+    assert run_cli(["sheet", str(made)]) == 0
+    assert drawn == ["pages"]
+    assert (made / "pages-page-2.png").read_bytes() == before["pages-page-2.png"]
+
+    Image.new("RGB", (64, 64), "red").save(made / "絵文字-2.png")
+    assert run_cli(["sheet", str(made)]) == 0
+    assert drawn == ["pages", "by-seed", "pages"]
+    assert (made / "by-seed.png").read_bytes() != before["by-seed.png"]
+    assert (made / "by-seed.csv").read_bytes() == before["by-seed.csv"]
+    capsys.readouterr()
+    assert run_cli(["sheet", str(made)]) == 0
+    assert len(drawn) == 3
+    assert capsys.readouterr().err.count("unchanged") == 5
 
 
 def test_a_figure_of_a_copy_in_every_kind(made, tmp_path, capsys):

@@ -13,10 +13,11 @@ from typing import Any
 
 from latentpress.batch.aside import Aside
 from latentpress.batch.cells import cells_of, check_folder
+from latentpress.batch.drawings import keep_drawing, kept_drawing, origin_of
 from latentpress.batch.ledger.ledger import Ledger, documents
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.ledger.owners import Owners
-from latentpress.batch.occupied import refuse_document, write_document
+from latentpress.batch.occupied import document_taken, refuse_document, write_document
 from latentpress.batch.pictures.intact import look
 from latentpress.batch.place import LEDGER
 from latentpress.batch.plan.database import Database
@@ -30,11 +31,12 @@ from latentpress.sheets.spec import Sheet
 @dataclass(frozen=True)
 class SheetsDrawn:
     """paths: of every file, the first sheet's first; said: what whoever prints them should know, a sentence each; cells: the
-    plan's."""
+    plan's; unchanged: those that were not drawn again, for nothing that they show has changed."""
 
     paths: tuple[Path, ...]
     said: tuple[str, ...]
     cells: Cells
+    unchanged: tuple[Path, ...] = ()
 
     def data(self, folder: Path) -> dict[str, Any]:
         """The same as JSON data, of an output folder; docs/schemas/sheet.json."""
@@ -57,8 +59,16 @@ def draw_sheets(
     """
     cells = cells_of(ledger, folder).cells
     paths: list[Path] = []
+    unchanged: list[Path] = []
     said: list[str] = []
     for sheet in sheets:
+        origin = origin_of(cells, sheet, folder)
+        known = kept_drawing(ledger, sheet, origin, folder)
+        if known is not None and not any(document_taken(ledger, folder, name, owners) for name in known.files):
+            unchanged += [folder / name for name in known.files]
+            paths += [folder / name for name in known.files]
+            said += [f"warning: the sheet {sheet.name!r}: {line}" for line in known.said]
+            continue
         try:
             made = drawn(cells, sheet, folder)
         except UsageError as error:
@@ -70,8 +80,9 @@ def draw_sheets(
             write_document(ledger, folder, name, content, owners, aside)
             paths.append(folder / name)
         _remove_stale(ledger, folder, sheet, made.files, owners)
+        keep_drawing(ledger, sheet, origin, made.files, made.said)
         said += [f"warning: the sheet {sheet.name!r}: {line}" for line in made.said]
-    return SheetsDrawn(tuple(paths), tuple(dict.fromkeys(said)), cells)
+    return SheetsDrawn(tuple(paths), tuple(dict.fromkeys(said)), cells, tuple(unchanged))
 
 
 def draw_folder(

@@ -184,6 +184,8 @@ def _named(sheets: "Sequence[Sheet]", name: str | None) -> "Sheet | None":
 def _tell(made: "SheetsDrawn", folder: Path, as_json: bool, several: bool = False) -> None:
     for line in made.said:
         to_stderr(line)
+    for path in made.unchanged:
+        to_stderr(f"{path}: unchanged")
     if as_json:
         print_json(made.data(folder), one_line=several)
         return
