@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from latentpress.batch.ledger.lock import locked
 from latentpress.batch.place import LEDGER_VARIABLE
 from latentpress.cli import run_cli
 from latentpress.files import OWN_FOLDER
+from latentpress.results.pack import Packed
+from latentpress.results.pack_inputs import LeftOut
 from published import read
 
 BODY = """\
@@ -146,6 +149,16 @@ def test_what_is_left_out_is_named(made, tmp_path, capsys):
     assert left["manifest/photo.png"]["sha256"] in (top / "README.md").read_text()
     assert run_cli(["pack", str(out), "-o", "g.zip", "--largest", "0"]) == 0
     assert "left out: manifest/lists/jobs.csv: it has 51 bytes, more than --largest allows" in capsys.readouterr().out
+
+
+def test_what_is_said_is_one_line_each_and_a_command_that_a_shell_reads(tmp_path):
+    top = "größe ½, it's a b"
+    (tmp_path / top).mkdir()
+    (tmp_path / top / "SHA256SUMS").write_text("")
+    said = list(Packed(Path("f.zip"), top, 1, 1, 1, 1, (), [LeftOut("line\nbreak.png", "mine")]).lines())
+    assert said[0] == "left out: line\\nbreak.png: mine"
+    command = said[1].split("`")[1].replace("sha256sum -c", "cat")
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False).returncode == 0
 
 
 def test_a_folder_that_verify_does_not_pass_is_refused_with_the_reasons(made, tmp_path, capsys):

@@ -4,6 +4,7 @@ Nothing is packed that `verify` does not pass, and no path of this machine.
 """
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -21,7 +22,7 @@ from latentpress.batch.plan.job import request_data
 from latentpress.batch.plan.jobs import Jobs
 from latentpress.batch.plan.sheet_facts import facts_of, has_plan
 from latentpress.batch.proof.verify import Verified, verify
-from latentpress.errors import EnvironmentFailure, LatentpressError, OutputLocked, UsageError
+from latentpress.errors import EnvironmentFailure, LatentpressError, OutputLocked, UsageError, one_line
 from latentpress.files import OWN_FOLDER
 from latentpress.results.archive import Archive, archive, room_for
 from latentpress.results.pack_inputs import Inputs, LeftOut, inputs_of
@@ -61,9 +62,9 @@ class Packed:
         for name in self.changed:
             yield f"{name}: whole paths are written as they are seen from it"
         for one in self.left_out:
-            yield f"left out: {one.name}: {one.why}"
+            yield f"left out: {one_line(one.name)}: {one.why}"
         counts = f"{self.pictures} of {self.total} pictures, {self.files} files, {self.bytes:,} bytes"
-        yield f"{self.path}: {counts}; unzip it, then `cd {self.top} && sha256sum -c SHA256SUMS`"
+        yield f"{self.path}: {counts}; unzip it, then `cd {shlex.quote(self.top)} && sha256sum -c SHA256SUMS`"
 
     def data(self) -> dict[str, Any]:
         """As JSON data."""
