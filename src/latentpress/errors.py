@@ -95,6 +95,18 @@ def shown(text: str) -> str:
     return repr(short(text))
 
 
+def counted(number: int, what: str, many: str | None = None) -> str:
+    """So many of `what`, as a sentence has it: 1 call, 2,345 calls. many: what several are called, if not with an s."""
+    return f"{number:,} {what if number == 1 else many or what + 's'}"
+
+
+def mebibytes(count: int) -> str:
+    """So many bytes, never as nothing where there are some: 12.3 MiB, below 0.1 MiB in KiB."""
+    if 0 < count < 0.1 * 2**20:
+        return f"{max(count / 2**10, 0.1):,.1f} KiB"
+    return f"{count / 2**20:,.1f} MiB"
+
+
 def short(text: str) -> str:
     """`text`, cut to 60 characters."""
     return text if len(text) <= 60 else text[:57] + "..."

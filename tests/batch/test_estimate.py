@@ -175,14 +175,15 @@ def test_twins_are_one_picture_and_two_files(folder):
     assert (loads.pictures, loads.names, loads.pixels) == (1, 2, 2 * 64 * 64)
 
 
-def run(estimate, seconds, end="finished"):
-    return RunRow(1, "p", "m", 0.0, 1.0, end, 1, 1, 0, estimate, 0.0, seconds, None, None)
+def run(estimate, seconds, end="finished", failed=0):
+    return RunRow(1, "p", "m", 0.0, 1.0, end, 1, 1, failed, estimate, 0.0, seconds, None, None)
 
 
 def test_the_error_is_that_of_the_folders_earlier_estimates():
     rows = [run(100.0, 120.0), run(100.0, 90.0), run(None, 5.0), run(10.0, 90.0, "interrupted"), run(1.0, None)]
     assert past_error(rows) == pytest.approx((0.15, 2))
     assert past_error(rows[2:]) is None
+    assert past_error([*rows, run(100.0, 1.0, failed=1)]) == past_error(rows), "what failed took another time"
 
 
 def test_a_render_records_what_it_was_expected_to_take_and_took(folder, new_executor, tmp_path):

@@ -59,10 +59,7 @@ def test_status_says_what_failed_and_how_the_render_went(eight, tmp_path):
     pattern = rf"failed: job 2 \(id two, seed 0\): nan.png: the latents became NaN \(2 attempts, the last {MINUTE}\)"
     assert re.fullmatch(pattern, failed)
     assert counts.startswith(f"{tmp_path}/out: 1 of 2 images done, 0 missing, 1 failed")
-    assert re.fullmatch(
-        rf"last render: began {MINUTE}, took [\d.]+ s, finished; 1 of 1 images, [\d.]+ images/s, about [\d.]+ s left",
-        last,
-    )
+    assert re.fullmatch(rf"last render: began {MINUTE}, took [\d.]+ s, finished; 0 of 1 image rendered, 1 failed", last)
     data = json.loads(asked(eight, "status", *two, "--json").out)
     assert data["failed"] == ["nan.png"]
     [failure] = data["failures"]
@@ -74,7 +71,7 @@ def test_status_says_what_failed_and_how_the_render_went(eight, tmp_path):
     assert data["renders"]["pid"] is None
     run = data["renders"]["last_run"]
     assert (run["end"], run["images"], run["done"], run["failed"]) == ("finished", 1, 0, 1)
-    assert data["renders"]["seconds_left"] == pytest.approx(1 / data["renders"]["images_per_second"])
+    assert (data["renders"]["images_per_second"], data["renders"]["seconds_left"]) == (None, None)
     watched = asked(eight, "watch", tmp_path / "out")
     assert watched.code == 1
     assert watched.out.startswith(f"{tmp_path}/out: 1 of 2 images done, 0 missing, 1 failed; last render: began")

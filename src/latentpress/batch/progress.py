@@ -8,6 +8,7 @@ from typing import TextIO
 
 from latentpress.batch.plan.job import Job
 from latentpress.batch.tally import Progress, Tally
+from latentpress.errors import counted
 from latentpress.runtime.request import Rendered
 
 # Seconds between lines where there is no terminal: a nightly log of 8 hours stays under 3000 lines.
@@ -59,7 +60,8 @@ class Lines:
         now = time.monotonic()
         if now - self.said >= LINE_SECONDS:
             self.said = now
-            self._say(f"{tally.count}/{tally.total} images{''.join(f', {words}' for words in _pace(tally))}")
+            failed = [f"{tally.failed} failed"] if tally.failed else []
+            self._say(", ".join([f"{tally.count}/{tally.total} images", *failed, *_pace(tally)]))
 
     def finish(self, tally: Tally) -> None:
         """Ignored: the summary comes with the end of the command."""
@@ -137,10 +139,9 @@ def duration(seconds: float) -> str:
 
 def _pace(tally: Tally) -> list[str]:
     """Images/s and the time left, once they are known."""
-    if tally.pace is None or tally.left is None:
-        return []
-    return [f"{tally.pace:.2f} images/s", f"{duration(tally.left)} left"]
+    pace = [] if tally.pace is None else [f"{tally.pace:.2f} images/s"]
+    return pace if tally.left is None else [*pace, f"{duration(tally.left)} left"]
 
 
 def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+    return counted(count, "image")

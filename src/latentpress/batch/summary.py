@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from latentpress.batch.progress import duration
 from latentpress.batch.tally import Tally
+from latentpress.errors import counted
 
 # What `runtime.request.CAUSES` are called in a sentence.
 _CAUSES = {
@@ -34,11 +35,11 @@ def summary_lines(tally: Tally) -> Iterator[str]:
     """For people; nothing where nothing was to be rendered."""
     if tally.failed:
         yield f"failed: {'; '.join(f'{count} {cause_of(cause)}' for cause, count in tally.causes.most_common())}"
-    if tally.rate is not None:
+    if tally.count:
         loading = f" after {duration(tally.loading)} of loading" if tally.loading >= 0.05 else ""
+        rate = "" if tally.rate is None else f", {tally.rate:.2f} images/s"
         expected = "" if tally.estimate is None else f", estimated {duration(tally.estimate)}"
-        images = "1 image" if tally.count == 1 else f"{tally.count} images"
-        yield f"{images} in {duration(tally.seconds)}{loading}, {tally.rate:.2f} images/s{expected}"
+        yield f"{counted(tally.done, 'image')} in {duration(tally.seconds)}{loading}{rate}{expected}"
 
 
 def cause_of(cause: str) -> str:

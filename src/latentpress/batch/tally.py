@@ -114,18 +114,18 @@ class Tally:
 
     @property
     def rate(self) -> float | None:
-        """Images a second in all, without the loading; None before the first."""
-        return self.count / max(self.seconds, 1e-9) if self.count else None
+        """Images a second that were rendered in all, without the loading; None before the first."""
+        return self.done / max(self.seconds, 1e-9) if self.done else None
 
     @property
     def pace(self) -> float | None:
-        """Images a second as it goes now, of which the time left is told; None until enough came to know it."""
-        return self._pace.found
+        """Images a second that are rendered as it goes now; None until enough came to know it."""
+        return self._pace.found * self.done / self.count if self._pace.found and self.done else None
 
     @property
     def left(self) -> float | None:
-        """The seconds that the rest takes at this pace; None until that is known."""
-        return None if self.pace is None else (self.total - self.count) / self.pace
+        """The seconds until all pictures came or failed, as fast as they do now; None until that is known."""
+        return None if self._pace.found is None else (self.total - self.count) / self._pace.found
 
     @contextlib.contextmanager
     def opening(self, bundle: str) -> Generator[None]:

@@ -50,7 +50,7 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
     from latentpress.batch.state.quarantine import quarantine_line, quarantined
     from latentpress.batch.state.report import plan_data
     from latentpress.batch.state.standing import failure_at, standing
-    from latentpress.batch.state.status import EARLIER, FAILED, OTHER
+    from latentpress.batch.state.status import EARLIER, FAILED, MISSING, OTHER
 
     table = state.plan.table
     kept_out = [state.plan.jobs[index - 1] for index in sorted(quarantined(state, folder.manifest.policy))]
@@ -69,7 +69,7 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
         )
         data |= {"failures": [{"job": title, **one.data()} for title, one in failures.items()]}
         data |= {"quarantined": [str(job.output) for job in kept_out]}
-        data |= {"renders": now.data(state.left - len(kept_out))}
+        data |= {"renders": now.data(state.counts[MISSING])}
         print_json(data, one_line=several)
         return
     print_heading(folder, several)
@@ -83,7 +83,7 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
     print_state(state, folder)
     if kept_out:
         typer.echo(quarantine_line(len(kept_out)))
-    if (line := now.line(state.left - len(kept_out))) is not None:
+    if (line := now.line(state.counts[MISSING])) is not None:
         typer.echo(line)
     if orphans:
         typer.echo(f"`latentpress tidy` moves what the manifest no longer has ({len(orphans)}) aside")

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from latentpress.batch.ledger.runs import FINISHED, RunRow
+from latentpress.batch.ledger.runs import RunRow
 from latentpress.batch.progress import duration
 from latentpress.batch.summary import cause_of
 from latentpress.engines.choice import engine_called
@@ -68,7 +68,7 @@ def _colour(report: Report) -> str:
 
 
 def _standing(report: Report) -> Iterator[str]:
-    line = report.standing.line(report.left - report.gone[1])
+    line = report.standing.line(report.missing + report.gone[1])
     if line:
         yield f"<p>{_text(line)}</p>"
     if (why := ending(report)) is not None:
@@ -160,8 +160,8 @@ def _renders(report: Report) -> Iterator[str]:
 
 
 def _render(report: Report, row: RunRow) -> tuple[str, ...]:
-    off = f"{row.seconds / row.estimate - 1:+.0%}" if row.seconds and row.estimate and row.end == FINISHED else ""
-    rate = f"{((row.done or 0) + (row.failed or 0)) / row.seconds:.2f}" if row.seconds else ""
+    off = "" if row.off is None else f"{row.off:+.0%}"
+    rate = "" if row.rate is None else f"{row.rate:.2f}"
     why = f'<br><span class="dim">{_text(row.why)}</span>' if row.why else ""
     return (
         _time(row.began),

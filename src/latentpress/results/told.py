@@ -23,7 +23,7 @@ _NAMED = 10
 def report_lines(report: Report) -> Iterator[str]:
     """The morning's news, a sentence each."""
     yield f"{report.folder}: {counts(report)}"
-    if line := report.standing.line(report.left - report.gone[1]):
+    if line := report.standing.line(report.missing + report.gone[1]):
         yield line
     if (why := ending(report)) is not None:
         yield why
@@ -69,7 +69,7 @@ def estimate(last: RunRow | None) -> str | None:
     if last is None or not last.estimate or last.seconds is None:
         return None
     took = f"estimated {duration(last.estimate)}, took {duration(last.seconds)} without loading"
-    return f"{took} ({last.seconds / last.estimate - 1:+.0%})" if last.end == FINISHED else took
+    return took if last.off is None else f"{took} ({last.off:+.0%})"
 
 
 def ways_on(report: Report) -> list[str]:
@@ -85,7 +85,8 @@ def ways_on(report: Report) -> list[str]:
     command = f"latentpress render {_quoted(manifest)} -o {_quoted(report.folder)}"
     lines: list[str] = []
     if report.left:
-        seconds = report.standing.left(report.left)
+        # What failed takes as long as nobody knows.
+        seconds = report.standing.left(report.left) if report.failed == report.quarantined else None
         about = f", about {duration(seconds)}" if seconds else ""
         lines.append(f"`{command}` goes on: {_pictures(report.left)}{about}")
     if report.quarantined:
@@ -112,7 +113,7 @@ def report_data(report: Report) -> dict[str, object]:
             "left": report.left,
         },
         "bytes": report.bytes,
-        "standing": report.standing.data(report.left),
+        "standing": report.standing.data(report.missing + report.gone[1]),
         "causes": {cause or "unknown": count for cause, count in report.causes},
         "failures": [
             asdict(one) | {"cause": one.cause or None, "finished": moment(one.finished)} for one in report.failures

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from latentpress.batch.estimate.calls import packed_calls
 from latentpress.batch.estimate.loads import Load, Loads
 from latentpress.batch.estimate.pace import Pace
-from latentpress.batch.ledger.runs import FINISHED, RunRow
+from latentpress.batch.ledger.runs import RunRow
 
 # The rows of a call where no render of that size was calibrated, as runtime/bucket.py has it.
 _DEFAULT_ROWS = 8
@@ -72,12 +72,8 @@ def estimated(
 
 
 def past_error(runs: Iterable[RunRow]) -> tuple[float, int] | None:
-    """How far the last estimates of a folder's finished renders were off: (mean share, how many); None without any."""
-    found = [
-        abs(run.seconds / run.estimate - 1)
-        for run in runs
-        if run.end == FINISHED and run.estimate and run.seconds is not None
-    ][-_COMPARED:]
+    """How far the last estimates of a folder's renders were off (`RunRow.off`): (mean share, how many); None without any."""
+    found = [abs(run.off) for run in runs if run.off is not None][-_COMPARED:]
     return (sum(found) / len(found), len(found)) if found else None
 
 

@@ -46,6 +46,21 @@ class RunRow:
     told: str | None = None
 
     @property
+    def rate(self) -> float | None:
+        """Images a second that it rendered, without the loading; None where it rendered none."""
+        return self.done / self.seconds if self.done and self.seconds else None
+
+    @property
+    def off(self) -> float | None:
+        """How far its estimate was off, as a share of it: 0.1 where it took a tenth longer.
+
+        None where there was none, or it did not render all that was estimated: what failed took another time.
+        """
+        if self.end != FINISHED or self.failed or not self.estimate or self.seconds is None:
+            return None
+        return self.seconds / self.estimate - 1
+
+    @property
     def warnings(self) -> list[str]:
         """What it warned of."""
         return json.loads(self.told) if self.told else []

@@ -10,6 +10,7 @@ from latentpress.batch.place import LEDGER
 from latentpress.batch.plan.database import Database
 from latentpress.batch.progress import duration
 from latentpress.batch.summary import cause_of
+from latentpress.errors import counted
 
 KILLED = "killed"
 
@@ -45,16 +46,20 @@ class Failure:
 
 @dataclass(frozen=True)
 class Standing:
-    """How renders stand.
+    """How renders stand; docs/commands.md says the same of `status`.
 
-    pid: the process that renders now, None for none; last: the last render that had something to do, None for none;
-    count: the pictures that came or failed in it; pace: images/s of the last render that had any, without loading.
+    pid: the process that renders now, None for none; last: the last render that had something to do, None for none; done,
+    failed: the pictures that it rendered, and those that failed in it, so far if it runs; pace: images/s that it rendered,
+    without loading, None where it rendered none or too few to tell; turn: the pictures a second that it comes to, failed
+    ones too, while it runs.
     """
 
     pid: int | None
     last: RunRow | None
-    count: int
+    done: int
+    failed: int
     pace: float | None
+    turn: float | None = None
 
     @property
     def end(self) -> str | None:
@@ -63,13 +68,19 @@ class Standing:
             return self.last.end if self.last else None
         return None if self.pid else KILLED
 
-    def left(self, images: int) -> float | None:
-        """The seconds that so many images take at this pace, None where it is not known."""
-        return images / self.pace if self.pace else None
+    def left(self, missing: int) -> float | None:
+        """The seconds until the render that runs is through; else those that the next one takes for `missing` pictures.
 
-    def data(self, images_left: int) -> dict[str, object]:
+        None where nothing is left, or the pace is not known.
+        """
+        if self.last is not None and self.pid and self.end is None:
+            rest = self.last.pictures - self.done - self.failed
+            return rest / self.turn if self.turn and rest > 0 else None
+        return missing / self.pace if self.pace and missing else None
+
+    def data(self, missing: int) -> dict[str, object]:
         """The same as JSON data."""
-        last, left = self.last, self.left(images_left)
+        last = self.last
         return {
             "pid": self.pid,
             "last_run": last
@@ -78,54 +89,56 @@ class Standing:
                 "ended": moment(last.ended),
                 "end": self.end,
                 "images": last.pictures,
-                "done": last.done,
-                "failed": last.failed,
-                "count": self.count,
+                "done": self.done,
+                "failed": self.failed,
+                "count": self.done + self.failed,
                 "loading": last.loading,
                 "seconds": last.seconds,
                 "estimate": last.estimate,
             },
             "images_per_second": self.pace,
-            "seconds_left": left,
+            "seconds_left": self.left(missing),
         }
 
-    def line(self, images_left: int) -> str | None:
+    def line(self, missing: int) -> str | None:
         """The same in a sentence, None where nothing was rendered yet."""
-        pace = f", {self.pace:.2f} images/s" if self.pace else ""
-        seconds = self.left(images_left)
-        left = f", about {duration(seconds)} left" if seconds and images_left else ""
         if self.pid and (self.last is None or self.last.end):
             return f"process {self.pid} prepares to render"
         if self.last is None:
             return None
-        of = f"{self.count} of {self.last.pictures} images"
+        told = f"{self.done:,} of {counted(self.last.pictures, 'image')} rendered"
+        told += f", {self.failed:,} failed" if self.failed else ""
+        told += f", {self.pace:.2f} images/s" if self.pace else ""
+        seconds = self.left(missing)
         if self.pid:
-            return f"process {self.pid} renders since {clock(self.last.began)}: {of}{pace}{left}"
+            left = f", about {duration(seconds)} left" if seconds else ""
+            return f"process {self.pid} renders since {clock(self.last.began)}: {told}{left}"
         took = f", took {duration(self.last.ended - self.last.began)}" if self.last.ended else ""
-        return f"last render: began {clock(self.last.began)}{took}, {self.end}; {of}{pace}{left}"
+        left = f"; the {missing:,} missing take about {duration(seconds)}" if seconds and missing > 1 else ""
+        left = f"; the missing one takes about {duration(seconds)}" if seconds and missing == 1 else left
+        return f"last render: began {clock(self.last.began)}{took}, {self.end}; {told}{left}"
 
 
 def standing(home: Path, database: Database) -> Standing:
     """How renders of the folder stand whose lock and ledger lie in `home`; database: that sees the ledger's tables."""
     known = runs(database)
-    last = known[-1] if known else None
     pid = holder(home)
-    count, pace = 0, None
-    if last is not None and last.end is None:
-        [(count, oldest, newest)] = database.answers(
-            "SELECT count(*), min(finished), max(finished) FROM images WHERE finished >= ? AND plan_hash = ?",
-            (last.began, last.plan_hash),
-        )
-        # By the newest picture: those of a batch come together, and the next ones count from there. Of the first batch
-        # alone nothing is told, for it is counted whole only once the next one comes.
-        enough = count > 1 and newest - oldest >= (oldest - last.began) / 2 > 0
-        pace = count / (newest - last.began) if enough else None
-    elif last is not None:
-        count = (last.done or 0) + (last.failed or 0)
-    for run in reversed(known):
-        if pace is None and run.seconds and (run.done or run.failed):
-            pace = ((run.done or 0) + (run.failed or 0)) / run.seconds
-    return Standing(pid, last, count, pace)
+    if not known:
+        return Standing(pid, None, 0, 0, None)
+    last = known[-1]
+    if last.end is not None:
+        return Standing(pid, last, last.done or 0, last.failed or 0, last.rate)
+    [(done, failed, oldest, newest)] = database.answers(
+        "SELECT coalesce(sum(status='done'), 0), coalesce(sum(status='failed'), 0), min(finished), max(finished) "
+        "FROM images WHERE finished >= ? AND plan_hash = ?",
+        (last.began, last.plan_hash),
+    )
+    count = done + failed
+    # By the newest picture: those of a batch come together, and the next ones count from there. Of the first batch
+    # alone nothing is told, for it is counted whole only once the next one comes.
+    enough = count > 1 and newest - oldest >= (oldest - last.began) / 2 > 0
+    turn = count / (newest - last.began) if enough else None
+    return Standing(pid, last, done, failed, turn * done / count if turn and done else None, turn)
 
 
 def failure_at(database: Database, output: str) -> Failure:
