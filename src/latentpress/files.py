@@ -170,8 +170,10 @@ def publishing(path: Path) -> Generator[Path]:
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
     """Remove the temp files that a killed process left in `folders`; only for who alone writes there."""
-    for folder in folders:
-        for leftover in folder.glob(TEMP_PREFIX + "*"):
+    for folder in filter(Path.is_dir, folders):
+        with os.scandir(folder) as entries:
+            leftovers = [folder / entry.name for entry in entries if entry.name.startswith(TEMP_PREFIX)]
+        for leftover in leftovers:
             _remove(leftover)
 
 

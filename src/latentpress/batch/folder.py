@@ -95,7 +95,7 @@ class OutputFolder:
 
     def plan(self) -> Plan:
         """Everything the manifest asks for. Raises ManifestError listing what cannot be rendered."""
-        table = beside(self._home / LEDGER)
+        table = beside(self._home / LEDGER, trust_seal=True)
         facts = self._opened(verify=False).facts
         return planned(self.manifest, facts, table, self._key, self.path, self._draw)
 

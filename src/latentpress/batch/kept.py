@@ -108,7 +108,9 @@ def kept_plan(manifest: Manifest, bundles: Bundles, table: Database, key: str) -
             return None
         # Pictures that `rebuild` found, and no render has met yet, may give draws their seeds.
         unmet = "SELECT 1 FROM images WHERE plan_hash='' AND status='done' AND unseeded IS NOT NULL LIMIT 1"
-        if begun(table, key) != kept.began or table.one(unmet) is not None or plan_digest(table) != kept.tables:
+        if begun(table, key) != kept.began or table.one(unmet) is not None:
+            return None
+        if not table.sealed and plan_digest(table) != kept.tables:
             return None
         jobs, seeds = Jobs(table), draws(table)
     except LedgerDamaged:  # in the plan's own tables; whoever reads the others has looked through them

@@ -116,7 +116,7 @@ class Run:
         tally = Tally(progress)
         with contextlib.ExitStack() as held:
             lock = held.enter_context(locked(self._path, self._home))
-            ledger = held.enter_context(Ledger(self._home / LEDGER))
+            ledger = held.enter_context(Ledger(self._home / LEDGER, trust_seal=True))
             aside = Aside(self._path, ledger)
             with ledger.transaction():
                 # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
@@ -263,7 +263,7 @@ class Run:
     def _folders(self, plan: Plan) -> set[Path]:
         """Every folder that a killed render may have left a temp file in."""
         # What is left of a name without the characters at its end that are no slash.
-        query = "SELECT DISTINCT rtrim(output, replace(output, '/', '')) FROM jobs"
+        query = "SELECT DISTINCT rtrim(output, replace(output, '/', '')) FROM jobs WHERE instr(output, '/')"
         parents = {parent.rstrip("/") for (parent,) in plan.table.answers(query)}
         return {self._path, self._path / OWN_FOLDER, self._home, *(self._path / parent for parent in parents)}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from latentpress.batch.ledger import schema
 from latentpress.batch.ledger.holder import holder, stopped
 from latentpress.batch.ledger.ledger import check_version
+from latentpress.batch.ledger.seal import sealed
 from latentpress.batch.plan.database import Database, check_database
 from latentpress.errors import EnvironmentFailure
 
@@ -14,10 +15,11 @@ _SINCE = {4: (("bundles", "documents"), schema.ADDED), 5: (("runs",), schema.RUN
 _TOLD = ", NULL AS retries, NULL AS why, NULL AS warnings"
 
 
-def beside(path: Path, *, check: bool = True) -> Database:
+def beside(path: Path, *, check: bool = True, trust_seal: bool = False) -> Database:
     """A temporary database for a plan, which sees the tables of the ledger at `path` and writes nothing there.
 
-    check: whether the tables are looked through for damage, which is not needed of a ledger that was open until now.
+    check: whether the tables are looked through for damage, which is not needed of a ledger that was open until now;
+    trust_seal: nor of one that is as it was when it was sealed (seal.py).
     Raises as `Ledger` does.
     """
     if not path.exists():
@@ -26,7 +28,7 @@ def beside(path: Path, *, check: bool = True) -> Database:
         return database
     check_database(path, path)
     try:
-        return _attached(path, check)
+        return _attached(path, check, trust_seal)
     except EnvironmentFailure:
         if (owner := holder(path.parent)) is not None and stopped(owner):
             raise EnvironmentFailure(
@@ -36,10 +38,10 @@ def beside(path: Path, *, check: bool = True) -> Database:
         # A killed render leaves its journal, which must be rolled back before anyone can read; that is all that is done.
         with Database(path) as killed:
             killed.answers("SELECT name FROM sqlite_master")
-        return _attached(path, check)
+        return _attached(path, check, trust_seal)
 
 
-def _attached(path: Path, check: bool) -> Database:
+def _attached(path: Path, check: bool, trust_seal: bool) -> Database:
     database = Database(None, shown=path)
     try:
         database.run("ATTACH ? AS ledger", (f"{path.resolve().as_uri()}?mode=ro",))
@@ -48,7 +50,8 @@ def _attached(path: Path, check: bool) -> Database:
         if version == 0:  # killed before it had a table
             database.script(schema.TABLES)
             return database
-        if check:
+        database.sealed = trust_seal and sealed(path)
+        if check and not database.sealed:
             database.check_tables(*schema.tables_of(version), schema="ledger")
         lacking = {"manifest": 3, "began": 4}
         more = ", ".join(name if version > last else f"NULL AS {name}" for name, last in lacking.items())

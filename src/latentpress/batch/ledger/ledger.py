@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from latentpress.batch.ledger import schema
+from latentpress.batch.ledger.seal import break_seal, seal, sealed
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.identity import VERSION
@@ -51,14 +53,17 @@ def ledger_path(folder: Path) -> Path:
 class Ledger(Database):
     """An open ledger, brought up to this version. Any thread may use it; they take turns."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, trust_seal: bool = False) -> None:
+        """trust_seal: do not look through the tables of a file that is as it was when it was sealed (seal.py)."""
         super().__init__(path)
+        self.sealed = trust_seal and sealed(path)
+        break_seal(path)
         try:
             # EXTRA syncs the folder too, and fails where that cannot be done.
             self.run(f"PRAGMA synchronous={'EXTRA' if folder_syncs(path.parent) else 'FULL'}")
             version = self.one("PRAGMA user_version")[0]
             check_version(version, path)
-            if version:
+            if version and not self.sealed:
                 self.check_tables(*schema.tables_of(version))
             if version != schema.VERSION:
                 later = range(version + 1, schema.VERSION + 1)
@@ -68,6 +73,13 @@ class Ledger(Database):
         except BaseException:
             self.close()
             raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if self.path is not None and (kind is None or issubclass(kind, KeyboardInterrupt)):
+            seal(self.path)
 
     def record(self, plan: Plan, manifest: str, paths: Mapping[str, str]) -> None:
         """Record a plan, whose table this is, and freeze its drawn seeds, before anything is rendered.

@@ -52,6 +52,8 @@ class Database:
     def __init__(self, path: Path | None, *, shown: Path | None = None) -> None:
         """shown: the path that messages name, if another one."""
         self.path = path
+        # Whether the ledger in it, or beside it, is known to be as a render left it, so that nothing need be looked through.
+        self.sealed = False
         self._shown = shown or path or "temporary database"
         self._turn = threading.RLock()
         if path is not None and path.exists():
