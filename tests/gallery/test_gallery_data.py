@@ -77,7 +77,7 @@ def test_the_page_gets_the_ledgers_cells(night, capsys):
             *(cell.prompt, cell.negative_prompt, cell.reason, str(cell.seed), cell.alt)
         ]
         if cell.state == "done":
-            small = Image.open(home / f"thumbs/{cell.pixel_sha256[:2]}/{cell.pixel_sha256}.webp")
+            small = Image.open(home / f"thumbs/{cell.pixel_sha256[:2]}/{cell.pixel_sha256}-160.webp")
             assert np.array_equal(np.asarray(small), np.asarray(Image.open(night.path / cell.output)))
     assert EVIL in texts
     assert "9007199254740993" in texts
@@ -109,12 +109,12 @@ def test_thumbnails_that_no_cell_has_go_and_nothing_else(folder):
     night.render(executor=Various())
     home = make_gallery([night.path]).page.parent
     (home / "thumbs/ab").mkdir(exist_ok=True)
-    for name in (f"{'ab' * 32}.webp", "mine.txt", ".latentpress-tmp-0"):
+    for name in (f"{'ab' * 32}-160.webp", "mine.txt", ".latentpress-tmp-0"):
         (home / "thumbs/ab" / name).write_text("x")
     assert make_gallery([night.path]).removed == 1
     left = {path.name for path in (home / "thumbs/ab").iterdir()}
     assert "mine.txt" in left
-    assert not {f"{'ab' * 32}.webp", ".latentpress-tmp-0"} & left
+    assert not {f"{'ab' * 32}-160.webp", ".latentpress-tmp-0"} & left
 
 
 def test_pictures_that_are_not_what_was_written_are_told_and_marked(night, capsys):

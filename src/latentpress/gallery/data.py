@@ -16,6 +16,9 @@ from latentpress.sheets.cells import DONE, EXCLUDED, STATES, Cell, Cells
 
 # The axis that tells folders apart, where there are several.
 FOLDER = "folder"
+# Pixels of the longest side of thumbnails: what a cell of usual size shows, and what the largest shows, or the usual one on
+# a screen of two dots a pixel. A browser keeps up to a thousand decoded, 4 bytes a pixel: 100 MiB of the small ones.
+SIDES = (160, 320)
 SHOWN_STATES = tuple(state for state in STATES if state != EXCLUDED)
 
 
@@ -54,6 +57,7 @@ def gallery_script(sources: Sequence[Source], page: Path) -> bytes:
     ]
     data = {
         "version": 1,
+        "thumbnails": list(SIDES),
         "title": " / ".join(dict.fromkeys(source.cells.name or source.name for source in sources)),
         "folders": [
             {"name": one_line(source.name), "root": _root(source.folder, page), "plan": source.cells.plan_hash}
@@ -73,9 +77,13 @@ def gallery_script(sources: Sequence[Source], page: Path) -> bytes:
     return f"latentpressGallery({text});\n".encode("ascii")
 
 
-def thumbnail(pixel_sha256: str) -> str:
-    """The name of a thumbnail below the gallery's folder: of the pixels alone, so the same pixels are made small once."""
-    return f"thumbs/{pixel_sha256[:2]}/{pixel_sha256}.webp"
+def thumbnails(pixel_sha256: str, width: int, height: int) -> dict[int, str]:
+    """Side -> name of a thumbnail below the gallery's folder, of the pixels alone, so the same pixels are made small once.
+
+    A picture that is no larger than the small one has no other.
+    """
+    sides = SIDES[:1] if max(width, height) <= SIDES[0] else SIDES
+    return {side: f"thumbs/{pixel_sha256[:2]}/{pixel_sha256}-{side}.webp" for side in sides}
 
 
 def _row(cell: Cell, source: Source, number: int, keys: Sequence[str], texts: _Texts) -> list[object]:

@@ -24,15 +24,15 @@ PAGE = "index.html"
 # By this a folder is known as a gallery's, in which a later one may write.
 MARK = '<meta name="generator" content="latentpress gallery">'
 # One classic script, for modules cannot be loaded from the disk; its parts, in this order.
-_PARTS = ("start.js", "model.js", "grid.js", "zoom.js", "viewer.js", "controls.js", "main.js")
+_PARTS = ("start.js", "model.js", "loading.js", "cells.js", "grid.js", "zoom.js", "viewer.js", "controls.js", "main.js")
 _MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Made:
     """A gallery that was written. page: its file; counts: state -> cells, `missing` with what cannot be shown;
-    thumbnails: made now; removed: of earlier ones; faults: (file, why) of pictures that are done and cannot be shown;
-    said: what to know of its plots, a sentence each."""
+    thumbnails: pictures made small now; removed: of earlier ones; faults: (file, why) of pictures that are done and cannot
+    be shown; said: what to know of its plots, a sentence each."""
 
     page: Path
     counts: dict[str, int]
@@ -88,7 +88,7 @@ def _written(sources: list[Source], home: Path, report: Callable[[int, int], Non
     for source in sources:
         for cell in source.cells.cells:
             if cell.state == DONE and cell.pixel_sha256:
-                one = wanted.setdefault(cell.pixel_sha256, Wanted(cell.pixel_sha256, []))
+                one = wanted.setdefault(cell.pixel_sha256, Wanted(cell.pixel_sha256, cell.width, cell.height, []))
                 one.paths.append(source.folder / cell.output)
     made, faults = make_thumbnails(wanted.values(), home, report)
     shown = [_with_faults(source, faults) for source in sources]

@@ -17,33 +17,39 @@ from PIL import Image
 from latentpress.batch.pictures.opened import Unshowable, opened
 from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.files import remove_leftovers, write_durably
-from latentpress.gallery.data import thumbnail
+from latentpress.gallery.data import thumbnails
 
-# The longest side in pixels: what the largest cell of the page shows on a screen of two dots a pixel.
-SIDE = 256
 # Below this a picture is kept as it is, without loss: a pictogram stays sharp and is not larger so.
 _SMALL = 96
 _QUALITY = 80
-_OURS = re.compile(r"[0-9a-f]{64}\.webp")
+_OURS = re.compile(r"([0-9a-f]{64})-[0-9]+\.webp")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Pixels to be made small; pixel_sha256: by which the thumbnail is called, and a file known to be what was
-    rendered; paths: of the files that should have them."""
+    """Pixels to be made small; pixel_sha256: by which the thumbnails are called, and a file known to be what was
+    rendered; width, height: of the picture, in pixels; paths: of the files that should have them."""
 
     pixel_sha256: str
+    width: int
+    height: int
     paths: list[Path]
+
+    def thumbnails(self, home: Path) -> dict[int, Path]:
+        """Longest side -> file, in the gallery's folder `home`."""
+        return {side: home / name for side, name in thumbnails(self.pixel_sha256, self.width, self.height).items()}
 
 
 def make_thumbnails(
     wanted: Iterable[Wanted], home: Path, report: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[int, dict[Path, str]]:
-    """Make those that are not in the gallery's folder `home`; returns how many were, and path -> why it cannot be shown.
+    """Make those that are not in the gallery's folder `home`; returns of how many pictures, and path -> why it cannot be
+    shown.
 
-    report: called with the counts of those made and to be made. Raises OSError where `home` cannot be written.
+    report: called with the counts of the pictures made small and to be made so. Raises OSError where `home` cannot be
+    written.
     """
-    missing = [one for one in wanted if not (home / thumbnail(one.pixel_sha256)).is_file()]
+    missing = [one for one in wanted if not all(path.is_file() for path in one.thumbnails(home).values())]
     made, faults = 0, dict[Path, str]()
     # Pillow lets go of the interpreter while it decodes and encodes, and a sync waits for the disk.
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
@@ -59,17 +65,17 @@ def make_thumbnails(
 
 
 def remove_unused(used: Iterable[str], home: Path) -> int:
-    """Remove the thumbnails whose pixels are not among `used`, and what a killed process left; returns how many."""
-    keep = {f"{pixels}.webp" for pixels in used}
-    gone = 0
+    """Remove the thumbnails whose pixels are not among `used`, and what a killed process left; returns of how many
+    pictures."""
+    keep, gone = set(used), set[str]()
     for folder in (home / "thumbs").glob("[0-9a-f][0-9a-f]"):
         remove_leftovers([folder])
         for path in folder.iterdir():
-            if _OURS.fullmatch(path.name) and path.name not in keep:
+            if (ours := _OURS.fullmatch(path.name)) and ours[1] not in keep:
                 path.unlink(missing_ok=True)
-                gone += 1
+                gone.add(ours[1])
     remove_leftovers([home])
-    return gone
+    return len(gone)
 
 
 @dataclass(frozen=True)
@@ -79,32 +85,28 @@ class _Outcome:
 
 
 def _made(wanted: Wanted, home: Path) -> _Outcome:
-    """Make a thumbnail of the first file that has the pixels."""
+    """Make thumbnails of the first file that has the pixels."""
     faults: dict[Path, str] = {}
     for path in wanted.paths:
-        if not (fault := _make(path, wanted.pixel_sha256, home)):
+        if not (fault := _make(path, wanted, home)):
             return _Outcome(True, faults)
         faults[path] = fault
     return _Outcome(False, faults)
 
 
-def _make(path: Path, pixels: str, home: Path) -> str:
-    """Make the thumbnail of a file; returns why it cannot be made, "" where it was."""
+def _make(path: Path, wanted: Wanted, home: Path) -> str:
+    """Make the thumbnails of a file; returns why they cannot be made, "" where they were."""
     try:
         picture = opened(path)
     except Unshowable as why:
         return str(why)
-    if picture.format == "PNG" and pixel_sha256(np.asarray(picture)) != pixels:
+    if picture.format == "PNG" and pixel_sha256(np.asarray(picture)) != wanted.pixel_sha256:
         return "the file is not the picture that was rendered"
-    write_durably(home / thumbnail(pixels), _small(picture), home)
+    lossless, small = max(picture.size) <= _SMALL, picture.convert("RGB")
+    # The smaller of the larger: a picture has to be read and reduced once.
+    for side, place in sorted(wanted.thumbnails(home).items(), reverse=True):
+        small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        buffer = io.BytesIO()
+        small.save(buffer, "WEBP", lossless=lossless, quality=_QUALITY, method=2)
+        write_durably(place, buffer.getvalue(), home)
     return ""
-
-
-def _small(picture: Image.Image) -> bytes:
-    """WebP, no side longer than SIDE; without what the picture says of itself."""
-    lossless = max(picture.size) <= _SMALL
-    small = picture.convert("RGB")
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", lossless=lossless, quality=_QUALITY, method=2)
-    return buffer.getvalue()

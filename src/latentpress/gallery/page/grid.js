@@ -2,23 +2,23 @@
 // million; the scroll bar is that of a box as large as all of them.
 
 const GAP = 6;
-// Thumbnails are loaded a few each frame, and while the grid is scrolled slower than this, in pixels a millisecond; what only
-// flies by is not loaded at all.
-const AT_A_TIME = 4;
+// Scrolled faster than so many pixels a millisecond, or farther than a cell from one picture of the screen to the next, cells
+// are empty boxes, until the grid has been at rest for so many milliseconds.
 const FAST = 3;
-const SETTLED = 120;
+const SETTLED = 100;
 
 class Grid {
   constructor(home, model, open) {
-    Object.assign(this, { home, model, open, side: 144, active: [0, 0], elements: new Map(), heads: new Map(), sides: new Map() });
+    Object.assign(this, { home, model, open, side: 144, active: [0, 0], heads: new Map(), sides: new Map(), lines: new Map() });
     this.corner = make("div", { class: "corner" });
     this.top = make("div", { class: "top", role: "row" });
     this.left = make("div", { class: "left", role: "presentation" });
     this.body = make("div", { class: "body", role: "presentation" });
     this.table_ = make("div", { class: "table", role: "grid", "aria-label": "Pictures" }, this.corner, this.top, this.left, this.body);
     home.replaceChildren(this.table_);
-    this.waiting = false;
-    this.queue = [];
+    this.fast = this.moving = this.waiting = false;
+    this.loading = new Loading(() => (this.fast ? 0 : this.moving ? MOVING : AT_REST));
+    this.cells = new Cells(model, this.loading);
     home.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.resized()).observe(home);
     this.body.addEventListener("click", (event) => this.#clicked(event));
@@ -38,14 +38,15 @@ class Grid {
     this.table_.classList.toggle("wall", table.wall);
     this.table_.style.gridTemplate = `${this.head}px ${table.rows * this.step + GAP}px / ${this.edge}px ${table.columns * this.step + GAP}px`;
     this.table_.style.setProperty("--side", `${this.side}px`);
+    this.table_.style.setProperty("--step", `${this.step}px`);
     this.table_.setAttribute("aria-rowcount", table.rows + (table.wall ? 0 : 1));
     this.table_.setAttribute("aria-colcount", table.columns + (table.wall ? 0 : 1));
     const axes = [table.rowAxis, table.columnAxis].map((axis) => (axis ? named(axis.key) : ""));
     this.corner.replaceChildren(make("span", {}, axes[1] && `${axes[1]} →`), make("span", {}, axes[0] && `${axes[0]} ↓`));
-    for (const [map, home] of [[this.elements, this.body], [this.heads, this.top], [this.sides, this.left]]) {
-      map.clear();
-      home.replaceChildren();
-    }
+    for (const map of [this.heads, this.sides, this.lines]) map.clear();
+    for (const home of [this.body, this.top, this.left]) home.replaceChildren();
+    this.loading.clear();
+    this.fast = false;
     this.active = [Math.min(this.active[0], Math.max(0, table.rows - 1)), Math.min(this.active[1], Math.max(0, table.columns - 1))];
     this.draw();
   }
@@ -60,24 +61,19 @@ class Grid {
   }
 
   #scrolled() {
-    const now = performance.now(), at = this.home.scrollTop + this.home.scrollLeft;
-    this.fast = Math.abs(at - (this.from ?? at)) > FAST * (now - (this.before ?? now));
-    [this.before, this.from] = [now, at];
+    const now = performance.now(), { scrollTop, scrollLeft } = this.home, [top, left] = this.from ?? [scrollTop, scrollLeft];
+    const far = Math.max(Math.abs(scrollTop - top), Math.abs(scrollLeft - left));
+    // What the keys went to is drawn already, however far that was.
+    const drawn = this.drawn?.[0] === scrollTop && this.drawn[1] === scrollLeft;
+    this.fast = !drawn && (far > this.step || far > FAST * (now - (this.before ?? now)));
+    this.moving = !drawn;
+    [this.before, this.from] = [now, [scrollTop, scrollLeft]];
     clearTimeout(this.settling);
     this.settling = setTimeout(() => {
-      this.fast = false;
+      this.fast = this.moving = false;
       this.soon();
     }, SETTLED);
     this.soon();
-  }
-
-  // Load some of the thumbnails that are still on the page.
-  #load() {
-    this.queue = this.queue.filter((picture) => picture.isConnected);
-    if (this.fast) return;
-    const few = this.before === undefined || performance.now() - this.before > SETTLED ? 4 * AT_A_TIME : AT_A_TIME;
-    for (const picture of this.queue.splice(0, few)) picture.src = picture.dataset.src;
-    if (this.queue.length) this.soon();
   }
 
   resized() {
@@ -86,7 +82,7 @@ class Grid {
     this.soon();
   }
 
-  // Put in what came into sight, take out what left it; the cell with the focus stays wherever it is.
+  // Fill what left sight for what came into it; the cell with the focus stays wherever it is.
   draw() {
     const { home, table, step } = this;
     if (!table) return;
@@ -96,90 +92,70 @@ class Grid {
     ];
     const [top, bottom] = range(home.scrollTop, home.clientHeight - this.head, table.rows);
     const [first, last] = range(home.scrollLeft, home.clientWidth - this.edge, table.columns);
-    const wanted = new Set();
-    const add = [];
-    for (let row = top; row < bottom; row++)
-      for (let column = first; column < last; column++) add.push([row, column]);
-    if (table.rows && table.columns) add.push(this.active);
-    for (const [row, column] of add) {
-      const key = `${row} ${column}`;
-      wanted.add(key);
-      if (this.elements.has(key)) continue;
-      const element = this.#cell(row, column);
-      if (!element) continue;
-      this.elements.set(key, element);
-      this.body.append(element);
+    this.body.classList.toggle("fast", this.fast);
+    if (!this.fast) {
+      this.#lines(top, bottom, first, last);
+      this.loading.go();
     }
-    this.#drop(this.elements, wanted);
-    this.#load();
     if (table.wall) return;
     this.#labels(this.heads, this.top, first, last, "left", (place) => table.column(place), "columnheader");
     this.#labels(this.sides, this.left, top, bottom, "top", (place) => table.row(place), "rowheader");
   }
 
-  #drop(map, wanted) {
-    for (const [key, element] of map)
-      if (!wanted.has(key)) {
-        element.remove();
-        // What is decoded may go at once.
-        element.querySelector("img")?.removeAttribute("src");
-        map.delete(key);
-      }
+  // Bring `map` (place -> element, or a line of them) to the places that are wanted: fill(place, old) gives what stands there,
+  // made of what left its place or anew; drop(old) is told of what is of no more use.
+  #reuse(map, wanted, fill, drop) {
+    const left = [...map.keys()].filter((place) => !wanted.has(place));
+    for (const place of wanted) {
+      if (map.has(place)) continue;
+      const from = left.pop(), old = map.get(from);
+      map.delete(from);
+      map.set(place, fill(place, old));
+    }
+    for (const place of left) {
+      drop(map.get(place));
+      map.delete(place);
+    }
+  }
+
+  #lines(top, bottom, first, last) {
+    const { table, active: [row, column], lines } = this;
+    const wanted = new Set(span(top, bottom));
+    if (row < table.rows) wanted.add(row);
+    const fill = (old, number, at) => this.cells.fill(old, table, number, at, this.side, number === row && at === column);
+    const place = (number, old) => {
+      const line = old ?? { element: make("div", { class: "row", role: "row" }), cells: new Map() };
+      line.element.style.top = `${number * this.step + GAP}px`;
+      line.element.setAttribute("aria-rowindex", number + (table.wall ? 1 : 2));
+      if (!old) this.body.append(line.element);
+      for (const [at, element] of line.cells) fill(element, number, at);
+      return line;
+    };
+    this.#reuse(lines, wanted, place, (line) => {
+      for (const element of line.cells.values()) this.cells.drop(element);
+      line.element.remove();
+    });
+    for (const [number, line] of lines) {
+      const within = new Set(number >= top && number < bottom ? span(first, Math.min(last, table.wideAt(number))) : []);
+      if (number === row && column < table.wideAt(row)) within.add(column);
+      this.#reuse(line.cells, within, (at, old) => {
+        const element = fill(old, number, at);
+        element.style.left = `${at * this.step + GAP}px`;
+        if (!old) line.element.append(element);
+        return element;
+      }, (element) => this.cells.drop(element));
+    }
   }
 
   #labels(map, home, first, last, edge, text, role) {
-    const wanted = new Set();
-    for (let place = first; place < last; place++) {
-      wanted.add(place);
-      if (map.has(place)) continue;
-      const label = plain(text(place));
-      const element = make("div", { class: "label", role, title: label }, make("span", { dir: "auto" }, label || "(none)"));
+    this.#reuse(map, new Set(span(first, last)), (place, old) => {
+      const label = plain(text(place)), element = old ?? make("div", { class: "label", role }, make("span", { dir: "auto" }));
+      element.title = label;
+      element.firstChild.textContent = label || "(none)";
       element.style[edge] = `${place * this.step + GAP}px`;
-      map.set(place, element);
-      home.append(element);
-    }
-    this.#drop(map, wanted);
-  }
-
-  #cell(row, column) {
-    const { model, table } = this;
-    const ids = table.at(row, column);
-    if (table.wall && !ids.length) return null;
-    const active = row === this.active[0] && column === this.active[1];
-    const element = make("div", {
-      class: "cell", role: "gridcell", tabindex: active ? 0 : -1, "data-row": row, "data-column": column,
-      "aria-rowindex": row + (table.wall ? 1 : 2), "aria-colindex": column + (table.wall ? 1 : 2),
-    });
-    element.style.transform = `translate(${column * this.step + GAP}px, ${row * this.step + GAP}px)`;
-    if (!ids.length) {
-      const planned = table.planned_at(row, column);
-      const numbered = !table.rowAxis || !table.columnAxis;
-      element.classList.add(planned || numbered ? "filtered" : "excluded");
-      const why = planned ? "hidden by the filters" : "not planned";
-      if (!numbered) element.title = why;
-      element.setAttribute("aria-label", numbered ? "empty" : why);
+      if (!old) home.append(element);
       return element;
-    }
-    const [id] = ids, state = model.state(id), alt = plain(model.text(id, ALT));
-    element.classList.add(state);
-    element.dataset.id = id;
-    element.title = plain(model.text(id, OUTPUT));
-    if (state === "done") {
-      const picture = make("img", { "data-src": model.thumbnail(id), alt, decoding: "async", draggable: "false" });
-      this.queue.push(picture);
-      if (model.cells[id][WIDTH] <= this.side / 2) picture.classList.add("sharp");
-      picture.addEventListener("error", () => {
-        if (picture.isConnected) picture.src = model.source(id);
-      }, { once: true });
-      element.append(picture);
-    } else {
-      const reason = plain(model.text(id, REASON));
-      element.setAttribute("aria-label", alt);
-      element.append(make("b", {}, state), make("span", { dir: "auto", class: "why" }, reason || (state === "waiting" ? "not rendered yet" : state === "missing" ? "the file is gone" : "")));
-    }
-    if (ids.length > 1) element.append(make("i", { title: `${ids.length} pictures here` }, `1/${ids.length}`));
-    if (table.wall) element.append(make("small", { dir: "auto" }, plain(model.text(id, OUTPUT))));
-    return element;
+    }, (element) => element.remove());
   }
 
   #clicked(event) {
@@ -192,16 +168,22 @@ class Grid {
   // Make a place the active one, bring it into sight, and give it the focus.
   focus(row, column, take = true) {
     const { table } = this;
-    const old = this.elements.get(this.active.join(" "));
+    const old = this.#at(...this.active);
     if (old) old.tabIndex = -1;
+    // It may be filled again for the cell that gets the focus, which a screen reader has to be told.
+    if (take) old?.blur();
     this.active = [Math.max(0, Math.min(table.rows - 1, row)), Math.max(0, Math.min(table.columns - 1, column))];
     this.#reveal(...this.active);
+    this.drawn = [this.home.scrollTop, this.home.scrollLeft];
+    this.fast = false;
     this.draw();
-    const element = this.elements.get(this.active.join(" "));
+    const element = this.#at(...this.active);
     if (!element) return;
     element.tabIndex = 0;
     if (take) element.focus({ preventScroll: true });
   }
+
+  #at(row, column) { return this.lines.get(row)?.cells.get(column); }
 
   #reveal(row, column) {
     const { home, step } = this;

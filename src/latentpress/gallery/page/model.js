@@ -1,5 +1,8 @@
 // Cells, axes, and what stands where when two of the axes are rows and columns. Touches no page.
 
+// So much larger than it is a picture may be drawn before a larger one is loaded.
+const ENOUGH = 1.1;
+
 class Model {
   constructor(data) {
     this.data = data;
@@ -30,9 +33,13 @@ class Model {
   text(id, part) { return this.texts[this.cells[id][part]]; }
   state(id) { return this.data.states[this.cells[id][STATE]]; }
   source(id) { return this.data.folders[this.cells[id][FOLDER]].root + this.text(id, URL_PATH); }
-  thumbnail(id) {
-    const pixels = this.cells[id][PIXELS];
-    return pixels ? `thumbs/${pixels.slice(0, 2)}/${pixels}.webp` : this.source(id);
+  // The URL of a picture made small, for a place of so many pixels of the screen.
+  thumbnail(id, pixels) {
+    const name = this.cells[id][PIXELS], [small, large] = this.data.thumbnails;
+    if (!name) return this.source(id);
+    const [width, height] = [this.cells[id][WIDTH], this.cells[id][HEIGHT]];
+    const side = pixels <= ENOUGH * small || Math.max(width, height) <= small ? small : large;
+    return `thumbs/${name.slice(0, 2)}/${name}-${side}.webp`;
   }
   label(id, axis) { return axis.values[axis.codes[id]]; }
 
@@ -200,6 +207,8 @@ class Table {
   }
   row(place) { return this.rowAxis ? this.rowAxis.values[this.rowCodes[place]] : String(place + 1); }
   column(place) { return this.columnAxis ? this.columnAxis.values[this.columnCodes[place]] : String(place + 1); }
+  // How many cells a row has.
+  wideAt(row) { return this.wall ? Math.min(this.columns, this.shown.length - row * this.columns) : this.columns; }
   // Where a cell stands, [row, column], undefined where it is not shown.
   where(id) {
     for (const [place, ids] of this.cells)

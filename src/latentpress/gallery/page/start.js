@@ -18,6 +18,11 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// The whole numbers from one to below another.
+function span(from, to) {
+  return Array.from({ length: Math.max(0, to - from) }, (_, place) => from + place);
+}
+
 // What cannot be seen or would turn the text around it, spelled out; every text has a direction of its own (dir="auto").
 function plain(text) {
   return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/gu,
