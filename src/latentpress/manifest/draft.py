@@ -1,6 +1,6 @@
 """Crosses a manifest's jobs with its matrix: what each picture asks for, one at a time. Mistakes go to the reader."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Any
@@ -11,7 +11,7 @@ from latentpress.manifest.field import WRONG, Reader, Values
 from latentpress.manifest.fields import FIELDS, PROMPTS, label
 from latentpress.manifest.nodes import Node, Place
 from latentpress.manifest.seeds import MAX_SEED, ToDraw
-from latentpress.manifest.shape import Draft, JobNode, Key, Shape, key_of, quick_seed, quick_text
+from latentpress.manifest.shape import Draft, JobNode, LineJob, Shape, key_of, quick_seed, quick_text
 from latentpress.manifest.templates import BUILT_IN
 from latentpress.manifest.text_file import mentions
 from latentpress.manifest.timesteps import counted_steps
@@ -72,7 +72,7 @@ class Expansion:
             for name, known in FIELDS.items()
         }
         self._wrong = {name for name in defaults.keys() & FIELDS.keys() if self._base[name] is WRONG}
-        self._alike: dict[tuple[Key, tuple[int, ...]], _Seeded] = {}
+        self._alike: dict[tuple[Hashable, tuple[int, ...]], _Seeded] = {}
         # Jobs that differ in such an axis alone share a draft, which is what makes planning many seeds cheap.
         self._seed_axis = next((index for index, axis in enumerate(matrix.axes) if axis.seeds_alone), None)
 
@@ -141,8 +141,15 @@ class Expansion:
 
     def _again(self, job: JobNode, first: "_Seeded") -> "_Seeded | None":
         """The draft of a job that differs from the first in its id, prompt and seed alone; None where it must be read."""
-        fields, draft, seeds = job.fields, first.draft, first.seeds
+        draft, seeds = first.draft, first.seeds
         prompt = draft.prompt
+        if isinstance(job, LineJob):
+            if job.prompt is not None and not self.wordings.is_plain(prompt := job.prompt):
+                return None
+            if job.seed is not None:
+                seeds = (job.seed,)
+            return _Seeded(Draft(job, draft.shape, prompt, self._defaults, draft.chosen), seeds, first.label, None)
+        fields = job.fields
         if (node := fields.get("prompt")) is not None:
             if (quick := quick_text(node)) is None:
                 quick = FIELDS["prompt"].read(node, self._reader)
@@ -153,8 +160,7 @@ class Expansion:
             seeds = quick_seed(node) or FIELDS["seed"].read(node, self._reader)
             if seeds is WRONG:
                 return None
-        nodes = (self._defaults, job.defaults, fields, draft.nodes[-1])
-        return _Seeded(Draft(job.id, fields, draft.shape, prompt, nodes), seeds, first.label, None)
+        return _Seeded(Draft(job, draft.shape, prompt, self._defaults, draft.chosen), seeds, first.label, None)
 
     def _on_axis(
         self, seeded: "_Seeded", job: JobNode, own: Values, number: int, axis: int, indices: tuple[int, ...]
@@ -229,9 +235,9 @@ class Expansion:
             return
         values |= counted
         prompts = {name: values[name] for name in PROMPTS if values[name] is not None}
-        maps = (self._defaults, job.defaults, job.fields, choice.fields)
+        base, chosen = self._defaults, choice.fields
         if apart and any(mentions(prompt, "{seed") for prompt in prompts.values()):
-            draft = Draft(job.id, job.fields, Shape(values, choice.labels), "", maps)
+            draft = Draft(job, Shape(values, choice.labels), "", base, chosen)
             yield _Seeded(draft, (), None, None, names_seed=True)
             return
         texts = choice.texts | {
@@ -246,7 +252,7 @@ class Expansion:
         for one in self.wordings.each(prompts, places, texts):
             labels = {**one.labels, **choice.labels} if one.labels else choice.labels
             shape = Shape({**values, **one.prompts}, labels)
-            draft = Draft(job.id, job.fields, shape, one.prompts["prompt"], maps, one.lines, one.words)
+            draft = Draft(job, shape, one.prompts["prompt"], base, chosen, one.lines, one.words)
             yield _Seeded(draft, seeds, choice.labels.get("seed"), count, one.key, alike=alike)
 
     def _counted(self, node: Node, seeds: _Seeds) -> _Seeds:

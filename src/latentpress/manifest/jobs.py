@@ -5,7 +5,6 @@ never held; a list within a manifest, or in a YAML or JSON file, is.
 """
 
 import os
-from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,18 +12,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from latentpress.errors import shown
 from latentpress.files import check_regular, unread
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.inputs import note_unknown
-from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, described
+from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, described
 from latentpress.manifest.plain_text import STARTS
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.readers.csv_rows import CsvRows
 from latentpress.manifest.readers.jsonl import JsonLines
-from latentpress.manifest.shape import JobNode, quick_text
+from latentpress.manifest.shape import JobNode, LineJob, quick_text
 from latentpress.manifest.source import ENDINGS, JSONL, STREAMED, Source
 from latentpress.manifest.values import not_given, parse_text
 
@@ -35,7 +32,6 @@ JOB_KEYS = ("id", *FIELDS, "n")
 # The keys of an entry that names a file: the file, and the folder with those that OpenAI's requests name by `file_id`.
 FROM, FILES = "from", "files"
 EMPTY = "the manifest is empty; give it defaults, a matrix or jobs, at least one with a prompt"
-_CLASH = "; give the entry of `jobs` that names one of the files an `id`, which then stands before the ids of its jobs"
 _KNOWN = frozenset(JOB_KEYS)
 _TEXTS = ("id", "prompt", "negative_prompt")
 # After so many mistakes the rest of a file of lines says nothing new.
@@ -88,35 +84,6 @@ def listed_jobs(node: Node, source: Source, problems: Problems) -> Jobs:
     return Jobs(list(_parts(node, _Given("", "", {}), [source], problems)))
 
 
-class Ids:
-    """The ids of a stream of jobs, of which no two may be equal. Eight bytes are kept of each."""
-
-    def __init__(self) -> None:
-        self._hashes = array("q")
-
-    def watching(self, jobs: Iterable[JobNode]) -> Iterator[JobNode]:
-        """`jobs`, their ids kept."""
-        keep = self._hashes.append
-        for job in jobs:
-            keep(hash(job.id))
-            yield job
-
-    def report(self, jobs: Iterable[JobNode], problems: Problems) -> None:
-        """Add each id that is given twice to `problems`; `jobs` are the same as before."""
-        hashes = np.sort(np.frombuffer(self._hashes, np.int64))
-        twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
-        first: dict[str, Place] = {}
-        for job in jobs if twice else ():
-            if hash(job.id) not in twice:
-                continue
-            before = first.setdefault(job.id, job.place)
-            if before is not job.place:
-                place = job.fields["id"].place if "id" in job.fields else job.place
-                where = f"on line {before.line}" if before.file == place.file else f"at {before}"
-                way_out = "" if "id" in job.fields or before.file == place.file else _CLASH
-                problems.add(place, f"job id {shown(job.id)} is given twice; the first is {where}{way_out}")
-
-
 @dataclass(frozen=True)
 class _Given:
     """What the jobs of one file are given by the entry that names it.
@@ -132,7 +99,11 @@ class _Given:
 
 
 def _lines(source: Source, given: _Given, problems: Problems) -> "_Lines":
-    maps = JsonLines(source, problems) if source.format == JSONL else CsvRows(source, JOB_KEYS, _TEXTS, problems)
+    maps = (
+        JsonLines(source, problems, known=_KNOWN)
+        if source.format == JSONL
+        else CsvRows(source, JOB_KEYS, _TEXTS, problems)
+    )
     return _Lines(source, maps, given, problems)
 
 
@@ -159,20 +130,32 @@ class _Lines:
 
     def __iter__(self) -> Iterator[JobNode]:
         empty = True
+        given, problems, parse = self.given, self.problems, self._parse
         for item in self.maps:
             empty = False
+            if isinstance(item, tuple):
+                key, own, prompt, digits, number, text = item
+                prefix, name = (given.ids, own) if own else (given.numbers, str(number))
+                seed = None if digits is None else int(digits)
+                job_id = f"{prefix}-{name}" if prefix else name
+                yield LineJob(job_id, key, prompt, seed, given.defaults, number, text, parse)
+                continue
             if (self.requests_alone or "custom_id" in item.values) and isinstance(self.maps, JsonLines):
                 item = self._requests.job(self.maps.with_places(item))
                 if item is None:
                     continue
-            if self.problems.count > _MOST_MISTAKES:
-                self.problems.add(
-                    item.place, f"more than {_MOST_MISTAKES:,} mistakes; the rest of the file is not read"
-                )
+            if problems.count > _MOST_MISTAKES:
+                problems.add(item.place, f"more than {_MOST_MISTAKES:,} mistakes; the rest of the file is not read")
                 return
-            yield _job(item, item.place.line, self.given, self.problems)
-        if empty and not self.problems.count:
-            self.problems.add(self.source.start, "the file holds no job")
+            yield _job(item, item.place.line, given, problems)
+        if empty and not problems.count:
+            problems.add(self.source.start, "the file holds no job")
+
+    def _parse(self, number: int, text: str) -> JobNode:
+        """The job of a line that was read before."""
+        item = self.maps.node(number, text)
+        assert item is not None, "it is written as a line that holds a job"
+        return _job(item, number, self.given, self.problems)
 
 
 def _job(

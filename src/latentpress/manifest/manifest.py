@@ -13,8 +13,9 @@ from latentpress.manifest.draft import Expansion
 from latentpress.manifest.draws import Draw
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.ids import Ids
 from latentpress.manifest.inputs import Inputs, noting
-from latentpress.manifest.jobs import EMPTY, Ids, jobs_of, listed_jobs
+from latentpress.manifest.jobs import EMPTY, jobs_of, listed_jobs
 from latentpress.manifest.matrix import parse_matrix
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
 from latentpress.manifest.policy import NO_POLICY, Policy, parse_policy

@@ -1,6 +1,6 @@
 """Jobs as they are written, drafts as they come of it, and what jobs have in common that differ in prompt, id and seed."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -12,8 +12,6 @@ from latentpress.manifest.plain_text import Line
 from latentpress.manifest.values import MAX_TEXT, not_given
 from latentpress.manifest.wordings import Words
 
-# By what a job is known, but for what is its own.
-Key = tuple[Hashable, ...]
 # What is a job's own, and the values within maps and lists that a key holds at most: aliases may multiply.
 _OWN = frozenset(("prompt", "id", "seed"))
 _VALUES, _DEPTH = 100, 4
@@ -36,6 +34,39 @@ class JobNode:
     defaults: Mapping[str, Node] = field(default_factory=lambda: _NOTHING)
 
 
+class LineJob(JobNode):
+    """A job whose line is written as an earlier one but for id, prompt and seed, and which is parsed once someone asks.
+
+    key: equal for those of which the rest is written alike; prompt, seed: None where it says none.
+    """
+
+    __slots__ = ("_parse", "_text", "key", "number", "prompt", "seed")
+
+    def __init__(
+        self,
+        job_id: str,
+        key: Hashable,
+        prompt: str | None,
+        seed: int | None,
+        defaults: Mapping[str, Node],
+        number: int,
+        text: str,
+        parse: Callable[[int, str], JobNode],
+    ) -> None:
+        self.id, self.key, self.prompt, self.seed, self.defaults = job_id, key, prompt, seed, defaults
+        self.number, self._text, self._parse = number, text, parse
+
+    @property
+    def fields(self) -> Mapping[str, Node]:  # pyright: ignore[reportIncompatibleVariableOverride] - read alone
+        """What it says itself."""
+        return self._parse(self.number, self._text).fields
+
+    @property
+    def place(self) -> Place:  # pyright: ignore[reportIncompatibleVariableOverride] - read alone
+        """Where it begins."""
+        return self._parse(self.number, self._text).place
+
+
 @dataclass(frozen=True, eq=False)
 class Shape:
     """What drafts have in common that differ in their id, their prompt and where they are written alone.
@@ -51,18 +82,28 @@ class Shape:
 class Draft:
     """What the pictures of one job and one combination have in common: all but their seeds.
 
-    written: what the job says itself, as `JobNode.fields`; prompt: filled in; nodes: where the manifest sets fields, if only
-    to null, the later map before the earlier ones; moved: prompts as they are written that stand elsewhere, in a file;
-    words: of prompts that have drawn words in them, which each seed draws; `values` has an example of them.
+    job: what it comes of; prompt: filled in; defaults, chosen: where the manifest and its matrix set fields, if only to
+    null; moved: prompts as they are written that stand elsewhere, in a file; words: of prompts that have drawn words in
+    them, which each seed draws; `values` has an example of them.
     """
 
-    id: str
-    written: Mapping[str, Node]
+    job: JobNode
     shape: Shape
     prompt: str
-    nodes: Sequence[Mapping[str, Node]] = ()
+    defaults: Mapping[str, Node]
+    chosen: Mapping[str, Node]
     moved: Mapping[str, Line] = field(default_factory=lambda: _NOTHING)
     words: Words | None = None
+
+    @property
+    def id(self) -> str:
+        """The job's."""
+        return self.job.id
+
+    @property
+    def written(self) -> Mapping[str, Node]:
+        """What the job says itself."""
+        return self.job.fields
 
     @property
     def values(self) -> Values:
@@ -75,15 +116,19 @@ class Draft:
         return self.shape.labels
 
     @property
+    def nodes(self) -> Mapping[str, Node]:
+        """Field -> what sets it, if only to null."""
+        return {**self.defaults, **self.job.defaults, **self.job.fields, **self.chosen}
+
+    @property
     def places(self) -> dict[str, Place]:
         """Field -> where the manifest sets it; a field that no one sets is not among them."""
-        return {name: node.place for nodes in self.nodes for name, node in nodes.items()} | {
-            name: line.place for name, line in self.moved.items()
-        }
+        places = {name: node.place for name, node in self.nodes.items()}
+        return places | {name: line.place for name, line in self.moved.items()}
 
     def written_prompt(self, name: str) -> Line | None:
         """A prompt as it is written, and where; None where nobody gives it."""
-        node = next((nodes[name] for nodes in reversed(self.nodes) if name in nodes), None)
+        node = self.nodes.get(name)
         return self.moved.get(name) or (Line(node.text, node.place) if isinstance(node, Scalar) else None)
 
     @property
@@ -102,8 +147,10 @@ class Draft:
         return {"id": self.id} | texts | dict(self.labels)
 
 
-def key_of(job: JobNode) -> Key | None:
+def key_of(job: JobNode) -> Hashable | None:
     """Equal for jobs that come to drafts of one shape with the same choices; None for one that must be read for itself."""
+    if isinstance(job, LineJob):
+        return job.key
     if "n" in job.fields:
         return None
     key: list[Hashable] = [job.place.file, id(job.defaults)]

@@ -4,17 +4,23 @@ Commas, semicolons or tabs separate cells, whichever the header has. Where a cel
 """
 
 import csv
+import io
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from operator import itemgetter
 
 from latentpress.errors import ManifestError, shown
+from latentpress.manifest.names import MAX_TEXT
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Place, Problems, Scalar
 from latentpress.manifest.plain_text import NotText, decoded
+from latentpress.manifest.readers.layout import OWN, Quick
 from latentpress.manifest.readers.yaml_text import read_flow
 from latentpress.manifest.source import MAX_LINE, Lines, Source
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NULLS = ("null", "Null", "NULL")
+# Digits that any seed may have: 2^64-1 has twenty.
+_DIGITS = 19
 
 
 class CsvRows:
@@ -27,8 +33,9 @@ class CsvRows:
     def __init__(self, source: Source, known: Sequence[str], texts: Collection[str], problems: Problems) -> None:
         self._file, self._known, self._texts, self._problems = source.name, known, texts, problems
         self._lines = Lines(source)
+        self._columns: _Columns | None = None
 
-    def __iter__(self) -> Iterator[MapNode]:
+    def __iter__(self) -> Iterator[MapNode | Quick]:
         text = _Text(self._file, self._lines)
         first = next((line for line in text if line.strip()), "")
         if first.lower().startswith("sep="):  # Excel's own first line
@@ -36,7 +43,14 @@ class CsvRows:
         delimiter = max(DELIMITERS, key=lambda one: len(set(self._known).intersection(_cells(first, one))))
         header = self._header(_Record(self._file, text.number, first, delimiter), _cells(first, delimiter))
         if header is not None:
-            yield from self._rows(text, delimiter, header)
+            self._columns = self._columns or _Columns(delimiter, header, self._texts)
+            yield from self._rows(text, self._columns)
+
+    def node(self, number: int, text: str) -> MapNode | None:
+        """The map of the row that is written so and begins on that line; None of an empty one."""
+        assert self._columns is not None, "only what was read can be read again"
+        row = next(self._columns.reader(io.StringIO(text, newline="\n")), [])
+        return self._map(row, number, text, self._columns)
 
     def _header(self, record: "_Record", names: Sequence[str]) -> list[Scalar] | None:
         """The node of each column's name; None once a mistake is reported."""
@@ -58,10 +72,8 @@ class CsvRows:
             )
         return keys if right and any(names) else None
 
-    def _rows(self, text: "_Text", delimiter: str, header: Sequence[Scalar]) -> Iterator[MapNode]:
-        keys = {key.text: key for key in header}
-        columns = [(key.text, key.text in self._texts) for key in header]
-        rows = csv.reader(text, delimiter=delimiter, strict=True, skipinitialspace=True)
+    def _rows(self, text: "_Text", columns: "_Columns") -> Iterator[MapNode | Quick]:
+        rows = columns.reader(text)
         while True:
             text.record.clear()
             begins = text.number + 1
@@ -72,31 +84,70 @@ class CsvRows:
                 return
             if row is None:
                 return
-            record = _Record(self._file, begins, "".join(text.record), delimiter)
-            values: dict[str, Node] = {}
-            for index, cell in enumerate(row):
-                if not cell or cell.isspace():
-                    continue
-                place = _Cell(record, index)
-                name, is_text = columns[index] if index < len(columns) else ("", False)
-                if not name:
-                    self._nameless(place, row, header, delimiter)
-                elif is_text:
-                    values[name] = Scalar(cell, cell in _NULLS, place)
-                elif (cell := cell.strip())[0] in "[{":
-                    if (node := read_flow(cell, place, self._problems)) is not None:
-                        values[name] = node
-                else:
-                    values[name] = Scalar(cell, True, place)
-            if values:
-                yield MapNode(values, keys, Place(self._file, begins, 1))
+            written = "".join(text.record)
+            item = columns.quick(row, begins, written) or self._map(row, begins, written, columns)
+            if item is not None:
+                yield item
 
-    def _nameless(self, place: Place, row: Sequence[str], header: Sequence[Scalar], delimiter: str) -> None:
-        if len(row) <= len(header):
+    def _map(self, row: Sequence[str], begins: int, written: str, columns: "_Columns") -> MapNode | None:
+        record = _Record(self._file, begins, written, columns.delimiter)
+        values: dict[str, Node] = {}
+        for index, cell in enumerate(row):
+            if not cell or cell.isspace():
+                continue
+            place = _Cell(record, index)
+            name, is_text = columns.header[index] if index < len(columns.header) else ("", False)
+            if not name:
+                self._nameless(place, row, columns)
+            elif is_text:
+                values[name] = Scalar(cell, cell in _NULLS, place)
+            elif (cell := cell.strip())[0] in "[{":
+                if (node := read_flow(cell, place, self._problems)) is not None:
+                    values[name] = node
+            else:
+                values[name] = Scalar(cell, True, place)
+        return MapNode(values, columns.keys, Place(self._file, begins, 1)) if values else None
+
+    def _nameless(self, place: Place, row: Sequence[str], columns: "_Columns") -> None:
+        if len(row) <= len(columns.header):
             self._problems.add(place, "this cell stands in a column without a name; name it in the header, or empty it")
             return
-        what = f"the row has {len(row)} cells, and the header {len(header)}"
-        self._problems.add(place, f"{what}; a text that holds {DELIMITERS[delimiter]} goes into double quotes", "cells")
+        what = f"the row has {len(row)} cells, and the header {len(columns.header)}"
+        way_out = f"a text that holds {DELIMITERS[columns.delimiter]} goes into double quotes"
+        self._problems.add(place, f"{what}; {way_out}", "cells")
+
+
+class _Columns:
+    """What the header says. header: of each column its name, and whether its cells are text; keys: name -> its node."""
+
+    def __init__(self, delimiter: str, header: Sequence[Scalar], texts: Collection[str]) -> None:
+        self.delimiter = delimiter
+        self.keys = {key.text: key for key in header}
+        self.header = [(key.text, key.text in texts) for key in header]
+        names = [key.text for key in header]
+        self._id, self._prompt, self._seed = (names.index(name) if name in names else None for name in OWN)
+        others = [index for index, name in enumerate(names) if name not in OWN]
+        self._others = itemgetter(*others) if others else None
+
+    def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """The cells of each row. Raises csv.Error."""
+        return csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=True)
+
+    def quick(self, row: Sequence[str], number: int, written: str) -> Quick | None:
+        """A row that is as most are, None for one that is not."""
+        if len(row) != len(self.header) or len(written) > MAX_TEXT:
+            return None
+        own_id = prompt = seed = None
+        if self._id is not None and not _is_plain(own_id := row[self._id]):
+            return None
+        if self._prompt is not None and not _is_plain(prompt := row[self._prompt]):
+            return None
+        if self._seed is not None and not (
+            (seed := row[self._seed]).isdecimal() and seed.isascii() and len(seed) <= _DIGITS
+        ):
+            return None
+        key = (self, self._others(row)) if self._others else self
+        return key, own_id, prompt, seed, number, written
 
 
 class _Text(Iterator[str]):
@@ -157,6 +208,11 @@ class _Cell(Place):
     def column(self) -> int:
         """The column, looked for in the row."""
         return self._record.position(self._index)[1]
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a cell is a text as most are, and means its characters."""
+    return text.isprintable() and text.isascii() and text not in _NULLS and text.strip() != ""
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

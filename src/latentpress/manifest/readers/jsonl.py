@@ -1,20 +1,24 @@
 """JSON lines: one object a line, read as it is asked for. Knows no field.
 
-The C parser reads a line; where in it a value stands is looked for only when somebody asks, which is when it is wrong.
+The C parser reads a line; where in it a value stands is looked for only when somebody asks, which is when it is wrong. Lines
+that are laid out like earlier ones are not even parsed (layout.py).
 """
 
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterator
 from typing import Any, NoReturn
 
 from latentpress.errors import ManifestError
 from latentpress.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Place, Problems, Scalar, described
 from latentpress.manifest.plain_text import NotText, Wide, decoded
 from latentpress.manifest.readers.json_text import NotJson, is_range, read_json
+from latentpress.manifest.readers.layout import Layout, Quick, layout_of
 from latentpress.manifest.source import MAX_LINE, Lines, Source
 
 EXAMPLE = '{"prompt": "a kite"}'
 _ENDS = ("\n", "", "\r\n")
+# Layouts that are known of a file at most, and of how many lines without one it is looked for.
+_LAYOUTS, _SOME = 8, 16
 # Keys and indices that lead from a line's object to a value in it.
 _Path = tuple[str | int, ...]
 
@@ -22,31 +26,55 @@ _Path = tuple[str | int, ...]
 class JsonLines:
     """The map of each line of `source`, made anew on each pass; mistakes go to `problems`, and their lines are left out.
 
-    skip: numbers of lines that are not read.
+    skip: numbers of lines that are not read; known: the keys of lines that may be like others.
     """
 
-    def __init__(self, source: Source, problems: Problems, skip: Container[int] = ()) -> None:
+    def __init__(
+        self, source: Source, problems: Problems, skip: Container[int] = (), known: Collection[str] = ()
+    ) -> None:
         self._file, self._problems, self._lines, self._skip = source.name, problems, Lines(source), skip
+        self._known, self._layouts, self._tried = known, list[Layout](), 0
 
-    def __iter__(self) -> Iterator[MapNode]:
+    def __iter__(self) -> Iterator[MapNode | Quick]:
         skip = self._skip
         for number, content in enumerate(self._lines, 1):
             if skip and number in skip:
                 continue
             try:
-                text = content.decode()
-                found, end = _scan(text, 0)
-                simple = type(found) is dict and text[end:] in _ENDS
-                node = _map(found, _Line(self._file, number, text), ()) if simple else self._slowly(text, number)
-            except (ValueError, StopIteration, RecursionError):
-                node = self._slowly(content, number)
-            if node is not None:
-                yield node
+                item = self._item(number, content.decode())
+            except ValueError:
+                item = self._slowly(content, number)
+            if item is not None:
+                yield item
+
+    def node(self, number: int, text: str) -> MapNode | None:
+        """The map of a line; None for a blank one, and once it is reported that it is none."""
+        try:
+            found, end = _scan(text, 0)
+            if type(found) is dict and text[end:] in _ENDS:
+                return _map(found, _Line(self._file, number, text), ())
+        except (ValueError, StopIteration, RecursionError):
+            pass
+        return self._slowly(text, number)
 
     def with_places(self, item: MapNode) -> MapNode:
         """The same map, made of nodes that know their places and do not hold on to the text of the line."""
         place = item.place
         return (self._slowly(place.text, place.line) if isinstance(place, _Line) else None) or item
+
+    def _item(self, number: int, text: str) -> MapNode | Quick | None:
+        layouts = self._layouts
+        for place, layout in enumerate(layouts):
+            if (quick := layout.quick(text, number)) is not None:
+                if place:
+                    layouts.insert(0, layouts.pop(place))
+                return quick
+        node = self.node(number, text)
+        if self._known and len(layouts) < _LAYOUTS and isinstance(node, _Map):
+            if self._tried % _SOME == 0 and (layout := layout_of(text, _scan, self._known, _Number)) is not None:
+                layouts.append(layout)
+            self._tried += 1
+        return node
 
     def _slowly(self, content: str | bytes, number: int) -> MapNode | None:
         """The map of a line that is not as simple as most; None for a blank one, and once it is reported that it is none."""
