@@ -173,6 +173,16 @@ def test_a_figure_says_what_it_is(tmp_path):
     assert "H1" in structure
 
 
+@pytest.mark.skipif(not shutil.which("qpdf"), reason="qpdf is not installed: Debian's package of that name")
+def test_another_program_finds_no_error_of_syntax(tmp_path):
+    """That the document keeps to PDF/A and PDF/UA is typst's word, which refuses what it sees break them."""
+    pages = [figure(tmp_path), page_of(["سلام لا", "क्षि", "絵", "a\U0010fffe"])]
+    (tmp_path / "a.pdf").write_bytes(pdf_document(pages, tmp_path, ABOUT, record="{}").pdf)
+    done = subprocess.run(["qpdf", "--check", str(tmp_path / "a.pdf")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No syntax or stream encoding errors found" in done.stdout
+
+
 def test_the_same_bytes_every_time_and_without_a_record_pdf_a_2b(tmp_path):
     pages = [figure(tmp_path), page_of(["a", "b"])]
     first = pdf_document(pages, tmp_path, ABOUT)
