@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from latentpress.cli import run_cli
-from latentpress.cli.completion import ENGINES, FIELD_WORDS, field_values
+from latentpress.cli.completion import ELSEWHERE, ENGINES, FIELD_WORDS, field_values
 
 # Seconds of CPU for one answer; measured 0.24 to 0.40 on two busy cores.
 MOST = 1.0
@@ -66,10 +66,12 @@ def test_commands_options_and_words(answers, tmp_path):
 
 def test_the_words_are_those_of_the_tables():
     from latentpress.engines.choice import choices
+    from latentpress.engines.table import ENGINES as ENGINE_TABLE
     from latentpress.manifest.fields import FIELDS
     from latentpress.manifest.schema import manifest_schema
 
     assert tuple(map(str, choices())) == ENGINES
+    assert tuple(engine.name for engine in ENGINE_TABLE if engine.elsewhere) == ELSEWHERE
 
     def listed(schema):
         yield from (one for one in schema.get("enum", ()) if isinstance(one, str))
@@ -157,6 +159,73 @@ def test_a_real_bash_completes(tmp_path, program):
         "openvino:bf16",
     ]
     assert not done.stderr
+
+
+# What is typed -> what a terminal shows on Tab.
+TYPED = {
+    "latentpress draw 'a kite' --engine openv": "openvino:bf16",
+    "latentpress status my": "my.yaml",
+}
+# A terminal of zsh's own: the line is typed, Tab pressed, and what stands on the screen read until the next prompt.
+ZSH = r"""
+zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z 'PROMPT="%(?.GO.NO)>"; unsetopt zle_bracketed_paste prompt_cr prompt_sp; setopt no_list_beep; LISTMAX=1000'
+zpty -w z "autoload -Uz compinit; compinit -u -D; source $1; bindkey '^I' list-choices; print READ''Y"
+zpty -r -m z out '*READY*GO>*'
+for line in "${@[2,-1]}"; do
+    zpty -w -n z "$line"$'\t'
+    zpty -w z $'\x15'"print DO''NE"
+    zpty -r -m z out '*DONE*GO>*'
+    print -r -- "[$line]$out"
+done
+"""
+
+
+@pytest.fixture
+def typed(tmp_path, program):
+    """typed(shell): environment and script for it, beside a manifest."""
+    (tmp_path / "my.yaml").write_text("")
+
+    def made(shell):
+        env = environment(tmp_path, LC_ALL="C.UTF-8", TERM="xterm")
+        env["PATH"] = f"{program}:{env['PATH']}"
+        script = subprocess.run(
+            ["latentpress"], env=env | {"_LATENTPRESS_COMPLETE": f"source_{shell}"}, capture_output=True, check=True
+        )
+        (tmp_path / f"complete.{shell}").write_bytes(script.stdout)
+        return env, tmp_path / f"complete.{shell}"
+
+    return made
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed: Debian's zsh")
+def test_a_real_zsh_completes(tmp_path, typed):
+    env, script = typed("zsh")
+    helped = "latentpress openai --"
+    words = ["zsh", "-f", "-c", ZSH, "zsh", script, *TYPED, helped]
+    done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    shown = dict(one.split("]", 1) for one in done.stdout.removeprefix("[").split("\n["))
+    for line, word in TYPED.items():
+        assert word in shown[line].replace(line, "", 1), line
+    assert "--engine      -- cpu, openvino, openvino:bf16, cuda, tensorrt or " in shown[helped]
+    assert "{name} in it is the manifest’s name" in shown[helped]
+    assert "a folder or `demo`" in shown[helped]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed: Debian's fish")
+def test_a_real_fish_completes(tmp_path, typed):
+    env, script = typed("fish")
+    asks = 'source $argv[1]; for line in $argv[2..]; echo "[$line]"; complete -C $line; end'
+    helped = "latentpress openai --engin"
+    words = ["fish", "--no-config", "-c", asks, str(script), *TYPED, helped]
+    done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    shown = dict(one.split("]\n", 1) for one in done.stdout.removeprefix("[").split("\n["))
+    for line, word in TYPED.items():
+        assert word in [one.partition("\t")[0] for one in shown[line].splitlines()], line
+    assert shown[helped].startswith(
+        "--engine\tcpu, openvino, openvino:bf16, cuda, tensorrt or tensorrt-rtx; default the"
+    )
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")

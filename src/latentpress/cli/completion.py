@@ -12,6 +12,8 @@ from latentpress.errors import UsageError
 
 # Written out, so that a shell need not wait for the tables they are in; tests/test_cli_completion.py holds them to those.
 ENGINES = ("cpu", "openvino", "openvino:bf16", "cuda", "tensorrt", "tensorrt-rtx")
+# Those that are built ahead for a GPU which need not be here.
+ELSEWHERE = ("tensorrt-rtx",)
 FIELD_WORDS: Mapping[str, tuple[str, ...]] = {
     "loss": ("none", "canny", "channel", "saturation", "contrast", "symmetry"),
     "picture_reading": ("shown", "diffusers"),
@@ -46,6 +48,18 @@ def check_shell(arguments: Sequence[str]) -> None:
 def completing() -> bool:
     """Whether a shell asks, who wants an answer at once: then the tables that take half a second to import stay out."""
     return "_LATENTPRESS_COMPLETE" in os.environ
+
+
+def tab_help(text: str) -> str:
+    """An option's or a command's help as it stands beside it on Tab: with the engines' names put in.
+
+    zsh is handed it within quotes, out of which typer's way to write an apostrophe takes it: there it is the printer's.
+    """
+    names = dict.fromkeys(engine.partition(":")[0] for engine in ENGINES)
+    for word, known in (("ENGINES", ENGINES), ("NAMES", names), ("ELSEWHERE", ELSEWHERE)):
+        *first, last = known
+        text = text.replace(f"{{{word}}}", f"{', '.join(first)} or {last}" if first else last)
+    return text.replace("'", "\u2019") if os.environ.get("_LATENTPRESS_COMPLETE") == "complete_zsh" else text
 
 
 def engine_names(incomplete: str) -> list[str]:

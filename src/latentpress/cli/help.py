@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from latentpress.cli.completion import tab_help
 from latentpress.cli.environment import naming_variables
 from latentpress.cli.help_texts import HELP, Help
 
@@ -34,6 +35,10 @@ class Command(TyperCommand):
         super().format_help(ctx, formatter)
         formatter.write(tail(ctx))
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """What a shell offers on Tab for a word of the command itself."""
+        return _on_tab(super().shell_complete(ctx, incomplete))
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error about a value from the environment names the variable."""
         with naming_variables(ctx):
@@ -46,6 +51,10 @@ class Command(TyperCommand):
 
 class Group(TyperGroup):
     """Commands of one kind, with examples and exit codes in their help."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """What a shell offers on Tab for the commands."""
+        return _on_tab(super().shell_complete(ctx, incomplete))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
@@ -115,6 +124,12 @@ def _below(name: str, command: Any, ctx: Any) -> Iterator[tuple[str, Any, Any]]:
     for key, child in getattr(command, "commands", {}).items():
         made = child.context_class(child, parent=ctx, info_name=key, **child.context_settings)
         yield from _below(f"{name} {key}".strip(), child, made)
+
+
+def _on_tab(items: Any) -> Any:
+    for item in items:
+        item.help = item.help and tab_help(item.help)
+    return items
 
 
 def _words() -> dict[str, str]:
