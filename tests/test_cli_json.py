@@ -43,6 +43,7 @@ def test_documents_are_what_the_schemas_say(said, assets, tmp_path):
     assert said("sheet", "sheet", "m.yaml")[0]["files"] == [{"file": "out/m/sheet.png", "format": "png"}]
     found = said("sheet", "sheet", "out/m", "-o", "sheet.svg")[0]
     assert (found["counts"]["done"], [one["format"] for one in found["files"]]) == (2, ["svg"])
+    assert said("gallery", "gallery", "out/m")[0]["counts"]["done"] == 2
     assert said("report", "report", "out/m")[0]["counts"]["done"] == 2
     assert said("verify", "verify", "out/m")[0]["right"]
     assert said("show", "show", "out/m/1.png")[0]["pictures"][0]["intact"]

@@ -142,6 +142,9 @@ def test_two_pictures_are_compared_with_a_slider(page):
 def test_two_folders_are_compared(page):
     page = page(BODY, ("out2", BODY.replace("steps: 3", "steps: 4"), FakeExecutor()))
     assert page.run("document.querySelector('[data-axis=folder]').value") == "0"
+    assert page.run("document.getElementById('counts').textContent").startswith(
+        "12 of 46 shown, style flat only, folder out only"
+    )
     page.click(".cell.done")
     page.key("c")
     page.wait("document.querySelectorAll('.layer img').length === 2")
@@ -154,6 +157,12 @@ def test_two_folders_are_compared(page):
         "folder: out2",
     ]
     assert "steps" in page.run("[...document.querySelectorAll('.differs dt')].map(one => one.textContent)")
+
+
+def test_two_folders_stand_beside_each_other_where_a_side_is_free(page):
+    body = BODY.replace("sheet: {rows: seed, columns: thing}", "sheet: {columns: seed}")
+    page = page(body, ("out2", body, FakeExecutor()))
+    assert page.run(HEADS.format("left")) == ["out", "out2"]
 
 
 def test_the_keyboard_alone_goes_everywhere(page):

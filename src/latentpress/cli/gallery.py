@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from latentpress.cli.ledger_option import LedgerOption
+from latentpress.cli.options import JsonOption, print_json
 
 # Of pictures that cannot be shown, as many are named.
 _NAMED = 5
@@ -34,6 +35,7 @@ def gallery_command(
         list[str] | None,
         typer.Option(metavar="AXIS=VALUE", help="Of --measures: compare each picture with the one that has this."),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a page to look through pictures, from output folders alone; opens from the disk, also while a render runs."""
     from latentpress.batch.place import LEDGER, home_of
@@ -57,6 +59,9 @@ def gallery_command(
         raise EnvironmentFailure(
             f"{error.filename or place}: the gallery cannot be written ({error.strerror}); name another place with -o"
         ) from None
+    if as_json:
+        print_json(made.data())
+        return
     for path, why in made.faults[:_NAMED]:
         typer.echo(f"warning: {one_line(str(path))}: {why}; `latentpress verify` says more", err=True)
     if len(made.faults) > _NAMED:

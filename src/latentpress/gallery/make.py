@@ -41,6 +41,17 @@ class Made:
     faults: list[tuple[Path, str]]
     said: tuple[str, ...] = ()
 
+    def data(self) -> dict[str, object]:
+        """The same for scripts; docs/schemas/gallery.json."""
+        return {
+            "page": str(self.page),
+            "counts": self.counts,
+            "thumbnails": self.thumbnails,
+            "removed": self.removed,
+            "faults": [{"file": str(path), "reason": why} for path, why in self.faults],
+            "notes": self.said,
+        }
+
 
 def make_gallery(
     folders: Sequence[Path],

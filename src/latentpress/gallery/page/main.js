@@ -55,7 +55,12 @@ window.latentpressGallery = (data) => {
     byId("empty").hidden = table.shown.length > 0;
     const total = model.cells.length.toLocaleString("en");
     const states = data.states.filter((state) => state !== "done" && controls.counts.has(state)).map((state) => `${controls.counts.get(state).toLocaleString("en")} ${state}`);
-    byId("counts").textContent = [`${table.shown.length.toLocaleString("en")} of ${total} shown`, ...states].join(", ");
+    // What a filter that nobody chose hides is not to be missed.
+    const alone = [...view.filters].filter(([axis, code]) => code !== ANY && !view.given.has(axis)).map(([axis, code]) => {
+      const text = plain(model.axes[axis].values[code]) || "(none)";
+      return `${named(model.axes[axis].key)} ${text.length > 40 ? `${text.slice(0, 39)}…` : text} only`;
+    });
+    byId("counts").textContent = [`${table.shown.length.toLocaleString("en")} of ${total} shown`, ...alone, ...states].join(", ");
     remember();
   }
 

@@ -68,7 +68,9 @@ class Model {
   usual() {
     const { data, many } = this;
     const rows = data.axes.indexOf(data.rows), columns = data.axes.indexOf(data.columns);
-    if (rows >= 0 || columns >= 0) return { rows, columns };
+    // A side that the plan leaves free shows the folders, where there are several.
+    const free = many.some((axis) => axis.place === this.folder) ? this.folder : NONE;
+    if (rows >= 0 || columns >= 0) return { rows: rows >= 0 ? rows : free, columns: columns >= 0 ? columns : free };
     for (const [number, one] of many.entries())
       for (const other of many.slice(number + 1)) {
         const pairs = new Set();
