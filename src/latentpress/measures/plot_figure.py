@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latentpress.measures.plot import Panel, Plot
 
 # Points, and inches at that size of text.
 POINTS = 8.0
 PANEL_WIDTH, ROW_HEIGHT, PANEL_EXTRA, HEAD = 2.6, 0.24, 0.75, 0.3
-_LETTER_WIDTH, _SIDE = 0.07, 0.5
+SIDE = 0.5
+_LETTER_WIDTH = 0.07
 # From so many dots on vector formats hold them as pixels.
 _MANY = 3000
 # Dots of one row lie on so many levels, in turn, so that close ones can be told apart.
@@ -60,19 +62,18 @@ def height_of(plot: Plot, across: int) -> float:
 
 def side_of(plot: Plot) -> float:
     """Inches at POINTS that stand left of the panels: the labels of the rows and the name of their axis."""
-    return _SIDE + _LETTER_WIDTH * max(map(len, plot.labels))
+    return SIDE + _LETTER_WIDTH * max(map(len, plot.labels))
 
 
 def _draw(place: Any, panel: Panel, labels: Sequence[str], scale: float) -> None:
     """A panel: its numbers as dots, one above another where there are several, and the mean of each row as a stroke."""
     many = sum(map(len, panel.rows)) > _MANY
-    for row, numbers in enumerate(panel.rows):
-        count = min(_LEVELS, len(numbers))
-        levels = row + 0.22 * np.linspace(-1, 1, count)[np.arange(len(numbers)) % count] if count > 1 else [row] * count
-        place.plot(numbers, levels, "o", ms=3 * scale, mew=0, color=_DOT, alpha=0.55, rasterized=many)
-        if count:
-            mean = float(np.mean(numbers))
-            place.plot([mean] * 2, [row - 0.38, row + 0.38], "-", lw=1.6 * scale, color=_MEAN)
+    numbers = np.array([number for row in panel.rows for number in row], np.float64)
+    levels = [level for row, some in enumerate(panel.rows) for level in row + _levels(len(some))]
+    place.plot(numbers, levels, "o", ms=3 * scale, mew=0, color=_DOT, alpha=0.55, rasterized=many)
+    means = [(row, float(np.mean(some))) for row, some in enumerate(panel.rows) if len(some)]
+    rows = np.array([row for row, _ in means])
+    place.vlines([mean for _, mean in means], rows - 0.38, rows + 0.38, lw=1.6 * scale, color=_MEAN, zorder=3)
     place.set_ylim(len(labels) - 0.5, -0.5)
     if panel.span is not None:
         place.set_xlim(*panel.span)
@@ -83,3 +84,9 @@ def _draw(place: Any, panel: Panel, labels: Sequence[str], scale: float) -> None
     place.set_axisbelow(True)
     place.spines[["top", "right"]].set_visible(False)
     place.locator_params(axis="x", nbins=5)
+
+
+def _levels(count: int) -> NDArray[np.float64]:
+    """Where so many dots of a row lie, from its middle."""
+    several = min(_LEVELS, count)
+    return 0.22 * np.linspace(-1, 1, several)[np.arange(count) % several] if several > 1 else np.zeros(count)

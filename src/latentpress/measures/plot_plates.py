@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from latentpress.errors import UsageError
 from latentpress.measures.folder import Measured
 from latentpress.measures.plot import Panel, Plot, plot_of
-from latentpress.measures.plot_figure import HEAD, PANEL_EXTRA, POINTS, ROW_HEIGHT, Built, built, height_of, side_of
+from latentpress.measures.plot_figure import HEAD, PANEL_EXTRA, POINTS, ROW_HEIGHT, SIDE, Built, built, height_of
 from latentpress.measures.plot_file import PANELS_A_ROW, in_lines, saved, settings
 from latentpress.measures.plot_fonts import LOST, families
 from latentpress.sheets.page import (
@@ -28,12 +29,15 @@ from latentpress.sheets.page import (
 )
 from latentpress.sheets.plate import Plate
 from latentpress.sheets.spec import Sheet
+from latentpress.sheets.text.fonts import clusters
 from latentpress.sheets.text.measure import Measure
 
 # Of a sheet that names none: what stands between the margins of an A4, in mm, and text in points.
 _SHEET_WIDTH, _SHEET_HEIGHT, _SHEET_POINTS = 170.0, 257.0, 8.0
-# Inches at POINTS; a narrower panel has no room for its title.
-_LEAST_PANEL = 1.7
+# Inches at POINTS: what a panel is at least wide, and what it is where several stand beside each other.
+_LEAST_PANEL, _GOOD_PANEL = 0.8, 1.7
+# Of a page's width, what labels take at most, and the title.
+_LABELS, _TITLE = 0.4, 0.95
 # From the middle of a line of text to its baseline, in parts of its size: half of a capital's height.
 _DOWN = 0.36
 
@@ -47,21 +51,45 @@ def sheet_plates(found: Measured, sheet: Sheet) -> list[Plate]:
 
 
 def plot_plates(plot: Plot, width: float, height: float, points: float, measure: Measure) -> list[Plate]:
-    """The plot as pages of at most `width` and `height` mm, its text of `points`; what does not fit one goes to another."""
-    whole = in_lines(plot)
+    """The plot as pages of at most `width` and `height` mm, its text of `points`; what does not fit one goes to another.
+
+    Words too wide for their place end in an ellipsis. Raises UsageError for pages that have no room for a panel.
+    """
     scale, inches = points / POINTS, width / MM_PER_INCH
-    room = inches / scale - side_of(whole)
-    across = min(PANELS_A_ROW, len(whole.panels), max(1, int(room / _LEAST_PANEL)))
+    whole = in_lines(plot)
+    labels = [_cut(label, _LABELS * width, points, measure) for label in whole.labels]
+    widest = max(measure.width(label, points) for label in labels)
+    room = (width - widest) / MM_PER_INCH / scale - SIDE
     left = height / MM_PER_INCH / scale - HEAD
-    rows = max(1, min(len(whole.labels), int((left - PANEL_EXTRA) / ROW_HEIGHT)))
+    if room < _LEAST_PANEL or left < PANEL_EXTRA + ROW_HEIGHT:
+        raise UsageError(
+            f"--plots: a page of {width:g} by {height:g} mm has no room for a plot with text of {points:g} pt; give the "
+            "sheet more with --width and --height, or smaller text with --font-size"
+        )
+    across = min(PANELS_A_ROW, len(whole.panels), max(1, int(room / _GOOD_PANEL)))
+    rows = min(len(labels), int((left - PANEL_EXTRA) / ROW_HEIGHT))
     down = max(1, int(left / (PANEL_EXTRA + ROW_HEIGHT * rows)))
+    each = room * scale * MM_PER_INCH / across
+    panels = [replace(panel, title=_cut(panel.title, each, points, measure)) for panel in whole.panels]
+    title = _cut(whole.title, _TITLE * width, points * 1.2, measure)
+    shown = replace(whole, title=title, labels=labels, panels=panels)
     # The sheet's own fonts, as far as matplotlib reads them, so that it leaves the room that they take.
-    text = "\n".join([whole.title, whole.axes, *whole.labels, *(panel.title for panel in whole.panels), LOST])
+    text = "\n".join([title, whole.axes, *labels, *(panel.title for panel in panels), LOST])
     with settings(families(text, measure.fonts, named=False).names, points):
         return [
             _plate(part, inches, min(across, len(part.panels)), points, measure)
-            for part in _parts(whole, rows, across * down)
+            for part in _parts(shown, rows, across * down)
         ]
+
+
+def _cut(text: str, width: float, size: float, measure: Measure) -> str:
+    """`text`, of which no more is kept than is `width` mm wide."""
+    parts = clusters(text)
+    if measure.width(text, size) <= width:
+        return text
+    while parts and measure.width("".join(parts) + "…", size) > width:
+        parts.pop()
+    return "".join(parts).rstrip() + "…"
 
 
 def _parts(plot: Plot, rows: int, panels: int) -> Iterator[Plot]:
