@@ -172,6 +172,9 @@ def test_a_name_that_latex_cannot_read_is_told(tmp_path):
 
 
 def test_text_that_asks_for_another_latex_is_told(tmp_path):
-    found = [Cell({"style": style}, DONE, PurePosixPath("a.png"), 16, 16) for style in ("e\u0301", "絵", "Ḝ")]
+    read = "語 is only read out loud, or the name of a file"
+    found = [
+        Cell({"style": style}, DONE, PurePosixPath("語.png"), 16, 16, alt=read) for style in ("e\u0301", "絵", "Ḝ")
+    ]
     (said,) = latex_source(Cells("k", "", ("style",), found), Sheet()).said
     assert said.startswith("pdfLaTeX cannot set 絵 (U+7D75), Ḝ (U+1E1C); compile with XeLaTeX or LuaLaTeX")

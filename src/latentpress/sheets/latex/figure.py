@@ -3,6 +3,7 @@
 Places are left to LaTeX, sizes but for that of the text too. Reads no picture.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,9 @@ _TOP = r"""% {what}
 _MARKS = {FAILED: "$\\times$", WAITING: "$\\cdots$", MISSING: "$/$", EXCLUDED: "--"}
 # What TeX reads as more than a character wherever it stands.
 _UNREADABLE = frozenset("\\{}#%")
+_UNSET = re.compile(
+    r"^%.*$|\\includegraphics\[.*?\]\{\\latentpressfrom/\\detokenize\{.*?\}\}|\\detokenize\{.*?\}", re.MULTILINE
+)
 # Millimetres: a figure wider than this takes both columns.
 _COLUMN = 100
 # Text in places without a picture, to that of labels.
@@ -86,8 +90,8 @@ def _said(tex: str, shown: Sequence[Cell], folder: str) -> Iterator[str]:
     names = [f"{folder}/{cell.output}" if folder != "." else str(cell.output) for cell in shown if cell.state == DONE]
     if odd := [name for name in names if not _UNREADABLE.isdisjoint(name)]:
         yield f"LaTeX cannot read a picture whose name has one of \\ {{ }} # %, such as {odd[0]}; rename it"
-    lines = [line for line in tex.splitlines() if not line.startswith("%")]
-    if beyond := unset("".join(lines)):
+    # Comments, names of files and what is read out loud are not set.
+    if beyond := unset(_UNSET.sub("", tex)):
         yield f"pdfLaTeX cannot set {named(beyond)}; compile with XeLaTeX or LuaLaTeX and a font that has them"
 
 

@@ -1,5 +1,6 @@
 """The table of the settings of a sheet's pictures: what makes them, and what they differ in, always in one order."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 from latentpress.sheets.caption import name_of
@@ -59,6 +60,8 @@ def _values(shown: Sequence[Cell]) -> dict[str, list[str]]:
 
 def _listed(values: Sequence[str]) -> str:
     few = [value or "none" for value in values]
+    with contextlib.suppress(ValueError):
+        few.sort(key=float)
     if len(few) > _LISTED + 1 or (len(few) > 1 and sum(map(len, few)) > 8 * _SHORT):
         return f"{len(few):,} values"
     return ", ".join(few)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import regex
 
+from latentpress.errors import one_line
 from latentpress.sheets.text.shown import visible
 
 _ESCAPED: Mapping[str, str] = {char: f"\\{char}" for char in "{}$&#_%"} | {
@@ -71,7 +72,7 @@ def unset(tex: str) -> list[str]:
 
 def named(chars: list[str]) -> str:
     """Characters to be read in a message, some of many."""
-    said = ", ".join(f"{char} (U+{ord(char):04X})" for char in chars[:_LISTED])
+    said = ", ".join(f"{one_line(char)} (U+{ord(char):04X})" for char in chars[:_LISTED])
     return said + (f" and {len(chars) - _LISTED} more" if len(chars) > _LISTED else "")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from latentpress.errors import one_line
 from latentpress.sheets.page import Page
 from latentpress.sheets.text.fonts import Fonts, clusters
 
@@ -24,5 +25,5 @@ def coloured(pages: Sequence[Page], fonts: Fonts) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"{name} (U+{ord(name[0]):04X})" for name in names[:_LISTED])
+    shown = ", ".join(f"{one_line(name)} (U+{ord(name[0]):04X})" for name in names[:_LISTED])
     return shown + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
