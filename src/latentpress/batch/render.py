@@ -162,7 +162,7 @@ class Pending:
         which can share a call."""
         for (bundle, _), rows in groupby(self._rows(), lambda row: row[1:]):
             while block := list(islice(rows, BLOCK)):
-                yield bundle, [self._jobs[job - 1] for job, *_ in block]
+                yield bundle, self._jobs.at([job for job, *_ in block])
 
     def _waits(self, index: int) -> bool:
         return self._state.state(index) in (FAILED, MISSING, FOUND) and index not in self._settled

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -171,16 +172,7 @@ class Ledger(Database):
             "identity": VERSION,
             **facts,
         }
-        # Attempts count tries at one picture; another picture under the same name starts over.
-        again = "attempts=CASE WHEN images.job_hash=excluded.job_hash THEN images.attempts + 1 ELSE 1 END"
-        names = [*values, "contents", "unseeded"]
-        updates = ", ".join(f"{name}=excluded.{name}" for name in names if name not in ("output", "attempts"))
-        query = (
-            f"INSERT INTO images ({', '.join(names)}) SELECT {', '.join('?' * len(values))}, contents, unseeded "
-            "FROM jobs JOIN drafts USING (draft) WHERE job=? "
-            f"ON CONFLICT (output) DO UPDATE SET {updates}, {again}"
-        )
-        self.run(query, (*values.values(), job.index))
+        self.run(_put_query(tuple(values)), (*values.values(), job.index))
 
     def moving(self, output: str, target: str) -> None:
         """Record that the file of `output` is at `target` too, before it is moved there: no kill leaves it unknown."""
@@ -222,6 +214,20 @@ class Ledger(Database):
             "file_sha256=excluded.file_sha256",
             (output, sha256, manifest),
         )
+
+
+@cache
+def _put_query(values: tuple[str, ...]) -> str:
+    """What puts a row with these values, and those that the plan has of a job, in place of an earlier one of its name."""
+    # Attempts count tries at one picture; another picture under the same name starts over.
+    again = "attempts=CASE WHEN images.job_hash=excluded.job_hash THEN images.attempts + 1 ELSE 1 END"
+    names = [*values, "contents", "unseeded"]
+    updates = ", ".join(f"{name}=excluded.{name}" for name in names if name not in ("output", "attempts"))
+    return (
+        f"INSERT INTO images ({', '.join(names)}) SELECT {', '.join('?' * len(values))}, contents, unseeded "
+        "FROM jobs JOIN drafts USING (draft) WHERE job=? "
+        f"ON CONFLICT (output) DO UPDATE SET {updates}, {again}"
+    )
 
 
 def documents(database: Database) -> dict[str, set[str]]:

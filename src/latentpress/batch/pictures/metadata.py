@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from latentpress.batch.pictures.xmp import KEYWORD as XMP
 from latentpress.batch.pictures.xmp import Described, xmp_packet
-from latentpress.batch.plan.identity import VERSION, Model, facts_by_hash, hashed_data, identity_of
+from latentpress.batch.plan.identity import VERSION, Identity, Model, facts_by_hash, hashed_data, identity_of
 from latentpress.batch.plan.job import Job, canonical_json, request_data
 from latentpress.engines.choice import engine_called
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
@@ -53,7 +53,7 @@ def text_chunks(job: Job, bundles: Bundles, origin: Origin, pixels: str) -> dict
         refiner = facts_by_hash(bundles, request.refiner.sha256)
         own["refiner"] = _bundle_data(refiner, identity.refiner) | {"concepts": dict(identity.refiner.concepts)}
     return {
-        "parameters": a1111_parameters(job, bundles),
+        "parameters": _parameters(request, facts, bundles, identity),
         "latentpress": canonical_json(own),
         XMP: xmp_packet(_described(request, facts)),
     }
@@ -65,9 +65,12 @@ def a1111_parameters(job: Job, bundles: Bundles) -> str:
     The line of the negative prompt is always there: ComfyUI reads nothing where it is not.
     """
     request, facts = job.request, facts_by_hash(bundles, job.bundle)
+    return _parameters(request, facts, bundles, identity_of(request, facts, bundles))
+
+
+def _parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles, identity: Identity) -> str:
     pairs: Mapping[str, str] = parameters_of(request, facts, bundles)
-    used = identity_of(request, facts, bundles).model.concepts
-    taught = {token.strip("<>"): facts.concepts[token] for token in used if token in facts.concepts}
+    taught = {token.strip("<>"): facts.concepts[token] for token in identity.model.concepts if token in facts.concepts}
     pairs = {**pairs, TI_HASHES: hash_list(taught)} if taught else pairs
     ordered = {key: pairs[key] for key in _FIRST if key in pairs} | pairs | {"Version": "latentpress"}
     return f"{request.prompt}\nNegative prompt: {request.negative_prompt or ''}\n{written(ordered)}"

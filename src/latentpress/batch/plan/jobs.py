@@ -49,6 +49,8 @@ _SIGN, _WRAP = 1 << 63, 1 << 64
 _BLOCK = 2000
 _DRAFTS_KEPT = 4096
 _COLUMNS = "job, draft, seed, seed_label, output, job_hash"
+# With what a job's prompt is, and what it shares with others.
+_WHOLE = f"jobs.{_COLUMNS.replace(', ', ', jobs.')}, prompts.id, prompt, prompt_label, shape"
 
 
 def seed_column(seed: int) -> int:
@@ -93,14 +95,20 @@ class Jobs(Sequence[Job]):
 
     def __iter__(self) -> Iterator[Job]:
         shared = bool(self._database.answers("SELECT 1 FROM pragma_table_info('prompts') LIMIT 1"))  # not earlier ones
-        columns = f"jobs.{_COLUMNS.replace(', ', ', jobs.')}"
-        query = f"SELECT {columns}, id, prompt, prompt_label, shape FROM jobs JOIN prompts USING (draft)"
-        query = query if shared else f"SELECT {_COLUMNS} FROM jobs"
+        query = f"SELECT {_WHOLE} FROM jobs JOIN prompts USING (draft)" if shared else f"SELECT {_COLUMNS} FROM jobs"
         job_of = self._whole if shared else self._job
         after = 0
         while found := self._database.answers(f"{query} WHERE job > ? ORDER BY job LIMIT {_BLOCK}", (after,)):
             yield from map(job_of, found)
             after = found[-1][0]
+
+    def at(self, numbers: Sequence[int]) -> list[Job]:
+        """The jobs with these numbers, which count from 1, of a plan of this version."""
+        query = (
+            f"SELECT {_WHOLE} FROM json_each(?) AS wanted CROSS JOIN jobs ON job=wanted.value JOIN prompts USING (draft) "
+            "ORDER BY wanted.key"
+        )
+        return list(map(self._whole, self._database.answers(query, (json.dumps(numbers),))))
 
     def _whole(self, row: Any) -> Job:
         """The job of a row that has its prompt too: what it shares with others is read once."""
