@@ -159,3 +159,24 @@ def test_an_input_in_the_output_folder_is_refused(folder, new_executor, tmp_path
     for replaced in (False, True):
         with pytest.raises(UsageError, match=r"photo.png: is an input, and lies in the output folder"):
             folder(body).render(executor=new_executor(), replace=replaced)
+
+
+def test_a_linked_subfolder_is_told_and_one_that_leads_nowhere_refused(folder, new_executor, tmp_path):
+    body = "defaults: {prompt: a}\nmatrix: {seed: 1..2}\noutput: 'sub/{seed}.png'\n"
+    made, elsewhere, said = folder(body), tmp_path / "elsewhere", []
+    elsewhere.mkdir()
+    (elsewhere / "mine.txt").write_text("mine")
+    made.path.mkdir()
+    (made.path / "sub").symlink_to(elsewhere)
+    line = f"warning: {made.path}/sub is a link, and its pictures are written to {elsewhere}; nothing there is replaced"
+    assert made.rehearse().warnings == (line,)
+    outcome = made.render(executor=new_executor(), say=said.append)
+    assert (outcome.summary.done, outcome.warnings[0], said[0]) == (2, line, line)
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["1.png", "2.png", "mine.txt"]
+    assert made.rehearse().warnings == (), "nothing is written"
+    (made.path / "sub").unlink()
+    (made.path / "sub").symlink_to(tmp_path / "nowhere")
+    why = f"{made.path}/sub: is a link to {tmp_path}/nowhere, which is no folder"
+    for attempt in (made.rehearse, lambda: made.render(executor=new_executor())):
+        with pytest.raises(UsageError, match=why):
+            attempt()

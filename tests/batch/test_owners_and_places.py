@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from errno import EINVAL, ENOLCK
 
@@ -109,6 +110,25 @@ def test_a_ledger_that_another_program_holds_is_told_as_that(eight):
             (line,) = errors(run)
             assert "ledger.sqlite: the ledger cannot be used (database is locked); close the other program" in line
     eight.check_whole(folder, "held")
+
+
+def test_a_ledger_that_is_held_for_a_while_does_not_end_a_render(eight):
+    """A backup holds it while pictures are made, for longer than SQLite waits."""
+    folder = eight.folder()
+    arguments = ("render", eight.manifest, "-o", folder)
+    pid = eight.runner.start(folder, *arguments, fault=Fault(1, "stop", kinds=("link",)), patience=0.2)
+    eight.runner.wait_for_stop(pid)
+    with closing(sqlite3.connect(folder / ".latentpress/ledger.sqlite", isolation_level=None)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT count(*) FROM images").fetchall()
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(1)
+        backup.execute("COMMIT")
+    run = eight.runner.wait(pid)
+    assert run.code == 0, run.err
+    waits = f"warning: {folder}/.latentpress/ledger.sqlite: another program holds the ledger; waiting for it"
+    assert waits in run.err.splitlines()
+    eight.check_whole(folder, "held for a while")
 
 
 def lock_up(folder, mode):

@@ -16,7 +16,8 @@ from latentpress.batch.state.status import FOUND, Status
 class Rehearsal:
     """A render that passed its checks and was not begun.
 
-    moved: how many files it would move out of the way; quarantined: how many pictures it would leave out.
+    moved: how many files it would move out of the way; quarantined: how many pictures it would leave out; warnings: what
+    the plan does not know of the folder.
     """
 
     state: Status
@@ -25,6 +26,7 @@ class Rehearsal:
     ledger: Path
     moved: int
     quarantined: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def sheet(self) -> Path | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, forget_unmoved
-from latentpress.batch.beforehand import check_guidance, check_made, check_names, check_writable
+from latentpress.batch.beforehand import check_guidance, check_made, check_names, check_writable, linked_lines
 from latentpress.batch.estimate.disk import Disk, check_disk, disk_of
 from latentpress.batch.estimate.here import prospect
 from latentpress.batch.estimate.loads import Loads, loads_of
@@ -43,6 +43,9 @@ from latentpress.runtime.request import Origin
 
 if TYPE_CHECKING:
     from latentpress.batch.render import Executor
+
+# Seconds that a render waits for another program to let go of the ledger, once pictures are being made.
+_HELD = 600.0
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ class Run:
             summary = Summary(0, state.total, 0)
             if pending.count:
                 tally.estimate = prospect(loads, disk, ledger, self._models, settings, cache).time.seconds
-                summary = self._rendered(pending, chosen, writers, tally)
+                summary = self._rendered(pending, chosen, writers, tally, told)
             sheets = self._draw_sheets(plan, ledger, aside, told)
             summary = replace(summary, quarantined=kept_out)
             if kept_out:
@@ -168,12 +171,21 @@ class Run:
         check_guidance(loads)
         found = prospect(loads, disk, state.plan.table, self._models, settings, cache)
         moved = sum(map(state.asks, {*state.replaced, *(state.taken if self._orders.replace else ())}))
-        return Rehearsal(state, found, self._path, self._home / LEDGER, moved, kept_out)
+        said = tuple(linked_lines(state, self._path))
+        return Rehearsal(state, found, self._path, self._home / LEDGER, moved, kept_out, said)
 
-    def _rendered(self, pending: Pending, executor: "Executor", writers: Writers, tally: Tally) -> Summary:
+    def _rendered(
+        self,
+        pending: Pending,
+        executor: "Executor",
+        writers: Writers,
+        tally: Tally,
+        told: Callable[[str], None],
+    ) -> Summary:
         """Render what is pending; the ledger keeps when, and how it ended."""
         ledger = writers.ledger
         policy = self._orders.policy
+        ledger.be_patient(_HELD, lambda line: told(f"warning: {line}"))  # a backup must not end the night
         run = begin_run(ledger, pending.plan.plan_hash, self._key, pending.count, tally.estimate, policy.retries)
         try:
             summary = render(pending, executor, writers, tally, policy)
@@ -198,7 +210,7 @@ class Run:
     def _tell(self, state: Status, say: Callable[[str], None]) -> None:
         """Say what is unusual about the plan and about what is kept."""
         kept = (earlier_line(state), export_line(state) if self._orders.mixed or not state.left else None)
-        for line in (*state.plan.warnings, *filter(None, kept)):
+        for line in (*state.plan.warnings, *linked_lines(state, self._path), *filter(None, kept)):
             self._warnings.append(line)
             say(line)
 

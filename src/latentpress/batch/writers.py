@@ -48,6 +48,8 @@ class Writers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is not None:  # whoever stops a render does not wait for a backup of the ledger
+            self.ledger.be_patient(0.0, lambda line: None)
         _wait_for(self.pool)  # also when interrupted: what is finished is worth its fsync
         while self.queue and kind is None:
             self.queue.popleft().result()

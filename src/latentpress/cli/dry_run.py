@@ -40,7 +40,7 @@ def rehearse_each(
 
     def show(folder: "OutputFolder", several: bool) -> None:
         found = folder.rehearse(settings, selection=selection, **allowed._asdict())
-        warn(found.state.plan.warnings)
+        warn(found.state.plan.warnings + found.warnings)
         if as_json:
             data = {"manifest": str(folder.manifest.path)} | plan_data(found.state, folder.path)
             print_json(data | found.data(), one_line=several)

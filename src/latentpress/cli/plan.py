@@ -52,7 +52,7 @@ def plan_command(
     def show(folder: "OutputFolder", several: bool) -> None:
         state = folder.status(selection, redraw=redraw)
         warn(state.plan.warnings)
-        found = folder.rehearse(
+        rehearsal = folder.rehearse(
             settings,
             mixed=mixed,
             redraw=redraw,
@@ -60,13 +60,16 @@ def plan_command(
             any_space=any_space,
             selection=selection,
             state=state,
-        ).prospect
+        )
+        warn(rehearsal.warnings)
+        found = rehearsal.prospect
         if (now := occupied(folder.path, folder.home)) is not None:
             to_stderr(f"warning: {now}")
         kept_out = quarantined(state, folder.manifest.policy)
         if as_json:
             data = {"manifest": str(folder.manifest.path)} | plan_data(state, folder.path)
             data |= {"quarantined": [str(state.plan.jobs[index - 1].output) for index in sorted(kept_out)]}
+            data["warnings"] = [*state.plan.warnings, *rehearsal.warnings]
             data |= {"estimate": prospect_data(state.plan, found)}
             print_json(data | {"jobs": job_data(state)}, one_line=several)
             return

@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import threading
+import time
 from array import array
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -43,6 +44,14 @@ _WAYS_OUT = {
 }
 
 
+class _Busy(EnvironmentFailure):
+    """Another program holds the database."""
+
+
+def _quietly(line: str) -> None:
+    """Tell nobody."""
+
+
 class Database:
     """The database at `path`, or without one a temporary database that leaves nothing behind.
 
@@ -56,6 +65,7 @@ class Database:
         self.sealed = False
         self._shown = shown or path or "temporary database"
         self._turn = threading.RLock()
+        self._patience, self._waits = 0.0, _quietly
         if path is not None and path.exists():
             check_database(path, self._shown)
         self._connection = self._guarded(lambda: _connected(path))
@@ -73,6 +83,13 @@ class Database:
         with self._turn:  # SQLite does not bear it while another thread asks
             self._connection.close()
 
+    def be_patient(self, seconds: float, waits: Callable[[str], None]) -> None:
+        """From now on wait so long for another program that holds the database, where a single statement is run.
+
+        waits: hears of it once for each statement that has to wait longer than usual.
+        """
+        self._patience, self._waits = seconds, waits
+
     def answers(self, query: str, values: Values = ()) -> list[Any]:
         """Every row of a query's answer."""
         return self._guarded(lambda: self._connection.execute(query, values).fetchall())
@@ -87,7 +104,17 @@ class Database:
 
     def run(self, query: str, values: Values = ()) -> None:
         """Run one statement."""
-        self._guarded(lambda: self._connection.execute(query, values))
+        began, told = time.monotonic(), False
+        while True:
+            try:
+                self._guarded(lambda: self._connection.execute(query, values))
+                return
+            except _Busy:  # nothing of the statement was done, or of a COMMIT, which leaves its transaction open
+                if time.monotonic() - began >= self._patience:
+                    raise
+            if not told:
+                self._waits(f"{self._shown}: another program holds the ledger; waiting for it")
+                told = True
 
     def script(self, statements: str) -> None:
         """Run several statements; an open transaction goes on."""
@@ -154,7 +181,8 @@ class Database:
             # Without a code: a text in it is no UTF-8.
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY
             if code in _WAYS_OUT:
-                raise EnvironmentFailure(
+                kind = _Busy if code == sqlite3.SQLITE_BUSY else EnvironmentFailure
+                raise kind(
                     f"{self._shown}: the ledger cannot be used ({error}); {_WAYS_OUT[code]}, then run the same command"
                 ) from None
             raise self._damaged(reason(error)) from None
