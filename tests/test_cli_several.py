@@ -94,7 +94,7 @@ def test_what_fails_for_one_does_not_stop_the_next(write, tmp_path, capsys):
     assert run_cli(["status", "a.yaml", "b.yaml"]) == 2
     said = capsys.readouterr()
     assert "error: a.yaml: out/a: is a file" in said.err
-    assert "==> b.yaml <==\nout/b: 0 of 1 images done" in said.out
+    assert "==> b.yaml <==\nout/b: 0 of 1 image done" in said.out
 
 
 def test_two_manifests_never_share_a_folder(write, tmp_path, capsys):

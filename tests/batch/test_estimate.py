@@ -1,6 +1,7 @@
 """Estimates: the calls that are counted are those the loop makes, and the time is what was measured of each part."""
 
 import hashlib
+import re
 import sqlite3
 from collections import Counter
 from dataclasses import replace
@@ -17,7 +18,8 @@ from latentpress.batch.estimate.loads import Kind, Load, Loads, loads_of
 from latentpress.batch.estimate.pace import Pace
 from latentpress.batch.ledger.ledger import ledger_path
 from latentpress.batch.ledger.runs import RunRow
-from latentpress.errors import EnvironmentFailure
+from latentpress.batch.state.report import counts_line
+from latentpress.errors import EnvironmentFailure, counted, mebibytes
 from latentpress.models import facts_of, named_bundle
 from latentpress.runtime.loop.denoise import Lookahead, admit, unfinished
 from latentpress.runtime.render import Renderer
@@ -204,9 +206,9 @@ def test_the_disk_is_told_by_the_finished_pictures(folder, new_executor, tmp_pat
     size = sum(path.stat().st_size for path in (tmp_path / "out").glob("*.png")) / 8
     assert disk.bytes == pytest.approx(32 * size * 1.25, rel=1e-3)
     assert not disk.bound
-    needed = f"{32 * size * 1.25 / 2**20:.1f}"
+    needed = re.escape(mebibytes(round(32 * size * 1.25)))
     with pytest.raises(
-        EnvironmentFailure, match=rf"the images take about {needed} MiB and 0\.0 MiB are free; .*--any-space"
+        EnvironmentFailure, match=rf"the images take about {needed} and 0\.1 KiB are free; .*--any-space"
     ):
         check_disk(replace(disk, free=10), tmp_path)
     check_disk(replace(disk, free=disk.bytes), tmp_path)
@@ -235,3 +237,16 @@ def test_a_plan_says_what_it_takes_and_leaves_no_file(folder, tmp_path):
         "calibration alone)"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_one_of_a_thing_is_one_and_some_bytes_are_never_none(folder):
+    assert [counted(number, "call") for number in (0, 1, 2, 1234)] == ["0 calls", "1 call", "2 calls", "1,234 calls"]
+    assert [counted(number, "file was", "files were") for number in (1, 2)] == ["1 file was", "2 files were"]
+    sizes = (0, 1, 5000, 104857, 104858, 3 << 20, 5000 << 20)
+    found = ["0.0 MiB", "0.1 KiB", "4.9 KiB", "102.4 KiB", "0.1 MiB", "3.0 MiB", "5,000.0 MiB"]
+    assert [mebibytes(size) for size in sizes] == found
+    made = folder("defaults: {prompt: a, steps: 1, sampler: ddim, guidance_scale: 1}\njobs: [{seed: 1}]\n")
+    state = made.status()
+    line = list(prospect_lines(state.plan, made.prospect(state)))[1]
+    assert re.fullmatch(r"  1 picture of 64x64, ddim 1 step: \d UNet rows? in 1 call \(1 of \d rows?\)", line), line
+    assert "0 of 1 image done, 1 missing" in counts_line(state, made.path)

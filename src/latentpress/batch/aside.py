@@ -8,6 +8,7 @@ from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.ledger.owners import Owners
 from latentpress.batch.pictures.intact import Found, look
 from latentpress.batch.plan.database import Database
+from latentpress.errors import counted
 from latentpress.files import OWN_FOLDER, move
 
 REPLACED = f"{OWN_FOLDER}/replaced"
@@ -29,7 +30,7 @@ class Aside:
         """What to tell people; None where nothing was moved."""
         if not self.count:
             return None
-        files = "1 file was" if self.count == 1 else f"{self.count} files were"
+        files = counted(self.count, "file was", "files were")
         return f"{files} moved to {self.room}"
 
     @property

@@ -8,7 +8,7 @@ from latentpress.batch.run import Outcome
 from latentpress.batch.sheets import sheets_there
 from latentpress.batch.state.report import earlier_line
 from latentpress.batch.state.status import FOUND, Status
-from latentpress.errors import EnvironmentFailure
+from latentpress.errors import EnvironmentFailure, counted
 
 
 def found_finished(state: Status, folder: Path, say: Callable[[str], None] = lambda line: None) -> Outcome:
@@ -16,10 +16,8 @@ def found_finished(state: Status, folder: Path, say: Callable[[str], None] = lam
     plan = state.plan
     whole = state.chosen is None
     sheets = sheets_there(plan.sheets, folder) if whole else ()
-    if wanted := state.left + state.counts[FOUND]:
-        what = f"{wanted} of {state.total} images" if state.total > 1 else "the image"
-    else:
-        what = "a sheet"
+    wanted = state.left + state.counts[FOUND]
+    what = f"{wanted} of {counted(state.total, 'image')}" if wanted else "a sheet"
     if wanted or sheets is None:
         raise EnvironmentFailure(
             f"{folder}: cannot be written to, and {what} must be; make it writable, or choose another with -o"

@@ -2,6 +2,7 @@
 
 import time
 
+from latentpress.errors import counted
 from latentpress.manifest.policy import NO_POLICY, Policy
 
 __all__ = ["NO_POLICY", "Limits", "Policy"]
@@ -20,7 +21,7 @@ class Limits:
         """Whether the render is to end, now that so many pictures have failed."""
         policy = self._policy
         if self._allowed is not None and failed > self._allowed:
-            self.why = f"{failed} pictures failed, and max_failures allows {self._allowed:g}"
+            self.why = f"{counted(failed, 'picture')} failed, and max_failures allows {self._allowed:g}"
         elif policy.stop_after is not None and time.monotonic() - self._began >= policy.stop_after:
             self.why = "its time is up (stop_after)"
         elif policy.stop_at is not None and time.time() >= policy.stop_at:

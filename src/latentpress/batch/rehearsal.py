@@ -10,6 +10,7 @@ from latentpress.batch.estimate.lines import prospect_data, prospect_lines
 from latentpress.batch.state.quarantine import quarantine_line
 from latentpress.batch.state.report import counts_line
 from latentpress.batch.state.status import FOUND, Status
+from latentpress.errors import counted
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,14 @@ class Rehearsal:
         state, plan = self.state, self.state.plan
         yield counts_line(state, self.folder, self.prospect.disk.words)
         if plan.undrawn:
-            yield f"would draw {_count(plan.undrawn, 'seed')} and keep {_them(plan.undrawn)} in the ledger"
+            yield f"would draw {counted(plan.undrawn, 'seed')} and keep {_them(plan.undrawn)} in the ledger"
         if found := state.counts[FOUND]:
-            yield f"would give {_count(found, 'picture')} that lie{'s' * (found == 1)} under another name the new one"
+            yield f"would give {counted(found, 'picture')} that lie{'s' * (found == 1)} under another name the new one"
         if self.moved:
-            yield f"would move {_count(self.moved, 'file')} out of the way, to {self.folder / REPLACED}"
+            yield f"would move {counted(self.moved, 'file')} out of the way, to {self.folder / REPLACED}"
         if state.left:
-            yield f"would render {_count(self.prospect.loads.pictures, 'picture')}, and write {state.left} in {self.folder}:"
+            pictures = counted(self.prospect.loads.pictures, "picture")
+            yield f"would render {pictures}, and write {state.left} in {self.folder}:"
             yield from prospect_lines(plan, self.prospect)
         if self.quarantined:
             yield quarantine_line(self.quarantined)
@@ -70,10 +72,6 @@ class Rehearsal:
             "sheet": str(self.sheet) if self.sheet else None,
             "estimate": prospect_data(self.state.plan, self.prospect),
         }
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _them(number: int) -> str:

@@ -14,7 +14,7 @@ from latentpress.batch.policy import NO_POLICY, Limits, Policy
 from latentpress.batch.state.status import FAILED, FOUND, MISSING, Status
 from latentpress.batch.tally import Tally
 from latentpress.batch.writers import Writers
-from latentpress.errors import LatentpressError
+from latentpress.errors import LatentpressError, counted
 from latentpress.runtime.request import Rendered, RenderRequest
 
 K = TypeVar("K")
@@ -78,7 +78,7 @@ def render(
             if waiting and not limits.why:
                 first = next(iter(waiting.values())).title
                 raise LatentpressError(
-                    f"{first}: the executor ended without this picture, and {len(waiting) - 1} others"
+                    f"{first}: the executor ended without this picture, and {counted(len(waiting) - 1, 'other')}"
                 )
         left = tally.total - tally.count
     stopped = limits.why if left else ""

@@ -35,7 +35,7 @@ from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
 from latentpress.batch.tally import Progress, Tally
 from latentpress.batch.writers import Writers
-from latentpress.errors import LatentpressError
+from latentpress.errors import LatentpressError, counted
 from latentpress.files import OWN_FOLDER, remove_leftovers
 from latentpress.manifest.manifest import Manifest
 from latentpress.models import Models
@@ -289,5 +289,4 @@ def _known(tally: Tally) -> dict[str, float | str]:
 def _taken_line(count: int) -> str | None:
     if not count:
         return None
-    were = "1 picture was" if count == 1 else f"{count} pictures were"
-    return f"{were} finished under another name, and not rendered again"
+    return f"{counted(count, 'picture was', 'pictures were')} finished under another name, and not rendered again"

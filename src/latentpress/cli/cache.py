@@ -10,7 +10,7 @@ import typer
 from latentpress.cache.place import WAY_OUT, cache_dir
 from latentpress.cli.help import Command, Group
 from latentpress.cli.options import JsonOption, print_json
-from latentpress.errors import EnvironmentFailure
+from latentpress.errors import EnvironmentFailure, counted
 
 cache_app = typer.Typer(cls=Group, help="Show and clear what is kept to be used again.", no_args_is_help=True)
 
@@ -35,7 +35,9 @@ def list_command(as_json: JsonOption = False) -> None:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
         name = entry.path.relative_to(cache)
         typer.echo(f"{entry.kind:<9} {_mib(entry.bytes)}  {used}  {name}{f': {entry.about}' if entry.about else ''}")
-    typer.echo(f"{cache}: {_mib(sum(entry.bytes for entry in found)).strip()} in {len(found)} entries")
+    typer.echo(
+        f"{cache}: {_mib(sum(entry.bytes for entry in found)).strip()} in {counted(len(found), 'entry', 'entries')}"
+    )
 
 
 @cache_app.command("prune", cls=Command)

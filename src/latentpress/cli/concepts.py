@@ -7,7 +7,7 @@ import typer
 
 from latentpress.cli.help import Command, Group
 from latentpress.cli.options import BundleArgument, JsonOption, print_json
-from latentpress.errors import UsageError
+from latentpress.errors import UsageError, counted
 
 concepts_app = typer.Typer(cls=Group, help="Textual-inversion concepts of a bundle.", no_args_is_help=True)
 
@@ -33,7 +33,9 @@ def concepts_add(
             "bundle to add them to: `latentpress export demo -o BUNDLE` (a folder of that name is ./demo)"
         )
     info = add_concepts(Path(bundle), [parse_concept(text) for text in files], typer.echo)
-    typer.echo(f"{bundle}: {len(info.concepts)} concepts: {', '.join(concept.token for concept in info.concepts)}")
+    typer.echo(
+        f"{bundle}: {counted(len(info.concepts), 'concept')}: {', '.join(concept.token for concept in info.concepts)}"
+    )
 
 
 @concepts_app.command("list", cls=Command)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentpress.cli.options import BundleArgument, JsonOption, print_json
+from latentpress.errors import counted
 
 if TYPE_CHECKING:
     from latentpress.bundle.info import Bundle
@@ -86,7 +87,7 @@ def _lines(opened: "Bundle", facts: Mapping[str, Any]) -> Iterator[str]:
         f"content {facts['content'][:12]}"
     )
     if facts["verified"]:
-        yield f"verified: {len(info.files)} files have the sha256 that bundle.json names"
+        yield f"verified: {counted(len(info.files), 'file has', 'files have')} the sha256 that bundle.json names"
     yield f"graphs: {info.flavour}, for {', '.join(facts['runs_on'])}; rendered on {info.engine} unless told otherwise"
     loras = [f"{lora.source} at {lora.scale:g}" for lora in info.loras]
     yield f"LoRAs: {', '.join(loras) or 'none'}; VAE: {info.vae.source if info.vae else 'its own'}"

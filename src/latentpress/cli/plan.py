@@ -20,6 +20,8 @@ from latentpress.cli.render_options import (
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
+    from latentpress.batch.rehearsal import Rehearsal
+    from latentpress.batch.state.status import Status
 
 
 def plan_command(
@@ -39,11 +41,8 @@ def plan_command(
     as_json: JsonOption = False,
 ) -> None:
     """Check manifests and show what they would render, and what that takes."""
-    from latentpress.batch.estimate.lines import prospect_data, prospect_lines
     from latentpress.batch.executors.local import Settings
     from latentpress.batch.ledger.holder import occupied
-    from latentpress.batch.state.quarantine import quarantine_line, quarantined
-    from latentpress.batch.state.report import counts_line, job_data, plan_data, plan_lines, remarks
     from latentpress.engines.choice import parse_engine
 
     choice = parse_engine(engine) if engine else None
@@ -52,7 +51,7 @@ def plan_command(
     def show(folder: "OutputFolder", several: bool) -> None:
         state = folder.status(selection, redraw=redraw)
         warn(state.plan.warnings)
-        rehearsal = folder.rehearse(
+        found = folder.rehearse(
             settings,
             mixed=mixed,
             redraw=redraw,
@@ -61,26 +60,34 @@ def plan_command(
             selection=selection,
             state=state,
         )
-        warn(rehearsal.warnings)
-        found = rehearsal.prospect
+        warn(found.warnings)
         if (now := occupied(folder.path, folder.home)) is not None:
             to_stderr(f"warning: {now}")
-        kept_out = quarantined(state, folder.manifest.policy)
-        if as_json:
-            data = {"manifest": str(folder.manifest.path)} | plan_data(state, folder.path)
-            data |= {"quarantined": [str(state.plan.jobs[index - 1].output) for index in sorted(kept_out)]}
-            data["warnings"] = [*state.plan.warnings, *rehearsal.warnings]
-            data |= {"estimate": prospect_data(state.plan, found)}
-            print_json(data | {"jobs": job_data(state)}, one_line=several)
-            return
-        print_heading(folder, several)
-        print_lines(plan_lines(state))
-        for line in prospect_lines(state.plan, found):
-            typer.echo(line)
-        typer.echo(counts_line(state, folder.path, found.disk.words))
-        for line in remarks(state, folder.path):
-            typer.echo(line)
-        if kept_out:
-            typer.echo(quarantine_line(len(kept_out)))
+        _show(folder, state, found, several, as_json)
 
     for_each(manifests, output, show, as_json=as_json, ledger=ledger)
+
+
+def _show(folder: "OutputFolder", state: "Status", found: "Rehearsal", several: bool, as_json: bool) -> None:
+    from latentpress.batch.estimate.lines import prospect_data, prospect_lines
+    from latentpress.batch.state.quarantine import quarantine_line, quarantined
+    from latentpress.batch.state.report import counts_line, job_data, plan_data, plan_lines, remarks
+
+    plan, prospect = state.plan, found.prospect
+    kept_out = quarantined(state, folder.manifest.policy)
+    if as_json:
+        data = {"manifest": str(folder.manifest.path)} | plan_data(state, folder.path)
+        data |= {"warnings": [*plan.warnings, *found.warnings]}
+        data |= {"quarantined": [str(plan.jobs[index - 1].output) for index in sorted(kept_out)]}
+        data |= {"estimate": prospect_data(plan, prospect)}
+        print_json(data | {"jobs": job_data(state)}, one_line=several)
+        return
+    print_heading(folder, several)
+    print_lines(plan_lines(state))
+    for line in prospect_lines(plan, prospect):
+        typer.echo(line)
+    typer.echo(counts_line(state, folder.path, prospect.disk.words))
+    for line in remarks(state, folder.path):
+        typer.echo(line)
+    if kept_out:
+        typer.echo(quarantine_line(len(kept_out)))

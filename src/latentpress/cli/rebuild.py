@@ -4,6 +4,7 @@ import typer
 
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.options import FolderArgument, JsonOption, print_json
+from latentpress.errors import counted
 
 
 def rebuild_command(
@@ -24,6 +25,6 @@ def rebuild_command(
     for name, why in done.refused.items():
         typer.echo(f"not taken: {one_line(name)} {why}")
     typer.echo(
-        f"{out}: {len(done.recorded)} pictures recorded, {done.known} known before, {len(done.refused)} not taken, "
-        f"{done.silent} without a word of what they are"
+        f"{out}: {counted(len(done.recorded), 'picture')} recorded, {done.known} known before, "
+        f"{len(done.refused)} not taken, {done.silent} without a word of what they are"
     )

@@ -33,6 +33,7 @@ from latentpress.cli.render_options import (
 )
 from latentpress.cli.telling import Rendering, Telling
 from latentpress.cli.telling_options import LogFileOption, OnCompleteOption, QuietOption, VerboseOption
+from latentpress.errors import counted
 
 if TYPE_CHECKING:
     from latentpress.batch.executors.local import Settings
@@ -116,7 +117,7 @@ def _tell(
 ) -> None:
     """What a render did, in the end; one_line: as JSON, on one line or several, None for people."""
     if outcome.summary.stopped:
-        left = f"{outcome.summary.left} pictures are left, and the same command goes on"
+        left = f"{counted(outcome.summary.left, 'picture is', 'pictures are')} left, and the same command goes on"
         to_stderr(f"stopped: {outcome.summary.stopped}; {left}")
     counts = {"done": outcome.summary.done, "skipped": outcome.summary.skipped, "failed": outcome.summary.failed}
     if one_line is not None:

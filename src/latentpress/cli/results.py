@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from latentpress.cli.options import FolderArgument
+from latentpress.errors import counted
 
 
 def results_command(
@@ -25,10 +26,10 @@ def results_command(
 
     if output is not None:
         count = write_table(result_rows(out), output, replace=replace)
-        typer.echo(f"{output}: {count} rows")
+        typer.echo(f"{output}: {counted(count, 'row')}")
     if image_folder:
         written = write_image_folder(out)
-        typer.echo(f"{written.path}: {written.pictures} pictures, {written.left_out} left out")
+        typer.echo(f"{written.path}: {counted(written.pictures, 'picture')}, {written.left_out} left out")
         if written.splits is not None:
             typer.echo(
                 f"names such as {one_line(written.splits)} make datasets sort pictures into splits; "

@@ -6,6 +6,7 @@ import typer
 
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each
+from latentpress.errors import counted
 
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
@@ -17,6 +18,6 @@ def tidy_command(manifests: ManifestsArgument, output: OutputOption = None, ledg
     def tidy(folder: "OutputFolder", several: bool) -> None:
         count, room = folder.tidy()
         moved = f", moved to {room}" if room else ""
-        typer.echo(f"{folder.path}: {count} pictures are no longer in the manifest{moved}")
+        typer.echo(f"{folder.path}: {counted(count, 'picture is', 'pictures are')} no longer in the manifest{moved}")
 
     for_each(manifests, output, tidy, ledger=ledger, latest=True)

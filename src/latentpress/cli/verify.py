@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from latentpress.cli.options import FolderArgument, JsonOption, print_json
+from latentpress.errors import counted
 
 # As `diff` has it: something is not as it should be.
 DIFFERS = 1
@@ -37,7 +38,7 @@ def verify_command(
         print_json(found.data() | {"repaired": repaired.data() if repaired else None})
     else:
         if repaired:
-            counts = f"{len(repaired.copied)} pictures copied, {len(repaired.rendered)} rendered"
+            counts = f"{counted(len(repaired.copied), 'picture')} copied, {len(repaired.rendered)} rendered"
             drawn = f", {', '.join(repaired.drawn)} drawn" if repaired.drawn else ""
             typer.echo(f"{counts}{drawn}, {repaired.moved} files moved aside")
         for line in found.lines():

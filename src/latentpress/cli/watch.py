@@ -15,7 +15,7 @@ from latentpress.cli.manifests import OutputOption
 from latentpress.cli.named import folder_of
 from latentpress.cli.options import TargetArgument
 from latentpress.cli.status import exit_code
-from latentpress.errors import EnvironmentFailure
+from latentpress.errors import EnvironmentFailure, counted
 
 # Failures, and quarantined pictures, that stand below the counts on a terminal, and at the end elsewhere.
 _SHOWN = 5
@@ -72,7 +72,7 @@ def _look(folder: Path, home: Path) -> tuple[list[str], int | None]:
     total, done, failed = counts
     missing = total - done - failed
     quarantined = f", {len(kept_out)} of them quarantined" if kept_out else ""
-    lines = [f"{folder}: {done} of {total} images done, {missing} missing, {failed} failed{quarantined}"]
+    lines = [f"{folder}: {done:,} of {counted(total, 'image')} done, {missing} missing, {failed} failed{quarantined}"]
     lines += filter(None, [now.line(missing)])
     if len(kept_out) > len(listed):
         below.append(f"and {len(kept_out) - len(listed)} more are quarantined")

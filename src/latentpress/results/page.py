@@ -14,7 +14,7 @@ from latentpress.batch.ledger.runs import RunRow
 from latentpress.batch.progress import duration
 from latentpress.batch.summary import cause_of
 from latentpress.engines.choice import engine_called
-from latentpress.errors import one_line
+from latentpress.errors import mebibytes, one_line
 from latentpress.results.reduced import reduced
 from latentpress.results.report import FAILURES, RENDERS, Made, Report
 from latentpress.results.style import STYLE
@@ -87,7 +87,7 @@ def _figures(report: Report) -> Iterator[str]:
         figures.append(("estimated", duration(last.estimate)))
     if pace:
         figures.append(("images/s", f"{pace:.2f}"))
-    figures.append(("on the disk", f"{report.bytes / 2**20:,.1f} MiB"))
+    figures.append(("on the disk", mebibytes(report.bytes)))
     yield '<dl class="figures">'
     yield from (f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in figures)
     yield "</dl>"

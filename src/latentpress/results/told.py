@@ -11,7 +11,7 @@ from latentpress.batch.progress import duration
 from latentpress.batch.state.standing import KILLED, moment
 from latentpress.batch.summary import cause_of
 from latentpress.engines.choice import engine_called
-from latentpress.errors import one_line
+from latentpress.errors import counted, one_line
 from latentpress.results.report import Report
 
 # What the ledger calls a manifest that came on stdin.
@@ -43,7 +43,7 @@ def report_lines(report: Report) -> Iterator[str]:
 
 def counts(report: Report) -> str:
     """How far the plan has come."""
-    parts = [f"{report.done:,} of {report.total:,} images done"]
+    parts = [f"{report.done:,} of {counted(report.total, 'image')} done"]
     parts += [f"{report.missing:,} missing"] if report.missing else []
     parts += [
         f"{report.failed:,} failed" + (f", {report.quarantined:,} of them quarantined" * bool(report.quarantined))
@@ -88,7 +88,7 @@ def ways_on(report: Report) -> list[str]:
         # What failed takes as long as nobody knows.
         seconds = report.standing.left(report.left) if report.failed == report.quarantined else None
         about = f", about {duration(seconds)}" if seconds else ""
-        lines.append(f"`{command}` goes on: {_pictures(report.left)}{about}")
+        lines.append(f"`{command}` goes on: {counted(report.left, 'picture')}{about}")
     if report.quarantined:
         which = f"the {report.quarantined:,} quarantined" if report.quarantined > 1 else "the quarantined one"
         lines.append(f"`{command} --retry` tries {which} again")
@@ -140,7 +140,3 @@ def end_of(report: Report, row: RunRow) -> str | None:
 
 def _quoted(path: Path | str) -> str:
     return one_line(shlex.quote(str(path)))
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from latentpress.batch.estimate.loads import Loads
 from latentpress.batch.plan.database import Database
-from latentpress.errors import EnvironmentFailure
+from latentpress.errors import EnvironmentFailure, mebibytes
 
 # Bytes of a picture's file beside its pixels: texts and checksums. Noise compresses to raw RGB.
 _OVERHEAD, _RAW = 8192, 3
@@ -26,7 +26,7 @@ class Disk:
     @property
     def words(self) -> str:
         """How much, in a few words."""
-        return f"{'at most' if self.bound else 'about'} {self.bytes / 2**20:,.1f} MiB"
+        return f"{'at most' if self.bound else 'about'} {mebibytes(self.bytes)}"
 
 
 def disk_of(loads: Loads, table: Database, folder: Path) -> Disk:
@@ -45,7 +45,7 @@ def check_disk(disk: Disk, folder: Path) -> None:
     """Raise EnvironmentFailure where the disk of `folder` cannot take the pictures."""
     if disk.bytes > disk.free:
         raise EnvironmentFailure(
-            f"{folder}: the images take {disk.words} and {disk.free / 2**20:,.1f} MiB are free; free some space, choose "
+            f"{folder}: the images take {disk.words} and {mebibytes(disk.free)} are free; free some space, choose "
             "another disk with -o, or go on with --any-space, which stops when the disk is full"
         )
 

@@ -7,6 +7,7 @@ from latentpress.batch.estimate.estimate import Estimate, Part
 from latentpress.batch.estimate.here import Prospect
 from latentpress.batch.plan.plan import Plan
 from latentpress.batch.progress import duration
+from latentpress.errors import counted
 
 # Sizes of one bundle and kinds of one size that are listed; what plans have more of is told as a number.
 _LISTED = 12
@@ -22,7 +23,7 @@ def prospect_lines(plan: Plan, found: Prospect) -> Iterator[str]:
         yield _opened(plan, found, bundle, parts)
         yield from (f"  {_part_line(part)}" for part in parts[:_LISTED])
         if len(parts) > _LISTED:
-            yield f"  and {len(parts) - _LISTED} more sizes"
+            yield f"  and {counted(len(parts) - _LISTED, 'more size')}"
     if by_bundle:
         yield time_line(found.time)
 
@@ -77,7 +78,7 @@ def _opened(plan: Plan, found: Prospect, bundle: str, parts: list[Part]) -> str:
     names = " and ".join(plan.facts(one).name for one in (bundle, *sorted(refiners)))
     engine = found.engines.get(bundle)
     pictures = sum(part.load.pictures for part in parts)
-    return f"opens {names}{f' on {engine}' if engine else ''} for {_pictures(pictures)}:"
+    return f"opens {names}{f' on {engine}' if engine else ''} for {counted(pictures, 'picture')}:"
 
 
 def _part_line(part: Part) -> str:
@@ -90,14 +91,12 @@ def _part_line(part: Part) -> str:
     calls = ", ".join(f"{count:,} of {rows}" for rows, count in sorted(part.calls.items(), reverse=True)[:_KINDS])
     if len(part.calls) > _KINDS:
         calls += " and others"
+    chunks = f" in {load.chunks} chunks" if load.chunks > 1 else ""
+    guided = f", {counted(gradients, 'gradient')} of losses" if gradients else ""
+    seconds = f", {duration(part.seconds)}" if part.seconds is not None else ""
+    many = "step" if {kind.steps for kind in load.kinds} == {1} else "steps"
+    rows = "row" if list(part.calls) == [1] else "rows"
     return (
-        f"{_pictures(load.pictures)} of {load.width}x{load.height}"
-        f"{f' in {load.chunks} chunks' if load.chunks > 1 else ''}, {', '.join(which)} steps: "
-        f"{load.rows:,} UNet rows in {part.calls.total():,} calls ({calls} rows)"
-        f"{f', {gradients:,} gradients of losses' if gradients else ''}"
-        f"{f', {duration(part.seconds)}' if part.seconds is not None else ''}"
+        f"{counted(load.pictures, 'picture')} of {load.width}x{load.height}{chunks}, {', '.join(which)} {many}: "
+        f"{counted(load.rows, 'UNet row')} in {counted(part.calls.total(), 'call')} ({calls} {rows}){guided}{seconds}"
     )
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count:,} pictures"

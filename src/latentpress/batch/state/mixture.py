@@ -11,7 +11,7 @@ from pathlib import Path
 
 from latentpress.batch.state.status import Status
 from latentpress.engines.choice import engine_called
-from latentpress.errors import UsageError
+from latentpress.errors import UsageError, counted
 
 _WAYS_OUT = "render into another folder with -o, or add --mixed to let this one hold both"
 
@@ -88,4 +88,4 @@ def _fixed(row_rule: str) -> str:
 
 
 def _pictures(count: int) -> str:
-    return "1 picture was" if count == 1 else f"{count} pictures were"
+    return counted(count, "picture was", "pictures were")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from latentpress.batch.plan.database import Database
 from latentpress.batch.state.status import FAILED, Status
+from latentpress.errors import counted
 from latentpress.manifest.policy import DEFAULT_RETRIES, Policy
 
 # Of `runtime.request.CAUSES`, those that cost more than the one picture.
@@ -45,7 +46,7 @@ def recorded_quarantine(database: Database, retries: int | None) -> frozenset[st
 
 def quarantine_line(count: int) -> str:
     """What to know of so many quarantined pictures."""
-    pictures = "1 picture is" if count == 1 else f"{count} pictures are"
+    pictures = counted(count, "picture is", "pictures are")
     them = "it" if count == 1 else "them"
     return f"{pictures} quarantined: failed too often, and not tried again; `render --retry` tries {them} again"
 

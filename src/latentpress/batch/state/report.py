@@ -7,7 +7,7 @@ from latentpress.batch.aside import REPLACED
 from latentpress.batch.plan.job import Job, request_data
 from latentpress.batch.state.mixture import export_line
 from latentpress.batch.state.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, Status
-from latentpress.errors import one_line
+from latentpress.errors import counted, mebibytes, one_line
 
 # Names that a sentence lists at most.
 _LISTED = 5
@@ -33,9 +33,10 @@ def plan_lines(state: Status) -> Iterator[str]:
 def counts_line(state: Status, folder: Path, room: str = "") -> str:
     """How far the plan has come, in one line; room: what the rest takes on disk, by default the most it can."""
     counts = state.counts
-    disk = f", {room or f'at most {_mebibytes(state.bytes_left)}'} to write" if state.left else ""
+    disk = f", {room or f'at most {mebibytes(state.bytes_left)}'} to write" if state.left else ""
     done = sum(counts[state] for state in (DONE, EARLIER, OTHER, FOUND))
-    return f"{folder}: {done} of {state.total} images done, {counts[MISSING]} missing, {counts[FAILED]} failed{disk}"
+    of = counted(state.total, "image")
+    return f"{folder}: {done} of {of} done, {counts[MISSING]} missing, {counts[FAILED]} failed{disk}"
 
 
 def remarks(state: Status, folder: Path) -> Iterator[str]:
@@ -117,7 +118,3 @@ def _asked(state: Status) -> Iterator[Job]:
     if state.chosen is None:
         return iter(state.plan.jobs)
     return (state.plan.jobs[index - 1] for index in sorted(state.chosen))
-
-
-def _mebibytes(count: int) -> str:
-    return f"{count / 2**20:,.1f} MiB"
