@@ -1,9 +1,12 @@
 """What messages about values hold: both ends of a range, and what was probably meant."""
 
+from pathlib import Path
+
 import pytest
 
 from latentpress.errors import BundleError, ManifestError
 from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.manifest import read_manifest
 from latentpress.models import named_bundle
 
 # A numeric value too small and one too large -> the bounds that its message must name.
@@ -95,6 +98,54 @@ AXIS = "defaults: {prompt: a}\nmatrix: {style: [anna, bert, {label: Toy, value: 
 )
 def test_what_was_probably_meant_is_asked(body, said, manifest):
     assert said in refused(manifest, body)
+
+
+# A file's bytes -> what is said of it, and where.
+FILES = {
+    (
+        "m.yaml",
+        b"version: 1\nname: \xc3\xa4\x07\n",
+    ): "m.yaml:2:8: not YAML: U+0007 is a character that YAML does not allow;",
+    (
+        "m.yaml",
+        b"defaults:\n\tprompt: a\n",
+    ): "2:1: not YAML: found character that cannot start any token; this is a tab",
+    (
+        "m.yaml",
+        b"defaults:\n  prompt: @x\n",
+    ): "2:11: not YAML: found character that cannot start any token; a text",
+    (
+        "m.yaml",
+        b"defaults:\n  prompt: a: b\n",
+    ): "2:12: not YAML: mapping values are not allowed in this context; a",
+    ("m.yaml", b"defaults: {prompt: 'a\n\n"): "quoted scalar, which begins on line 1",
+    (
+        "m.yaml",
+        b"version: 1\nmodel: demo\njobs: [{prompt: a}]\nwildcards: " + b"x" * 300,
+    ): "m.yaml:4:12: wildcards 'xxx",
+    (
+        "m.yaml",
+        b"version: 1\nmodel: demo\njobs: [{from: http://x.org/a.jsonl}]\n",
+    ): "m.yaml:3:15: from is 'http://x.org/a.jsonl', and",
+    (
+        "m.csv",
+        b"prompt,model\ra,demo\r",
+    ): "m.csv:1:1: lines end in carriage returns alone; save the file with line feeds",
+    (
+        "m.csv",
+        b"prompt,model\n" + b"x" * 200_000,
+    ): "m.csv:2:1: not CSV: a cell has more than 131,072 characters; the rest",
+    ("m.jsonl", b'{"prompt": "a\tb"}\n'): "m.jsonl:1:14: not JSON: invalid control character",
+}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file[1][:30])
+def test_a_file_that_cannot_be_read_is_told_where_and_why(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(file[0]).write_bytes(file[1])
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(file[0])
+    assert FILES[file] in caught.value.problems[0]
 
 
 def test_a_concept_that_was_probably_meant_is_asked_for(planned):

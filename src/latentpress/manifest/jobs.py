@@ -222,7 +222,7 @@ def _included(
     uploads = given.uploads
     if (files := item.values.get(FILES)) is not None and not not_given(files):
         uploads = Path(files.place.file).parent / (parse_text(FILES, files, problems) or "")
-        if not uploads.is_dir():
+        if not os.path.isdir(uploads):  # noqa: PTH112 - which a path that is too long does not stop
             problems.add(
                 files.place, f"files is {shown(str(uploads))}, which is no folder; name the one with the files"
             )
@@ -251,6 +251,10 @@ def _source(named: Node, within: Sequence[Source], problems: Problems) -> Source
     if not text:
         if text == "":
             problems.add(named.place, "from names no file; write the path of one, e.g. requests.jsonl")
+        return None
+    if "://" in text:
+        what = f"from is {shown(text)}, and nothing is fetched from the network; download it and give its path"
+        problems.add(named.place, what)
         return None
     path = Path(named.place.file).parent / text
     if path.suffix.lower() not in ENDINGS:

@@ -5,6 +5,7 @@ those that begin with # are left out. Files are read once, when a prompt asks fo
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cached_property
@@ -143,8 +144,11 @@ def parse_wildcards(node: Node | None, manifest: Path, problems: Problems) -> Wi
     if is_none(node) or (text := parse_text("wildcards", node, problems)) is None:
         return None
     folder = manifest.parent / text
-    if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
+    try:
+        what = None if stat.S_ISDIR(folder.stat().st_mode) else "is no folder"
+    except OSError as error:
+        what = unread(folder, error)
+    if what is not None:
         problems.add(node.place, f"wildcards {shown(str(folder))} {what}; paths start at the manifest's folder")
         return None
     return Wildcards(folder)

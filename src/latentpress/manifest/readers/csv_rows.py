@@ -40,6 +40,10 @@ class CsvRows:
         first = next((line for line in text if line.strip()), "")
         if first.lower().startswith("sep="):  # Excel's own first line
             first = next((line for line in text if line.strip()), "")
+        if "\r" in first.rstrip("\r\n"):
+            what = "lines end in carriage returns alone; save the file with line feeds, as CSV is by default"
+            self._problems.add(Place(self._file, text.number, 1), what)
+            return
         delimiter = max(DELIMITERS, key=lambda one: len(set(self._known).intersection(_cells(first, one))))
         header = self._header(_Record(self._file, text.number, first, delimiter), _cells(first, delimiter))
         if header is not None:
@@ -80,7 +84,8 @@ class CsvRows:
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                self._problems.add(Place(self._file, begins, 1), f"not CSV: {error}; the rest of the file is not read")
+                said = f"a cell has more than {csv.field_size_limit():,} characters" if "limit" in str(error) else error
+                self._problems.add(Place(self._file, begins, 1), f"not CSV: {said}; the rest of the file is not read")
                 return
             if row is None:
                 return

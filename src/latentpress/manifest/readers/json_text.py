@@ -85,7 +85,8 @@ class _Parser:
             return _c.scanstring(self._text, at + 1, True)  # pyright: ignore[reportAttributeAccessIssue] - typeshed has none
         except JSONDecodeError as error:
             what = error.msg[:1].lower() + error.msg[1:]
-            raise self._wrong(at if "starting at" in what else error.pos, what.removesuffix(" starting at")) from None
+            at = at if "starting at" in what else error.pos
+            raise self._wrong(at, what.removesuffix(" at").removesuffix(" starting")) from None
 
     def _list(self, at: int, depth: int) -> tuple[Node, int]:
         node = ListNode([], self._place(at))

@@ -12,6 +12,7 @@ from latentpress.errors import ManifestError, shown
 from latentpress.manifest.nodes import (
     MAX_DEPTH,
     ListNode,
+    Literal,
     MapNode,
     Node,
     Place,
@@ -37,7 +38,13 @@ def read_yaml(text: str, file: str, problems: Problems) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else start
-        raise ManifestError([f"{place}: not YAML: {error.problem or error.context}"]) from None
+        raise ManifestError([f"{place}: not YAML: {_said(error, text)}"]) from None
+    except yaml.reader.ReaderError as error:  # which counts bytes
+        char = chr(int(error.character))
+        what = f"U+{ord(char):04X} is a character that YAML does not allow; remove it, or escape it in double quotes"
+        raise ManifestError(
+            [f"{Literal(file, 1, 1).within(text, max(0, text.find(char)))}: not YAML: {what}"]
+        ) from None
     except yaml.YAMLError as error:
         raise ManifestError([f"{start}: not YAML: {' '.join(str(error).split())}"]) from None
 
@@ -50,6 +57,22 @@ def read_flow(text: str, place: Place, problems: Problems) -> Node | None:
         said = error.problem if isinstance(error, yaml.MarkedYAMLError) else None
         problems.add(place, f"{shown(text)} is not a list or a map: {said or 'it cannot be read'}")
         return None
+
+
+def _said(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What the parser says, where what it was reading begins, and a way out for what people often write."""
+    mark, begun = error.problem_mark, error.context_mark
+    said = str(error.problem or error.context)
+    if mark and begun and error.context and begun.line < mark.line:
+        said += f" {error.context}, which begins on line {begun.line + 1}"
+    lines = text.split("\n")
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    char = line[mark.column : mark.column + 1] if mark else ""
+    if char == "\t" and "cannot start" in said:
+        return f"{said}; this is a tab, and YAML is indented by blanks"
+    if "cannot start" in said or "values are not allowed" in said:
+        return f"{said}; a text with a colon and a blank in it, or that begins with one of @ ` %, stands in quotes"
+    return said
 
 
 def _loader() -> type[yaml.SafeLoader]:
