@@ -165,6 +165,21 @@ def test_two_folders_stand_beside_each_other_where_a_side_is_free(page):
     assert page.run(HEADS.format("left")) == ["out", "out2"]
 
 
+def test_awkward_names_and_mixed_sizes(page):
+    """Characters that mean something in an address, a long text from right to left, and no axis but the size."""
+    body = """\
+defaults: {prompt: "%s", steps: 1, seed: 1}
+matrix: {size: [64x64, 128x48, 48x160]}
+output: "a#b %%41 & 'c' שמש {index}.png"
+""" % ("שמש בשמיים " * 28)
+    page = page(body)
+    page.wait("[...document.querySelectorAll('.cell img')].filter(one => one.naturalWidth).length === 3")
+    assert page.run("document.querySelector('.cell img').src").endswith("-160.webp")
+    page.click(".cell.done")
+    page.wait("document.querySelector('.layer.a img')?.naturalWidth === 64")
+    assert page.run("document.documentElement.scrollWidth") == 1100
+
+
 def test_the_keyboard_alone_goes_everywhere(page):
     page = page()
     page.run("document.querySelector('.cell[tabindex=\"0\"]').focus()")
