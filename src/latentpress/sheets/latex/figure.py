@@ -46,6 +46,7 @@ _TOP = r"""% {what}
 _MARKS = {FAILED: "$\\times$", WAITING: "$\\cdots$", MISSING: "$/$", EXCLUDED: "--"}
 # What TeX reads as more than a character wherever it stands.
 _UNREADABLE = frozenset("\\{}#%")
+# Comments, pictures with what is read out loud of them, and names of files.
 _UNSET = re.compile(
     r"^%.*$|\\includegraphics\[.*?\]\{\\latentpressfrom/\\detokenize\{.*?\}\}|\\detokenize\{.*?\}", re.MULTILINE
 )
@@ -90,7 +91,6 @@ def _said(tex: str, shown: Sequence[Cell], folder: str) -> Iterator[str]:
     names = [f"{folder}/{cell.output}" if folder != "." else str(cell.output) for cell in shown if cell.state == DONE]
     if odd := [name for name in names if not _UNREADABLE.isdisjoint(name)]:
         yield f"LaTeX cannot read a picture whose name has one of \\ {{ }} # %, such as {odd[0]}; rename it"
-    # Comments, names of files and what is read out loud are not set.
     if beyond := unset(_UNSET.sub("", tex)):
         yield f"pdfLaTeX cannot set {named(beyond)}; compile with XeLaTeX or LuaLaTeX and a font that has them"
 

@@ -25,5 +25,5 @@ def coloured(pages: Sequence[Page], fonts: Fonts) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(f"{one_line(name)} (U+{ord(name[0]):04X})" for name in names[:_LISTED])
+    shown = ", ".join(f"{name if len(name) > 1 else one_line(name)} (U+{ord(name[0]):04X})" for name in names[:_LISTED])
     return shown + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
