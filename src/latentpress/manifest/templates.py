@@ -81,6 +81,8 @@ class Piece:
         """The placeholder's own text as the file name has it; of one that no name can hold, as much as is refused too."""
         if self.width == 0 and len(text) <= (MAX_TEMPLATE if self.most is None else self.most) and text.isascii():
             return text  # as most are
+        if self.width == 0 and self.most is not None and text.isascii() and text.isalnum():
+            return text[: self.most]  # of a hash
         text = text[:MAX_TEMPLATE]
         if self.most is None or self.bare:
             return self._padded(text)[: self.most]

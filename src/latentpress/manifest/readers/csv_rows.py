@@ -19,6 +19,8 @@ from latentpress.manifest.source import MAX_LINE, Lines, Source
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NULLS = ("null", "Null", "NULL")
+# Printable ASCII that means its characters, as most texts do.
+_PLAIN = re.compile(r"(?!(?:null|Null|NULL)\Z)[!-~][ -~]*").fullmatch
 # Digits that any seed may have: 2^64-1 has twenty.
 _DIGITS = 19
 
@@ -143,9 +145,9 @@ class _Columns:
         if len(row) != len(self.header) or len(written) > MAX_TEXT:
             return None
         own_id = prompt = seed = None
-        if self._id is not None and not _is_plain(own_id := row[self._id]):
+        if self._id is not None and not _PLAIN(own_id := row[self._id]):
             return None
-        if self._prompt is not None and not _is_plain(prompt := row[self._prompt]):
+        if self._prompt is not None and not _PLAIN(prompt := row[self._prompt]):
             return None
         if self._seed is not None and not (
             (seed := row[self._seed]).isdecimal() and seed.isascii() and len(seed) <= _DIGITS
@@ -166,8 +168,8 @@ class _Text(Iterator[str]):
     def __next__(self) -> str:
         content = next(self._lines)
         self.number += 1
-        place = Place(self._file, self.number, 1)
         if len(content) > MAX_LINE:
+            place = Place(self._file, self.number, 1)
             raise ManifestError([f"{place}: the line is longer than {MAX_LINE >> 20} MiB; shorten it"])
         try:
             text = decoded(content, self._file, self.number)
@@ -213,11 +215,6 @@ class _Cell(Place):
     def column(self) -> int:
         """The column, looked for in the row."""
         return self._record.position(self._index)[1]
-
-
-def _is_plain(text: str) -> bool:
-    """Whether a cell is a text as most are, and means its characters."""
-    return text.isprintable() and text.isascii() and text not in _NULLS and text.strip() != ""
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
