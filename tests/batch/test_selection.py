@@ -131,3 +131,9 @@ def test_a_rehearsal_says_what_a_render_would_do_and_changes_nothing(folder, new
         "sheet": None,
     }
     assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_seeds_are_chosen_by_a_pattern_too(folder):
+    made = folder("defaults: {prompt: a}\nmatrix: {seed: [1, 12, 21, 103]}\n")
+    assert made.status(Selection(["seed=1*"])).chosen == {1, 2, 4}
+    assert made.status(Selection(["seed=1"])).chosen == {1}

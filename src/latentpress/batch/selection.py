@@ -67,7 +67,9 @@ def _matching(term: str, manifest: Manifest, plan: Plan) -> set[int]:
         raise UsageError(f"--only {shown(term)}: {key!r} is no axis and no field; {hint}")
     if key == "seed":
         jobs = plan.table.answers("SELECT job, seed, seed_label FROM jobs")
-        found = {job for job, seed, label in jobs if value == str(seed_of(seed)) or (label and _fits(label, value))}
+        found = {
+            job for job, seed, label in jobs if _fits(str(seed_of(seed)), value) or (label and _fits(label, value))
+        }
         return _found(term, found, "no picture has that seed")
     texts = _texts(key, plan)
     aliases = _aliases(key, manifest)
