@@ -60,9 +60,9 @@ def _store(tmp_path_factory):
 @pytest.fixture(scope="session")
 def assets() -> Path:
     """A folder with `checkpoint/`, `concepts/*.bin` and `bundle/`, made once in a test run; whoever writes copies it."""
-    from families import shared_traces
     from latentpress.export import export_bundle
     from latentpress.testing.random_checkpoint import build_checkpoint
+    from traces import shared_traces
 
     def make(folder: Path) -> None:
         build_checkpoint(folder / "checkpoint", size=128, hidden=HIDDEN, seed=SEED)

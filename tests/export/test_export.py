@@ -11,12 +11,12 @@ import onnxruntime
 import pytest
 import torch
 
-from families import shared_traces
 from latentpress.bundle.info import open_bundle
 from latentpress.errors import CheckpointError, ConceptError, ParityError, UsageError
 from latentpress.export import export_bundle
 from latentpress.export.concepts import add_concepts
 from latentpress.runtime.prompts.tokens import PromptTokenizer
+from traces import shared_traces
 
 
 def test_the_parity_table_covers_every_component_within_its_bound(bundle):

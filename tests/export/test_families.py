@@ -10,7 +10,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
 from compare import psnr
-from families import Exported, pixels, shared_traces
+from families import Exported, pixels
 from latentpress.bundle.info import open_bundle
 from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.errors import CheckpointError, ConceptError
@@ -23,6 +23,7 @@ from latentpress.runtime.prompts.tokens import PromptTokenizer
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
 from latentpress.testing.random_checkpoint import build_checkpoint
+from traces import shared_traces
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from compare import diffusers_scheduler, psnr
 from concept_files import saved
-from families import pixels, shared_traces
+from families import pixels
 from latentpress.bundle.info import open_bundle
 from latentpress.cli import run_cli
 from latentpress.errors import ConceptError
@@ -19,6 +19,7 @@ from latentpress.export.concepts import VECTORS, add_concepts
 from latentpress.runtime.prompts.tokens import PromptTokenizer
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import RenderRequest
+from traces import shared_traces
 
 SIZE, STEPS, SCALE = 64, 6, 6.0
 # token -> vectors; the last was added as a special token, as diffusers' pivotal tuning adds its own.

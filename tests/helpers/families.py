@@ -1,13 +1,10 @@
 """Small random checkpoints and bundles of every family, made once per test process, and diffusers' pipelines on them."""
 
-import contextlib
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
@@ -15,6 +12,7 @@ from compare import diffusers_scheduler
 from latentpress.bundle.info import file_sha256, open_bundle
 from latentpress.runtime.request import ImageFile
 from store import kept
+from traces import shared_traces
 
 FAMILIES = {
     "sd2": {"family": "sd2"},
@@ -72,41 +70,6 @@ def export(folder: Path, precision="fp32", **shape) -> Exported:
     with shared_traces():
         export_bundle(checkpoint, folder / "bundle", report=lambda line: None, precision=precision)
     return Exported(checkpoint, folder / "bundle")
-
-
-@contextlib.contextmanager
-def shared_traces():
-    """Exports here trace each model once in a test run: the same weights, to the bit, make the same graph."""
-    from latentpress.export.graphs import flavours
-
-    trace = flavours.trace
-
-    def traced(graph, work, opset, *translations):
-        def make():
-            made = trace(graph, work, opset, *translations).read_bytes()
-            assert not list(work.glob("*.data")), "a small graph keeps its weights inside"
-            return made
-
-        found = kept(_digest(graph, (opset, bool(translations))), make)
-        (work / f"{graph.name}.onnx").write_bytes(found)
-        return work / f"{graph.name}.onnx"
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flavours, "trace", traced)
-        yield
-
-
-def _digest(graph, how) -> str:
-    """Of all that decides what a trace of `graph` gives: how it is traced, its settings, modules and weights."""
-    plain = {key: value for key, value in vars(graph.module).items() if isinstance(value, bool | int)}
-    kinds = [
-        (type(module).__name__, type(getattr(module, "processor", None)).__name__) for module in graph.module.modules()
-    ]
-    digest = hashlib.sha256(f"{graph.name} {graph.outputs} {how} {plain} {kinds}".encode())
-    for name, tensor in sorted(graph.module.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def graph_of(checkpoint: Path, name: str, precision="fp32"):

@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from transformers import CLIPTokenizer
 
 from compare import diffusers_scheduler
-from families import shared_traces
 from latentpress.cli import run_cli
 from latentpress.export.families import FAMILIES, family_config, write_clip_tokenizer
 from ldm_names import single_file_state, small_models
+from traces import shared_traces
 
 STEPS, SIZE = 6, 64
 OPTIONS = {"num_inference_steps": STEPS, "guidance_scale": 6.0}
