@@ -10,7 +10,7 @@ from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import FIELDS, request_of
 from latentpress.manifest.nodes import Place, Problems
 from latentpress.manifest.plain_text import Line
-from latentpress.manifest.shape import Draft, Shape
+from latentpress.manifest.shape import Draft, JobNode, Shape
 from latentpress.pictures import node_of
 from latentpress.rerender.inputs import Inputs
 from latentpress.rerender.original import Original
@@ -56,7 +56,8 @@ def request_again(original: Original, inputs: Inputs, bundles: Bundles) -> Rende
         values: dict[str, Any] = {name: field.default for name, field in FIELDS.items()}
         values |= {name: FIELDS[name].read(node, reader) for name, node in nodes.items()} | {"model": model}
         problems.raise_if_any()
-        draft = Draft("1", nodes, Shape(values, {}), values["prompt"], moved={"prompt": Line(values["prompt"], place)})
+        line = Line(values["prompt"], place)
+        draft = Draft(JobNode("1", nodes, place), Shape(values, {}), line.text, {}, {}, moved={"prompt": line})
         PromptChecks(bundles, problems).check(draft, bundles[model])
         problems.raise_if_any()
         request = request_of({**values, "seed": original.request["seed"]}, bundles)
