@@ -77,7 +77,7 @@ def test_a_sheet_is_drawn_again_only_where_something_changed(made, capsys, monke
     assert run_cli(["sheet", str(made)]) == 0
     assert drawn == ["pages", "by-seed", "pages"]
     assert (made / "by-seed.png").read_bytes() != before["by-seed.png"]
-    assert (made / "by-seed.csv").read_bytes() == before["by-seed.csv"]
+    assert "file is not what was rendered" in (made / "by-seed.csv").read_text()
     capsys.readouterr()
     assert run_cli(["sheet", str(made)]) == 0
     assert len(drawn) == 3

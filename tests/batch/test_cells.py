@@ -1,12 +1,15 @@
 """The cells of a folder, from its ledger alone: what is done, failed, waiting or gone, on a copy, and during a run."""
 
+import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from fakes import FakeExecutor
 from latentpress.batch.cells import folder_cells
 from latentpress.batch.ledger.ledger import Ledger
+from latentpress.batch.sheets import draw_folder
 from latentpress.errors import UsageError
 from latentpress.sheets.cells import DONE, FAILED, MISSING, WAITING
 
@@ -52,6 +55,31 @@ def test_what_is_gone_and_what_waits_is_told_apart(folder, tmp_path):
     assert sorted(states(folder_cells(made.path))) == [DONE] * 2 + [WAITING] * 4
     (made.path / str(next(c.output for c in folder_cells(made.path).cells.cells if c.state == DONE))).unlink()
     assert sorted(states(folder_cells(made.path))) == [DONE, MISSING] + [WAITING] * 4
+
+
+def test_a_file_that_is_not_what_was_rendered_is_not_shown_as_it(folder):
+    made = folder(BODY.replace("nan", "blue"))
+    made.render(executor=FakeExecutor())
+    swapped, other, red, torn, saved, _ = [made.path / str(cell.output) for cell in folder_cells(made.path).cells.cells]
+    contents = swapped.read_bytes(), other.read_bytes()
+    other.write_bytes(contents[0])
+    swapped.write_bytes(contents[1])
+    with Image.open(red) as image:
+        Image.new("RGB", image.size, "red").save(red)
+    torn.write_bytes(torn.read_bytes()[:-300])
+    with Image.open(saved) as image:  # anew, without its texts: the same pixels
+        image.copy().save(saved)
+    cells = folder_cells(made.path).cells.cells
+    assert [(cell.state, cell.reason) for cell in cells] == [
+        *[(MISSING, "file is not what was rendered")] * 3, (MISSING, "file cannot be read"), (DONE, ""), (DONE, ""),
+    ]  # fmt: skip
+    assert [cell.pixel_sha256 for cell in cells[:4]] == [""] * 4
+    made_sheets = draw_folder(made.path, made.home, None, None)
+    assert f"{swapped}: the file is not what was rendered; its place is marked" in " ".join(made_sheets.said)
+    shown = json.loads(Image.open(made_sheets.paths[0]).text["latentpress-sheet"])["cells"]
+    assert {name: cell.get("reason") for name, cell in shown.items() if cell["state"] != "done"} == {
+        str(cell.output): cell.reason for cell in cells[:4]
+    }
 
 
 def test_a_render_that_goes_on_is_only_read(folder):

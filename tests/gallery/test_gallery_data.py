@@ -124,11 +124,11 @@ def test_pictures_that_are_not_what_was_written_are_told_and_marked(night, capsy
     assert run_cli(["gallery", "out"]) == 0
     said = capsys.readouterr()
     assert "4 done, 4 failed, 3 missing; 4 thumbnails made" in said.out
-    assert "warning: out/1.png: the file cannot be read as a picture; `latentpress verify` says more" in said.err
-    assert "warning: out/2.png: the file is not the picture that was rendered" in said.err
+    assert "warning: out/1.png: the file cannot be read; `latentpress verify` says more" in said.err
+    assert "warning: out/2.png: the file is not what was rendered" in said.err
     data = data_of(night.path / ".latentpress/gallery")
     assert [data["states"][row[1]] for row in data["cells"][:4]] == ["missing"] * 3 + ["done"]
-    assert data["texts"][data["cells"][1][11]] == "the file is not the picture that was rendered"
+    assert data["texts"][data["cells"][1][11]] == "file is not what was rendered"
 
 
 def test_the_same_pixels_under_two_names_are_made_small_once_from_a_file_that_is_whole(folder):

@@ -155,7 +155,8 @@ def test_small_marks_are_told_apart_by_their_shape_and_a_key_says_which_is_which
     states = dict(zip("2345", (FAILED, WAITING, MISSING, DONE), strict=True))
 
     def state(labels):
-        return states.get(labels["seed"], DONE), "the latents became NaN"
+        become = states.get(labels["seed"], DONE)
+        return become, "the latents became NaN" if become == FAILED else ""
 
     axes = {"style": list("ab"), "seed": [*map(str, range(60))]}
     cells = made_cells(axes, state, lambda one: (one["style"], one["seed"]) == ("b", "9"))

@@ -12,6 +12,7 @@ from typing import Any
 
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import ledger_path
+from latentpress.batch.pictures.fault import fault_of
 from latentpress.batch.place import LEDGER
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.jobs import seed_of
@@ -80,7 +81,7 @@ def _cells(table: Database, folder: Path, axes: tuple[str, ...]) -> Iterator[Cel
     drafts = lru_cache(_DRAFTS_KEPT)(lambda draft: _draft(table, draft))
     query = (
         "SELECT job, draft, seed, seed_label, jobs.output, jobs.job_hash, earlier, images.job_hash, status, pixel_sha256, "
-        "error, seconds FROM jobs LEFT JOIN images ON images.output=jobs.output "
+        "error, seconds, file_sha256, file_size, stamp FROM jobs LEFT JOIN images ON images.output=jobs.output "
         f"WHERE job > ? ORDER BY job LIMIT {_BLOCK}"
     )
     after = 0
@@ -102,14 +103,14 @@ def _draft(table: Database, draft: int) -> _Draft:
 
 
 def _cell(row: Any, folder: Path, draft: _Draft, axes: tuple[str, ...]) -> Cell:
-    _, column, seed_label, output, job_hash, earlier, drawn, status, pixel_sha256, error, seconds = row
+    _, column, seed_label, output, job_hash, earlier, drawn, status, pixels, error, seconds, *written = row
     seed = seed_of(column)
     labels = {key: str(text) for key, text in draft.labels.items()}
     labels["seed"] = str(seed) if seed_label is None else seed_label
     state = _state(status, drawn in (job_hash, *(earlier or "").split()))
-    if state == DONE and not (folder / output).is_file():
-        state = MISSING
     reason = error or "" if state == FAILED else ""
+    if state == DONE and (fault := fault_of(folder / output, pixels, *written)) is not None:
+        state, reason = MISSING, fault
     request = draft.request
     return Cell(
         labels=labels,
@@ -121,7 +122,7 @@ def _cell(row: Any, folder: Path, draft: _Draft, axes: tuple[str, ...]) -> Cell:
         negative_prompt=request.get("negative_prompt") or "",
         seed=seed,
         job_hash=drawn if state == DONE else job_hash,
-        pixel_sha256=(pixel_sha256 or "") if state == DONE else "",
+        pixel_sha256=(pixels or "") if state == DONE else "",
         seconds=seconds or 0.0 if state in (DONE, FAILED) else 0.0,
         reason=reason,
         alt=alt_text(request["prompt"], seed, {axis: labels.get(axis, "") for axis in axes}, state, reason),

@@ -18,7 +18,7 @@ from latentpress.files import OWN_FOLDER, make_folders, read_regular, write_dura
 from latentpress.gallery.data import Source, gallery_script
 from latentpress.gallery.measures import NOTHING, PLOTS, Asked, Section, measures_section
 from latentpress.gallery.thumbs import Wanted, make_thumbnails, remove_unused
-from latentpress.sheets.cells import DONE
+from latentpress.sheets.cells import DONE, MISSING
 
 PAGE = "index.html"
 # By this a folder is known as a gallery's, in which a later one may write.
@@ -102,6 +102,12 @@ def _written(sources: list[Source], home: Path, report: Callable[[int, int], Non
                 one = wanted.setdefault(cell.pixel_sha256, Wanted(cell.pixel_sha256, cell.width, cell.height, []))
                 one.paths.append(source.folder / cell.output)
     made, faults = make_thumbnails(wanted.values(), home, report)
+    told = faults | {
+        source.folder / cell.output: f"the {cell.reason}"
+        for source in sources
+        for cell in source.cells.cells
+        if cell.state == MISSING and cell.reason
+    }
     shown = [_with_faults(source, faults) for source in sources]
     for name, content in (section.files | page_files(section.html)).items():
         _write(home / name, content)
@@ -109,7 +115,7 @@ def _written(sources: list[Source], home: Path, report: Callable[[int, int], Non
     removed = remove_unused(wanted, home)
     for path in set(home.glob(PLOTS)) - {home / name for name in section.files}:
         path.unlink()
-    return Made(home / PAGE, _counts(shown), made, removed, sorted(faults.items()), section.said)
+    return Made(home / PAGE, _counts(shown), made, removed, sorted(told.items()), section.said)
 
 
 def _check_folders(folders: Sequence[Path]) -> None:

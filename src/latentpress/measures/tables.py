@@ -12,7 +12,8 @@ from latentpress.errors import UsageError
 from latentpress.measures.axes import key_of
 from latentpress.measures.folder import UNREADABLE, Measured, Numbers, Spread
 from latentpress.measures.picture import MEASURES
-from latentpress.sheets.cells import DONE, REASONS, Cell
+from latentpress.sheets.cells import DONE, Cell
+from latentpress.sheets.cells import reason_of as why_none
 from latentpress.sheets.table import rows_bytes, rows_of
 
 KINDS = ("csv", "json", "jsonl", "parquet")
@@ -81,7 +82,7 @@ def status_of(cell: Cell, one: Numbers) -> str:
 
 def reason_of(cell: Cell, one: Numbers) -> str:
     """Why a cell has no numbers; "" where it has."""
-    return one.why or REASONS.get(cell.state, cell.reason)
+    return one.why or why_none(cell)
 
 
 def everything(found: Measured) -> Group:

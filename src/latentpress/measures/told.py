@@ -1,14 +1,14 @@
 """What was measured in lines for people: a table of means, and how far pictures are apart across each axis."""
 
-from collections.abc import Sequence
+from collections import Counter
 
 from latentpress.errors import one_line, short
-from latentpress.measures.folder import Measured, Numbers
+from latentpress.measures.folder import Measured
 from latentpress.measures.tables import Group, columns, everything, groups
-from latentpress.sheets.cells import FAILED, MISSING, WAITING
+from latentpress.sheets.cells import DONE, FAILED, MISSING, WAITING, reason_of
 
 # States of pictures without numbers, in words.
-_WORDS = {FAILED: "failed", WAITING: "not rendered yet", MISSING: "gone", "unreadable": "cannot be read"}
+_WORDS = {FAILED: "failed", WAITING: "not rendered yet", "unreadable": "cannot be read"}
 _SHORTEST = 8
 
 
@@ -17,8 +17,10 @@ def told(found: Measured) -> list[str]:
     counts = found.counts
     head = f"{one_line(str(found.folder))}: {counts['measured']} of {len(found.cells.cells)} pictures measured"
     left = [f"{count} {_WORDS[state]}" for state, count in counts.items() if state in _WORDS]
+    faults = Counter(reason_of(cell) for cell in found.cells.cells if cell.state == MISSING)
+    left += [f"{count} {fault.removeprefix('file is ').removeprefix('file ')}" for fault, count in faults.items()]
     lines = [", ".join([head, *left])]
-    lines += [f"{one_line(name)}: cannot be read ({why})" for name, why in unreadable(found)[:5]]
+    lines += [f"{one_line(name)}: {why}" for name, why in unreadable(found)[:5]]
     if not counts["measured"]:
         return lines
     from rich.cells import cell_len  # of a terminal, where a CJK character takes two
@@ -44,11 +46,12 @@ def told(found: Measured) -> list[str]:
 
 
 def unreadable(found: Measured) -> list[tuple[str, str]]:
-    """(file, why) of each picture that should be there and cannot be read."""
-    rows: Sequence[tuple[str, Numbers]] = [
-        (str(cell.output), one) for cell, one in zip(found.cells.cells, found.numbers, strict=True)
+    """(file, why) of each file that is there and is not a picture that was rendered."""
+    return [
+        (str(cell.output), f"cannot be read ({one.why})" if one.why else cell.reason)
+        for cell, one in zip(found.cells.cells, found.numbers, strict=True)
+        if (one.why and cell.state == DONE) or (cell.state == MISSING and cell.reason)
     ]
-    return [(name, one.why) for name, one in rows if one.why]
 
 
 def _beside(found: Measured) -> str:

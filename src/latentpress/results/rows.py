@@ -11,6 +11,7 @@ from typing import Any
 
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import ledger_path
+from latentpress.batch.pictures.fault import fault_of
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.identity import hashed_data
 from latentpress.batch.plan.job import Job, request_data
@@ -28,8 +29,8 @@ UNRECORDED = "unrecorded"
 _REASONS = {**REASONS, UNRECORDED: "the ledger knows nothing of it"}
 _REQUEST = ("prompt", "negative_prompt", "seed", "sampler", "steps", "guidance_scale", "width", "height")
 # Every column, in order; what is not known is None. file_name: the path below the folder; status: done, failed, waiting
-# (planned), missing (recorded, and not there) or unrecorded; reason: why it is not done; losses: name and unscaled value on
-# the picture; finished: UTC.
+# (planned), missing (recorded, and gone or another) or unrecorded; reason: why it is not done; losses: name and unscaled
+# value on the picture; finished: UTC.
 COLUMNS = (
     *("file_name", "status", "reason", *_REQUEST, "losses", "labels", "model", "source_sha256", "bundle_content"),
     *("job_hash", "pixel_sha256", "file_sha256", "engine", "device", "versions", "seconds", "finished"),
@@ -37,7 +38,7 @@ COLUMNS = (
 )
 _RECORDED = (
     *("output", "job_hash", "status", "pixel_sha256", "file_sha256", "file_size", "attempts", "seconds", "provider"),
-    *("error", "finished", "device", "versions", "losses", "contents"),
+    *("error", "finished", "device", "versions", "losses", "contents", "stamp"),
 )
 # Rows of the ledger that are read at once.
 _BLOCK = 2000
@@ -106,16 +107,15 @@ def _job(database: Database, jobs: Jobs | None, recorded: Mapping[str, Any]) -> 
 def _recorded_row(folder: Path, recorded: Mapping[str, Any], job: Job | None) -> dict[str, Any]:
     path = folder / recorded["output"]
     status = recorded["status"]
-    said = None
+    said = fault = None
     if status == DONE:
-        try:
-            size = path.stat().st_size
-        except OSError:
+        fault = fault_of(path, *(recorded[name] for name in ("pixel_sha256", "file_sha256", "file_size", "stamp")))
+        if fault is not None:
             status = MISSING
-        else:
+        if fault != "":
             said = provenance(path)
             # Another picture has taken the name.
-            if said and said["job_hash"] != recorded["job_hash"] and size != recorded["file_size"]:
+            if said and said["job_hash"] != recorded["job_hash"]:
                 said = None
     same = ("job_hash", "pixel_sha256", "file_sha256", "attempts", "seconds", "device", "versions", "error")
     found = {name: recorded[name] for name in same} | {
@@ -127,6 +127,8 @@ def _recorded_row(folder: Path, recorded: Mapping[str, Any], job: Job | None) ->
         found["bundle_content"] = recorded["contents"].split()[0]
     of_job = _of_job(job) if job else {}
     row = _row(recorded["output"], status, error=found["error"])
+    if fault:
+        row["reason"] = fault
     return row | of_job | (_of_picture(said) if said else {}) | found
 
 

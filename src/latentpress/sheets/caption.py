@@ -1,21 +1,17 @@
 """The words of a sheet's title, caption, panels and notes: placeholders filled from the cells that a page shows."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from string import Formatter
 
 from latentpress.errors import UsageError, shown
-from latentpress.sheets.cells import DONE, EXCLUDED, FAILED, MISSING, WAITING, Cell, Cells
+from latentpress.sheets.cells import DONE, EXCLUDED, FAILED, MISSING, WAITING, Cell, Cells, reason_of
 from latentpress.sheets.grid import Grid, Key, Leaf, text_of
 from latentpress.sheets.options import PLACEHOLDERS, placeholder_problem
 from latentpress.sheets.spec import Sheet
 
 # Values of an axis, and reasons of failures, that a caption lists.
 _LISTED = 6
-_SAID = {
-    WAITING: "not rendered yet",
-    MISSING: "rendered, but the file is gone",
-    EXCLUDED: "not in the matrix",
-}
 
 
 def name_of(key: str, sheet: Sheet) -> str:
@@ -82,7 +78,12 @@ def notes(grid: Grid, leaf: Leaf, *, fitted: bool) -> list[str]:
         found.append(f"{count:,} failed: {why}")
     if len(reasons) > _LISTED:
         found.append(f"{sum(reasons.values()):,} failed in all, for {len(reasons)} reasons")
-    found += [f"{counts[state]:,} {words}" for state, words in _SAID.items() if counts.get(state)]
+    if counts.get(WAITING):
+        found.append(f"{counts[WAITING]:,} not rendered yet")
+    faults = Counter(reason_of(cell) for panel in leaf.panels for cell in panel.cells.values() if cell.state == MISSING)
+    found += [f"{count:,} rendered, but the {fault}" for fault, count in faults.items()]
+    if counts.get(EXCLUDED):
+        found.append(f"{counts[EXCLUDED]:,} not in the matrix")
     lines = ["; ".join(found) + "."] if found else []
     if fitted:
         lines.append("Pictures of different sizes are each fitted to their cells.")

@@ -12,12 +12,12 @@ DONE = "done"
 FAILED = "failed"
 # Not rendered yet.
 WAITING = "waiting"
-# The ledger says done, and the file is not there.
+# The ledger says done, and the file is not there, or is not what was rendered.
 MISSING = "missing"
 # No cell's: a place of a sheet for which nothing is planned.
 EXCLUDED = "excluded"
 STATES = (DONE, FAILED, WAITING, MISSING, EXCLUDED)
-# Why there is no picture, in tables; of a failed one its own reason says so.
+# Why there is no picture where the cell has no reason of its own.
 REASONS = {WAITING: "not rendered yet", MISSING: "file is gone"}
 
 
@@ -25,9 +25,10 @@ REASONS = {WAITING: "not rendered yet", MISSING: "file is gone"}
 class Cell:
     """One planned picture.
 
-    labels: axis or field -> its text, as file names show it before they are made safe; reason: why a failed one failed;
-    output: its path below the output folder; width, height: in pixels; job_hash, pixel_sha256: "" where not known; seconds:
-    that rendering took, 0 where not known; alt: what it shows, in a sentence for those who cannot see it.
+    labels: axis or field -> its text, as file names show it before they are made safe; reason: why a failed one failed, or
+    what is wrong with the file of a missing one, "" where there is none; output: its path below the output folder; width,
+    height: in pixels; job_hash, pixel_sha256: "" where not known; seconds: that rendering took, 0 where not known; alt: what
+    it shows, in a sentence for those who cannot see it.
     """
 
     labels: Mapping[str, str]
@@ -62,6 +63,11 @@ class Cells:
     def labels(self, key: str) -> list[str]:
         """The texts that `key` has, each once, in order of appearance."""
         return list(dict.fromkeys(cell.labels.get(key, "") for cell in self.cells))
+
+
+def reason_of(cell: Cell) -> str:
+    """Why a cell has no picture; "" where it has."""
+    return cell.reason or REASONS.get(cell.state, "")
 
 
 def alt_text(prompt: str, seed: int, axes: Mapping[str, str], state: str = DONE, reason: str = "") -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentpress.sheets.cells import Cells
+from latentpress.sheets.cells import MISSING, Cells
 from latentpress.sheets.grid import select
 from latentpress.sheets.layout import layout
 from latentpress.sheets.page import TITLE, Page, Text
@@ -13,6 +13,9 @@ from latentpress.sheets.plate import Plate
 from latentpress.sheets.record import record
 from latentpress.sheets.scale import Limits
 from latentpress.sheets.spec import RASTER, TABLES, Sheet
+
+# Files that are told of each.
+_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def drawn(cells: Cells, sheet: Sheet, folder: Path, target: Path | None = None, 
     Raises as `layout` does, and ModuleNotFoundError for a format whose package is missing.
     """
     files: dict[str, bytes] = {}
-    said: dict[str, None] = {}
+    said: dict[str, None] = dict.fromkeys(_faults(cells, folder))
     most = 0
     chosen = select(cells, sheet)
     for kind in sheet.formats:
@@ -73,6 +76,14 @@ def _laid_out(cells: Cells, sheet: Sheet, limits: Limits) -> list[Page]:
     from latentpress.sheets.text.measure import Measure
 
     return layout(cells, sheet, Measure(sheet.font), limits)
+
+
+def _faults(cells: Cells, folder: Path) -> list[str]:
+    """What is to be said of files that are there and not what was rendered."""
+    found = [cell for cell in cells.cells if cell.state == MISSING and cell.reason]
+    said = [f"{folder / cell.output}: the {cell.reason}; its place is marked" for cell in found[:_TOLD]]
+    more = [f"the same holds of {len(found) - _TOLD:,} more pictures; `latentpress verify` names them"]
+    return said + (more if len(found) > _TOLD else [])
 
 
 def _raster(cells: Cells, sheet: Sheet, folder: Path, kind: str, said: dict[str, None]) -> tuple[int, dict[str, bytes]]:

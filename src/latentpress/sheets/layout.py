@@ -9,7 +9,7 @@ from latentpress.sheets.caption import alt_of, check_words, filled, notes, value
 from latentpress.sheets.cells import DONE, Cells
 from latentpress.sheets.geometry import Chunk, Geometry
 from latentpress.sheets.grid import Grid, Leaf, grid_of
-from latentpress.sheets.key import key_of
+from latentpress.sheets.key import key_of, words_of
 from latentpress.sheets.lines import Typesetter
 from latentpress.sheets.page import CAPTION, NOTE, TITLE, Box, Mark, Measure, Page, Rect
 from latentpress.sheets.placing import Placing
@@ -78,7 +78,8 @@ class _Furniture:
         width = self.grid.sheet.width or 10 * self.style.label_most
         parts = [*self.above(width, 1, 1), *self.below(width, 1, 1)]
         empty = [state for state, count in self.grid.counts(self.leaf).items() if count and state != DONE]
-        key = key_of(empty, self.style, Rect(0, 0, width, 0))[1] + self.style.pad * 2 if empty else 0.0
+        words = words_of(self.grid.cells)
+        key = key_of(empty, self.style, Rect(0, 0, width, 0), words)[1] + self.style.pad * 2 if empty else 0.0
         return key + sum(setter.extent(lines)[1] + self.style.pad * 2 for setter, _, lines, _ in parts)
 
 
@@ -118,7 +119,7 @@ def _page(
     y += max(chunk.bottom for chunk in chunks)
     if small := {box.state for box in boxes if isinstance(box, Mark) and box.text is None}:
         y += style.pad * 2
-        key, height = key_of(small, style, Rect(style.margin, y, inner, 0))
+        key, height = key_of(small, style, Rect(style.margin, y, inner, 0), words_of(grid.cells))
         boxes += key
         y += height
     for setter, role, lines, whole in words.below(inner, number, count) if last else ():

@@ -6,7 +6,7 @@ from latentpress.sheets.cells import DONE, EXCLUDED, Cell
 from latentpress.sheets.geometry import Chunk, Geometry, Item, letter_width
 from latentpress.sheets.grid import Grid, Key
 from latentpress.sheets.heads import groups
-from latentpress.sheets.key import MARKED
+from latentpress.sheets.key import mark_of
 from latentpress.sheets.page import (
     AXIS,
     CENTER,
@@ -158,19 +158,15 @@ class Placing:
     def _mark(self, rect: Rect, cell: Cell | None) -> Mark:
         """The mark of a place: in words where all of what it is fits, with as much of why as fits too."""
         state = EXCLUDED if cell is None else cell.state
-        whole = MARKED[state]
-        if cell is not None and cell.reason:
-            whole = f"{whole}: {' '.join(cell.reason.split())}"
+        words, why = mark_of(cell)
+        whole = f"{words}: {why}" if why else words
         inner = self._style.pad * 0.8
         width, height = rect.width - 2 * inner, rect.height - 2 * inner
         for setter in self._style.marks:
             lines = setter.wrapped(whole, width) if width > 0 else []
             smallest = setter is self._style.marks[-1]
-            least = setter.extent(setter.wrapped(MARKED[state], width))[1] if width > 0 else height + 1
-            if (
-                width < setter.widest_word(MARKED[state])
-                or max(least, 0 if smallest else setter.extent(lines)[1]) > height
-            ):
+            least = setter.extent(setter.wrapped(words, width))[1] if width > 0 else height + 1
+            if width < setter.widest_word(words) or max(least, 0 if smallest else setter.extent(lines)[1]) > height:
                 continue
             lines = setter.shortened(lines, width, height)
             if not lines or setter.extent(lines)[0] > width + 1e-6:

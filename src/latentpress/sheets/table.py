@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latentpress.sheets.cells import REASONS, Cell, Cells
+from latentpress.sheets.cells import Cell, Cells, reason_of
 
 # Every row has these; between the first three and the others stand the axes.
 _FIRST = ("file", "status", "reason")
@@ -55,7 +55,7 @@ def columns_of(cells: Cells, further: Sequence[str] = ()) -> dict[str, str | Non
 def _row(cell: Cell, columns: dict[str, str | None]) -> dict[str, Any]:
     # Of a picture that was not rendered here nobody knows what it took: zero seconds would spoil every mean.
     own = {"file": str(cell.output), "status": cell.state, "seconds": cell.seconds or None}
-    own["reason"] = REASONS.get(cell.state, cell.reason)
+    own["reason"] = reason_of(cell)
     return {
         column: own[column] if column in own else cell.labels.get(key, "") if key is not None else getattr(cell, column)
         for column, key in columns.items()

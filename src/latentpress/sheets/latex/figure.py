@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from latentpress.sheets.caption import alt_of, filled, name_of, names_of, notes, values_of
 from latentpress.sheets.cells import DONE, EXCLUDED, FAILED, MISSING, WAITING, Cell, Cells
 from latentpress.sheets.grid import Grid, Key, Leaf, grid_of
-from latentpress.sheets.key import MARKED
+from latentpress.sheets.key import mark_of, words_of
 from latentpress.sheets.latex.blocks import GAP, LEADING, TURNED_MOST, Block, Blocks
 from latentpress.sheets.latex.settings import settings
 from latentpress.sheets.latex.words import OVERLONG_WORD, breakable, ems, escaped, named, unset
@@ -126,7 +126,8 @@ def _figure(grid: Grid, leaf: Leaf, blocks: Blocks, figure: Sequence[Block], cap
     for block in figure:
         yield from _block(grid, blocks, block)
     counts = grid.counts(leaf)
-    key = "\\quad ".join(f"{_MARKS[state]}~{MARKED[state]}" for state in MARKED if counts.get(state))
+    words = words_of(grid.cells)
+    key = "\\quad ".join(f"{_MARKS[state]}~{words[state]}" for state in words if counts.get(state))
     if key:
         yield f"  \\ifnum\\latentpresssmall=1 \\strut {key}\\par\\fi"
     yield f"  \\caption{{{caption}}}\n  \\label{{fig:{_label(sheet.name)}{label}}}\n\\end{{{kind}}}"
@@ -199,13 +200,18 @@ def _head(text: str, wide: float, shape: float) -> str:
 
 def _place(cell: Cell | None, shape: float) -> str:
     state = EXCLUDED if cell is None else cell.state
+    if cell is not None and state == DONE and not _UNREADABLE.isdisjoint(str(cell.output)):
+        # TeX would stop there, or never.
+        ratio = cell.height / cell.width
+        return f"\\latentpressplace{{{ratio:.4g}}}{{{_MARKS[MISSING]}}}{{file name that LaTeX cannot read}}{{}}"
     if cell is not None and state == DONE:
         alt = f"alt={{{escaped(cell.alt)}}}" if cell.alt else ""
         options = ",".join(part for part in ("width=\\latentpresswidth", alt) if part)
         return f"\\includegraphics[{options}]{{\\latentpressfrom/\\detokenize{{{cell.output}}}}}"
     ratio = shape if cell is None else cell.height / cell.width
-    why = f": {breakable(cell.reason)}" if cell is not None and cell.reason else ""
-    return f"\\latentpressplace{{{ratio:.4g}}}{{{_MARKS[state]}}}{{{MARKED[state]}}}{{{why}}}"
+    words, why = mark_of(cell)
+    more = f": {breakable(why)}" if why else ""
+    return f"\\latentpressplace{{{ratio:.4g}}}{{{_MARKS[state]}}}{{{words}}}{{{more}}}"
 
 
 def _strut(text: str) -> str:
