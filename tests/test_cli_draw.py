@@ -1,17 +1,14 @@
 """A picture without a manifest, and one of a manifest by its name: the same bytes as a whole render writes."""
 
-import io
 import json
 
 import pytest
 import torch
 
 from latentpress.cli import run_cli
-from latentpress.cli.draw import manifest_text
+from latentpress.cli.draw import manifest_of, manifest_text
 from latentpress.manifest.field_help import FIELD_HELP
 from latentpress.manifest.fields import FIELDS
-from latentpress.manifest.manifest import read_manifest
-from latentpress.manifest.source import spooled
 from published import read
 
 PROMPT = 'a [mouse]: "kite" # \\ 凧 in the style of <line-art>'
@@ -101,11 +98,17 @@ def test_the_options_are_the_fields_and_each_has_its_help(bundle, capsys):
 
 
 @pytest.mark.parametrize(
-    "text", ["12", "null", "~", "1..4", "#fff", "a: b", "- x", "&x", "*x", "!x", "@", "'", '"', "\x7f\u2028\n"]
+    "text",
+    [
+        *("12", "null", "~", "1..4", "#fff", "a: b", "- x", "&x", "*x", "!x", "@", "'", '"', "\x7f\u2028\n"),
+        *("a {red|blue} {{kite}}", "{~凧|owl}", "{seed} of {nothing", "a __color__ kite", "{file: x.txt}"),
+    ],
 )
-def test_any_text_stays_what_it_is(text):
-    written = manifest_text(text, "demo", 1, [], None, {"negative_prompt": [text]}).encode()
-    manifest = read_manifest(spooled(io.BytesIO(written), "<arguments>"))
+def test_any_text_stays_what_it_is(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wildcards").mkdir()
+    (tmp_path / "wildcards/color.txt").write_text("red\nblue\n")
+    manifest = manifest_of(manifest_text(text, "demo", 1, [], None, {"negative_prompt": [text]}))
     [(draft, _, _)] = manifest.drafts()
     assert (draft.values["prompt"], draft.values["negative_prompt"]) == (text, text)
 

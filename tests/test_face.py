@@ -118,6 +118,20 @@ def test_pythons_text_is_text_and_its_none_is_not_given(bundle) -> None:
         latentpress.render_picture(bundle, "a mouse", negative_prompt=True)
 
 
+def test_prompts_are_taken_as_they_are(bundle, tmp_path) -> None:
+    texts = {"prompt": "a {red|blue} {{owl}} __color__ {seed", "negative_prompt": "{~a|b} 凧"}
+    picture = latentpress.render_picture(bundle, **texts, steps=1, size=64)
+    assert picture.info["parameters"].startswith(f"{texts['prompt']}\nNegative prompt: {texts['negative_prompt']}\n")
+    (tmp_path / "prompts.txt").write_text("an owl\na kite\n")
+    with pytest.raises(UsageError, match="picture 1: the file of prompt comes to several texts; a picture has one"):
+        latentpress.render_picture(bundle, {"file": tmp_path / "prompts.txt"}, steps=1)
+    (tmp_path / "prompts.txt").write_text("a {~red|blue} owl\n")
+    with pytest.raises(UsageError, match="the file of negative_prompt comes to several texts"):
+        latentpress.render_picture(bundle, "an owl", negative_prompt={"file": tmp_path / "prompts.txt"}, steps=1)
+    with pytest.raises(UsageError, match="the file of prompt comes to several texts"):
+        latentpress.render_picture(bundle, {"file": tmp_path / "prompts.txt"}, steps=1)
+
+
 def test_settings_are_checked_and_take_an_engines_name() -> None:
     assert str(latentpress.Settings("openvino:bf16").choice) == "openvino:bf16"
     assert latentpress.Settings().choice is None

@@ -18,12 +18,14 @@ from latentpress.bundle.info import Bundle
 from latentpress.cache.place import cache_dir
 from latentpress.errors import LatentpressError, ManifestError, UsageError
 from latentpress.manifest.axes import Matrix
+from latentpress.manifest.braces import Braces
 from latentpress.manifest.draft import Expansion
 from latentpress.manifest.field import Reader
-from latentpress.manifest.fields import DEMO, FIELDS, request_of
+from latentpress.manifest.fields import DEMO, FIELDS, PROMPTS, request_of
 from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
 from latentpress.manifest.shape import Draft, JobNode
+from latentpress.manifest.values import verbatim
 from latentpress.models import Models, facts_of, models_for, named_bundle
 from latentpress.runtime.facts import Bundles
 from latentpress.runtime.request import RenderRequest
@@ -51,9 +53,9 @@ def open_bundle(name: str | Path) -> Bundle:
 def render_picture(bundle: Bundle | str | Path, prompt: str, **fields: Any) -> "Image":
     """Render one picture; `fields` are those of a manifest's job (docs/manifest.md), e.g. seed, steps, sampler, loss.
 
-    bundle: an opened one, the path of one, or "demo". The image is RGB, 8 bits a channel; its `info` holds the texts
-    that `latentpress render` writes into a PNG. Raises UsageError for a field that cannot be, EnvironmentFailure for
-    what this machine lacks.
+    bundle: an opened one, the path of one, or "demo"; prompt: taken as it is, braces are characters. The image is RGB, 8
+    bits a channel; its `info` holds the texts that `latentpress render` writes into a PNG. Raises UsageError for a field
+    that cannot be, EnvironmentFailure for what this machine lacks.
 
     >>> import latentpress
     >>> owl = latentpress.render_picture("demo", "an owl in the style of <line-art>", seed=41, steps=4)
@@ -162,9 +164,15 @@ def _draft(fields: Mapping[str, Any], model: str, where: str) -> tuple[Draft, in
     for name in nodes.keys() - set(known):
         problems.unknown_key(Scalar(name, True, _HERE), known, "the keywords")
     _raise(problems, where)
+    nodes |= {name: verbatim(nodes[name]) for name in PROMPTS if name in nodes}
     nodes["model"] = Scalar(model, False, _HERE)
     found = list(Expansion({}, Matrix(), Reader(problems), _HERE).drafts([JobNode("1", nodes, _HERE)]))
     _raise(problems, where)
+    for name in PROMPTS:
+        tokens = [token for draft, *_ in found if draft.words for token in draft.words.tokens.get(name, ())]
+        drawn = any(isinstance(token, Braces) for token in tokens)
+        if drawn or len({draft.values[name] for draft, *_ in found}) > 1:
+            raise UsageError(f"{where}the file of {name} comes to several texts; a picture has one")
     if len(found) != 1 or not isinstance(found[0][1], int):
         raise UsageError(f"{where}seed is {described(nodes['seed'])}; a picture has one seed, from 0 to 2^64-1")
     return found[0][0], found[0][1]

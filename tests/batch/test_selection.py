@@ -36,7 +36,15 @@ def chosen(folder):
 
 def test_terms_mean_labels_values_file_names_and_patterns_and_all_hold(chosen):
     lines = ["kite/Lines-1.png", "kite/Lines-2.png", "owl/Lines-1.png", "owl/Lines-2.png"]
-    assert chosen("style=Lines") == chosen("style=<line-art>") == chosen("style=line-art") == lines
+    assert (
+        chosen("style=Lines")
+        == chosen("style=<line-art>")
+        == chosen("style=line-art")
+        == chosen("style=line*")
+        == lines
+    )
+    moebius = [f"{thing}/moeb-style-{seed}.png" for thing in ("kite", "owl") for seed in (1, 2)]
+    assert chosen("style=moeb*") == chosen("style=<moeb*") == moebius
     assert chosen("style=Lines", "thing=owl") == chosen("owl/Lines*") == chosen("output=owl/Lines-?.png") == lines[2:]
     assert chosen("style=*", "seed=2", "thing=k*") == [
         f"kite/{style}-2.png" for style in ("Lines", "moeb-style", "plain")

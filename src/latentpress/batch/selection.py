@@ -67,9 +67,7 @@ def _matching(term: str, manifest: Manifest, plan: Plan) -> set[int]:
         raise UsageError(f"--only {shown(term)}: {key!r} is no axis and no field; {hint}")
     if key == "seed":
         jobs = plan.table.answers("SELECT job, seed, seed_label FROM jobs")
-        found = {
-            job for job, seed, label in jobs if _fits(str(seed_of(seed)), value) or (label and _fits(label, value))
-        }
+        found = {job for job, seed, label in jobs if _means(value, {str(seed_of(seed)), *([label] if label else ())})}
         return _found(term, found, "no picture has that seed")
     texts = _texts(key, plan)
     aliases = _aliases(key, manifest)
@@ -108,8 +106,8 @@ def _aliases(key: str, manifest: Manifest) -> dict[str, set[str]]:
 
 
 def _means(value: str, texts: set[str]) -> bool:
-    """Whether `value` is one of `texts`, as it is, as file names have it, or as a pattern."""
-    return any(_fits(text, value) or safe(text) == value for text in texts)
+    """Whether `value` is one of `texts`, as it is or as file names have it, or a pattern of either."""
+    return any(_fits(text, value) or _fits(safe(text), value) for text in texts)
 
 
 def _fits(text: str, pattern: str) -> bool:

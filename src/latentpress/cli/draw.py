@@ -1,7 +1,7 @@
 """`latentpress draw`: a picture without a manifest. Its options are the fields of a job, made when they are asked for.
 
-The arguments become the text of a manifest with one job, so that they mean what they mean there; what is said of
-mistakes is said of the arguments.
+The arguments become the text of a manifest with one job, so that they mean what they mean there, prompts aside, which are
+plain text; what is said of mistakes is said of the arguments.
 """
 
 import inspect
@@ -22,6 +22,7 @@ from latentpress.errors import ManifestError, UsageError, shown
 from latentpress.manifest.quoted import quoted
 
 if TYPE_CHECKING:
+    from latentpress.manifest.manifest import Manifest
     from latentpress.pictures import Drawing
 
 # What messages call the manifest; paths in it start from the current directory.
@@ -89,7 +90,7 @@ def manifest_text(
     """The arguments as a manifest. Raises UsageError for what cannot be written in one."""
     from latentpress.manifest.fields import FIELDS
 
-    lines = ["version: 1"]
+    lines = ["version: 1", "wildcards: none"]
     if concepts:
         lines.append("concepts:")
         for one in concepts:
@@ -107,6 +108,34 @@ def manifest_text(
             listed = ", ".join(written)
             lines.append(f"    {name}: {listed if len(written) == 1 else f'[{listed}]'}")
     return "\n".join(lines)
+
+
+def manifest_of(text: str) -> "Manifest":
+    """The manifest `text`, its prompts taken as they are. Raises ManifestError, and UsageError where it is not UTF-8."""
+    from latentpress.manifest.fields import PROMPTS
+    from latentpress.manifest.jobs import listed_jobs
+    from latentpress.manifest.manifest import read_manifest
+    from latentpress.manifest.nodes import MapNode, Problems
+    from latentpress.manifest.readers import read_root
+    from latentpress.manifest.shape import JobNode
+    from latentpress.manifest.source import YAML, spooled
+    from latentpress.manifest.values import verbatim
+
+    try:
+        source = spooled(io.BytesIO(text.encode()), ARGUMENTS, YAML)
+    except UnicodeEncodeError:
+        raise UsageError("an argument is not UTF-8; write it in a terminal that is, or in a manifest") from None
+
+    def jobs(problems: Problems) -> list[JobNode]:
+        root = read_root(source, problems)
+        assert isinstance(root, MapNode)
+        found: list[JobNode] = []
+        for job in listed_jobs(root.values["jobs"], source, problems):
+            prompts = {name: verbatim(job.fields[name]) for name in PROMPTS if name in job.fields}
+            found.append(JobNode(job.id, {**job.fields, **prompts}, job.place))
+        return found
+
+    return read_manifest(source, jobs)
 
 
 class DrawCommand(Command):
@@ -173,16 +202,10 @@ def _value_of(name: str) -> tuple[str, str]:
 
 def _planned(text: str, settings: Any) -> "Drawing":
     """The pictures of the manifest `text`. Raises UsageError for its mistakes, without places that nobody wrote."""
-    from latentpress.manifest.manifest import read_manifest
-    from latentpress.manifest.source import YAML, spooled
     from latentpress.pictures import Drawing
 
     try:
-        source = spooled(io.BytesIO(text.encode()), ARGUMENTS, YAML)
-    except UnicodeEncodeError:
-        raise UsageError("an argument is not UTF-8; write it in a terminal that is, or in a manifest") from None
-    try:
-        return Drawing(read_manifest(source), settings)
+        return Drawing(manifest_of(text), settings)
     except ManifestError as error:
         raise UsageError("\n".join(map(_said, error.problems))) from None
 

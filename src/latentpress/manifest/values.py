@@ -27,6 +27,11 @@ class Verbatim(str):
     __slots__ = ()
 
 
+def verbatim(node: Node) -> Node:
+    """A prompt as the characters that it is, for who knows no braces, wildcards or placeholders; the map of a file stays."""
+    return Scalar(Verbatim(node.text), node.plain, node.place) if isinstance(node, Scalar) else node
+
+
 def not_given(node: Node) -> bool:
     """Whether a node is YAML's null."""
     return isinstance(node, Scalar) and node.null

@@ -17,7 +17,7 @@ from latentpress.manifest.openai.parameters import (
     required,
 )
 from latentpress.manifest.openai.pictures import Pictures, WrongPicture
-from latentpress.manifest.values import Verbatim, not_given, parse_text
+from latentpress.manifest.values import not_given, parse_text, verbatim
 
 CUSTOM_ID = "custom_id"
 KEYS = (CUSTOM_ID, "method", "url", "body")
@@ -91,7 +91,7 @@ class Requests:
             self._given_pictures(given, fields)
         if url.text == VARIATIONS:
             fields.setdefault("prompt", Scalar("", False, url.place))
-        return fields | {name: _verbatim(fields[name]) for name in fields.keys() & PROMPTS}
+        return fields | {name: verbatim(fields[name]) for name in fields.keys() & PROMPTS}
 
     def _parameter(self, name: str, node: Scalar, fields: dict[str, Node]) -> None:
         """Set the field that one of OpenAI's parameters is, if it is one."""
@@ -123,11 +123,6 @@ class Requests:
                 self._problems.add(error.place, f"{name} {error}")
         if (markup := given.get("markup")) is not None and not not_given(markup):
             self._problems.add(markup.place, "markup is given, and cannot be followed; paint it into the image")
-
-
-def _verbatim(node: Node) -> Node:
-    """A prompt as the characters that it is: who writes requests knows no braces, wildcards or placeholders."""
-    return Scalar(Verbatim(node.text), node.plain, node.place) if isinstance(node, Scalar) else node
 
 
 def _plain(node: Node) -> Any:
