@@ -72,6 +72,12 @@ def test_failures_are_documents_too(said, tmp_path, capsys):
         ("wrong.yaml", 3, 63),
     ]
     assert found["error"]["problems"][0]["message"] == "unknown key 'stepz' in defaults; did you mean 'steps'?"
+    (tmp_path / "many.jsonl").write_text('{"model": "demo", "prompt": "p", "stepz": 1}\n' * 9)
+    (one,) = said("error", "plan", "many.jsonl")[0]["error"]["problems"]
+    assert one["message"].endswith("did you mean 'steps'? (and at 8 more places, the last many.jsonl:9:34)")
+    assert (one["file"], one["line"], one["column"]) == ("many.jsonl", 1, 34)
+    (tmp_path / "many.jsonl").write_text("".join(f'{{"prompt": "p", "steps": {-n}}}\n' for n in range(200)))
+    assert said("error", "plan", "many.jsonl")[0]["error"]["problems"][-1]["line"] is None
     found, code = said("error", "sheet", "m.yaml", "--no-such")  # read before the command line is known to be wrong
     assert (code, found["error"]["problems"]) == (2, [])
     assert "no such option" in found["error"]["message"]

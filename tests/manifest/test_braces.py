@@ -215,7 +215,9 @@ def test_a_mistake_in_braces_is_told_at_its_place(prompt, said, manifest):
 def test_weights_that_count_for_nothing_are_warned_of(manifest):
     (warning,) = manifest('defaults: {prompt: "{2::red|blue}"}\n').warnings
     assert warning.startswith("m.yaml:4:20: warning: prompt has weights at 'red', and all options are rendered")
+    assert manifest('defaults: {prompt: "{red|2::red|blue}"}\n').warnings == (warning,)
     assert not manifest('defaults: {prompt: "{~2::red|blue}"}\n').warnings
+    assert not manifest('defaults: {prompt: "{red|red|blue}"}\n').warnings, "nobody wrote a weight"
 
 
 def test_braces_in_a_word_of_an_axis_are_characters_and_warned_of(manifest):

@@ -162,3 +162,48 @@ def test_a_bundle_that_was_probably_meant_is_asked_for(tmp_path, monkeypatch):
             named_bundle(name, tmp_path / "cache")
     with pytest.raises(BundleError, match="make one with `latentpress export"):
         named_bundle("something-else", tmp_path / "cache")
+
+
+# A file with one mistake on each of 2,000 lines -> what is told of it, once.
+EVERYWHERE = {
+    "m.jsonl": (
+        '{"model": "demo", "prompt": "p", "stepz": 4}\n',
+        "1:34: unknown key 'stepz' in a job; did you mean 'steps'?",
+    ),
+    "m.csv": ("demo,p,0\n", "2:8: steps is '0'; it must be a whole number from 1 to 1000"),
+    "m.yaml": ("- {prompt: p, stepz: 4}\n", "4:15: unknown key 'stepz' in job 1; did you mean 'steps'?"),
+}
+HEADS = {"m.jsonl": "", "m.csv": "model,prompt,steps\n", "m.yaml": "version: 1\nmodel: demo\njobs:\n"}
+
+
+@pytest.mark.parametrize("name", EVERYWHERE)
+def test_a_mistake_on_every_line_is_told_once_with_its_first_and_last_place(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line, said = EVERYWHERE[name]
+    first, column, _ = said.split(":", 2)
+    for lines, elsewhere in (
+        (1, ""),
+        (2, f" (and at {name}:{int(first) + 1}:{column})"),
+        (2000, f" (and at 1,999 more places, the last {name}:{int(first) + 1999}:{column})"),
+    ):
+        Path(name).write_text(HEADS[name] + line * lines)
+        with pytest.raises(ManifestError) as caught:
+            read_manifest(name)
+        assert caught.value.problems == (f"{name}:{said}{elsewhere}",)
+        assert len(caught.value.found) == lines, "for who needs each"
+
+
+def test_a_hundred_mistakes_are_told_and_how_many_more_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for mistakes, rest in (
+        (100, []),
+        (101, ["and 1 more mistake; mend these first"]),
+        (2000, ["and 1,900 more mistakes; mend these first"]),
+    ):
+        lines = [f'{{"model": "demo", "prompt": "p", "steps": {-number}}}\n' for number in range(mistakes)]
+        Path("m.jsonl").write_text("".join(lines))
+        with pytest.raises(ManifestError) as caught:
+            read_manifest("m.jsonl")
+        told = caught.value.problems
+        assert [one.partition(": ")[0] for one in told[:100]] == [f"m.jsonl:{number}:43" for number in range(1, 101)]
+        assert list(told[100:]) == rest

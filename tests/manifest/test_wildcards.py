@@ -96,6 +96,13 @@ def test_wildcards_may_be_switched_off_or_escaped(planned, wildcards):
     assert not plan.warnings
 
 
+def test_a_line_that_is_given_twice_is_no_weight_that_somebody_wrote(manifest, wildcards):
+    wildcards({"x.txt": "ink\nink\noil\n", "y.txt": "ink\n2::ink\noil\n"})
+    assert not manifest(job("a __x__ kite")).warnings
+    (warning,) = manifest(job("a __y__ kite")).warnings
+    assert "prompt has weights at '__y__', and all options are rendered" in warning
+
+
 def test_another_folder_may_be_named(manifest, wildcards):
     wildcards({"x.txt": "one\ntwo\n"}, "lists")
     assert prompts(manifest(job("__x__") + "wildcards: lists\n")) == ["one", "two"]

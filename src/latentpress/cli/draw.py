@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 # What messages call the manifest; paths in it start from the current directory.
 ARGUMENTS = "<arguments>"
 _OWN = ("prompt", "model")
-_PLACE = re.compile(rf"{re.escape(ARGUMENTS)}:[0-9]+:[0-9]+: ")
+_AT = rf"{re.escape(ARGUMENTS)}:[0-9]+:[0-9]+"
+_PLACE = re.compile(rf"{_AT}: | \(and at (?:[0-9,]+ more places, the last )?{_AT}\)")
 _PLAIN = re.compile(r"[\w.+~/-](?:[\w.,+~/=<>%() -]|:(?! ))*")
 
 

@@ -23,13 +23,14 @@ _MASK = 2**64 - 1
 class Option:
     """One option: its text as written, what it comes to, and how likely it is beside the others when one is drawn.
 
-    place: where the text begins, if that is in a file of its own.
+    place: where the text begins, if that is in a file of its own; weighted: whether a weight other than 1 was written.
     """
 
     text: str
     parts: "Sequence[Part]"
     weight: float = 1.0
     place: Place | None = field(default=None, compare=False)
+    weighted: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,17 +8,22 @@ import contextlib
 import gc
 import math
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from latentpress.errors import ManifestError, condensed, one_line, shape, shown
+from latentpress.errors import ManifestError, condensed, counted, one_line, shape, shown
 
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
 OWN_KEY = "x-"
-# Mistakes after which nobody guesses what a key was meant to be.
+# Unknown keys after which nobody guesses what one was meant to be: each guess costs some 50 microseconds, and a file with so
+# many is no manifest.
 _GUESSED = 1000
+# As many mistakes are told.
+_TOLD = 100
+# The job that some messages name: they are the same for any.
+_JOB = re.compile(r"(^| in )job [0-9]+(?=; | is )")
 
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -121,6 +126,7 @@ class Problems:
         self._file = file
         self.told = 0
         self._found: dict[str, tuple[Place, str]] = {}
+        self._hints: dict[tuple[str, tuple[str, ...]], str] = {}
         self.warnings: dict[str, None] = {}
 
     def add(self, place: Place, message: str, kind: str = "") -> None:
@@ -145,22 +151,46 @@ class Problems:
         """Record a key that `where` does not have; those that begin with x- are notes of people's own, and ignored."""
         if key.text.startswith(OWN_KEY):
             return
-        # Each costs some 50 microseconds; a file with so many is no manifest, and a guess helps nobody.
-        close = get_close_matches(key.text, known, 1) if len(self._found) < _GUESSED else []
-        hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+        asked = key.text, tuple(known)
+        hint = self._hints.get(asked)
+        if hint is None:
+            guessing = len(self._hints) < _GUESSED
+            close = get_close_matches(key.text, known, 1) if guessing else []
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+            if guessing:
+                self._hints[asked] = hint
         self.add(key.place, f"unknown key {shown(key.text)} in {where}; {hint}")
 
     def raise_if_any(self) -> None:
-        """Raise ManifestError with everything found, each file's in its order; of many that say the same, their count."""
+        """Raise ManifestError with everything found, each file's in its order; the same mistake at many places once."""
         if self._found:
             files = {place.file: None for place, _ in self._found.values()}
             order = {file: number for number, file in enumerate(sorted(files, key=lambda file: file != self._file))}
             places = {said: place for said, (place, _) in self._found.items()}
             found = sorted(places, key=lambda said: (order[(at := places[said]).file], at.line, at.column))
-            all_of_them = [
-                (places[said].file, places[said].line, said.removeprefix(f"{places[said]}: ")) for said in found
-            ]
-            raise ManifestError(condensed(found, self._found.__getitem__), all_of_them)
+            messages = {said: said.removeprefix(f"{places[said]}: ") for said in found}
+            all_of_them = [(places[said].file, places[said].line, messages[said]) for said in found]
+            raise ManifestError(_told(messages, self._found), all_of_them)
+
+
+def _told(messages: Mapping[str, str], found: Mapping[str, tuple[Place, str]]) -> list[str]:
+    """The lines to tell of all, line -> its message: what is the same once with its places, and a hundred at most."""
+    same: dict[str, list[str]] = {}
+    for said, message in messages.items():
+        same.setdefault(_JOB.sub(r"\1job", message), []).append(said)
+    kinds = {
+        first + _elsewhere([found[other][0] for other in others]): found[first] for first, *others in same.values()
+    }
+    lines = condensed(list(kinds), kinds.__getitem__)
+    more = len(lines) - _TOLD
+    return lines if more <= 0 else [*lines[:_TOLD], f"and {counted(more, 'more mistake')}; mend these first"]
+
+
+def _elsewhere(places: Sequence[Place]) -> str:
+    """Where else a mistake was made, to stand behind it."""
+    if len(places) < 2:
+        return f" (and at {places[0]})" if places else ""
+    return f" (and at {len(places):,} more places, the last {places[-1]})"
 
 
 def described(node: Node) -> str:

@@ -79,7 +79,8 @@ def read_option(text: str, place: Place, lines: Lines | None) -> tuple[Option, R
     except TextError as error:
         error.at = start + (error.at or 0)
         raise
-    return Option(text[start:], read.parts, float(weight[1]) if weight else 1.0, place.within(text, start)), read
+    heavy = float(weight[1]) if weight else 1.0
+    return Option(text[start:], read.parts, heavy, place.within(text, start), heavy != 1), read
 
 
 def merged(options: Sequence[Option]) -> Sequence[Option]:
@@ -89,8 +90,10 @@ def merged(options: Sequence[Option]) -> Sequence[Option]:
     found: dict[str, Option] = {}
     for option in options:
         before = found.get(option.text)
-        weight = option.weight + (before.weight if before else 0)
-        found[option.text] = replace(before or option, weight=weight)
+        if before is not None:
+            weighted = before.weighted or option.weighted
+            option = replace(before, weight=before.weight + option.weight, weighted=weighted)
+        found[option.text] = option
     return list(found.values())
 
 
@@ -224,7 +227,8 @@ class _Reader:
         weight = _WEIGHT.match(self._text, start, end)
         start = weight.end() if weight else start
         parts = self.parts(start, end, inside=True)
-        return Option(self._text[start:end], parts, float(weight[1]) if weight else 1.0)
+        heavy = float(weight[1]) if weight else 1.0
+        return Option(self._text[start:end], parts, heavy, weighted=heavy != 1)
 
     def _braces(
         self,
@@ -240,7 +244,7 @@ class _Reader:
             raise TextError(
                 f"has cyclical braces, {{@...}} ({shown(key)}); list maps as an axis of `matrix` to move words together"
             )
-        if how != "~" and any(option.weight != 1 for option in options):
+        if how != "~" and any(option.weighted for option in options):
             self._read.notes[
                 f"has weights at {shown(short(key))}, and all options are rendered; "
                 "weights count where one is drawn, as in {~2::red|blue}"
