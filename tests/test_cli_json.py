@@ -77,7 +77,8 @@ def test_failures_are_documents_too(said, tmp_path, capsys):
     assert one["message"].endswith("did you mean 'steps'? (and at 8 more places, the last many.jsonl:9:34)")
     assert (one["file"], one["line"], one["column"]) == ("many.jsonl", 1, 34)
     (tmp_path / "many.jsonl").write_text("".join(f'{{"prompt": "p", "steps": {-n}}}\n' for n in range(200)))
-    assert said("error", "plan", "many.jsonl")[0]["error"]["problems"][-1]["line"] is None
+    last = said("error", "plan", "many.jsonl")[0]["error"]["problems"][100]
+    assert (last["line"], last["message"]) == (100, "101 more mistakes from here on; mend those above first")
     found, code = said("error", "sheet", "m.yaml", "--no-such")  # read before the command line is known to be wrong
     assert (code, found["error"]["problems"]) == (2, [])
     assert "no such option" in found["error"]["message"]

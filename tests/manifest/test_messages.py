@@ -197,8 +197,8 @@ def test_a_hundred_mistakes_are_told_and_how_many_more_there_are(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     for mistakes, rest in (
         (100, []),
-        (101, ["and 1 more mistake; mend these first"]),
-        (2000, ["and 1,900 more mistakes; mend these first"]),
+        (101, ["m.jsonl:101:43: 1 more mistake from here on; mend those above first"]),
+        (2000, ["m.jsonl:101:43: 1,900 more mistakes from here on; mend those above first"]),
     ):
         lines = [f'{{"model": "demo", "prompt": "p", "steps": {-number}}}\n' for number in range(mistakes)]
         Path("m.jsonl").write_text("".join(lines))

@@ -183,7 +183,10 @@ def _told(messages: Mapping[str, str], found: Mapping[str, tuple[Place, str]]) -
     }
     lines = condensed(list(kinds), kinds.__getitem__)
     more = len(lines) - _TOLD
-    return lines if more <= 0 else [*lines[:_TOLD], f"and {counted(more, 'more mistake')}; mend these first"]
+    if more <= 0:
+        return lines
+    place = next(place for line, (place, _) in kinds.items() if lines[_TOLD].startswith(line))
+    return [*lines[:_TOLD], f"{place}: {counted(more, 'more mistake')} from here on; mend those above first"]
 
 
 def _elsewhere(places: Sequence[Place]) -> str:
