@@ -48,7 +48,7 @@ def test_status_says_what_failed_and_how_the_render_went(eight, tmp_path):
     before = asked(eight, "status", *two, "--exit-code")
     assert (before.code, before.out) == (
         4,
-        f"{tmp_path}/out: 0 of 2 images done, 2 missing, 0 failed{before.out[-27:]}",
+        f"{tmp_path}/out: 0 of 2 images done, 2 missing, 0 failed, at most 17.5 KiB to write\n",
     )
     assert asked(eight, "render", *two).code == 1
     assert asked(eight, "render", *two).code == 1
