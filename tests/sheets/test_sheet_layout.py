@@ -134,7 +134,7 @@ def test_a_place_says_what_has_become_of_it():
         "2 failed: the latents became NaN; 2 not rendered yet; 2 rendered, but the file is gone; 1 not in the matrix."
     )
     assert page.alt == (
-        "Generated pictures of lab: style in rows and seed in columns. 1 pictures, 2 failed, 2 waiting, 2 missing."
+        "Generated pictures of lab: style in rows and seed in columns. 1 picture, 2 failed, 2 waiting, 2 missing."
     )
     # The excluded place shifts nothing: below a label stands what it is of.
     for box in page.boxes:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from string import Formatter
 
-from latentpress.errors import UsageError, shown
+from latentpress.errors import UsageError, counted, shown
 from latentpress.sheets.cells import DONE, EXCLUDED, FAILED, MISSING, WAITING, Cell, Cells, reason_of
 from latentpress.sheets.grid import Grid, Key, Leaf, text_of
 from latentpress.sheets.options import PLACEHOLDERS, placeholder_problem
@@ -102,7 +102,7 @@ def alt_of(cells: Cells, grid: Grid, leaf: Leaf) -> str:
     return (
         f"Generated pictures of {cells.name}: {places or 'one picture'}"
         + "".join(f"; {one}" for one in of)
-        + f". {counts.get(DONE, 0):,} pictures"
+        + f". {counted(counts.get(DONE, 0), 'picture')}"
         + "".join(f", {one}" for one in left)
         + "."
     )
