@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from xml.etree import ElementTree
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from fakes import FakeExecutor, facts, folder, manifest
 from latentpress.batch import sheets
+from latentpress.batch.cells import folder_cells
 from latentpress.batch.ledger.lock import locked
 from latentpress.cli import run_cli
 
@@ -169,3 +171,11 @@ def test_pages_that_a_sheet_has_no_more_go(folder, tmp_path):
     made = folder(BODY.replace(", pages: style, ", ", rows: style, "))
     assert [path.name for path in made.render(executor=FakeExecutor()).sheets[2:]] == ["pages.png"]
     assert [path.name for path in made.path.glob("pages*")] == ["pages.png"]
+
+
+def test_pages_without_a_title_are_called_as_the_manifest_is(made, tmp_path):
+    assert run_cli(["sheet", str(made), "--rows", "style", "--pages", "seed", "-o", str(tmp_path / "f.svg")]) == 0
+    pages = list(tmp_path.glob("f*.svg"))
+    assert len(pages) > 1
+    name = folder_cells(made).cells.name
+    assert {ElementTree.parse(page).getroot()[0].text for page in pages} == {name}

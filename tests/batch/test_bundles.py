@@ -140,7 +140,7 @@ def test_what_cannot_be_opened_leaves_no_folder(two, new_executor, tmp_path):
 
 
 def test_pictures_that_never_come_are_missed(two, new_executor):
-    with pytest.raises(LatentpressError, match="the executor ended without this picture, and 1 other$"):
+    with pytest.raises(LatentpressError, match=r"the executor ended without this picture, and 1 other$"):
         two(Failing(new_executor(), count=1))
 
 

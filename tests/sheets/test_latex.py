@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -107,6 +108,20 @@ def test_a_hash_and_dashes_stay_letter_by_letter(tmp_path):
     assert "a-\\/-b" in tex
     assert ",\\/,x" in tex
     assert "\\texttt{efefefefefef}" in tex
+
+
+def test_title_caption_and_counts_are_sentences(tmp_path):
+    found = made_cells({"style": ["a", "b"]}, lambda labels: (DONE if labels["style"] == "a" else WAITING, ""))
+    tex = latex_source(found, Sheet(title="Things of {name}", caption="{prompt}", columns=("style",))).tex
+    assert "\\caption{Things of lab. a red kite. 1 not rendered yet.}" in tex
+
+
+def test_a_name_that_tex_cannot_read_has_a_mark(tmp_path):
+    found = made_cells({"style": ["a", "b"]})
+    odd = replace(found.cells[0], output=PurePosixPath("1%.png"))
+    tex = latex_source(replace(found, cells=[odd, found.cells[1]]), Sheet(columns=("style",))).tex
+    assert "1%.png" not in tex.partition("\\begin{figure")[2]
+    assert "file name that LaTeX cannot read" in tex
 
 
 def test_the_settings_are_in_one_order_and_what_says_little_stands_in_the_caption(tmp_path):

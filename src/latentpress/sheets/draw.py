@@ -116,7 +116,8 @@ def _document(
     pages = _laid_out(cells, sheet, Limits(pixels=None))
     dpi = sheet.dpi or (sheet.resolution if sheet.width is not None else None)
     hashes = (f"plan {cells.plan_hash}", f"pictures {len(cells.cells)}")
-    about = About(_title(pages) or cells.name, " ".join(dict.fromkeys(page.alt for page in pages)), hashes, cells.date)
+    title = _title(pages) if sheet.title else cells.name
+    about = About(title, " ".join(dict.fromkeys(page.alt for page in pages)), hashes, cells.date)
     if kind == "svg":
         from latentpress.sheets.svg import svg_drawing
 
@@ -147,5 +148,5 @@ def _told(pages: Sequence[Page], sheet: Sheet, dpi: float | None) -> list[str]:
 
 
 def _title(pages: Sequence[Page]) -> str:
-    """The title that the first page shows, its placeholders filled; "" where it has none."""
+    """The title that the first page shows, its placeholders filled: what it says of its own page stands apart."""
     return next((box.whole for box in pages[0].boxes if isinstance(box, Text) and box.role == TITLE), "")

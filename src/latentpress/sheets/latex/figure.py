@@ -98,8 +98,8 @@ def _said(tex: str, shown: Sequence[Cell], folder: str) -> Iterator[str]:
 def _caption(cells: Cells, grid: Grid, leaf: Leaf, of: tuple[int, int], part: tuple[int, int]) -> str:
     """of, part: number and count of the figure among all and among those of its leaf."""
     sheet = grid.sheet
-    text = sheet.caption or sheet.title
-    words = [filled(text, cells, grid, leaf, *of) if text else alt_of(cells, grid, leaf)]
+    texts = [text for text in (sheet.title, sheet.caption) if text]
+    words = [_ended(filled(text, cells, grid, leaf, *of)) for text in texts] or [alt_of(cells, grid, leaf)]
     if leaf.key:
         words.append(f"{values_of(sheet.pages, leaf.key, sheet)}.")
     if part[1] > 1:
@@ -107,6 +107,11 @@ def _caption(cells: Cells, grid: Grid, leaf: Leaf, of: tuple[int, int], part: tu
     return breakable(
         " ".join([*words, *(notes(grid, leaf, fitted=False) if part[0] == part[1] else ())]), OVERLONG_WORD
     )
+
+
+def _ended(text: str) -> str:
+    """With a full stop behind it, since more follows, unless it ends as a sentence does."""
+    return text if not text or text.rstrip()[-1:] in ".!?:;。！？" else f"{text.rstrip()}."
 
 
 def _figure(grid: Grid, leaf: Leaf, blocks: Blocks, figure: Sequence[Block], caption: str, label: str) -> Iterator[str]:
