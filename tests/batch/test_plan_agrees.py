@@ -155,7 +155,7 @@ CASES = {
     "a later ledger": (later_ledger, [], 2, "ledger version 99, this latentpress reads"),
     "a damaged ledger": (damaged, [], 2, "the ledger is damaged"),
     "a ledger elsewhere": (lambda *_: None, ["--ledger", "rooms"], 2, "--ledger rooms"),
-    "the disk is full": (full_disk, [], 3, "MiB are free; free some space"),
+    "the disk is full": (full_disk, [], 3, "are free; free some space"),
     "the disk is full, --any-space": (full_disk, ["--any-space"], 0, ""),
     "no such bundle": (manifest("model: /", "model: /nowhere/"), [], 2, "m.yaml:3:8"),
     "the folder is a file": (lambda *_: None, ["-o", "m.yaml"], 2, "is a file, and the output must be a folder"),

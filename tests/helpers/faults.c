@@ -8,6 +8,7 @@ library they are made: Python and SQLite alike call libc for them. Until faults_
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -27,6 +28,7 @@ static long nth;
 static int action, error, forever, log_file = -1;
 static atomic_long count;
 static atomic_int armed;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
 /* Harm the nth (from 1) call whose kind is in `only`, words that each end in a blank, or any if it is empty. `always`:
    and every one after it. log_to: a descriptor that hears of each counted call, or -1. */
@@ -56,7 +58,14 @@ static enum then at(const char *kind, const char *path) {
     snprintf(word, sizeof word, "%s ", kind);
     if (*kinds && !strstr(kinds, word))
         return GO;
+    /* A thread that stops the process lets no other past here before the process stands. */
+    if (action == STOP)
+        pthread_mutex_lock(&gate);
     long number = ++count;
+    if (action == STOP && number == nth)
+        die(SIGSTOP);
+    if (action == STOP)
+        pthread_mutex_unlock(&gate);
     if (log_file >= 0) {
         int length = snprintf(line, sizeof line, "%s %s\n", kind, path + root_length);
         syscall(SYS_write, log_file, line, (size_t)length);
@@ -65,7 +74,7 @@ static enum then at(const char *kind, const char *path) {
         return GO;
     switch (action) {
     case KILL_BEFORE: die(SIGKILL);
-    case STOP: die(SIGSTOP); return GO;
+    case STOP: return GO;
     case KILL_AFTER: return DIE;
     case FAIL: errno = error; return REFUSE;
     case SHORT: return strcmp(kind, "write") ? GO : HALF;
