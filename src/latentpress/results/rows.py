@@ -114,8 +114,8 @@ def _recorded_row(folder: Path, recorded: Mapping[str, Any], job: Job | None) ->
             status = MISSING
         if fault != "":
             said = provenance(path)
-            # Another picture has taken the name.
-            if said and said["job_hash"] != recorded["job_hash"]:
+            # Another picture has taken the name. One that is whole may say an earlier hash of the same job.
+            if fault and said and said["job_hash"] != recorded["job_hash"]:
                 said = None
     same = ("job_hash", "pixel_sha256", "file_sha256", "attempts", "seconds", "device", "versions", "error")
     found = {name: recorded[name] for name in same} | {
