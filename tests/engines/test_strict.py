@@ -15,6 +15,7 @@ from latentpress.engines.memory import HalvingSession
 from latentpress.engines.opening import open_session
 from latentpress.errors import EnvironmentFailure
 from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.context import Moment
 from latentpress.runtime.guidance.gradient import LossGuidance
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, RenderRequest
@@ -116,7 +117,7 @@ def test_gradients_are_computed_in_a_fixed_number_of_threads():
 
     loss = LossSpec("contrast", 1.0)
     for threads in (None, 3):
-        LossGuidance(decode, threads).gradient(np.ones((4, 8, 8), np.float32), (loss,))
+        LossGuidance(decode, threads).gradient(np.ones((4, 8, 8), np.float32), (loss,), Moment(0, 0, 1))
     assert seen == [torch.get_num_threads(), 3]
 
 

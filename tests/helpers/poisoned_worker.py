@@ -51,7 +51,7 @@ class Arithmetic:
 class Guidance:
     """Loss guidance whose torch has no memory."""
 
-    def gradient(self, x0, losses):
+    def gradient(self, x0, losses, moment):
         raise RuntimeError(TORCHS)
 
 

@@ -90,7 +90,7 @@ def test_a_size_that_does_not_fit_fails_alone_and_by_its_size(bundle, expected, 
 def test_torch_out_of_memory_under_a_loss_fails_that_picture(bundle, expected):
     import torch
 
-    def hungry(image, params):
+    def hungry(image, params, context):
         return image.mean(dim=(1, 2, 3)) * torch.empty(2**58).mean()
 
     loss = LossSpec("hungry", 1.0, every=1)

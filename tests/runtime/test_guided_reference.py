@@ -116,7 +116,7 @@ def test_the_reported_loss_is_the_pictures_own(renderer):
 
 
 def test_canny_sees_edges_and_works_per_image():
-    from latentpress.runtime.guidance.canny import canny
+    from latentpress.runtime.guidance.losses.canny import canny
 
     flat = torch.full((1, 3, 32, 32), 0.5)
     square = flat.clone()

@@ -59,7 +59,7 @@ class Denoiser:
 class Towards:
     """The loss scale * mean((x0 - WANTED)^2) and its gradient."""
 
-    def gradient(self, x0, losses):
+    def gradient(self, x0, losses, moment):
         return (sum(loss.scale for loss in losses) * 2 * (x0 - WANTED) / x0.size).astype(np.float32)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from latentpress.bundle.info import Bundle
 from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.context import Context, Moment
 from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.request import LossSpec
 
@@ -56,12 +57,12 @@ class LossGuidance:
         self._threads = threads
         self._losses = losses
 
-    def gradient(self, x0: NDArray[np.float32], asked: Sequence[LossSpec]) -> NDArray[np.float32]:
-        """d(sum_k scale_k * loss_k)/dx0 of one image's x0 (4, h, w), in the same shape."""
+    def gradient(self, x0: NDArray[np.float32], asked: Sequence[LossSpec], moment: Moment) -> NDArray[np.float32]:
+        """d(sum_k scale_k * loss_k)/dx0 of one image's x0 (4, h, w) at `moment`, in the same shape."""
         with torch_threads(self._threads), torch.enable_grad():
             latents = torch.from_numpy(np.array(x0[np.newaxis])).requires_grad_()
             image = self._decode(latents)
-            values = [spec.scale * self._losses[spec.name](image, spec.params).sum() for spec in asked]
+            values = [spec.scale * _value(self._losses, spec, image, latents, moment) for spec in asked]
             total = torch.stack(values).sum()
             (gradient,) = torch.autograd.grad(total, latents)
         return gradient[0].numpy()
@@ -81,9 +82,20 @@ def torch_threads(count: int | None) -> Generator[None]:
 
 
 def picture_losses(
-    image: NDArray[np.float32], asked: Sequence[LossSpec], losses: Mapping[str, Loss] = LOSSES
+    image: NDArray[np.float32],
+    latents: NDArray[np.float32],
+    asked: Sequence[LossSpec],
+    moment: Moment,
+    losses: Mapping[str, Loss] = LOSSES,
 ) -> tuple[tuple[str, float], ...]:
-    """Each loss's name and unscaled value on one finished picture (3, H, W) in 0..1."""
+    """Each loss's name and unscaled value on one finished picture (3, H, W) in 0..1, decoded from `latents` (C, h, w)."""
     with torch.no_grad():
-        batch = torch.from_numpy(np.array(image[np.newaxis]))
-        return tuple((spec.name, float(losses[spec.name](batch, spec.params)[0])) for spec in asked)
+        batch, decoded = (torch.from_numpy(np.array(one[np.newaxis])) for one in (image, latents))
+        return tuple((spec.name, float(_value(losses, spec, batch, decoded, moment))) for spec in asked)
+
+
+def _value(losses: Mapping[str, Loss], spec: LossSpec, image: Tensor, latents: Tensor, moment: Moment) -> Tensor:
+    """The unscaled loss of one image, a scalar."""
+    generator = torch.Generator().manual_seed(moment.noise_seed)
+    context = Context(latents, moment.step, moment.steps, generator)
+    return losses[spec.name](image, spec.params, context).sum()

@@ -1,10 +1,12 @@
-"""What a loss is: a name, parameters and a function. The losses themselves lie beside this file, one in each."""
+"""What a loss is: a name, parameters and a function. The built-in losses lie in `losses`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
+
+from latentpress.runtime.guidance.context import Context
 
 if TYPE_CHECKING:  # whoever reads a manifest needs the losses' names and parameters, and no torch
     from torch import Tensor
@@ -24,14 +26,17 @@ class Loss:
     function: the image (batch, 3, H, W), float32, about 0..1 and not clamped, and the parameters as keywords -> one value
     per image, (batch,), differentiable by the image. It must not reduce over the batch: the mean of a batch would divide
     each image's gradient by the batch size. It imports what it needs (torch, cv2) in its body, not with its module.
-    source: where it comes from, one line.
+    source: where it comes from, one line;
+    wants: the names of what the function takes of the image's `Context`, as keywords; nothing of it by default.
     """
 
     name: str
     params: type[LossParams]
     function: Callable[..., "Tensor"]
     source: str
+    wants: frozenset[str] = frozenset()
 
-    def __call__(self, image: "Tensor", params: Mapping[str, float | str]) -> "Tensor":
-        """The loss of each image, (batch,); params: complete, as `LossSpec` holds them."""
-        return self.function(image, **params)
+    def __call__(self, image: "Tensor", params: Mapping[str, float | str], context: Context | None = None) -> "Tensor":
+        """The loss of each image, (batch,); params: complete, as `LossSpec` holds them; context: where it wants any."""
+        surroundings = {name: getattr(context, name) for name in self.wants}
+        return self.function(image, **params, **surroundings)

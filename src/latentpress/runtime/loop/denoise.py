@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.engines.engine import Session
+from latentpress.runtime.guidance.context import Moment
 from latentpress.runtime.loop.failure import Failure, failure_of
 from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.loop.rows import ConditioningRows
@@ -28,8 +29,8 @@ _UNET = "the UNet"
 class Guidance(Protocol):
     """What guides by losses (guidance/gradient.py); it is loaded, and torch with it, where a picture has one."""
 
-    def gradient(self, x0: Latents, asked: Sequence[LossSpec]) -> Latents:
-        """d(sum of the losses)/dx0 of one image's x0 (C, h, w)."""
+    def gradient(self, x0: Latents, asked: Sequence[LossSpec], moment: Moment) -> Latents:
+        """d(sum of the losses)/dx0 of one image's x0 (C, h, w), where its making is at `moment`."""
         ...
 
 
@@ -245,7 +246,7 @@ def guide(
             what = f"the gradient of the loss {'+'.join(loss.name for loss in losses)}"
             overseer.begins(what, [trajectory.key])
             try:
-                move[index] -= nudge[index] * guidance.gradient(x0[index], losses)
+                move[index] -= nudge[index] * guidance.gradient(x0[index], losses, trajectory.moment)
             except Exception as error:
                 failed.append((trajectory, failure_of(error, what, trajectory.request)))
     return move, failed

@@ -132,5 +132,5 @@ def _done(
         from latentpress.runtime.guidance.gradient import picture_losses
 
         unit = (np.moveaxis(picture, -1, 0) / 255).astype(np.float32)
-        values = picture_losses(unit, trajectory.request.losses, losses)
+        values = picture_losses(unit, trajectory.latents, trajectory.request.losses, trajectory.moment, losses)
     return Rendered(trajectory.key, picture, None, time.perf_counter() - trajectory.started, origin, values)

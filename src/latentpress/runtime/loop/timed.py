@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from latentpress.runtime.guidance.context import Moment
 from latentpress.runtime.loop.denoise import Guidance, Turn
 from latentpress.runtime.loop.model import Model
 from latentpress.runtime.loop.trajectory import Latents
@@ -46,10 +47,10 @@ class TimedGuidance:
         self._guidance: Guidance = model.guidance
         self._model = model
 
-    def gradient(self, x0: Latents, asked: Sequence[LossSpec]) -> Latents:
+    def gradient(self, x0: Latents, asked: Sequence[LossSpec], moment: Moment) -> Latents:
         """As `LossGuidance.gradient`."""
         with self._model.watch.measure(_of_size("gradient", self._model, x0)):
-            return self._guidance.gradient(x0, asked)
+            return self._guidance.gradient(x0, asked, moment)
 
 
 def _of_size(part: str, model: Model, latents: NDArray[np.float32]) -> Measured:

@@ -7,6 +7,7 @@ from typing import Generic
 import numpy as np
 from numpy.typing import NDArray
 
+from latentpress.runtime.guidance.context import Moment
 from latentpress.runtime.prompts.conditioning import Conditioning, Edited
 from latentpress.runtime.request import K, LossSpec, RenderRequest
 from latentpress.runtime.sampling.brownian import BrownianPath
@@ -93,6 +94,11 @@ class Trajectory(Generic[K]):
     def picture_step(self) -> int:
         """The step the next call belongs to, among all the picture's steps."""
         return self.first + int(self.solver.step_of[self.step])
+
+    @property
+    def moment(self) -> Moment:
+        """Where the making of this picture is, for its losses; at its end, past its last step."""
+        return Moment(self.request.seed, self.total if self.finished else self.picture_step, self.total)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,0 +1,47 @@
+"""What a loss may ask for beside the image: the latents, the step, randomness of the picture's own. Plain data, no torch.
+
+A loss names what it takes of it (`Loss.wants`), and gets that and nothing else.
+"""
+
+import hashlib
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where the making of a picture is: its seed, its step, counted from 0, and how many steps it has.
+
+    A finished picture is at `step` == `steps`.
+    """
+
+    seed: int
+    step: int
+    steps: int
+
+    @property
+    def noise_seed(self) -> int:
+        """What a loss's generator is seeded with, 0 .. 2**64-1: of this seed and step alone, unlike any other's."""
+        return int.from_bytes(hashlib.sha256(f"loss {self.seed} {self.step}".encode()).digest()[:8], "big")
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What surrounds the image of one loss at one moment.
+
+    latents: (1, C, h, w), the x0 that the image was decoded from, differentiable; of a finished picture its latents;
+    step, steps: as in `Moment`; generator: torch's, on the CPU, seeded with `Moment.noise_seed`, so that its numbers are the
+    same on every engine and in every batch. Each loss has one of its own.
+    """
+
+    latents: "Tensor"
+    step: int
+    steps: int
+    generator: "Generator"
+
+
+# What `Loss.wants` may name.
+WANTS = frozenset(field.name for field in fields(Context))
