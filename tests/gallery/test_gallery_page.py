@@ -165,6 +165,47 @@ def test_two_folders_stand_beside_each_other_where_a_side_is_free(page):
     assert page.run(HEADS.format("left")) == ["out", "out2"]
 
 
+OTHER = """\
+defaults: {prompt: "a {thing}", steps: 3, size: 64x48}
+matrix: {weather: [sun, rain], thing: [kite, owl], seed: 2..5}
+output: "{index}.png"
+"""
+
+
+def test_folders_of_different_axes_are_both_shown_along_what_both_have(page):
+    page = page(BODY, ("out2", OTHER, FakeExecutor()))
+    assert page.run(HEADS.format("left")) == ["out", "out2"]
+    assert page.run("document.getElementById('columns').selectedOptions[0].text") == "thing"
+    assert states(page) == ["done", "done", "failed", "excluded", "done", "excluded", "excluded", "done"]
+    said = page.run("document.getElementById('apart').textContent")
+    assert "Only out has the axis style." in said
+    assert "Only out2 has the axis weather." in said
+    assert "Of seed only out has 1 and only out2 has 5." in said
+    page.click(".cell.done")
+    page.key("c")
+    sources = "[...document.querySelectorAll('.layer img')].map(one => one.src.split('/').slice(-2).join('/'))"
+    assert page.run(sources) == ["out/2.png", "out2/5.png"], "the owl of the same seed, not the file of the same name"
+
+
+def test_words_of_a_picture_that_is_lacking_stand_in_its_half(page):
+    page = page(BODY, ("out2", BODY.replace("1..4", "2..4"), FakeExecutor()))
+    page.click(".cell.done")
+    page.key("c")
+    assert page.run("document.querySelector('.layer.b .mark').textContent") == "no such picturenothing is planned there"
+    inside = """(() => {
+      const at = document.querySelector('.handle').getBoundingClientRect(), edge = at.left + at.width / 2;
+      return [...document.querySelectorAll('.layer.b .mark > *')].map(one => {
+        const range = document.createRange();
+        range.selectNodeContents(one);
+        return range.getBoundingClientRect().left - edge;
+      });
+    })()"""
+    assert min(page.run(inside)) > 0
+    page.key(".")
+    page.key("x")
+    assert min(page.run(inside)) > 0
+
+
 def test_awkward_names_and_mixed_sizes(page):
     """Characters that mean something in an address, a long text from right to left, and no axis but the size."""
     body = """\

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from latentpress.errors import one_line
+from latentpress.gallery.apart import Apart, apart
 from latentpress.sheets.cells import DONE, EXCLUDED, STATES, Cell, Cells
 
 # The axis that tells folders apart, where there are several.
@@ -45,6 +46,24 @@ class _Texts:
         return self.places.setdefault(text, len(self.places))
 
 
+def what_differs(sources: Sequence[Source]) -> Apart:
+    """What the folders have in common, and what only some have; of one folder, nothing is said."""
+    if len(sources) < 2:
+        return Apart((), ())
+    axes = dict.fromkeys(axis for source in sources for axis in source.cells.axes)
+    return apart(
+        {
+            axis: {
+                one_line(source.name): list(
+                    dict.fromkeys(cell.labels[axis] for cell in source.cells.cells if axis in cell.labels)
+                )
+                for source in sources
+            }
+            for axis in axes
+        }
+    )
+
+
 def gallery_script(sources: Sequence[Source], page: Path) -> bytes:
     """The script for a page in the folder `page`, from which pictures are linked: ASCII, the same for the same cells."""
     texts = _Texts()
@@ -52,6 +71,7 @@ def gallery_script(sources: Sequence[Source], page: Path) -> bytes:
     axes = list(dict.fromkeys(axis for source in sources for axis in source.cells.axes if axis in keys))
     folder_key = _free(FOLDER, keys) if len(sources) > 1 else ""
     first = sources[0]
+    differs = what_differs(sources)
     rows = [
         _row(cell, source, number, keys, texts) for number, source in enumerate(sources) for cell in source.cells.cells
     ]
@@ -66,6 +86,8 @@ def gallery_script(sources: Sequence[Source], page: Path) -> bytes:
         "folderKey": folder_key,
         "keys": keys,
         "axes": axes,
+        "common": [axis for axis in axes if axis in differs.common],
+        "apart": differs.said,
         "rows": first.rows if first.rows in axes else "",
         "columns": first.columns if first.columns in axes else "",
         "states": list(SHOWN_STATES),

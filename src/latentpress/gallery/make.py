@@ -15,7 +15,7 @@ from pathlib import Path
 from latentpress.batch.cells import folder_cells
 from latentpress.errors import OutputLocked, UsageError
 from latentpress.files import OWN_FOLDER, make_folders, read_regular, write_durably
-from latentpress.gallery.data import Source, gallery_script
+from latentpress.gallery.data import Source, gallery_script, what_differs
 from latentpress.gallery.measures import NOTHING, PLOTS, Asked, Section, measures_section
 from latentpress.gallery.thumbs import Wanted, make_thumbnails, remove_unused
 from latentpress.sheets.cells import DONE, MISSING
@@ -32,7 +32,7 @@ _MOST_BYTES = 1 << 30
 class Made:
     """A gallery that was written. page: its file; counts: state -> cells, `missing` with what cannot be shown;
     thumbnails: pictures made small now; removed: of earlier ones; faults: (file, why) of pictures that are done and cannot
-    be shown; said: what to know of its plots, a sentence each."""
+    be shown; said: what to know of its plots, and of folders that differ, a sentence each."""
 
     page: Path
     counts: dict[str, int]
@@ -103,7 +103,7 @@ def _written(sources: list[Source], home: Path, report: Callable[[int, int], Non
                 one.paths.append(source.folder / cell.output)
     made, faults = make_thumbnails(wanted.values(), home, report)
     told = faults | {
-        source.folder / cell.output: f"the {cell.reason}"
+        source.folder / cell.output: cell.reason
         for source in sources
         for cell in source.cells.cells
         if cell.state == MISSING and cell.reason
@@ -115,7 +115,15 @@ def _written(sources: list[Source], home: Path, report: Callable[[int, int], Non
     removed = remove_unused(wanted, home)
     for path in set(home.glob(PLOTS)) - {home / name for name in section.files}:
         path.unlink()
-    return Made(home / PAGE, _counts(shown), made, removed, sorted(told.items()), section.said)
+    differ = [f"note: {line}" for line in what_differs(sources).said]
+    return Made(
+        home / PAGE,
+        _counts(shown),
+        made,
+        removed,
+        [(path, f"the {why}") for path, why in sorted(told.items())],
+        (*section.said, *differ),
+    )
 
 
 def _check_folders(folders: Sequence[Path]) -> None:

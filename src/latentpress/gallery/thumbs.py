@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from latentpress.batch.pictures.opened import Unshowable, opened
-from latentpress.batch.pictures.png import pixel_sha256
+from latentpress.batch.pictures.fault import NOT_RENDERED, shows
+from latentpress.batch.pictures.opened import Unshowable, content_of, decoded
 from latentpress.files import remove_leftovers, write_durably
 from latentpress.gallery.data import thumbnails
 
@@ -97,11 +96,12 @@ def _made(wanted: Wanted, home: Path) -> _Outcome:
 def _make(path: Path, wanted: Wanted, home: Path) -> str:
     """Make the thumbnails of a file; returns why they cannot be made, "" where they were."""
     try:
-        picture = opened(path)
+        content = content_of(path)
+        picture = decoded(content)
     except Unshowable as why:
         return str(why)
-    if picture.format == "PNG" and pixel_sha256(np.asarray(picture)) != wanted.pixel_sha256:
-        return "the file is not the picture that was rendered"
+    if shows(content, picture, wanted.pixel_sha256) is False:
+        return NOT_RENDERED
     lossless, small = max(picture.size) <= _SMALL, picture.convert("RGB")
     # The smaller of the larger: a picture has to be read and reduced once.
     for side, place in sorted(wanted.thumbnails(home).items(), reverse=True):

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
-from latentpress.batch.pictures.chunks import kept_pixels
-from latentpress.batch.pictures.intact import MAX_BYTES, Found, look
-from latentpress.batch.pictures.opened import Unshowable, opened
+import numpy as np
+from PIL import Image
+
+from latentpress.batch.pictures.containers import lossy, whole
+from latentpress.batch.pictures.intact import Found, look
+from latentpress.batch.pictures.opened import Unshowable, content_of, decoded
 from latentpress.batch.pictures.png import pixel_sha256
-from latentpress.files import read_regular
+
+NOT_RENDERED = "file is not what was rendered"
 
 
 def fault_of(path: Path, pixels: str | None, sha256: str | None, size: int | None, stamp: str | None) -> str | None:
@@ -21,8 +25,15 @@ def fault_of(path: Path, pixels: str | None, sha256: str | None, size: int | Non
     if found is Found.NOTHING:
         return ""
     try:
-        opened(path)
-        kept = kept_pixels(read_regular(path, MAX_BYTES))
-    except (Unshowable, OSError):
-        return "file cannot be read"
-    return None if kept is not None and pixel_sha256(kept) == pixels else "file is not what was rendered"
+        content = content_of(path)
+        return None if shows(content, decoded(content), pixels) else NOT_RENDERED
+    except Unshowable as why:
+        return str(why)
+
+
+def shows(content: bytes, picture: Image.Image, pixels: str | None) -> bool | None:
+    """Whether the decoded `picture` of a file with this content has the pixels of this sha256; None where its format loses
+    some, so that nobody can tell."""
+    if lossy(content):
+        return None
+    return whole(content) and picture.mode == "RGB" and pixel_sha256(np.asarray(picture)) == pixels

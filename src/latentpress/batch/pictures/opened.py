@@ -15,19 +15,35 @@ _MOST_PIXELS = 100_000_000
 _FORMATS = sorted(set(FORMATS.values()))
 
 
+UNREADABLE = "file cannot be read"
+
+
 class Unshowable(Exception):
     """A file that no page shows; the message says why."""
 
 
 def opened(path: Path) -> Image.Image:
     """The picture at `path`, decoded. Raises Unshowable."""
+    return decoded(content_of(path))
+
+
+def content_of(path: Path) -> bytes:
+    """The content of the file at `path`. Raises Unshowable."""
+    try:
+        return read_regular(path, _MOST_BYTES)
+    except OSError:
+        raise Unshowable(UNREADABLE) from None
+
+
+def decoded(content: bytes) -> Image.Image:
+    """The picture that a file with this content is, decoded. Raises Unshowable."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(read_regular(path, _MOST_BYTES)), formats=_FORMATS)
+            picture = Image.open(io.BytesIO(content), formats=_FORMATS)
         if picture.width * picture.height > _MOST_PIXELS:
-            raise Unshowable("the file has too many pixels to be shown")
+            raise Unshowable("file has too many pixels to be shown")
         picture.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise Unshowable("the file cannot be read as a picture") from None
+        raise Unshowable(UNREADABLE) from None
     return picture

@@ -107,6 +107,8 @@ window.latentpressGallery = (data) => {
 
   document.title = plain(`${data.title}: gallery`);
   byId("title").textContent = plain(data.title);
+  byId("apart").textContent = data.apart.map((line) => plain(`${line[0].toUpperCase()}${line.slice(1)}.`)).join(" ");
+  byId("apart").hidden = !data.apart.length;
   byId("theme").addEventListener("click", turn);
   byId("help").addEventListener("click", () => help.showModal());
   byId("fold").addEventListener("click", () => fold(byId("controls").hidden));

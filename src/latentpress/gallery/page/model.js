@@ -12,22 +12,27 @@ class Model {
     if (data.folderKey) this.axes.push(this.#axis(data.folderKey, null));
     this.folder = data.folderKey ? this.axes.length - 1 : NONE;
     this.axes.forEach((axis, place) => { axis.place = place; });
+    this.common = this.axes.filter((axis) => axis.place === this.folder || data.common.includes(axis.key));
     this.many = this.axes.filter((axis) => axis.values.length > 1);
     this.words = new Array(this.cells.length);
   }
 
-  // values: the texts of an axis in the order of the plan; codes: cell -> which of them.
+  // values: the texts of an axis in the order of the plan; codes: cell -> which of them; within: value -> the folders that have
+  // it; folders: those that have the axis.
   #axis(key, label) {
-    const found = new Map(), codes = new Int32Array(this.cells.length), values = [];
+    const found = new Map(), codes = new Int32Array(this.cells.length), values = [], within = [], folders = new Set();
     this.cells.forEach((cell, id) => {
       const own = label === null ? cell[FOLDER] : cell[LABELS + label];
       if (!found.has(own)) {
         found.set(own, values.length);
         values.push(label === null ? this.data.folders[own].name : own < 0 ? "" : this.texts[own]);
+        within.push(new Set());
       }
       codes[id] = found.get(own);
+      within[codes[id]].add(cell[FOLDER]);
+      if (own >= 0) folders.add(cell[FOLDER]);
     });
-    return { key, values, codes };
+    return { key, values, codes, within, folders };
   }
 
   text(id, part) { return this.texts[this.cells[id][part]]; }
@@ -66,11 +71,16 @@ class Model {
 
   // Rows and columns for a plan that says nothing of them: two axes that cross each other, the longer one as rows.
   usual() {
-    const { data, many } = this;
-    const rows = data.axes.indexOf(data.rows), columns = data.axes.indexOf(data.columns);
+    const { data, many, folder } = this;
+    const [rows, columns] = [data.rows, data.columns].map((key) => data.axes.indexOf(key));
+    const shared = (place) => this.common.some((axis) => axis.place === place && axis.values.length > 1);
+    // Folders that differ in their axes stand beside each other along what both have, so that neither is hidden.
+    if (folder !== NONE && data.axes.some((_, place) => !shared(place) && this.axes[place].values.length > 1)) {
+      const along = [columns, rows, ...data.axes.keys()].find((place) => place !== NONE && shared(place)) ?? NONE;
+      return along === rows && along !== NONE ? { rows, columns: folder } : { rows: folder, columns: along };
+    }
     // A side that the plan leaves free shows the folders, where there are several.
-    const free = many.some((axis) => axis.place === this.folder) ? this.folder : NONE;
-    if (rows >= 0 || columns >= 0) return { rows: rows >= 0 ? rows : free, columns: columns >= 0 ? columns : free };
+    if (rows >= 0 || columns >= 0) return { rows: rows >= 0 ? rows : folder, columns: columns >= 0 ? columns : folder };
     for (const [number, one] of many.entries())
       for (const other of many.slice(number + 1)) {
         const pairs = new Set();
@@ -84,7 +94,8 @@ class Model {
     return { rows: NONE, columns: NONE };
   }
 
-  // Where a place would hold several cells, the first value of each axis that tells them apart; given: chosen by hand.
+  // Where a place would hold several cells, the first value of each axis that tells them apart, of those that all folders
+  // have, and any where they share none; given: chosen by hand.
   chosen(view, given) {
     const filters = new Map([...given].filter(([axis]) => axis !== view.rows && axis !== view.columns));
     if (view.rows === NONE || view.columns === NONE) return filters;
@@ -97,7 +108,7 @@ class Model {
         const place = rows.codes[id] * columns.values.length + columns.codes[id];
         const before = seen.get(place);
         if (before !== undefined && before !== axis.codes[id]) {
-          filters.set(axis.place, 0);
+          filters.set(axis.place, this.#first(axis));
           break;
         }
         seen.set(place, axis.codes[id]);
@@ -106,8 +117,17 @@ class Model {
     return filters;
   }
 
+  #first(axis) {
+    if (axis.place === this.folder) return 0;
+    return axis.within.findIndex((having) => [...axis.folders].every((folder) => having.has(folder)));
+  }
+
+  // A folder without an axis is not hidden by a filter of it.
   #passes(id, filters) {
-    for (const [axis, value] of filters) if (value !== ANY && this.axes[axis].codes[id] !== value) return false;
+    for (const [place, value] of filters) {
+      const axis = this.axes[place];
+      if (value !== ANY && axis.codes[id] !== value && axis.folders.has(this.cells[id][FOLDER])) return false;
+    }
     return true;
   }
 
@@ -166,19 +186,32 @@ class Model {
     return this.cache.codes;
   }
 
-  // The cell that differs from `id` in one axis alone, or has the same file name in another folder; undefined where none is.
+  // The cell that differs from `id` in one axis alone, or is like it in another folder; undefined where none is.
   sibling(id, axis, code) {
-    let byName;
+    if (axis.place === this.folder) return this.#counterpart(id, code);
+    let nearly;
     for (let other = 0; other < this.cells.length; other++) {
       if (axis.codes[other] !== code) continue;
-      if (axis.place === this.folder && this.cells[other][OUTPUT] === this.cells[id][OUTPUT]) return other;
       const tied = this.axes.every((one) => one === axis || one.codes[other] === one.codes[id]);
       if (tied) return other;
       // An axis that moves together with this one, as a prompt does with its style, may differ too.
-      if (byName === undefined && this.axes.every((one) => one === axis || one.codes[other] === one.codes[id] || this.#moves(one, axis)))
-        byName = other;
+      if (nearly === undefined && this.axes.every((one) => one === axis || one.codes[other] === one.codes[id] || this.#moves(one, axis)))
+        nearly = other;
     }
-    return byName;
+    return nearly;
+  }
+
+  // The cell of a folder that is like `id` in all axes of which the folders share values, best with the same file name; by the
+  // name alone where they share none.
+  #counterpart(id, folder) {
+    const tied = this.common.filter((axis) => axis.place !== this.folder);
+    let first;
+    for (let other = 0; other < this.cells.length; other++) {
+      if (this.axes[this.folder].codes[other] !== folder || !tied.every((axis) => axis.codes[other] === axis.codes[id])) continue;
+      if (this.cells[other][OUTPUT] === this.cells[id][OUTPUT]) return other;
+      if (tied.length) first ??= other;
+    }
+    return first;
   }
 
   #moves(one, axis) {
