@@ -82,19 +82,21 @@ def labels(pages, *roles):
     place=st.sampled_from(["rows", "columns", "panels", "pages"]),
     width=st.sampled_from([None, "nature column", "nature double", "400mm"]),
     gone=st.integers(0, 70),
+    name=LABELS,
 )
-def test_no_two_boxes_overlap_and_every_label_is_whole(rows, columns, third, place, width, gone):
+def test_no_two_boxes_overlap_and_every_label_is_whole(rows, columns, third, place, width, gone, name):
     def state(labels):
         return [(DONE, ""), (FAILED, labels["y"]), (WAITING, ""), (MISSING, "")][(hash_of(labels) + gone) % 4]
 
     cells = made_cells({"y": rows, "x": columns, "z": third}, state, lambda labels: hash_of(labels) % 71 == gone)
     sides = {"rows": ("y",), "columns": ("x",), "panels": (), "pages": ()}
     sides[place] = ("z", *sides[place])
-    said = {"width": width} if width else {}
+    said = {"names": {"x": name, "y": name}} | ({"width": width} if width else {})
     if not cells.cells:
         return
     pages = layout(cells, sheet(**sides, **said, title="{name} 文", caption="of {y}"), MEASURE)
     check(pages)
+    assert bare(name) in labels(pages, AXIS)
     shown = {key: {bare(cell.labels[key]) for cell in cells.cells} for key in "yxz"}
     assert shown["y"] <= labels(pages, ROW, GROUP)
     assert shown["x"] <= labels(pages, COLUMN, GROUP)
@@ -104,6 +106,17 @@ def test_no_two_boxes_overlap_and_every_label_is_whole(rows, columns, third, pla
         assert {"z:" + text for text in shown["z"]} <= labels(pages, PANEL if place == "panels" else TITLE)
     placed = [cell.output for page in pages for cell in page.cells]
     assert sorted(placed) == sorted(cell.output for cell in cells.cells), "each cell once"
+
+
+@pytest.mark.parametrize("name", ["seed", "guidance_scale", "number of inference steps", "a-word-without-a-blank" * 3])
+@pytest.mark.parametrize("panels", ["k", "kl"])
+@pytest.mark.parametrize("width", [10, 12, 20, 28, 40])
+def test_a_name_of_columns_is_whole_on_a_narrow_sheet(width, panels, name):
+    cells = made_cells({"y": ["a", "b"], "x": ["1", "2"][: 3 - len(panels)], "z": panels})
+    pages = layout(cells, sheet(rows=("y",), columns=("x",), width=f"{width}mm", names={"x": name}), MEASURE)
+    check(pages)
+    assert bare(name) in labels(pages, AXIS)
+    assert {page.width for page in pages} == {width}
 
 
 def hash_of(labels):

@@ -3,6 +3,7 @@
 Widths and heights alone, no boxes. One scale holds for all pictures of a sheet, unless each is fitted to its cell.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +32,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Item:
-    """A panel's segment on a shelf; x: where its row labels, or without them its pictures, begin."""
+    """A panel's segment on a shelf. x: where its row labels, or without them its pictures, begin; name: the lines of its
+    columns' axes."""
 
     panel: Panel
     segment: Segment
@@ -39,6 +41,7 @@ class Item:
     labelled: bool
     titled: bool
     title: list[str]
+    name: list[str]
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class Geometry:
         self.scale, self.across = scale, across
         self._grid, self._leaf, self._style, self._rows, self._room = grid, leaf, style, rows, room
         self._title, self.names, self._pixels = panel_title, names, pixels
+        self._page = math.inf if grid.sheet.width is None else grid.sheet.width - 2 * style.margin
         self.row_heights = [
             max([pixels[1][place] * scale, *(self._label_height(level, row) for level in range(len(row))[-1:])])
             for place, row in enumerate(grid.rows)
@@ -216,27 +220,41 @@ class Geometry:
     def _shelf(self, items: Sequence[tuple[Panel, Segment, bool]]) -> Shelf:
         style = self._style
         placed: list[Item] = []
-        x = since = 0.0
+        x = since = width = 0.0
         for number, (panel, segment, titled) in enumerate(items):
             if number:
                 x += style.panel_gap
             labelled = number == 0 or since + segment.width > REPEAT_MM
             since = segment.width if labelled else since + segment.width
-            width = segment.width + (self._rows.width if labelled else 0.0)
+            before = self._rows.width if labelled else 0.0
             letter = letter_width(panel, style)
-            title = style.label.wrapped(self._title(panel), max(width - letter, style.em * 4)) if titled else []
-            placed.append(Item(panel, segment, x, labelled, titled, title))
-            x += max(width, letter + style.label.extent(title)[0])
+            title = (
+                style.label.wrapped(self._title(panel), max(before + segment.width - letter, style.em * 4))
+                if titled
+                else []
+            )
+            wide = max(before + segment.width, letter + style.label.extent(title)[0])
+            # Nothing stands to the right of the last one, so that a word of its name may go on there.
+            last = number == len(items) - 1
+            name = self._name(max(segment.width, wide - before), self._page - x - before if last else 0.0)
+            placed.append(Item(panel, segment, x, labelled, titled, title, name))
+            width = max(x + wide, x + before + style.strong.extent(name)[0])
+            x += wide
         least = style.strong.line_height if any(item.titled and item.panel.letter for item in placed) else 0.0
         title_height = max([least, *(style.label.extent(item.title)[1] for item in placed)])
         title_height += style.pad if title_height else 0.0
-        name = style.strong.line_height if self.names[1] else 0.0
+        name = max(style.strong.extent(one.name)[1] for one in placed)
         head = max(
             name + (one.outer_height + style.pad * 1.5 if one.outer else 0.0) + one.heads.height
             for one in (item.segment for item in placed)
         )
         head = max(head, self._rows.names_height * style.strong.line_height)
-        return Shelf(tuple(placed), x, title_height, title_height + head + (style.pad if head else 0.0))
+        return Shelf(tuple(placed), width, title_height, title_height + head + (style.pad if head else 0.0))
+
+    def _name(self, width: float, most: float) -> list[str]:
+        """The name of the columns' axes in lines over pictures that are so wide; up to `most` for its widest word."""
+        name, strong = self.names[1], self._style.strong
+        return strong.wrapped(name, max(width, min(most, strong.widest_word(name)))) if name else []
 
 
 def letter_width(panel: Panel, style: Style) -> float:

@@ -113,12 +113,11 @@ class Placing:
                     rect = Rect(first, y - style.pad * 0.75 - height, last - first, height)
                     yield style.label.placed(lines, rect, GROUP, text, CENTER)
             y -= style.pad * 0.75 + segment.outer_height
-        name = self._geometry.names[1]
-        if name:
-            width = style.strong.width(name)
-            height = style.strong.line_height
+        if item.name:
+            width, height = style.strong.extent(item.name)
             wide = Rect(x, y - height, max(segment.width, width), height)
-            yield style.strong.placed([name], wide, AXIS, name, CENTER if width <= segment.width else LEFT)
+            align = CENTER if width <= segment.width else LEFT
+            yield style.strong.placed(item.name, wide, AXIS, self._geometry.names[1], align)
 
     def _cells(self, chunk: Chunk, item: Item, x: float, y: float) -> Iterator[Box]:
         segment = item.segment

@@ -150,7 +150,7 @@ def _block(grid: Grid, blocks: Blocks, block: Block) -> Iterator[str]:
     yield f"  \\begin{{tabular}}{{@{{}}{'r' * len(sheet.rows)}*{{{count}}}{{c}}@{{}}}}"
     named_axes = sheet.axis_names is not False
     if sheet.columns and named_axes:
-        name = f"\\textbf{{{_strut(escaped(names_of(sheet.columns, sheet)))}}}"
+        name = _over(f"\\textbf{{{_strut(breakable(names_of(sheet.columns, sheet)))}}}", count)
         yield f"    {'& ' * len(sheet.rows)}\\multicolumn{{{count}}}{{c}}{{{name}}} \\\\"
     for depth in range(max(1, len(sheet.columns))):
         innermost = depth >= len(sheet.columns) - 1
@@ -187,10 +187,15 @@ def _spans(columns: Sequence[Key], depth: int, *, turned: bool) -> Iterator[str]
                 text = f"\\parbox{{{TURNED_MOST:g}em}}{{\\raggedright {text}}}"
             box = f"\\makebox[\\latentpresswidth]{{\\rotatebox{{90}}{{{text}}}}}"
         else:
-            wide = f"\\dimexpr{end - at}\\latentpresswidth+{2 * (end - at - 1)}\\tabcolsep"
-            box = f"\\parbox[b]{{{wide}}}{{\\centering {text}}}"
+            box = _over(text, end - at)
         yield box if end == at + 1 else f"\\multicolumn{{{end - at}}}{{c}}{{{box}}}"
         at = end
+
+
+def _over(text: str, count: int) -> str:
+    """`text` in lines over so many columns."""
+    wide = f"\\dimexpr{count}\\latentpresswidth+{2 * (count - 1)}\\tabcolsep"
+    return f"\\parbox[b]{{{wide}}}{{\\centering {text}}}"
 
 
 def _row_name(text: str, wide: float) -> str:

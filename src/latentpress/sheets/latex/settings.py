@@ -18,6 +18,8 @@ _IDLE = {"id", "priority"}
 _NOTHING = ("", "none")
 # Values of an axis that are listed; a setting of more characters has no place in the caption.
 _LISTED, _SHORT = 6, 40
+# Between rules and rows, which tabular sets close.
+_SPACE = "\\noalign{\\vskip3pt}"
 # Of the names of settings, in em.
 _HEAD_MOST = 9.0
 
@@ -36,13 +38,13 @@ def settings(cells: Cells, grid: Grid, shown: Sequence[Cell], label: str) -> Ite
     heads = {key: name_of(key, grid.sheet) for key in rows}
     wide = min(_HEAD_MOST, max([ems("plan"), *map(ems, heads.values())]))
     columns = f"p{{{wide:.4g}em}}p{{\\dimexpr\\linewidth-{wide:.4g}em-2\\tabcolsep}}"
-    yield f"  \\begin{{tabular}}{{@{{}}{columns}@{{}}}}\n    \\hline"
+    yield f"  \\begin{{tabular}}{{@{{}}{columns}@{{}}}}\n    \\hline{_SPACE}"
     for key, head in heads.items():
         text = breakable(_listed(values[key]), OVERLONG_WORD)
         yield f"    \\raggedright {breakable(head)} & \\raggedright {text} \\tabularnewline"
     if cells.plan_hash:
         yield f"    plan & {hashed(cells.plan_hash[:12])} \\\\"
-    yield "    \\hline\n  \\end{tabular}\n\\end{table}"
+    yield f"    {_SPACE}\\hline\n  \\end{{tabular}}\n\\end{{table}}"
 
 
 def _values(shown: Sequence[Cell]) -> dict[str, list[str]]:
