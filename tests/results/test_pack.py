@@ -2,7 +2,9 @@
 
 import csv
 import hashlib
+import itertools
 import json
+import re
 import shutil
 import subprocess
 import zipfile
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typst
 from PIL import Image
 
 from fakes import FakeExecutor
@@ -135,6 +138,36 @@ def test_inputs_from_elsewhere_get_a_place_or_are_refused(made, tmp_path, tmp_pa
     monkeypatch.setenv("HOME", "/home/nobody")
     assert run_cli(["pack", str(out), "-o", "g.zip"]) == 0
     assert (unpacked(tmp_path / "g.zip", tmp_path / "beside") / "manifest" / far.name / "photo.png").exists()
+
+
+def test_packed_sources_of_sheets_find_their_pictures(folder, tmp_path):
+    """Each path in them is that of a packed file, and both compile where they lie; the folder's own are as they were."""
+    made = folder(
+        "defaults: {prompt: 'a {style} kite', size: 64x64, steps: 2}\nmatrix: {style: [flat, line], seed: 1..2}\n"
+        "output: '{style} ½/{seed}.png'\nsheet: {rows: style, columns: seed, formats: [tex, typ]}\n"
+    )
+    made.render(executor=FakeExecutor())
+    before = [(made.path / name).read_text("utf-8") for name in ("sheet.tex", "sheet.typ")]
+    assert run_cli(["pack", str(made.path), "-o", "figure.zip"]) == 0
+    top = unpacked(tmp_path / "figure.zip", tmp_path / "there")
+    tex, typ = [(top / "sheets" / name).read_text("utf-8") for name in ("sheet.tex", "sheet.typ")]
+    folders = re.findall(r"\\edef\\latentpressfrom\{(?:\\CurrentFilePath/)?\\detokenize\{(.*)\}\}", tex)
+    folders += re.findall("The pictures lie in (.*) as seen from", tex) + re.findall('#let pictures = "(.*)"', typ)
+    assert len(folders) == 4
+    files = re.findall(r"latentpressfrom/\\detokenize\{(.*?)\}", tex) + re.findall(r'picture\(.*?, "(.*?)",', typ)
+    assert len(files) == 8
+    for where, file in itertools.product(folders, files):
+        assert (top / "sheets" / where / file).is_file()
+    assert [tex, typ] == [text.replace("{.}", "{../pictures}").replace('= "."', '= "../pictures"').replace(
+        "lie in .", "lie in ../pictures") for text in before]  # fmt: skip
+    assert typst.compile(str(top / "sheets/sheet.typ"), root=str(top)).startswith(b"%PDF")
+    if shutil.which("pdflatex"):
+        head, paper = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{graphicx}", tmp_path / "paper"
+        paper.mkdir()
+        (paper / "a.tex").write_text(head + rf"\begin{{document}}\input{{{top}/sheets/sheet}}\end{{document}}")
+        line = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
+        done = subprocess.run(line, cwd=paper, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stdout[-1500:].decode(errors="replace")
 
 
 def test_what_is_left_out_is_named(made, tmp_path, capsys):

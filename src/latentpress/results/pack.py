@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from latentpress.batch.cells import FolderCells, cells_of, check_folder
@@ -30,6 +30,7 @@ from latentpress.results.pack_readme import Bundle, Made, Told, readme
 from latentpress.results.tables import json_line
 from latentpress.sheets import text as sheet_text
 from latentpress.sheets.cells import DONE
+from latentpress.sheets.moved import is_source, moved
 from latentpress.sheets.table import table_bytes
 
 # Bytes of an input that is packed, unless another number is given.
@@ -171,7 +172,12 @@ def _fill(out: Archive, folder: Path, shown: FolderCells, inputs: Inputs, told: 
         pictures += 1
     out.add("plan.jsonl", (inputs.told(line).encode() for line in _plan(table)))
     for name in told.sheets:
-        out.copy(f"{SHEETS}/{name}", folder / name)
+        if is_source(name):
+            seen = os.path.relpath(PICTURES, PurePosixPath(SHEETS, name).parent)
+            text = moved((folder / name).read_text("utf-8", "surrogateescape"), name, seen)
+            out.add_text(f"{SHEETS}/{name}", text)
+        else:
+            out.copy(f"{SHEETS}/{name}", folder / name)
     return pictures
 
 

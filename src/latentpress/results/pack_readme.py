@@ -80,7 +80,7 @@ def _contents(told: Told) -> Iterator[str]:
     yield "| `plan.jsonl` | a line for each planned picture: name, hash, labels, and all that decides its pixels |"
     yield "| `cells.csv` | a row for each planned picture: whether it was made, why not, its axes, prompt, seed and hashes |"
     if told.sheets:
-        yield "| `sheets/` | figures of the pictures |"
+        yield "| `sheets/` | figures of the pictures; those in LaTeX and Typst look for them in `../pictures` |"
     yield "| `licences/` | licences |"
     yield "| `SHA256SUMS` | sums of all files: `sha256sum -c SHA256SUMS` compares them |"
     yield ""
