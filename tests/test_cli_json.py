@@ -40,7 +40,9 @@ def test_documents_are_what_the_schemas_say(said, assets, tmp_path):
     assert said("render-dry-run", "render", "m.yaml", "--dry-run")[0]["to_write"] == 2
     assert said("render", "render", "m.yaml")[1] == 0
     assert said("status", "status", "m.yaml")[0]["counts"]["done"] == 2
-    assert said("sheet", "sheet", "m.yaml")[0]["files"] == [{"file": "out/m/sheet.png", "format": "png"}]
+    assert said("sheet", "sheet", "m.yaml")[0]["files"] == [
+        {"file": "out/m/sheet.png", "format": "png", "unchanged": True}
+    ]
     found = said("sheet", "sheet", "out/m", "-o", "sheet.svg")[0]
     assert (found["counts"]["done"], [one["format"] for one in found["files"]]) == (2, ["svg"])
     assert said("gallery", "gallery", "out/m")[0]["counts"]["done"] == 2

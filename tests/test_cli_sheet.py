@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pyarrow.parquet as pq
@@ -53,9 +54,9 @@ def test_a_sheet_is_drawn_again_only_where_something_changed(made, capsys, monke
     drawn = []
     real = sheets.drawn
 
-    def draw(cells, sheet, folder):
+    def draw(cells, sheet, folder, plates=()):
         drawn.append(sheet.name)
-        return real(cells, sheet, folder)
+        return real(cells, sheet, folder, plates=plates)
 
     monkeypatch.setattr(sheets, "drawn", draw)
     before = {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
@@ -63,9 +64,8 @@ def test_a_sheet_is_drawn_again_only_where_something_changed(made, capsys, monke
     assert run_cli(["sheet", str(made)]) == 0
     told = capsys.readouterr()
     assert told.out.split() == [f"{made}/{name}" for name in names]
-    assert [line for line in told.err.splitlines() if "unchanged" in line] == [
-        f"{made}/{name}: unchanged" for name in names
-    ]
+    assert f"unchanged, and not drawn again: {', '.join(names)}\n" in told.err
+    assert str(made) not in told.err, "a terminal shows each file once"
     assert "dots an inch" in told.err
     assert drawn == []
     assert {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()} == before
@@ -83,7 +83,13 @@ def test_a_sheet_is_drawn_again_only_where_something_changed(made, capsys, monke
     capsys.readouterr()
     assert run_cli(["sheet", str(made)]) == 0
     assert len(drawn) == 3
-    assert capsys.readouterr().err.count("unchanged") == 5
+    assert capsys.readouterr().err.count("unchanged") == 1
+    (made / "pages-page-2.png").unlink()
+    assert run_cli(["sheet", str(made), "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert {Path(one["file"]).name: one["unchanged"] for one in files} == {
+        name: name.startswith("by-seed") for name in names
+    }
 
 
 def test_a_figure_of_a_copy_in_every_kind(made, tmp_path, capsys):
@@ -142,6 +148,7 @@ def test_a_figure_may_be_drawn_while_a_render_goes_on(made, tmp_path, capsys):
             ["--rows", "stile", "-o", "x.png"],
             "'stile' is no axis and no field of these pictures; did you mean 'style'?",
         ),
+        (["--rows", "nosuch", "-o", "x.png"], "; name an axis (style, seed, prompt) or a field, one of 'id', "),
         (["--rows", "style"], "--rows is of a figure; name its file, e.g. -o figure.pdf"),
         (["--width", "nature wide", "-o", "x.png"], "--width 'nature wide': must be one of `nature column` (89 mm)"),
         (["--dpi", "7", "-o", "x.png"], "--dpi '7': must be from 30 to 2400 dots per inch"),

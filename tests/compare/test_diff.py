@@ -11,8 +11,9 @@ from skimage.metrics import structural_similarity
 
 from latentpress.batch.pictures.png import png_bytes
 from latentpress.cli import run_cli
-from latentpress.compare import compare, pair
-from latentpress.compare.folders import mapped
+from latentpress.compare import compare
+from latentpress.measures import likeness
+from latentpress.measures.pooled import mapped
 
 NOISE = np.random.default_rng(13).integers(0, 256, (48, 40, 3), np.uint8)
 # As people's pictures are: something smooth, and noise that leaves its structure.
@@ -168,11 +169,11 @@ def test_small_pictures_are_measured_by_the_window_that_fits(tmp_path, shape, wi
 
 def test_without_scikit_image_a_note_says_how_to_have_ssim(sides, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "skimage.metrics", None)
-    pair.structural_similarity.cache_clear()
+    likeness.structural_similarity.cache_clear()
     try:
         assert run_cli(["diff", *map(str, sides)]) == 1
     finally:
-        pair.structural_similarity.cache_clear()
+        likeness.structural_similarity.cache_clear()
     said = capsys.readouterr()
     assert "deep/er/close.png: 48.13 dB, at most 1 of 255 apart" in said.out
     assert (

@@ -32,6 +32,8 @@ def test_a_figure_of_a_journal(sheets):
     )
     assert (one.rows, one.width, one.height, one.font_size) == (("style", "seed"), 89.0, 170.0, 7.0)
     assert (one.formats, one.order) == (("pdf", "tif"), {"style": ("y",)})
+    [one] = sheets("sheet: {formats: [pdf], plots: true, plots_by: style, plots_against: [seed=1, style=x]}\n")
+    assert (one.plots, one.plots_by, one.plots_against) == (True, ("style",), ("seed=1", "style=x"))
     assert (round(two.width, 2), two.resolution, two.letters, two.one_scale) == (182.88, 600, False, False)
 
 
@@ -50,6 +52,9 @@ def test_a_figure_of_a_journal(sheets):
         ("sheet: {rows: style, caption: '{stile}'}", "5:31", "sheet caption has {stile}; it may have {name}"),
         ("sheet: {rows: style, name: a/b}", "5:28", "names the files of the sheet, so it must be a plain word"),
         ("sheet: {rows: style, order: [x]}", "5:29", "it must be a map such as {style: [flat, toy]}"),
+        ("sheet: {rows: style, plots: true}", "5:8", "plots adds pages to a PDF; add pdf to the formats"),
+        ("sheet: {rows: style, plots_by: seed}", "5:8", "plots_by is of the plots; add plots: true"),
+        ("sheet: {formats: pdf, plots: true, plots_by: stile}", "5:46", "plots_by is 'stile'; did you mean 'style'?"),
         ("sheets: {rows: style}", "5:9", "it must be a list of 1 to 100 maps"),
         ("sheets: [{rows: style}, {rows: seed}]", "5:25", "two sheets are called 'sheet'; give each a name"),
         ("sheet: {rows: style}\nsheets: [{rows: seed}]", "6:9", "sheets stands beside sheet"),

@@ -12,9 +12,9 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from fakes import FakeExecutor, facts, folder, manifest
+from latentpress.batch.measured import measure_folder
 from latentpress.cli import run_cli
-from latentpress.compare import pair
-from latentpress.measures import measure_folder
+from latentpress.measures import likeness
 from latentpress.measures.distance import small
 from published import read
 
@@ -97,11 +97,11 @@ def test_pictures_beside_a_reference(made, capsys):
 
 def test_without_scikit_image_a_note_says_how_to_have_ssim(made, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "skimage.metrics", None)
-    pair.structural_similarity.cache_clear()
+    likeness.structural_similarity.cache_clear()
     try:
         assert run_cli(["measure", str(made), "--against", "seed=1", "--json"]) == 0
     finally:
-        pair.structural_similarity.cache_clear()
+        likeness.structural_similarity.cache_clear()
     said = capsys.readouterr()
     assert said.err.startswith(
         "note: SSIM is left out, package scikit-image is missing; pip install 'latentpress[diff]'"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fakes import FakeExecutor, facts, folder, manifest
+from latentpress.batch.measured import measure_folder
 from latentpress.cli import run_cli
-from latentpress.measures import measure_folder
 from latentpress.measures.plot import Panel, Plot, plot_of
 from latentpress.measures.plot_plates import plot_plates
 from latentpress.sheets.page import COLUMN, MM_PER_PT, PANEL, ROW
@@ -58,6 +58,30 @@ def test_a_pdf_has_the_plots_behind_the_sheet_with_every_word(made, tmp_path, ca
     plots = run("pdftotext", "-raw", "-f", 2, path, "-")
     for word in [*STYLES, "style", "PSNR (dB)", "colourfulness", "structure apart across seed", "against seed=2"]:
         assert word in plots, word
+
+
+@POPPLER
+def test_a_manifests_sheet_has_the_plots_that_the_command_draws(folder, tmp_path, monkeypatch, capsys):
+    asked = "{formats: [pdf, png], width: nature column, plots: true, plots_by: seed, plots_against: %s}"
+    made = folder(f"{BODY}sheet: {asked % 'seed=2'}\n")
+    made.render(executor=FakeExecutor())
+    options = ["--width", "nature column", "--plots", "--by", "seed", "--against", "seed=2"]
+    assert run_cli(["sheet", str(made.path), *options, "-o", str(tmp_path / "own.pdf")]) == 0
+    texts = [run("pdftotext", "-raw", "-f", 2, path, "-") for path in (made.path / "sheet.pdf", tmp_path / "own.pdf")]
+    assert texts[0] == texts[1]
+    assert "against seed=2" in texts[0]
+    assert run_cli(["sheet", str(made.path), "-o", str(tmp_path / "own.png")]) == 0, "a picture has no plots"
+    capsys.readouterr()
+    wrong = folder(f"{BODY}sheet: {asked % 'seed=9'}\n", "wrong")
+    wrong.render(executor=FakeExecutor())
+    assert run("pdfinfo", wrong.path / "sheet.pdf").count("Pages:           1\n") == 1, (
+        "the sheet is drawn all the same"
+    )
+    assert run_cli(["sheet", str(wrong.path)]) == 0
+    assert (
+        "the sheet 'sheet': its plots are left out: plots_against 'seed=9': no picture has that seed"
+        in capsys.readouterr().err
+    )
 
 
 def test_dots_lie_where_the_numbers_are_between_the_ticks():
@@ -116,7 +140,7 @@ def test_long_words_end_in_an_ellipsis_and_nothing_leaves_the_page():
     [
         (
             ["--plots", "--width", "20mm", "-o", "x.pdf"],
-            "--plots: a page of 20 by 257 mm has no room for a plot with text",
+            "plots: a page of 20 by 257 mm has no room for a plot with text",
         ),
         (["--plots", "-o", "x.png"], "--plots adds pages to a PDF; name one, e.g. -o figure.pdf, or draw plots alone"),
         (["--plots"], "--plots adds pages to a PDF; name one"),

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from fakes import FakeExecutor, facts, folder, manifest
+from latentpress.batch.measured import measure_folder
 from latentpress.cli import run_cli
-from latentpress.measures import measure_folder
 from latentpress.measures.plot import plot_of
 from latentpress.measures.plot_file import plot_bytes
 from latentpress.sheets.text.fonts import fonts_of

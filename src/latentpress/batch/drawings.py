@@ -18,6 +18,7 @@ from latentpress.version import __version__
 
 # What paints, and what is asked how wide text is.
 _PAINTERS = ("pillow", "typst", "uharfbuzz")
+_PLOTTERS = ("matplotlib", "scikit-image")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Drawing:
 def origin_of(cells: Cells, sheet: Sheet, folder: Path) -> str:
     """A hash of all that decides what a sheet's files hold: cells, the pictures' files, the sheet, fonts, programs."""
     found = hashlib.sha256()
-    for part in (__version__, *map(_version, _PAINTERS), sheet, cells.name, cells.plan_hash, cells.axes, cells.date):
+    programs = [*_PAINTERS, *(_PLOTTERS if sheet.plots else ())]
+    for part in (__version__, *map(_version, programs), sheet, cells.name, cells.plan_hash, cells.axes, cells.date):
         found.update(f"{part!r}\n".encode(errors="surrogatepass"))
     for cell in cells.cells:
         stamp = _stamp(folder / cell.output) if cell.state == DONE else ""

@@ -1,18 +1,19 @@
 """Draws a figure of a folder's pictures into files anywhere, and only reads the folder: also while a render goes on."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 
 from latentpress.batch.cells import folder_cells
+from latentpress.batch.measured import plates_of
 from latentpress.batch.place import LEDGER
 from latentpress.batch.sheets import SheetsDrawn
 from latentpress.errors import UsageError
 from latentpress.files import replacing
+from latentpress.measures.cells import OPTIONS
 from latentpress.sheets.draw import check_packages, drawn
 from latentpress.sheets.options import format_of
-from latentpress.sheets.plate import Plate
 from latentpress.sheets.spec import Sheet
 
 
@@ -23,13 +24,11 @@ def draw_figure(
     files: Sequence[Path],
     *,
     replace: bool = False,
-    plates: Callable[[], Sequence[Plate]] | None = None,
 ) -> SheetsDrawn:
     """Draw `sheet` into `files`, each of a format by its ending; of several pages each has a file, but for documents.
 
-    home: where the ledger lies, None for where the folder has it; replace: write over what is there; plates: makes the pages
-    that follow in a PDF. Raises UsageError for names that are taken, and as `folder_cells`, `drawn` and `plates` do; nothing
-    is written then.
+    home: where the ledger lies, None for where the folder has it; replace: write over what is there. Raises
+    UsageError for names that are taken, and as `folder_cells`, `plates_of` and `drawn` do; nothing is written then.
     """
     if home is not None and not (home / LEDGER).exists():
         home = None
@@ -38,7 +37,8 @@ def draw_figure(
         _check(path, replace)
     plans = [changed(sheet, name=path.stem, formats=(format_of(path.suffix) or "png",)) for path in files]
     check_packages(plans)
-    more = plates() if plates else ()
+    # Measured once, however many PDFs there are.
+    more = plates_of(next((one for one in plans if "pdf" in one.formats), sheet), cells, folder, OPTIONS)
     paths: list[Path] = []
     said: list[str] = []
     for path, one in zip(files, plans, strict=True):

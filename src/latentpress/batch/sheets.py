@@ -17,15 +17,23 @@ from latentpress.batch.drawings import keep_drawing, kept_drawing, origin_of
 from latentpress.batch.ledger.ledger import Ledger, documents
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.ledger.owners import Owners
+from latentpress.batch.measured import plates_of
 from latentpress.batch.occupied import document_taken, refuse_document, write_document
 from latentpress.batch.pictures.intact import look
 from latentpress.batch.place import LEDGER
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.sheet_facts import facts_of
 from latentpress.errors import UsageError
+from latentpress.measures.cells import Options
 from latentpress.sheets.cells import EXCLUDED, STATES, Cells
 from latentpress.sheets.draw import drawn
+from latentpress.sheets.plate import Plate
 from latentpress.sheets.spec import Sheet
+
+# What a manifest calls what its plots are of.
+_OPTIONS = Options("plots_by", "plots_against")
+# Files that are named of many.
+_TOLD = 8
 
 
 @dataclass(frozen=True)
@@ -38,14 +46,26 @@ class SheetsDrawn:
     cells: Cells
     unchanged: tuple[Path, ...] = ()
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """`said`, and which files are as they were; those are among `paths`."""
+        if not self.unchanged:
+            return self.said
+        names = [path.name for path in self.unchanged]
+        listed = ", ".join(names[:_TOLD]) + (f" and {len(names) - _TOLD:,} more" if len(names) > _TOLD else "")
+        return (*self.said, f"unchanged, and not drawn again: {listed}")
+
     def data(self, folder: Path) -> dict[str, Any]:
         """The same as JSON data, of an output folder; docs/schemas/sheet.json."""
+        same = set(self.unchanged)
         counts = Counter(cell.state for cell in self.cells.cells)
         return {
             "folder": str(folder),
             "plan_hash": self.cells.plan_hash,
             "counts": {state: counts[state] for state in STATES if state != EXCLUDED},
-            "files": [{"file": str(path), "format": path.suffix[1:].lower()} for path in self.paths],
+            "files": [
+                {"file": str(path), "format": path.suffix[1:].lower(), "unchanged": path in same} for path in self.paths
+            ],
             "warnings": list(self.said),
         }
 
@@ -70,7 +90,8 @@ def draw_sheets(
             said += [f"warning: the sheet {sheet.name!r}: {line}" for line in known.said]
             continue
         try:
-            made = drawn(cells, sheet, folder)
+            plates, without = _plates(sheet, cells, folder, careful=careful)
+            made = drawn(cells, sheet, folder, plates=plates)
         except UsageError as error:
             if not careful:
                 raise
@@ -80,9 +101,20 @@ def draw_sheets(
             write_document(ledger, folder, name, content, owners, aside)
             paths.append(folder / name)
         _remove_stale(ledger, folder, sheet, made.files, owners)
-        keep_drawing(ledger, sheet, origin, made.files, made.said)
-        said += [f"warning: the sheet {sheet.name!r}: {line}" for line in made.said]
+        lines = (*without, *made.said)
+        keep_drawing(ledger, sheet, origin, made.files, lines)
+        said += [f"warning: the sheet {sheet.name!r}: {line}" for line in lines]
     return SheetsDrawn(tuple(paths), tuple(dict.fromkeys(said)), cells, tuple(unchanged))
+
+
+def _plates(sheet: Sheet, cells: Cells, folder: Path, *, careful: bool) -> tuple[Sequence[Plate], list[str]]:
+    """The pages with plots, and why there are none; careful: a sheet that can be drawn is not left out for its plots."""
+    try:
+        return plates_of(sheet, cells, folder, _OPTIONS), []
+    except UsageError as error:
+        if not careful:
+            raise
+        return (), [f"its plots are left out: {error}"]
 
 
 def draw_folder(

@@ -25,8 +25,9 @@ def diff_command(
 ) -> None:
     """Compare the pictures of two folders, or two pictures."""
     from latentpress.compare import compare
-    from latentpress.compare.pair import CLOSE, DIFFERENT, structural_similarity
+    from latentpress.compare.pair import CLOSE, DIFFERENT
     from latentpress.compare.sheet import check_free, write_sheet
+    from latentpress.measures.likeness import structural_similarity
 
     if sheet is not None:
         check_free(sheet)

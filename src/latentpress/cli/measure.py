@@ -51,9 +51,9 @@ def measure_command(
     as_json: JsonOption = False,
 ) -> None:
     """Measure pictures: sharpness, colours, differences and diversity."""
+    from latentpress.batch.measured import measure_folder
     from latentpress.batch.place import LEDGER, home_of
-    from latentpress.compare.pair import structural_similarity
-    from latentpress.measures import measure_folder
+    from latentpress.measures.likeness import structural_similarity
     from latentpress.measures.plot import check_plot, plot_of
     from latentpress.measures.plot_file import plot_bytes
     from latentpress.measures.tables import check_table, json_data, table_file

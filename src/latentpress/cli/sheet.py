@@ -40,7 +40,6 @@ from latentpress.errors import UsageError, shown
 if TYPE_CHECKING:
     from latentpress.batch.folder import OutputFolder
     from latentpress.batch.sheets import SheetsDrawn
-    from latentpress.sheets.plate import Plate
     from latentpress.sheets.spec import Sheet
 
 
@@ -74,12 +73,12 @@ def sheet_command(
     """Draw the sheets of what was rendered, as far as it is, or a figure of your own."""
     asked = {"rows": rows, "columns": columns, "pages": pages, "panels": panels, "width": width, "height": height}
     asked |= {"dpi": dpi, "font": font, "font_size": font_size, "gutter": gutter, "border": border, "scale": scale}
-    asked |= {"title": title, "caption": caption}
+    asked |= {"title": title, "caption": caption, "plots": "true" if plots else None}
+    lists = {"only": only, "plots_by": _listed(by), "plots_against": against}
     files, folder = parted(output)
     _check_plots(plots, {"by": by, "against": against}, files)
     if not files:
         _refuse_idle({**asked, "order": order, "only": only, "name": name})
-    numbers = (by or "", against or ()) if plots else None
     if len(targets) == 1 and Path(targets[0]).is_dir():
         if folder is not None:
             raise UsageError(f"-o {folder}: is no file of a figure, and {targets[0]} is the output folder already")
@@ -87,8 +86,8 @@ def sheet_command(
             _tell(_drawn_folder(Path(targets[0]), ledger, replace), Path(targets[0]), as_json)
             return
         known = _known_sheets(Path(targets[0]), ledger)
-        sheet = figure(asked, order, only, _named(known, name))
-        made = _figure(Path(targets[0]), _home(Path(targets[0]), ledger), sheet, files, replace, numbers)
+        sheet = figure(asked, order, lists, files, _named(known, name))
+        made = _figure(Path(targets[0]), _home(Path(targets[0]), ledger), sheet, files, replace)
         _tell(made, Path(targets[0]), as_json)
         return
 
@@ -98,8 +97,8 @@ def sheet_command(
             return
         if several:
             raise UsageError("-o names a figure, and there are several manifests; draw one after another")
-        sheet = figure(asked, order, only, _named(found.manifest.sheets, name))
-        _tell(_figure(found.path, found.home, sheet, files, replace, numbers), found.path, as_json)
+        sheet = figure(asked, order, lists, files, _named(found.manifest.sheets, name))
+        _tell(_figure(found.path, found.home, sheet, files, replace), found.path, as_json)
 
     for_each(targets, folder, draw, as_json=as_json, ledger=ledger, latest=True)
 
@@ -141,33 +140,14 @@ def _known_sheets(folder: Path, ledger: Path | None) -> "Sequence[Sheet]":
     return folder_sheets(folder, _home(folder, ledger))
 
 
-def _figure(
-    folder: Path,
-    home: Path | None,
-    sheet: "Sheet",
-    files: list[Path],
-    replace: bool,
-    numbers: "tuple[str, Sequence[str]] | None",
-) -> "SheetsDrawn":
-    """The figure, drawn; numbers: what `--by` and `--against` say of its plots, None for no plots."""
+def _figure(folder: Path, home: Path | None, sheet: "Sheet", files: list[Path], replace: bool) -> "SheetsDrawn":
     from latentpress.batch.figures import draw_figure
 
-    if numbers is None:
-        return draw_figure(folder, home, sheet, files, replace=replace)
-    import matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    return draw_figure(folder, home, sheet, files, replace=replace)
 
-    from latentpress.batch.place import LEDGER
-    from latentpress.measures import measure_folder
-    from latentpress.measures.plot_plates import sheet_plates
 
-    by, against = numbers
-    axes = [one.strip() for one in by.split(",") if one.strip()]
-    table = home / LEDGER if home is not None and (home / LEDGER).exists() else None
-
-    def plates() -> "Sequence[Plate]":
-        return sheet_plates(measure_folder(folder, ledger=table, against=against, by=axes, only=sheet.only), sheet)
-
-    return draw_figure(folder, home, sheet, files, replace=replace, plates=plates)
+def _listed(text: str | None) -> list[str]:
+    return [one.strip() for one in (text or "").split(",") if one.strip()]
 
 
 def _named(sheets: "Sequence[Sheet]", name: str | None) -> "Sheet | None":
@@ -182,10 +162,8 @@ def _named(sheets: "Sequence[Sheet]", name: str | None) -> "Sheet | None":
 
 
 def _tell(made: "SheetsDrawn", folder: Path, as_json: bool, several: bool = False) -> None:
-    for line in made.said:
+    for line in made.told:
         to_stderr(line)
-    for path in made.unchanged:
-        to_stderr(f"{path}: unchanged")
     if as_json:
         print_json(made.data(folder), one_line=several)
         return

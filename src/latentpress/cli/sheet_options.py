@@ -1,7 +1,7 @@
 """The options of `latentpress sheet`, and the figure that they come to."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,17 +90,22 @@ def parted(outputs: list[Path] | None) -> tuple[list[Path], Path | None]:
 
 
 def figure(
-    asked: Mapping[str, str | None], order: list[str] | None, only: list[str] | None, base: "Sheet | None"
+    asked: Mapping[str, str | None],
+    order: list[str] | None,
+    lists: Mapping[str, list[str] | None],
+    files: Sequence[Path],
+    base: "Sheet | None",
 ) -> "Sheet":
-    """The sheet that the options ask for, beginning from `base`; raises UsageError for one that is wrong.
+    """The sheet for `files` that the options ask for, beginning from `base`; raises UsageError for one that is wrong.
 
-    Where any side is given, the sides of `base` do not count.
+    Where any side is given, the sides of `base` do not count; where no file is a PDF, its plots do not.
     """
     from dataclasses import replace
 
-    from latentpress.sheets.options import SIDES, made, parse_value
+    from latentpress.sheets.options import SIDES, format_of, made, parse_value
 
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = {key: value for key, value in lists.items() if value}
+    said["formats"] = [kind for path in files if (kind := format_of(path.suffix)) is not None]
     for key, text in asked.items():
         if text is None:
             continue
@@ -111,12 +116,12 @@ def figure(
                 said[key] = parse_value(key, text)
         except ValueError as error:
             raise UsageError(f"--{key.replace('_', '-')} {shown(text)}: {error}") from None
-    if only:
-        said["only"] = only
     if order:
         said["order"] = dict(map(_ordered, order))
     if base is not None and said.keys() & SIDES.keys():
         base = replace(base, **dict.fromkeys(SIDES, ()))
+    if base is not None and "pdf" not in said["formats"]:
+        base = replace(base, plots=False, plots_by=(), plots_against=())
     try:
         return made(said, base)
     except ValueError as error:

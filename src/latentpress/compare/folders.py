@@ -6,10 +6,9 @@ Of 10,000 equal pairs nothing is kept but their names and a count; a picture's p
 import math
 import os
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 from latentpress.batch.plan.collisions import SHEET_NAME
 from latentpress.batch.proof.provenance import provenance
@@ -18,14 +17,12 @@ from latentpress.compare.report import Report, Tally
 from latentpress.engines.devices import cpu_count
 from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.files import OWN_FOLDER, TEMP_PREFIX
+from latentpress.measures.pooled import mapped
 
 # Below a folder, what is called so is a picture; that everything else is left alone is why a folder may hold anything.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 # dB from which on pictures are close: what the tests of this project ask of an engine.
 CLOSE_AT = 40.0
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def compare(a: Path | str, b: Path | str, *, close: float = CLOSE_AT, threads: int | None = None) -> Report:
@@ -116,15 +113,3 @@ def _jobs(folder: Path, names: list[str], pool: ThreadPoolExecutor) -> Iterator[
     """The job hash of each picture, None of one that does not say."""
     for said in mapped(pool, provenance, (folder / name for name in names)):
         yield None if said is None else said["job_hash"]
-
-
-def mapped(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """As `pool.map`, in order, which would queue all of `items` and keep all that comes of them."""
-    most = 4 * pool._max_workers  # pyright: ignore[reportPrivateUsage]
-    queue: deque[Future[R]] = deque()
-    for item in items:
-        queue.append(pool.submit(function, item))
-        if len(queue) >= most:
-            yield queue.popleft().result()
-    while queue:
-        yield queue.popleft().result()

@@ -1,10 +1,7 @@
 """One picture of A beside one of B: equal, close, different or unreadable. Compared as they look, in 8 bits."""
 
-import math
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +9,10 @@ from numpy.typing import NDArray
 from latentpress.batch.proof.provenance import provenance
 from latentpress.compare.made import differences
 from latentpress.files import read_regular
+from latentpress.measures.likeness import psnr, ssim
 from latentpress.runtime.pictures.reading import MAX_PICTURE_BYTES, NotAPicture, decode_picture, read_header
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 EQUAL, CLOSE, DIFFERENT, UNREADABLE = "equal", "close", "different", "unreadable"
-# The side, in pixels, of scikit-image's window by default; and of the smallest over which a variance can be had.
-_WINDOW, _SMALLEST = 7, 3
 
 
 @dataclass(frozen=True)
@@ -99,33 +92,3 @@ def same_channels(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[n
         return image if image.shape[2] == most else np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
 
     return with_alpha(a), with_alpha(b)
-
-
-def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float, int]:
-    """Peak signal-to-noise ratio in dB, of a peak of 255 and over all channels; and the largest difference.
-
-    a, b: of one shape, and not equal.
-    """
-    difference = np.abs(a.astype(np.int16) - b)
-    mean_square = float(np.mean(np.square(difference, dtype=np.float64)))
-    return 10 * math.log10(255**2 / mean_square), int(difference.max())
-
-
-def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
-    """scikit-image's structural similarity, mean of the channels; None without it, or where no window fits."""
-    measure = structural_similarity()
-    shorter = min(a.shape[:2])
-    if measure is None or shorter < _SMALLEST:
-        return None
-    window = min(_WINDOW, shorter - 1 + shorter % 2)  # odd, and no larger than the picture
-    return float(measure(a, b, win_size=window, channel_axis=-1, data_range=255))
-
-
-@cache
-def structural_similarity() -> "Callable[..., Any] | None":
-    """scikit-image's function, None where the package is not installed."""
-    try:
-        from skimage.metrics import structural_similarity as found
-    except ModuleNotFoundError:
-        return None
-    return found

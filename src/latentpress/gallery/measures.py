@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from latentpress.batch.measured import measure_folder
 from latentpress.errors import one_line
-from latentpress.measures import Measured, measure_folder
+from latentpress.measures import Measured
 from latentpress.measures.plot import plot_of
 from latentpress.measures.plot_file import plot_bytes
 from latentpress.measures.tables import columns, everything, groups

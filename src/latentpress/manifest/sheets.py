@@ -7,7 +7,7 @@ from typing import Any
 from latentpress.errors import shown
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
 from latentpress.manifest.values import given, parse_text, parse_word
-from latentpress.sheets.options import KEYS, LISTS, MAPS, SIDES, TRUTHS, made, parse_value, placeholder_problem
+from latentpress.sheets.options import AXES, KEYS, LISTS, MAPS, SIDES, TRUTHS, made, parse_value, placeholder_problem
 from latentpress.sheets.spec import Sheet
 
 MOST_SHEETS = 100
@@ -85,7 +85,7 @@ class _Reading:
         if key in ("title", "caption") and (trouble := placeholder_problem(text, self._known)):
             self._problems.add(node.place, f"{name} {trouble}")
             return None
-        if key in SIDES:
+        if key in AXES:
             self._check_key(name, text, node)
         return found
 

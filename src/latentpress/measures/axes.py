@@ -39,21 +39,21 @@ def across(axis: str, axes: Sequence[str], cells: Sequence[Cell]) -> list[list[i
     return [group for group in groups.values() if len(group) > 1]
 
 
-def parse_against(terms: Sequence[str], cells: Cells) -> Mapping[str, str]:
-    """`AXIS=VALUE` terms; raises UsageError for what is no axis of these cells, or no value of it."""
+def parse_against(terms: Sequence[str], cells: Cells, option: str) -> Mapping[str, str]:
+    """`AXIS=VALUE` terms of `option`; raises UsageError for what is no axis of these cells, or no value of it."""
     found: dict[str, str] = {}
     for term in terms:
         axis, equals, value = (part.strip() for part in term.partition("="))
         if not equals or not axis:
-            raise UsageError(f"--against {shown(term)}: write AXIS=VALUE, e.g. loss=none")
-        check_axis("--against", axis, cells)
+            raise UsageError(f"{option} {shown(term)}: write AXIS=VALUE, e.g. loss=none")
+        check_axis(option, axis, cells)
         known = cells.labels(axis)
         if value not in known:
             close = get_close_matches(value, known, 1)
             way_out = f"did you mean {close[0]!r}?" if close else f"it is one of {', '.join(known[:8])}"
-            raise UsageError(f"--against {shown(term)}: no picture has that {axis}; {way_out}")
+            raise UsageError(f"{option} {shown(term)}: no picture has that {axis}; {way_out}")
         if found.setdefault(axis, value) != value:
-            raise UsageError(f"--against {shown(term)}: {axis} is {shown(found[axis])} already; name each axis once")
+            raise UsageError(f"{option} {shown(term)}: {axis} is {shown(found[axis])} already; name each axis once")
     return found
 
 

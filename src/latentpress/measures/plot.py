@@ -9,7 +9,7 @@ from pathlib import Path
 
 from latentpress.errors import UsageError, short
 from latentpress.measures.axes import independent
-from latentpress.measures.folder import Measured
+from latentpress.measures.cells import Measured
 from latentpress.measures.tables import APART, columns, everything, groups
 
 KINDS = ("svg", "png", "pdf")

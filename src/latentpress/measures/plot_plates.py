@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from latentpress.errors import UsageError
-from latentpress.measures.folder import Measured
+from latentpress.measures.cells import Measured
 from latentpress.measures.plot import Panel, Plot, plot_of
 from latentpress.measures.plot_figure import HEAD, PANEL_EXTRA, POINTS, ROW_HEIGHT, SIDE, Built, built, height_of
 from latentpress.measures.plot_file import PANELS_A_ROW, in_lines, saved, settings
@@ -63,8 +63,8 @@ def plot_plates(plot: Plot, width: float, height: float, points: float, measure:
     left = height / MM_PER_INCH / scale - HEAD
     if room < _LEAST_PANEL or left < PANEL_EXTRA + ROW_HEIGHT:
         raise UsageError(
-            f"--plots: a page of {width:g} by {height:g} mm has no room for a plot with text of {points:g} pt; give the "
-            "sheet more with --width and --height, or smaller text with --font-size"
+            f"plots: a page of {width:g} by {height:g} mm has no room for a plot with text of {points:g} pt; give the "
+            "sheet more with its width and height, or smaller text with its font size"
         )
     across = min(PANELS_A_ROW, len(whole.panels), max(1, int(room / _GOOD_PANEL)))
     rows = min(len(labels), int((left - PANEL_EXTRA) / ROW_HEIGHT))

@@ -10,7 +10,7 @@ import numpy as np
 
 from latentpress.errors import UsageError
 from latentpress.measures.axes import key_of
-from latentpress.measures.folder import UNREADABLE, Measured, Numbers, Spread
+from latentpress.measures.cells import UNREADABLE, Measured, Numbers, Spread
 from latentpress.measures.picture import MEASURES
 from latentpress.sheets.cells import DONE, Cell
 from latentpress.sheets.cells import reason_of as why_none

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from latentpress.errors import one_line, short
-from latentpress.measures.folder import Measured
+from latentpress.measures.cells import Measured
 from latentpress.measures.tables import Group, columns, everything, groups
 from latentpress.sheets.cells import DONE, FAILED, MISSING, WAITING, reason_of
 

@@ -15,9 +15,10 @@ from latentpress.batch.plan.identity import hash_job
 from latentpress.batch.plan.job import Job
 from latentpress.bundle.info import Bundle
 from latentpress.cache.place import cache_dir
-from latentpress.compare.pair import psnr, same_channels
+from latentpress.compare.pair import same_channels
 from latentpress.engines.choice import parse_engine
 from latentpress.errors import LatentpressError
+from latentpress.measures.likeness import psnr
 from latentpress.models import facts_of
 from latentpress.rerender.inputs import Finder, Inputs, Missing, Sources
 from latentpress.rerender.ledgers import KnownHere, Ledgers

@@ -62,6 +62,8 @@ def check_packages(sheets: Sequence[Sheet]) -> None:
         import pyarrow  # noqa: F401  # pyright: ignore[reportUnusedImport]
     if formats & {"pdf", "typ"}:
         import typst  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    if any(sheet.plots and "pdf" in sheet.formats for sheet in sheets):
+        import matplotlib  # noqa: F401  # pyright: ignore[reportUnusedImport]
 
 
 def file_names(sheet: Sheet, kind: str, count: int) -> list[str]:

@@ -113,9 +113,13 @@ def select(cells: Cells, sheet: Sheet) -> list[Cell]:
 
 def check_key(key: str, cells: Cells) -> None:
     """Raise UsageError unless cells have a label `key`."""
-    known = list(dict.fromkeys([*cells.axes, *(cells.cells[0].labels if cells.cells else ()), OUTPUT]))
+    fields = [*(cells.cells[0].labels if cells.cells else ()), OUTPUT]
+    known = list(dict.fromkeys([*cells.axes, *fields]))
     if key not in known:
-        raise UsageError(f"{shown(key)} is no axis and no field of these pictures; {_among(key, known)}")
+        rest = [one for one in known if one not in cells.axes]
+        axes = f"name an axis ({', '.join(cells.axes)}) or a field, " if cells.axes else "it must be "
+        hint = _guess(key, known).rstrip() or f"{axes}{_listed(rest)}"
+        raise UsageError(f"{shown(key)} is no axis and no field of these pictures; {hint}")
 
 
 def text_of(cell: Cell, key: str) -> str:

@@ -12,7 +12,10 @@ from latentpress.sheets.spec import FORMATS, VENUES, Sheet, Venue, parse_length,
 
 # Axes or fields; how many may stand on each.
 SIDES = {"rows": 2, "columns": 2, "pages": 4, "panels": 4}
-LISTS = (*SIDES, "formats", "only")
+PLOTS = ("plots_by", "plots_against")
+LISTS = (*SIDES, "formats", "only", *PLOTS)
+# Whose values are axes or fields.
+AXES = (*SIDES, "plots_by")
 TEXTS = ("name", "font", "title", "caption")
 SCALES = ("one", "fit")
 # What a title and a caption may name beside axes and fields.
@@ -87,10 +90,11 @@ _SCALARS: Mapping[str, Callable[[str], Any]] = {
     "axis_names": _truth,
     "letters": _truth,
     "scale": _scale,
+    "plots": _truth,
 }
 MAPS = ("order", "names")
-TRUTHS = ("axis_names", "letters")
-KEYS = (*SIDES, "name", "formats", *(key for key in _SCALARS if key != "name"), "only", *MAPS)
+TRUTHS = ("axis_names", "letters", "plots")
+KEYS = (*SIDES, "name", "formats", *(key for key in _SCALARS if key != "name"), *PLOTS, "only", *MAPS)
 
 
 def parse_value(key: str, text: str) -> Any:
@@ -126,6 +130,11 @@ def made(values: Mapping[str, Any], base: Sheet | None = None) -> Sheet:
         if len(said.get(key, ())) > most:
             raise ValueError(f"{key} names {len(said[key])} axes; at most {most} go there")
     sheet = Sheet(**({**_fields(base), **said} if base else said))
+    idle = next((key for key in PLOTS if getattr(sheet, key)), None)
+    if idle is not None and not sheet.plots:
+        raise ValueError(f"{idle} is of the plots; add plots: true")
+    if sheet.plots and "pdf" not in sheet.formats:
+        raise ValueError("plots adds pages to a PDF; add pdf to the formats")
     twice = next((key for key in sheet.keys if sheet.keys.count(key) > 1), None)
     if twice is not None:
         sides = " and ".join(side for side in SIDES if twice in getattr(sheet, side))

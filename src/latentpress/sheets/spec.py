@@ -60,6 +60,8 @@ class Sheet:
     names: key -> what the sheet calls it; axis_names: whether it names its axes, None for where room was asked for.
     letters: whether panels are lettered a, b, c.
     one_scale: whether pictures of different sizes keep one scale, or each is fitted to its cell, which is said then.
+    plots: whether its PDF has pages with plots of the pictures' numbers; plots_by: the axes of their rows; plots_against:
+    AXIS=VALUE terms of the pictures that each is compared with.
     """
 
     rows: tuple[str, ...] = ()
@@ -83,6 +85,9 @@ class Sheet:
     axis_names: bool | None = None
     letters: bool = True
     one_scale: bool = True
+    plots: bool = False
+    plots_by: tuple[str, ...] = ()
+    plots_against: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:

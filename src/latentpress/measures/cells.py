@@ -1,4 +1,4 @@
-"""Measures the pictures of an output folder, some at a time, on all cores. Writes nothing; a render may be going on.
+"""Measures the pictures of cells, some at a time, on all cores. Writes nothing; a render may be going on.
 
 What failed, waits or is gone has no numbers and is counted. Of a picture no more is kept than its numbers and a small copy.
 """
@@ -11,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from latentpress.batch.cells import folder_cells
-from latentpress.compare.folders import mapped
-from latentpress.compare.pair import psnr, ssim
 from latentpress.engines.devices import cpu_count
 from latentpress.files import read_regular
 from latentpress.measures.axes import across, check_axis, independent, parse_against, references
 from latentpress.measures.distance import Distances, distances, small
+from latentpress.measures.likeness import psnr, ssim
 from latentpress.measures.picture import MEASURES, Pixels
+from latentpress.measures.pooled import mapped
 from latentpress.runtime.pictures.reading import MAX_PICTURE_BYTES, WHITE, NotAPicture, decode_picture, read_header
 from latentpress.sheets.cells import DONE, Cell, Cells
 from latentpress.sheets.grid import select
@@ -27,6 +26,17 @@ from latentpress.sheets.spec import Sheet
 # What came of comparing a picture with its reference.
 EQUAL, UNEQUAL, OTHER_SIZE, ITSELF, NOTHING = "equal", "unequal", "other size", "itself", "nothing there"
 UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What whoever asks calls the axes of groups and the references, for messages."""
+
+    by: str
+    against: str
+
+
+OPTIONS = Options("--by", "--against")
 
 
 @dataclass(frozen=True)
@@ -85,27 +95,25 @@ class Measured:
         return {"measured": states.pop("measured", 0), **dict(sorted(states.items()))}
 
 
-def measure_folder(
-    folder: Path | str,
+def measure_cells(
+    whole: Cells,
+    folder: Path,
     *,
-    ledger: Path | None = None,
     against: Sequence[str] = (),
     by: Sequence[str] = (),
     only: Sequence[str] = (),
     threads: int | None = None,
+    options: Options = OPTIONS,
 ) -> Measured:
-    """Measure the pictures of the last plan that was rendered into `folder`.
+    """Measure the pictures of `whole`, which lie in `folder`.
 
-    ledger: the ledger itself, by default the folder's; against: AXIS=VALUE terms, which make of each picture's reference
-    the one that has these and is like it otherwise; by: axes whose values have means of their own; only: KEY=VALUE terms
-    that a cell must meet, and its reference need not. Raises UsageError for an unknown axis or value, and as
-    `folder_cells` does.
+    against: AXIS=VALUE terms, which make of each picture's reference the one that has these and is like it otherwise; by:
+    axes whose values have means of their own; only: KEY=VALUE terms that a cell must meet, and its reference need not;
+    options: what the former two are called. Raises UsageError for an unknown axis or value.
     """
-    folder = Path(folder)
-    whole = folder_cells(folder, ledger).cells
     for axis in by:
-        check_axis("--by", axis, whole)
-    wanted = parse_against(against, whole)
+        check_axis(options.by, axis, whole)
+    wanted = parse_against(against, whole, options.against)
     others = dict(zip(map(_name, whole.cells), references(whole, wanted), strict=True)) if wanted else None
     cells = replace(whole, cells=select(whole, Sheet(only=tuple(only))) if only else whole.cells)
 
