@@ -9,36 +9,21 @@ estimate, is in resume.py, as are folders with finished pictures. A million jobs
 
 import argparse
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+
+from costs import HEAD, Cost, measured
 
 SOURCES = ("matrix", "jsonl", "csv", "words")
 STYLES = 10
 TEXT = "a red kite old house over the sea by night in glass and steel blue green robots photo of mountain river"
-# Plans, then tells what it took: jobs, CPU time with that of its children, VmHWM in KiB.
-CHILD = """
-import os, re, sys
+# Plans, and fails where there are not as many jobs as there should be.
+PLAN = """
 from latentpress.batch.folder import OutputFolder
-jobs = len(OutputFolder(sys.argv[1], sys.argv[2]).plan().jobs)
-peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
-print(jobs, sum(os.times()[:4]), peak)
+assert len(OutputFolder(sys.argv[1], sys.argv[2]).plan().jobs) == int(sys.argv[3])
 """
-
-
-@dataclass(frozen=True)
-class Figure:
-    """What planning so many jobs of a source took: seconds of CPU, and bytes."""
-
-    source: str
-    jobs: int
-    cpu: float
-    peak: int
 
 
 def main() -> None:
@@ -48,22 +33,19 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=SOURCES[:3])
     parser.add_argument("--scratch", type=Path)
     options = parser.parse_args()
-    print("| manifest | jobs | CPU s | us a job | MiB |\n|---|--:|--:|--:|--:|", flush=True)
+    print(HEAD, flush=True)
     for source in options.sources:
         with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
-            one = measured(source, options.jobs, Path(scratch))
-        each = one.cpu / one.jobs * 1e6
-        print(f"| {one.source} | {one.jobs:,} | {one.cpu:.1f} | {each:.1f} | {one.peak / 2**20:.0f} |", flush=True)
+            print(took(source, options.jobs, Path(scratch)).row, flush=True)
 
 
-def measured(source: str, jobs: int, scratch: Path) -> Figure:
+def took(source: str, jobs: int, scratch: Path) -> Cost:
     """Write a manifest into `scratch` and plan it. Raises CalledProcessError where that fails."""
     manifest = written(source, jobs, scratch)
-    command = [sys.executable, "-c", CHILD, str(manifest), str(scratch / "out")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    told = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-    count, cpu, peak = told.split()
-    return Figure(source, int(count), float(cpu), int(peak) << 10)
+    # A matrix is whole.
+    jobs = {"matrix": jobs // STYLES * STYLES, "words": round(jobs**0.5) ** 2}.get(source, jobs)
+    cpu, peak = measured(PLAN, [str(manifest), str(scratch / "out"), str(jobs)], scratch)
+    return Cost(source, jobs, "plan alone", cpu, peak)
 
 
 def written(source: str, jobs: int, folder: Path) -> Path:

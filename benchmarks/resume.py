@@ -15,11 +15,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from costs import HEAD, Cost, environment, measured
 from PIL import Image
 
 from latentpress.batch.folder import OutputFolder
@@ -34,31 +34,10 @@ COMMON = {"steps": 2, "size": "64x64"}
 LEFT = 10
 # Jobs whose pictures are recorded in one transaction.
 BLOCK = 20_000
-# Runs the command line, then tells on a file descriptor what it took: CPU time with that of its children, and VmHWM in KiB.
-CHILD = """
-import os, re, sys
+COMMAND = """
 from latentpress.cli import main
-code = 0
-try:
-    main()
-except SystemExit as stop:
-    code = stop.code or 0
-sys.stdout.flush()
-peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
-os.write(int(os.environ["TOLD"]), f"{sum(os.times()[:4])} {peak}".encode())
-os._exit(code)
+main()
 """
-
-
-@dataclass(frozen=True)
-class Figure:
-    """What a command took on so many jobs of a source: seconds of CPU, and bytes."""
-
-    source: str
-    jobs: int
-    command: str
-    cpu: float
-    peak: int
 
 
 def main() -> None:
@@ -68,23 +47,22 @@ def main() -> None:
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=SOURCES)
     parser.add_argument("--scratch", type=Path)
     options = parser.parse_args()
-    print(f"{'jobs':>9} {'source':<7} {'command':<28}{'CPU s':>8}{'MiB':>7}", flush=True)
+    print(HEAD, flush=True)
     for jobs in options.jobs:
         for source in options.sources:
             with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
                 for one in figures(source, jobs, Path(scratch)):
-                    numbers = f"{one.cpu:>8.1f}{one.peak / 2**20:>7.0f}"
-                    print(f"{one.jobs:>9,} {one.source:<7} {one.command:<28}{numbers}", flush=True)
+                    print(one.row, flush=True)
 
 
-def figures(source: str, jobs: int, scratch: Path) -> Iterator[Figure]:
+def figures(source: str, jobs: int, scratch: Path) -> Iterator[Cost]:
     """Each command on so many jobs, or nearly so many, in an empty folder `scratch`."""
     manifest, count = written(source, jobs, scratch)
     out = scratch / "out"
 
-    def took(what: str, *arguments: str) -> Figure:
-        cpu, peak = measured((*arguments, str(manifest), "-o", str(out)), scratch)
-        return Figure(source, count, what, cpu, peak)
+    def took(what: str, *arguments: str) -> Cost:
+        cpu, peak = measured(COMMAND, [*arguments, str(manifest), "-o", str(out)], scratch)
+        return Cost(source, count, what, cpu, peak)
 
     yield took("plan, nothing done", "plan")
     command = [
@@ -161,25 +139,6 @@ def remove(out: Path) -> None:
     pictures = (Path(entry.path) for entry in os.scandir(out) if entry.name.endswith(".png"))
     for path, _ in zip(pictures, range(LEFT), strict=False):
         path.unlink()
-
-
-def measured(arguments: Sequence[str], scratch: Path) -> tuple[float, int]:
-    """Run latentpress with these arguments in `scratch`; raises CalledProcessError where it fails."""
-    read, write = os.pipe()
-    told = environment() | {"TOLD": str(write)}
-    with Path(os.devnull).open("w") as nowhere:
-        command = [sys.executable, "-c", CHILD, *arguments]
-        subprocess.run(command, cwd=scratch, env=told, pass_fds=[write], stdout=nowhere, check=True)
-    os.close(write)
-    with os.fdopen(read) as stream:
-        cpu, peak = stream.read().split()
-    return float(cpu), int(peak) << 10
-
-
-def environment() -> dict[str, str]:
-    """That of the processes: one thread, and this file importable."""
-    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 import pytest
 
 from browser import Browser
-from fakes import facts, folder, manifest
+from fakes import facts, folder, made, manifest
 
-__all__ = ["facts", "folder", "manifest"]
+__all__ = ["facts", "folder", "made", "manifest"]
 
 
 @pytest.fixture(scope="session")

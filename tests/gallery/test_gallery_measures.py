@@ -1,7 +1,6 @@
 """Numbers above a gallery's grid: the plot as the browser shows it, and the means in its table."""
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from fakes import FakeExecutor
@@ -13,13 +12,6 @@ BODY = (
     f"  style: [flat, {{label: {LABEL!r}, value: line}}, nan]\n  seed: 1..3\noutput: '{{index}}.png'\n"
 )
 ROWS = "[...document.querySelectorAll('#measures tbody tr')].map(row => [...row.cells].map(cell => cell.textContent))"
-
-
-@pytest.fixture
-def made(folder):
-    made = folder(BODY)
-    made.render(executor=FakeExecutor())
-    return made.path
 
 
 def test_the_plot_is_seen_and_the_table_has_the_means(made, chromium, capsys):

@@ -112,6 +112,14 @@ def folder(manifest, facts, tmp_path):
 
 
 @pytest.fixture
+def made(request, folder):
+    """The output folder of the test module's BODY, rendered by the fake."""
+    rendered = folder(request.module.BODY)
+    rendered.render(executor=FakeExecutor())
+    return rendered.path
+
+
+@pytest.fixture
 def go(folder):
     """go(body, executor) renders into tmp_path/out and says what came of it."""
 

@@ -11,27 +11,20 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from fakes import FakeExecutor, facts, folder, manifest
+from fakes import FakeExecutor, facts, folder, made, manifest
 from latentpress.batch.measured import measure_folder
 from latentpress.cli import run_cli
 from latentpress.measures import likeness
 from latentpress.measures.distance import small
 from published import read
 
-__all__ = ["facts", "folder", "manifest"]
+__all__ = ["facts", "folder", "made", "manifest"]
 
 # The fake paints by seed alone, so pictures of one seed are equal across styles, and nan fails.
 BODY = (
     'defaults: {prompt: "a {style} kite"}\nmatrix:\n  style: [flat, Größe ½, nan]\n  seed: 1..3\n'
     'output: "{style}-{seed}.png"\n'
 )
-
-
-@pytest.fixture
-def made(folder):
-    made = folder(BODY)
-    made.render(executor=FakeExecutor())
-    return made.path
 
 
 def pixels(path):

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from fakes import FakeExecutor, facts, folder, manifest
+from fakes import FakeExecutor, facts, folder, made, manifest
 from latentpress.batch.measured import measure_folder
 from latentpress.cli import run_cli
 from latentpress.measures.plot import Panel, Plot, plot_of
@@ -17,7 +17,7 @@ from latentpress.sheets.page import COLUMN, MM_PER_PT, PANEL, ROW
 from latentpress.sheets.text.fonts import fonts_of
 from latentpress.sheets.text.measure import Measure
 
-__all__ = ["facts", "folder", "manifest"]
+__all__ = ["facts", "folder", "made", "manifest"]
 
 STYLES = ["Größe ½", "$x^2$ ∑", "絵文字 😀", "नमस्ते", "nan"]
 BODY = (
@@ -26,13 +26,6 @@ BODY = (
 SVG = "{http://www.w3.org/2000/svg}"
 POPPLER = pytest.mark.skipif(not shutil.which("pdftotext"), reason="poppler is not installed: Debian's poppler-utils")
 SCRIPTS = pytest.mark.skipif(bool(fonts_of().missing("語क😀")), reason="Debian's fonts-noto packages are not installed")
-
-
-@pytest.fixture
-def made(folder):
-    made = folder(BODY)
-    made.render(executor=FakeExecutor())
-    return made.path
 
 
 def run(tool, *arguments):

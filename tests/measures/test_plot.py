@@ -9,27 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakes import FakeExecutor, facts, folder, manifest
+from fakes import facts, folder, made, manifest
 from latentpress.batch.measured import measure_folder
 from latentpress.cli import run_cli
 from latentpress.measures.plot import plot_of
 from latentpress.measures.plot_file import plot_bytes
 from latentpress.sheets.text.fonts import fonts_of
 
-__all__ = ["facts", "folder", "manifest"]
+__all__ = ["facts", "folder", "made", "manifest"]
 
 STYLES = ["Größe ½", "$x^2$", "絵文字", "nan"]
 BODY = (
     f"defaults: {{prompt: 'a {{style}} kite'}}\nmatrix:\n  style: {STYLES}\n  seed: 1..3\noutput: '{{hash:.9}}.png'\n"
 )
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture
-def made(folder):
-    made = folder(BODY)
-    made.render(executor=FakeExecutor())
-    return made.path
 
 
 def test_a_plot_has_the_numbers_of_each_picture(made):
