@@ -102,6 +102,20 @@ def test_what_the_ledger_lost_is_read_from_the_pictures(out, capsys):
     assert {name: found["owl/1.png"][name] for name in kept} == {name: whole["owl/1.png"][name] for name in kept}
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_picture_that_says_an_earlier_hash_of_its_job_is_believed_while_it_is_whole(whole, out, capsys):
+    """As the ledger has it where a later version hashes the job anew. No plan has that hash, so nothing else says it."""
+    before = rows(out, capsys)["owl/1.png"]
+    if not whole:
+        shutil.copy(out / f"big/{LARGEST}.png", out / "owl/1.png")
+    with sqlite3.connect(ledger_path(out)) as ledger:
+        ledger.execute("UPDATE images SET job_hash=? WHERE output='owl/1.png'", ("e" * 64,))
+    found = rows(out, capsys)["owl/1.png"]
+    kept = ("prompt", "seed", "model", "source_sha256", "request")
+    assert [found[name] for name in kept] == ([before[name] for name in kept] if whole else [None] * len(kept))
+    assert (found["job_hash"], found["status"]) == ("e" * 64, "done" if whole else "missing")
+
+
 def test_planned_pictures_that_are_not_rendered_have_rows(folder, capsys):
     made = folder(BODY)
     with pytest.raises(KeyboardInterrupt):
