@@ -57,6 +57,7 @@ def test_commands_options_and_words(answers, tmp_path):
     assert answers("render", "--st") == ["--strict", "--stop-after", "--stop-at"]
     assert answers("plan", "m.yaml", "--engine", "ten") == ["tensorrt", "tensorrt-rtx"]
     assert answers("draw", "owl", "--sampler", "uni")[0] == "unipc"
+    assert answers("draw", "owl", "--loss", "so") == ["soft_canny", "sobel"]
     assert answers("draw", "owl", "--guid") == ["--guidance-scale", "--guidance-rescale", "--guidance-stop"]
     assert answers("draw", "owl", "--text-cleaning", "") == ["basic", "clip"]
     assert answers("inspect", "") == ["demo", "bundles/mine"]

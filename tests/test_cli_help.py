@@ -62,7 +62,7 @@ def test_the_examples_of_draw_are_jobs(line, assets, tmp_path, monkeypatch):
     assert read_manifest(tmp_path / "m.yaml").jobs
 
 
-@pytest.mark.parametrize("name", ["cache dir", "cache list", "concepts list", "doctor", "samplers", "schema"])
+@pytest.mark.parametrize("name", ["cache dir", "cache list", "concepts list", "doctor", "losses", "samplers", "schema"])
 def test_examples_that_need_nothing_work(name, tmp_path, monkeypatch, capsys):
     for line in HELP[name].examples:
         if "demo" not in line:

@@ -59,6 +59,7 @@ def test_documents_are_what_the_schemas_say(said, assets, tmp_path):
     assert said("inspect", "inspect", bundle)[0]["row_tests"]
     assert said("engines", "engines", bundle) == ({"version": 1, "engines": []}, 0)
     assert said("samplers", "samplers")[0]["samplers"]
+    assert said("losses", "losses")[0]["losses"]
     assert said("doctor", "doctor")[0]["engines"]
     assert said("cache-list", "cache", "list")[0]["entries"]
     assert said("cache-prune", "cache", "prune", "--days", "0")[1] == 0

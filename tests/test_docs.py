@@ -49,13 +49,10 @@ def code_engines() -> list[str]:
     return [engine.name for engine in ENGINES]
 
 
-def code_losses() -> dict[str, dict[str, Any]]:
-    """Name -> its own parameters with their defaults."""
+def code_losses() -> dict[str, Any]:
     from latentpress.runtime.guidance import LOSSES
 
-    return {
-        name: {key: field.default for key, field in loss.params.model_fields.items()} for name, loss in LOSSES.items()
-    }
+    return dict(LOSSES)
 
 
 def code_fields() -> dict[str, Any]:
@@ -199,16 +196,19 @@ def test_the_table_of_engines_is_the_codes():
 
 
 def test_the_tables_of_losses_are_the_codes():
+    from latentpress.runtime.guidance.listing import parameter_texts
+
     known = code_losses()
     [bullet] = re.findall(r"^- losses: (.*?);", PAGES["README.md"], re.MULTILINE | re.DOTALL)
-    assert {name: re.findall(r"\w+", own) for name, own in re.findall(r"`(\w+)`(?: \(([^)]*)\))?", bullet)} == {
-        name: list(own) for name, own in known.items()
-    }
-    rows = {row[0].strip("`"): row[2] for row in table(PAGES["docs/manifest.md"], "loss")}
-    assert rows.keys() == known.keys()
-    for name, own in known.items():
-        written = re.findall(r"`(\w+)` \(`?([\w.]+)", rows[name])
-        assert written == [(key, str(default)) for key, default in own.items()], name
+    assert re.findall(r"`(\w+)`", bullet) == list(known)
+    rows = {row[0].strip("`"): row[1:] for row in table(PAGES["docs/losses.md"], "loss")}
+    assert list(rows) == list(known)
+    for name, loss in known.items():
+        scale = "also below 0" if loss.both_ways else ""
+        assert rows[name] == [loss.does, scale, ", ".join(f"`{one}`" for one in parameter_texts(loss))], name
+    formulas = {row[0].strip("`"): row[1:] for row in table(PAGES["docs/losses.md"], "formula of")}
+    for name, loss in known.items():
+        assert formulas[name] == [f"`{loss.formula}`".replace("|", r"\|"), loss.range, loss.source], name
 
 
 def test_the_tables_of_the_manifest_are_the_codes():

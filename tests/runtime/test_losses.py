@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from latentpress.manifest.field import Reader
 from latentpress.manifest.losses import parse_losses
 from latentpress.manifest.nodes import ListNode, Place, Problems, Scalar
 from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.context import Context
+from latentpress.runtime.guidance.labels import loss_labels
 from latentpress.runtime.guidance.loss import Loss, LossParams
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, RenderRequest
@@ -52,7 +55,25 @@ def test_two_losses_of_one_name_both_have_their_values(renderer):
     asked = [LossSpec("channel", 20.0, params={"channel": name, "target": 1.0}) for name in ("red", "blue")]
     (rendered,) = renderer.render([(0, guided(*asked))])
     red, _, blue = (1 - rendered.image / 255).mean(axis=(0, 1))
-    assert rendered.losses == (("channel", pytest.approx(red, rel=1e-5)), ("channel", pytest.approx(blue, rel=1e-5)))
+    labels = "channel(channel=red)", "channel(channel=blue)"
+    assert rendered.losses == tuple(zip(labels, (pytest.approx(one, rel=1e-5) for one in (red, blue)), strict=True))
+
+
+def test_labels_say_what_tells_losses_apart():
+    red, blue = (LossSpec("channel", 20.0, params={"channel": name, "target": 1.0}) for name in ("red", "blue"))
+    dark, late, plain = (
+        replace(blue, params={**blue.params, "target": 0.25}),
+        replace(red, start=0.5),
+        LossSpec("tv", 1),
+    )
+    assert loss_labels([]) == ()
+    assert loss_labels([plain, red]) == ("tv", "channel")
+    assert loss_labels([red, plain, blue]) == ("channel(channel=red)", "tv", "channel(channel=blue)")
+    assert loss_labels([red, dark]) == ("channel(channel=red target=1)", "channel(channel=blue target=0.25)")
+    assert loss_labels([red, late]) == ("channel(start=0)", "channel(start=0.5)")
+    assert loss_labels([red, red]) == ("channel 1", "channel 2")
+    targeted = LossSpec("contrast", 1.0, params={"target": 0.3})
+    assert loss_labels([LossSpec("contrast", 1.0), targeted]) == ("contrast", "contrast(target=0.3)")
 
 
 def scalar(text):
@@ -74,13 +95,18 @@ def test_a_manifests_losses_are_those_of_the_map():
 def test_a_loss_is_taken_of_each_image_for_itself(loss):
     """A mean over the batch, or statistics across it, would make an image's push depend on its batch mates."""
     images = torch.rand((3, 3, 32, 48), generator=torch.Generator().manual_seed(0), requires_grad=True)
-    params = loss.params().model_dump()
-    together = loss(images, params)
+    params = loss.params().complete()
+
+    def taken(some):
+        latents = some.repeat(1, 2, 1, 1)[:, :4, ::8, ::8]
+        return loss(some, params, Context(latents, 0, 1, torch.Generator().manual_seed(1)))
+
+    together = taken(images)
     assert together.shape == (3,)
     (gradients,) = torch.autograd.grad(together.sum(), images)
     for index in range(3):
         alone = images[index : index + 1].detach().requires_grad_()
-        value = loss(alone, params)
+        value = taken(alone)
         torch.testing.assert_close(value[0], together[index])
         torch.testing.assert_close(torch.autograd.grad(value.sum(), alone)[0][0], gradients[index])
 

@@ -18,6 +18,7 @@ from latentpress.cli.failures import Failure, asks_for_json, failure_of
 from latentpress.cli.gallery import gallery_command
 from latentpress.cli.help import Command, Group
 from latentpress.cli.inspect import inspect_command
+from latentpress.cli.losses import losses_command
 from latentpress.cli.measure import measure_command
 from latentpress.cli.openai import openai_command
 from latentpress.cli.pack import pack_command
@@ -116,6 +117,7 @@ for _name, _command, _panel in (
     ("bench", bench_command, _MODELS),
     ("doctor", doctor_command, _MODELS),
     ("samplers", samplers_command, _LISTS),
+    ("losses", losses_command, _LISTS),
     ("schema", schema_command, _LISTS),
 ):
     app.command(_name, cls=DrawCommand if _name == "draw" else Command, rich_help_panel=_panel)(_command)

@@ -15,7 +15,11 @@ ENGINES = ("cpu", "openvino", "openvino:bf16", "cuda", "tensorrt", "tensorrt-rtx
 # Those that are built ahead for a GPU which need not be here.
 ELSEWHERE = ("tensorrt-rtx",)
 FIELD_WORDS: Mapping[str, tuple[str, ...]] = {
-    "loss": ("none", "canny", "channel", "saturation", "contrast", "symmetry"),
+    "loss": (
+        *("none", "canny", "channel", "saturation", "contrast", "symmetry", "soft_canny"),
+        *("sobel", "tv", "brightness", "exposure", "grayscale", "sepia", "hue"),
+        *("palette", "mix", "colour_matrix", "vignette", "frequency", "elastic", "latents"),
+    ),
     "picture_reading": ("shown", "diffusers"),
     "prompt_weighting": ("none", "a1111", "compel"),
     "long_prompts": ("truncate", "chunks"),

@@ -28,6 +28,7 @@ _TELLING = {
     "diff",
     "results",
     "samplers",
+    "losses",
     "inspect",
     "doctor",
     "verify",

@@ -83,7 +83,6 @@ def or_null(schema: Schema) -> Schema:
 def _losses() -> Schema:
     share: Schema = or_null({"type": "number", "minimum": 0, "maximum": 1})
     common = {
-        "scale": or_null({"type": "number", "minimum": LOSS_SCALES[0], "maximum": LOSS_SCALES[1], "default": 200}),
         "every": or_null({"type": "integer", "minimum": 1, "maximum": MAX_STEPS, "default": 5}),
         "start": share,
         "stop": share,
@@ -92,7 +91,9 @@ def _losses() -> Schema:
     for name, loss in LOSSES.items():
         own = loss.params.model_json_schema().get("properties", {})
         own = {key: or_null(_without_title(schema)) for key, schema in own.items()}
-        maps.append(a_map({"name": {"const": name, "description": loss.source}} | common | own, ["name"]))
+        said = f"{loss.does}; {loss.formula}" if loss.does else loss.source
+        head: Schema = {"name": {"const": name, "description": said}, "scale": _loss_scale(loss.both_ways)}
+        maps.append(a_map(head | common | own, ["name"]))
     one: Schema = {
         "anyOf": [
             {"enum": [*LOSSES]},
@@ -102,6 +103,12 @@ def _losses() -> Schema:
         ]
     }
     return {"anyOf": [one, {"type": "array", "items": one}]}
+
+
+def _loss_scale(both_ways: bool) -> Schema:
+    low, high = LOSS_SCALES
+    above: Schema = {"type": "number", "minimum": low, "maximum": high, "default": 200}
+    return {"anyOf": [above, *([{**above, "minimum": -high, "maximum": -low}] if both_ways else []), {"type": "null"}]}
 
 
 def _without_title(schema: Mapping[str, Any]) -> Schema:

@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import PurePath
 
 from latentpress.runtime.facts import BundleFacts, Bundles
+from latentpress.runtime.guidance.labels import loss_labels
 from latentpress.runtime.request import MicroConditioning, RenderRequest
 from latentpress.runtime.sampling.samplers import parse_sampler
 
@@ -70,7 +71,7 @@ def loss_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles
     if not losses:
         return {}
     pairs = {
-        "Loss guidance": "+".join(loss.name for loss in losses),
+        "Loss guidance": "+".join(loss_labels(losses)),
         "Loss scale": "+".join(f"{loss.scale:g}" for loss in losses),
         "Loss every": "+".join(str(loss.every) for loss in losses),
     }

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from latentpress.errors import shown
 from latentpress.manifest.field import Reader
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Scalar, described
 from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, parse_number
+from latentpress.runtime.guidance.loss import Loss, LossParams
 from latentpress.runtime.request import LossSpec
 
 # The weight the published notebooks use for their colour and edge losses.
@@ -54,7 +56,7 @@ def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | N
             return default
         return parse_number(f"loss {key}", values[key], problems, low, high, whole=whole, rule=rule)
 
-    scale = number("scale", DEFAULT_LOSS_SCALE, *LOSS_SCALES, "a number above 0, from 1e-12 to 1e9")
+    scale = _scale(loss, values, reader)
     every = number("every", 5, 1, MAX_STEPS, f"a whole number of steps from 1 to {MAX_STEPS}", whole=True)
     start = number("start", 0.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
     stop = number("stop", 1.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
@@ -68,8 +70,23 @@ def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | N
     return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params)
 
 
+def _scale(loss: Loss, values: Mapping[str, Node], reader: Reader) -> float | None:
+    """The weight: above 0, or below it too where the loss makes sense both ways."""
+    if (node := values.get("scale")) is None:
+        return DEFAULT_LOSS_SCALE
+    low, high = LOSS_SCALES
+    if not loss.both_ways:
+        return parse_number("loss scale", node, reader.problems, low, high, rule="a number above 0, from 1e-12 to 1e9")
+    rule = "a number from 1e-12 to 1e9, or below 0 from -1e9 to -1e-12, which raises the loss"
+    scale = parse_number("loss scale", node, reader.problems, -high, high, rule=rule)
+    if scale is not None and abs(scale) < low:
+        reader.problems.add(node.place, f"loss scale is {scale:g}; it must be {rule}")
+        return None
+    return scale
+
+
 def _loss_params(
-    name: str, model: type[BaseModel], written: MapNode | None, reader: Reader
+    name: str, model: type[LossParams], written: MapNode | None, reader: Reader
 ) -> Mapping[str, float | str] | None:
     problems = reader.problems
     values: dict[str, object] = {}
@@ -86,26 +103,37 @@ def _loss_params(
             return None
         values[key] = node.value
     try:
-        return model.model_validate(values).model_dump()
+        return model.model_validate(values).complete()
     except ValidationError as error:
         for detail in error.errors():
             key = str(detail["loc"][0]) if detail["loc"] else ""
             node = written.values.get(key, written) if written else None
             if node and key in values:
-                rule = _rule(model.model_json_schema()["properties"][key], str(values[key])) or detail["msg"].lower()
+                rule = _rule(model.model_json_schema()["properties"][key], str(values[key])) or _said(detail)
                 problems.add(node.place, f"{key} of loss {name} is {described(node)}; {rule}")
             elif node:
                 problems.add(node.place, f"loss {name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
         return None
 
 
+def _said(detail: ErrorDetails) -> str:
+    """What a validator of ours says, in its own words, or pydantic."""
+    own = detail.get("ctx", {}).get("error")
+    return str(own) if own is not None else detail["msg"].lower()
+
+
 def _rule(schema: Mapping[str, Any], text: str) -> str | None:
     """What a parameter must be that has this JSON Schema, and is `text`; None where the schema does not say it."""
+    schema = schema.get("anyOf", [schema])[0]  # of one that may be left out, what it is where it is given
     if "enum" in schema:
         close = get_close_matches(text, schema["enum"], 1)
         return f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(schema['enum'])}"
-    low, high = schema.get("minimum"), schema.get("maximum")
-    return None if low is None or high is None else f"it must be a number from {low:g} to {high:g}"
+    for low, high, between in (("minimum", "maximum", "from"), ("exclusiveMinimum", "exclusiveMaximum", "between")):
+        if low in schema and high in schema:
+            number = "a whole number" if schema["type"] == "integer" else "a number"
+            to = "to" if between == "from" else "and"
+            return f"it must be {number} {between} {schema[low]:g} {to} {schema[high]:g}"
+    return None
 
 
 def loss_text(losses: tuple[LossSpec, ...], *, scales: bool = False) -> str:

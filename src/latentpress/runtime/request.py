@@ -19,9 +19,11 @@ K = TypeVar("K", bound=Hashable)
 class LossSpec:
     """One guidance loss of one picture.
 
-    name: a key of the renderer's losses, by default `runtime.guidance.LOSSES`; scale: weight of the loss, > 0;
+    name: a key of the renderer's losses, by default `runtime.guidance.LOSSES`; scale: weight of the loss, not 0, and
+    below it, which raises the loss, where `Loss.both_ways` says that this makes sense;
     every: act on each `every`-th step, counted from step 0; start, stop: the fractions of the steps between which it
-    acts, 0 <= start < stop <= 1; params: the loss's own parameters, complete (defaults filled in).
+    acts, 0 <= start < stop <= 1; params: the loss's own parameters, complete (defaults filled in,
+    but for those that came later: `LossParams.complete`).
     """
 
     name: str
@@ -169,8 +171,8 @@ class Rendered(Generic[K]):
 
     image: (H, W, 3) uint8, None where `error` says why; seconds: from its first step to its pixels, shared with its
     batch mates; origin: as of its last UNet call (batch_rows falls where memory runs out), or, where the picture it was
-    to start from could not be read, as of then; losses: each loss of the request in its order, by name, with its
-    unscaled value on the picture; cause: one of CAUSES where there is an `error`, else "".
+    to start from could not be read, as of then; losses: each loss of the request in its order, by its label
+    (guidance/labels.py), with its unscaled value on the picture; cause: one of CAUSES where there is an `error`, else "".
     """
 
     key: K

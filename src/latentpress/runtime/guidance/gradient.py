@@ -20,6 +20,7 @@ from torch import Tensor
 from latentpress.bundle.info import Bundle
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.context import Context, Moment
+from latentpress.runtime.guidance.labels import loss_labels
 from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.request import LossSpec
 
@@ -88,10 +89,14 @@ def picture_losses(
     moment: Moment,
     losses: Mapping[str, Loss] = LOSSES,
 ) -> tuple[tuple[str, float], ...]:
-    """Each loss's name and unscaled value on one finished picture (3, H, W) in 0..1, decoded from `latents` (C, h, w)."""
+    """Each loss's label (labels.py) and unscaled value on one finished picture.
+
+    image: (3, H, W) in 0..1; latents: (C, h, w), what it was decoded from.
+    """
     with torch.no_grad():
         batch, decoded = (torch.from_numpy(np.array(one[np.newaxis])) for one in (image, latents))
-        return tuple((spec.name, float(_value(losses, spec, batch, decoded, moment))) for spec in asked)
+        values = [float(_value(losses, spec, batch, decoded, moment)) for spec in asked]
+    return tuple(zip(loss_labels(asked), values, strict=True))
 
 
 def _value(losses: Mapping[str, Loss], spec: LossSpec, image: Tensor, latents: Tensor, moment: Moment) -> Tensor:

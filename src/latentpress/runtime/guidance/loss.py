@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,9 +13,20 @@ if TYPE_CHECKING:  # whoever reads a manifest needs the losses' names and parame
 
 
 class LossParams(BaseModel):
-    """A loss's own parameters, with bounds and defaults; a loss without any takes this class as it is."""
+    """A loss's own parameters, with bounds and defaults; a loss without any takes this class as it is.
+
+    later: those that a release after the loss's first one added. They are left out of a job at their default, which the
+    loss's function has too, so that earlier jobs stay what they were.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    def complete(self) -> dict[str, float | str]:
+        """All of them by name, as `LossSpec` holds them, but for the later ones at their default."""
+        defaults = {name: field.default for name, field in type(self).model_fields.items() if name in self.later}
+        found: dict[str, float | str] = self.model_dump()
+        return {name: value for name, value in found.items() if name not in defaults or value != defaults[name]}
 
 
 @dataclass(frozen=True)
@@ -27,14 +38,20 @@ class Loss:
     per image, (batch,), differentiable by the image. It must not reduce over the batch: the mean of a batch would divide
     each image's gradient by the batch size. It imports what it needs (torch, cv2) in its body, not with its module.
     source: where it comes from, one line;
-    wants: the names of what the function takes of the image's `Context`, as keywords; nothing of it by default.
+    formula, range, does: the equation, the values that images in 0..1 give, and what guiding by it does, one line each;
+    wants: the names of what the function takes of the image's `Context`, as keywords; nothing of it by default;
+    both_ways: whether a negative scale, which raises the loss, makes sense too.
     """
 
     name: str
     params: type[LossParams]
     function: Callable[..., "Tensor"]
     source: str
+    formula: str = ""
+    range: str = ""
+    does: str = ""
     wants: frozenset[str] = frozenset()
+    both_ways: bool = False
 
     def __call__(self, image: "Tensor", params: Mapping[str, float | str], context: Context | None = None) -> "Tensor":
         """The loss of each image, (batch,); params: complete, as `LossSpec` holds them; context: where it wants any."""

@@ -28,5 +28,8 @@ CHANNEL = Loss(
     name="channel",
     params=ChannelParams,
     function=channel,
+    formula="mean |c - target|, c: the colour channel",
+    range="0 to 1",
+    does="draws one colour channel towards a value",
     source="`blue_loss` of fastai's Stable Diffusion Deep Dive notebook and The School of AI's course, for any channel",
 )

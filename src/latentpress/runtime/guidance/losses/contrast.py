@@ -1,25 +1,40 @@
-"""The contrast loss: spreads light and dark."""
+"""The contrast loss: spreads light and dark, or brings their spread to a value."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
 
 from latentpress.runtime.guidance.loss import Loss, LossParams
+from latentpress.runtime.guidance.losses.luma import luma
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+class ContrastParams(LossParams):
+    """target: the standard deviation of luma that it is drawn to, 0..0.5; None for as much as there can be."""
+
+    target: float | None = Field(None, ge=0, le=0.5)
+
+    later: ClassVar[frozenset[str]] = frozenset({"target"})
 
 
-def contrast(image: "Tensor") -> "Tensor":
-    """-sqrt(var(Y) + 1e-6); Y: the luma of each pixel, 0.299 R + 0.587 G + 0.114 B; var: over an image's pixels.
+def contrast(image: "Tensor", target: float | None = None) -> "Tensor":
+    """-S, or (S - target)^2 with a target; S = sqrt(var(Y) + 1e-6), Y: luma, var: over an image's pixels.
 
     1e-6 keeps the root differentiable where an image is flat.
     """
-    weights = image.new_tensor(_LUMA)[:, None, None]
-    luma = (image * weights).sum(dim=1)
-    return -(luma.var(dim=(1, 2), unbiased=False) + 1e-6).sqrt()
+    spread = (luma(image).var(dim=(1, 2), unbiased=False) + 1e-6).sqrt()
+    return -spread if target is None else (spread - target).square()
 
 
 CONTRAST = Loss(
-    name="contrast", params=LossParams, function=contrast, source="latentpress's own, with the luma of ITU-R BT.601"
+    name="contrast",
+    params=ContrastParams,
+    function=contrast,
+    formula="-S, or (S - target)^2; S = sqrt(var Y + 1e-6)",
+    range="-0.501 to -0.001; with a target 0 to 0.26",
+    does="spreads light and dark, or brings their spread to a target; a negative scale flattens",
+    source="latentpress's own, with the luma of ITU-R BT.601",
+    both_ways=True,
 )

@@ -1,16 +1,38 @@
 """The symmetry loss: draws a picture towards its mirror image."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from latentpress.runtime.guidance.loss import Loss, LossParams
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Axis = Literal["left-right", "top-bottom", "half-turn"]
+# What is exchanged: the dimensions that are flipped.
+_FLIPPED: Mapping[str, tuple[int, ...]] = {"left-right": (-1,), "top-bottom": (-2,), "half-turn": (-2, -1)}
 
-def symmetry(image: "Tensor") -> "Tensor":
-    """mean((image - mirrored)^2) over pixels and channels; mirrored: the image with left and right exchanged."""
-    return (image - image.flip(-1)).square().mean(dim=(1, 2, 3))
+
+class SymmetryParams(LossParams):
+    """axis: what is exchanged in the mirror image."""
+
+    axis: Axis = "left-right"
+
+    later: ClassVar[frozenset[str]] = frozenset({"axis"})
 
 
-SYMMETRY = Loss(name="symmetry", params=LossParams, function=symmetry, source="latentpress's own")
+def symmetry(image: "Tensor", axis: str = "left-right") -> "Tensor":
+    """mean((image - mirrored)^2) over pixels and channels; mirrored: the image with the sides of `axis` exchanged."""
+    return (image - image.flip(_FLIPPED[axis])).square().mean(dim=(1, 2, 3))
+
+
+SYMMETRY = Loss(
+    name="symmetry",
+    params=SymmetryParams,
+    function=symmetry,
+    formula="mean (image - mirrored)^2",
+    range="0 to 1",
+    does="makes the sides alike; a negative scale makes them differ",
+    source="a loss of The School of AI's course, for any axis",
+    both_ways=True,
+)
