@@ -162,7 +162,8 @@ def test_manifests_can_be_planned(name, assets, tmp_path, monkeypatch):
             shutil.copy(assets / file, tmp_path / file)
         else:
             torch.save({token: torch.ones(64)}, tmp_path / file)
-    for file in (*(ROOT / "examples").glob("*.txt"), *(ROOT / "examples").glob("wildcards/**/*.txt")):
+    kinds = ("*.txt", "wildcards/**/*.txt", "losses/*.py")
+    for file in (file for kind in kinds for file in (ROOT / "examples").glob(kind)):
         copy = tmp_path / file.relative_to(ROOT / "examples")
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, copy)
@@ -224,7 +225,7 @@ def test_the_tables_of_the_manifest_are_the_codes():
 
 def test_the_a1111_keys_of_the_manual_are_those_that_are_written():
     from latentpress.manifest.fields import FIELDS
-    from latentpress.runtime.request import MicroConditioning
+    from latentpress.runtime.request import LossCode, MicroConditioning
     from requests_made import EVERYTHING, FACTS
 
     requests = [
@@ -232,6 +233,8 @@ def test_the_a1111_keys_of_the_manual_are_those_that_are_written():
         for name in ("euler_karras_trailing", "euler")
         for way in ("a1111", "compel")
     ]
+    own = replace(EVERYTHING.losses[0], code=LossCode("a" * 64, Path("losses/mine.py")))
+    requests.append(replace(EVERYTHING, losses=(own,)))
     sizes = (8, 16), (1, 2), (24, 32), 5, 3, (40, 48), (3, 4), (56, 64)
     requests.append(replace(EVERYTHING, micro=MicroConditioning(*sizes)))
     for row in table(PAGES["docs/manifest.md"], "field"):

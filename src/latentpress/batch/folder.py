@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, orphans
+from latentpress.batch.codes import check_codes
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.ledger.lock import locked, read_only
@@ -135,9 +136,9 @@ class OutputFolder:
         from latentpress.batch.run import Orders, Run
 
         orders = Orders(mixed, replace=replace)
-        Run(self.manifest, self._key, self.path, self._opened(verify=False), orders, self._home).check(
-            state, settings or Settings()
-        )
+        settings = settings or Settings()
+        Run(self.manifest, self._key, self.path, self._opened(verify=False), orders, self._home).check(state, settings)
+        check_codes(state, allow=settings.allow_code)
 
     def orphans(self, state: Status) -> list[str]:
         """The outputs of this manifest's finished pictures that its plan does not want any more, nor takes for others."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from latentpress.batch.aside import Aside, forget_unmoved
 from latentpress.batch.beforehand import check_guidance, check_made, check_names, check_writable, linked_lines
+from latentpress.batch.codes import check_codes, keep_codes
 from latentpress.batch.estimate.disk import Disk, check_disk, disk_of
 from latentpress.batch.estimate.here import prospect
 from latentpress.batch.estimate.loads import Loads, loads_of
@@ -128,6 +129,7 @@ class Run:
                 state, kept_out = self._asked(state)
                 self._tell(state, say)
                 self.check(state, settings, checked_engine=executor is None)
+                check_codes(state, allow=settings.allow_code or executor is not None)
                 check_writable(state, self._path, self._home)
                 loads, disk = self._demand(state)
                 if executor is None:
@@ -166,6 +168,7 @@ class Run:
         """What a render of `state` would do; raises what it would raise before the engines are opened."""
         state, kept_out = self._asked(state)
         self.check(state, settings)
+        check_codes(state, allow=settings.allow_code)
         check_writable(state, self._path, self._home)
         loads, disk = self._demand(state)
         check_guidance(loads)
@@ -239,6 +242,7 @@ class Run:
         plan = state.plan
         ledger.recognise(state.recognised)
         ledger.record(plan, self._key, {bundle.hash: str(bundle.path) for bundle in self._models.bundles.values()})
+        keep_codes(ledger, {})
         keep_plan(self._manifest, plan, ledger)
         ledger.stamp(state.stamps)
         for index, found in state.adopted.items():

@@ -36,6 +36,7 @@ from latentpress.cli.signals import interrupted, stop_on_signals
 from latentpress.cli.status import status_command
 from latentpress.cli.streams import open_streams
 from latentpress.cli.tidy import tidy_command
+from latentpress.cli.trust import trust_command
 from latentpress.cli.verify import verify_command
 from latentpress.cli.watch import watch_command
 from latentpress.version import __version__
@@ -100,6 +101,7 @@ for _name, _command, _panel in (
     ("report", report_command, _RENDER),
     ("sheet", sheet_command, _RENDER),
     ("tidy", tidy_command, _RENDER),
+    ("trust", trust_command, _RENDER),
     ("draw", draw_placeholder, _WITHOUT),
     ("openai", openai_command, _WITHOUT),
     ("gallery", gallery_command, _FOLDERS),

@@ -111,6 +111,11 @@ HELP: Mapping[str, Help] = {
         "latentpress tidy my.yaml -o out/mine",
         _0="the folder holds what the manifest has",
     ),
+    "trust": _reading(
+        "latentpress trust losses/mine.py",
+        "latentpress trust    # what is trusted",
+        _0="the losses may run",
+    ),
     "gallery": _help(
         "latentpress gallery out/mine",
         "latentpress gallery out/mine out/other -o compare",

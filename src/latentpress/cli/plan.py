@@ -41,12 +41,16 @@ def plan_command(
     as_json: JsonOption = False,
 ) -> None:
     """Check manifests and show what they would render, and what that takes."""
+    from latentpress.batch.codes import untrusted_lines
     from latentpress.batch.executors.local import Settings
     from latentpress.batch.ledger.holder import occupied
     from latentpress.engines.choice import parse_engine
 
     choice = parse_engine(engine) if engine else None
-    selection, settings = selection_of(only, limit), Settings(choice, batch_rows, threads, strict=strict)
+    selection, settings = (
+        selection_of(only, limit),
+        Settings(choice, batch_rows, threads, strict=strict, allow_code=True),
+    )
 
     def show(folder: "OutputFolder", several: bool) -> None:
         state = folder.status(selection, redraw=redraw)
@@ -61,6 +65,7 @@ def plan_command(
             state=state,
         )
         warn(found.warnings)
+        warn(tuple(untrusted_lines(found.state)))
         if (now := occupied(folder.path, folder.home)) is not None:
             to_stderr(f"warning: {now}")
         _show(folder, state, found, several, as_json)

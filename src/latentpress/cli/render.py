@@ -21,6 +21,7 @@ from latentpress.cli.policy_options import (
     policy_of,
 )
 from latentpress.cli.render_options import (
+    AllowCodeOption,
     BatchRowsOption,
     DecodeBesideOption,
     EngineOption,
@@ -53,6 +54,7 @@ def render_command(
     engine: EngineOption = None,
     decode_beside: DecodeBesideOption = False,
     strict: StrictOption = False,
+    allow_code: AllowCodeOption = False,
     mixed: MixedOption = False,
     redraw: RedrawOption = False,
     replace: ReplaceOption = False,
@@ -75,7 +77,7 @@ def render_command(
     from latentpress.engines.choice import parse_engine
 
     choice = parse_engine(engine) if engine else None
-    settings = Settings(choice, batch_rows, threads, decode_beside, strict, isolated=not in_process)
+    settings = Settings(choice, batch_rows, threads, decode_beside, strict, not in_process, allow_code=allow_code)
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file, on_complete=on_complete)
     policy = policy_of(max_failures, stop_after, stop_at, retries)
     selection, allowed = selection_of(only, limit), Allowed(mixed, redraw, replace, any_space, policy, retry)
@@ -84,8 +86,7 @@ def render_command(
         return
 
     def render(folder: "OutputFolder", several: bool) -> int:
-        if several and not quiet:
-            to_stderr(f"==> {folder.manifest.path} <==")
+        _head(folder, several=several and not quiet)
         with telling.render(folder) as rendering:
             outcome = rendering.outcome = folder.render(
                 settings,
@@ -98,16 +99,22 @@ def render_command(
             _tell(folder, outcome, telling, rendering, several if as_json else None)
         return rendering.exit
 
-    check = _checking(settings, mixed=mixed, redraw=redraw, replace=replace)
     with closing(Engines()) as engines:  # stay open from one manifest to the next
+        check = _checking(settings, allowed)
         for_each(manifests, output, render, as_json=as_json, check=check, keep_going=keep_going, ledger=ledger)
 
 
-def _checking(settings: "Settings", *, mixed: bool, redraw: bool, replace: bool) -> "Callable[[OutputFolder], None]":
+def _head(folder: "OutputFolder", *, several: bool) -> None:
+    if several:
+        to_stderr(f"==> {folder.manifest.path} <==")
+
+
+def _checking(settings: "Settings", allowed: Allowed) -> "Callable[[OutputFolder], None]":
     """Asked of each of several folders before anything is rendered."""
 
     def check(folder: "OutputFolder") -> None:
-        folder.refuse(folder.status(redraw=redraw), settings, mixed=mixed, replace=replace)
+        state = folder.status(redraw=allowed.redraw)
+        folder.refuse(state, settings, mixed=allowed.mixed, replace=allowed.replace)
 
     return check
 

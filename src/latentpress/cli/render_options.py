@@ -47,6 +47,14 @@ StrictOption = Annotated[
         rich_help_panel=ENGINE_PANEL,
     ),
 ]
+AllowCodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run the code of losses of your own, also of those that you do not `trust`.",
+        rich_help_panel=ENGINE_PANEL,
+    ),
+]
 MixedOption = Annotated[
     bool,
     typer.Option(

@@ -1,6 +1,6 @@
 """What one field of a job is: everything that follows from it stands in one entry of `fields.FIELDS`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,15 @@ WRONG: Any = object()
 
 @dataclass(frozen=True)
 class Reader:
-    """What parsers share: where mistakes go, the losses that the manifest may name, and the names of its axes."""
+    """What parsers share: where mistakes go, the losses that the manifest may name, and the names of its axes.
+
+    broken: names of losses of its own that cannot be used, which is told where the manifest names their files.
+    """
 
     problems: Problems
     losses: Mapping[str, Loss] = field(default_factory=lambda: LOSSES)
     axes: Sequence[str] = ()
+    broken: Collection[str] = ()
 
 
 @dataclass(frozen=True)

@@ -80,21 +80,16 @@ def or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
-def _losses() -> Schema:
-    share: Schema = or_null({"type": "number", "minimum": 0, "maximum": 1})
-    common = {
-        "every": or_null({"type": "integer", "minimum": 1, "maximum": MAX_STEPS, "default": 5}),
-        "start": share,
-        "stop": share,
-    }
+def built_in_loss() -> Schema:
+    """A loss that latentpress has, or none: where a manifest has no `losses`, there is no other."""
     maps: list[Schema] = []
     for name, loss in LOSSES.items():
         own = loss.params.model_json_schema().get("properties", {})
         own = {key: or_null(_without_title(schema)) for key, schema in own.items()}
         said = f"{loss.does}; {loss.formula}" if loss.does else loss.source
         head: Schema = {"name": {"const": name, "description": said}, "scale": _loss_scale(loss.both_ways)}
-        maps.append(a_map(head | common | own, ["name"]))
-    one: Schema = {
+        maps.append(a_map(head | _common() | own, ["name"]))
+    return {
         "anyOf": [
             {"enum": [*LOSSES]},
             _NONE,
@@ -102,7 +97,28 @@ def _losses() -> Schema:
             {"type": "object", "properties": {"name": _NONE}, "required": ["name"]},
         ]
     }
-    return {"anyOf": [one, {"type": "array", "items": one}]}
+
+
+def _common() -> Schema:
+    share: Schema = or_null({"type": "number", "minimum": 0, "maximum": 1})
+    return {
+        "every": or_null({"type": "integer", "minimum": 1, "maximum": MAX_STEPS, "default": 5}),
+        "start": share,
+        "stop": share,
+    }
+
+
+def _losses() -> Schema:
+    """Built-in ones and others: which names there are, and which parameters these take, no schema sees."""
+    known = {"$ref": "#/$defs/built_in_loss"}
+    other: Schema = {"type": "string", "pattern": r"^[^\W\d][\w-]*$", "not": {"enum": [*LOSSES, "none", "off", "no"]}}
+    own: Schema = {
+        "type": "object",
+        "properties": {"name": other, "scale": _loss_scale(True)} | _common(),
+        "required": ["name"],
+    }
+    one: Schema = {"anyOf": [known, other, own]}
+    return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
 
 
 def _loss_scale(both_ways: bool) -> Schema:

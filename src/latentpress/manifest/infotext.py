@@ -78,6 +78,8 @@ def loss_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles
     if any((loss.start, loss.stop) != (0, 1) for loss in losses):
         pairs["Loss start"] = "+".join(f"{loss.start:g}" for loss in losses)
         pairs["Loss stop"] = "+".join(f"{loss.stop:g}" for loss in losses)
+    if any(loss.code for loss in losses):
+        pairs["Loss code"] = "+".join(loss.code.sha256[:_SHORT] if loss.code else "built-in" for loss in losses)
     if any(loss.params for loss in losses):
         own = (" ".join(f"{key}={_number(value)}" for key, value in loss.params.items()) for loss in losses)
         pairs["Loss parameters"] = " + ".join(said or "none" for said in own)

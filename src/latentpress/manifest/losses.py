@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from latentpress.errors import shown
+from latentpress.errors import UsageError, shown
 from latentpress.manifest.field import Reader
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Scalar, described
 from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, parse_number
@@ -18,7 +18,7 @@ from latentpress.runtime.request import LossSpec
 DEFAULT_LOSS_SCALE = 200.0
 LOSS_SCALES = (1e-12, 1e9)
 
-_LOSS_KEYS = ("name", "scale", "every", "start", "stop")
+LOSS_KEYS = ("name", "scale", "every", "start", "stop")
 
 
 def parse_losses(node: Node, reader: Reader) -> tuple[LossSpec, ...] | None:
@@ -43,7 +43,13 @@ def parse_losses(node: Node, reader: Reader) -> tuple[LossSpec, ...] | None:
 
 def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | None:
     problems, known = reader.problems, reader.losses
-    loss = known.get(name.text)
+    if name.text in reader.broken:
+        return None
+    try:
+        loss = known.get(name.text)
+    except UsageError as error:  # of an installed package
+        problems.add(name.place, str(error))
+        return None
     if loss is None:
         close = get_close_matches(name.text, known, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"known losses: {', '.join(known)}, none"
@@ -64,10 +70,10 @@ def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | N
         place = (values.get("stop") or values.get("start") or name).place
         problems.add(place, f"loss start {start:g} is not below stop {stop:g}; both are fractions of the steps")
         return None
-    params = _loss_params(name.text, loss.params, written, reader)
+    params = _loss_params(name, loss.params, written, reader)
     if scale is None or every is None or start is None or stop is None or params is None:
         return None
-    return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params)
+    return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params, loss.code)
 
 
 def _scale(loss: Loss, values: Mapping[str, Node], reader: Reader) -> float | None:
@@ -86,15 +92,15 @@ def _scale(loss: Loss, values: Mapping[str, Node], reader: Reader) -> float | No
 
 
 def _loss_params(
-    name: str, model: type[LossParams], written: MapNode | None, reader: Reader
+    at: Scalar, model: type[LossParams], written: MapNode | None, reader: Reader
 ) -> Mapping[str, float | str] | None:
-    problems = reader.problems
+    problems, name = reader.problems, at.text
     values: dict[str, object] = {}
     for key, node in written.values.items() if written else ():
-        if key in _LOSS_KEYS or key.startswith(OWN_KEY):
+        if key in LOSS_KEYS or key.startswith(OWN_KEY):
             continue
         if key not in model.model_fields and written:
-            problems.unknown_key(written.keys[key], [*_LOSS_KEYS, *model.model_fields], f"loss {name}")
+            problems.unknown_key(written.keys[key], [*LOSS_KEYS, *model.model_fields], f"loss {name}")
             return None
         if not_given(node):
             continue
@@ -111,6 +117,9 @@ def _loss_params(
             if node and key in values:
                 rule = _rule(model.model_json_schema()["properties"][key], str(values[key])) or _said(detail)
                 problems.add(node.place, f"{key} of loss {name} is {described(node)}; {rule}")
+            elif detail["type"] == "missing":
+                way_out = f"write {{name: {name}, {key}: ...}}"
+                problems.add(written.place if written else at.place, f"loss {name} needs its {key}; {way_out}")
             elif node:
                 problems.add(node.place, f"loss {name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
         return None
@@ -128,6 +137,8 @@ def _rule(schema: Mapping[str, Any], text: str) -> str | None:
     if "enum" in schema:
         close = get_close_matches(text, schema["enum"], 1)
         return f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(schema['enum'])}"
+    if must_be := schema.get("must_be"):
+        return f"it must be {must_be}"
     for low, high, between in (("minimum", "maximum", "from"), ("exclusiveMinimum", "exclusiveMaximum", "between")):
         if low in schema and high in schema:
             number = "a whole number" if schema["type"] == "integer" else "a number"

@@ -16,8 +16,10 @@ from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.ids import Ids
 from latentpress.manifest.inputs import Inputs, noting
 from latentpress.manifest.jobs import EMPTY, jobs_of, listed_jobs
+from latentpress.manifest.losses import LOSS_KEYS
 from latentpress.manifest.matrix import parse_matrix
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.manifest.own_losses import KnownLosses, parse_own_losses
 from latentpress.manifest.policy import NO_POLICY, Policy, parse_policy
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.shape import Draft, JobNode, Shape
@@ -29,8 +31,8 @@ from latentpress.manifest.wordings import VARIANT
 from latentpress.sheets.spec import Sheet
 
 KEYS = (
-    *("version", "name", "model", "concepts", "wildcards", "defaults", "matrix", "jobs", "output", "quality"),
-    *("sheet", "sheets"),
+    *("version", "name", "model", "concepts", "losses", "wildcards", "defaults", "matrix", "jobs", "output"),
+    *("quality", "sheet", "sheets"),
     "policy",
 )
 VERSION = 1
@@ -100,8 +102,8 @@ def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | N
     path, start = Path(source.name), source.start
     problems = Problems(source.name)
     root = _bare(source) if source.format in STREAMED else read_root(source, problems)
-    own = {"defaults", "matrix", "jobs"}
-    if root is None or (isinstance(root, MapNode) and jobs_from is None and not given(root).keys() & own):
+    asking = {"defaults", "matrix", "jobs"}
+    if root is None or (isinstance(root, MapNode) and jobs_from is None and not given(root).keys() & asking):
         if isinstance(root, MapNode):
             _check_keys(root, KEYS, "the manifest", problems)
         problems.add(start, EMPTY)
@@ -110,7 +112,9 @@ def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | N
         raise ManifestError([f"{start}: the manifest is not a map; begin with `version: {VERSION}`"])
     _check_keys(root, KEYS, "the manifest", problems)
     values = given(root)
-    reader = Reader(problems, axes=_axes(values.get("matrix")))
+    own = parse_own_losses(values.get("losses"), path, problems, LOSS_KEYS)
+    broken = [name for name, loss in own.items() if loss is None]
+    reader = Reader(problems, KnownLosses(own, LOSS_KEYS), _axes(values.get("matrix")), broken)
     _check_version(values.get("version"), root.place, problems)
     matrix = parse_matrix(values["matrix"], reader) if "matrix" in values else Matrix()
     defaults = _job_map(values.get("defaults"), "defaults", (*FIELDS, "n"), problems)

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from latentpress.manifest.field_schemas import RANGE, TEXT, Schema, a_map, field_schemas, or_null
+from latentpress.manifest.field_schemas import RANGE, TEXT, Schema, a_map, built_in_loss, field_schemas, or_null
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.jobs import FILES, FROM
 from latentpress.manifest.manifest import DEFAULT_OUTPUT, KEYS, VERSION
@@ -27,6 +27,7 @@ _SAID = {
     "name": "A plain word, which names the output folder; without it the file's name does.",
     "model": "The bundle of every job that names no other: `demo`, or a path.",
     "concepts": "Tokens, and the file, the folder or the two files that teach each.",
+    "losses": "Names for losses of your own, and the Python file of each.",
     "wildcards": "The folder of files for __wildcards__ in prompts, or none.",
     "defaults": "Fields for every job.",
     "jobs": "The jobs, and files with more of them.",
@@ -46,6 +47,7 @@ def manifest_schema() -> Schema:
         "name": or_null(TEXT),
         "model": {"$ref": "#/$defs/model"},
         "concepts": or_null({"type": "object", "additionalProperties": {"$ref": "#/$defs/concept"}}),
+        "losses": or_null(_own_losses()),
         "wildcards": {"anyOf": [TEXT, {"const": False}, {"type": "null"}]},
         "defaults": or_null(a_map(_fields() | {"n": _count()})),
         "jobs": or_null({"type": "array", "items": {"$ref": "#/$defs/job"}, "minItems": 1}),
@@ -64,8 +66,17 @@ def manifest_schema() -> Schema:
         "title": "latentpress manifest",
         **whole,
         "anyOf": [{"required": [key]} for key in ("defaults", "jobs", "matrix")],
+        "if": {"not": {"required": ["losses"]}},
+        "then": _without_own_losses(),
         "$defs": field_schemas()
-        | {"job": _job(), "concept": _concept(), "matrix": _matrix(), "axis": _axis(), "zip": _zip()},
+        | {
+            "built_in_loss": built_in_loss(),
+            "job": _job(),
+            "concept": _concept(),
+            "matrix": _matrix(),
+            "axis": _axis(),
+            "zip": _zip(),
+        },
     }
 
 
@@ -111,6 +122,24 @@ def _concept() -> Schema:
     paths: Schema = {"anyOf": [path, {"type": "array", "items": path, "minItems": 2, "maxItems": 2}]}
     sha256: Schema = or_null({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"})
     return {"anyOf": [paths, a_map({"file": paths, "sha256": sha256}, ["file"])]}
+
+
+def _without_own_losses() -> Schema:
+    """What of a manifest is narrower that has no losses of its own; its axes are left alone."""
+    known: Schema = {"$ref": "#/$defs/built_in_loss"}
+    loss: Schema = {"anyOf": [known, {"type": "array", "items": known}, {"type": "null"}]}
+    fields: Schema = {"properties": {"loss": loss}}
+    return {"properties": {"defaults": fields, "jobs": {"items": fields}}}
+
+
+def _own_losses() -> Schema:
+    file: Schema = {"type": "string", "pattern": r"^.+\.py(:[A-Za-z_]\w*)?$"}
+    return {
+        "type": "object",
+        "patternProperties": {"^x-": {}},
+        "propertyNames": {"pattern": r"^[^\W\d][\w-]*$", "not": {"enum": ["none", "off", "no"]}},
+        "additionalProperties": file,
+    }
 
 
 def _matrix() -> Schema:

@@ -15,6 +15,24 @@ from numpy.typing import NDArray
 K = TypeVar("K", bound=Hashable)
 
 
+# Of a field of nested data that came later: it is left out of a job's hash at its default.
+LATER: Mapping[str, bool] = {"later": True}
+
+
+@dataclass(frozen=True)
+class LossCode:
+    """The code of a person's own loss: what it is decides pixels (`sha256`, `function`), where it lies (`path`) does not.
+
+    sha256: of its file and the local modules that it imports (guidance/own/source.py); function: its name in the file;
+    package: of an installed package the dotted name of the module; that is run as it is installed.
+    """
+
+    sha256: str
+    path: Path = field(compare=False)
+    function: str = field(default="loss", metadata=LATER)
+    package: str = field(default="", compare=False)
+
+
 @dataclass(frozen=True)
 class LossSpec:
     """One guidance loss of one picture.
@@ -23,7 +41,8 @@ class LossSpec:
     below it, which raises the loss, where `Loss.both_ways` says that this makes sense;
     every: act on each `every`-th step, counted from step 0; start, stop: the fractions of the steps between which it
     acts, 0 <= start < stop <= 1; params: the loss's own parameters, complete (defaults filled in,
-    but for those that came later: `LossParams.complete`).
+    but for those that came later: `LossParams.complete`);
+    code: of a person's own loss, None for a built-in one.
     """
 
     name: str
@@ -32,6 +51,7 @@ class LossSpec:
     start: float = 0.0
     stop: float = 1.0
     params: Mapping[str, float | str] = field(default_factory=dict[str, float | str])
+    code: LossCode | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -45,10 +65,6 @@ class ImageFile:
     sha256: str
     path: Path = field(compare=False)
     otherwise: tuple[str, ...] = field(default=(), compare=False)
-
-
-# Of a field of nested data that came later: it is left out of a job's hash at its default.
-LATER: Mapping[str, bool] = {"later": True}
 
 
 @dataclass(frozen=True)

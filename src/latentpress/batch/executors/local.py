@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from latentpress.bundle.info import Bundle
 from latentpress.engines.choice import EngineChoice, parse_engine
 from latentpress.errors import UsageError
+from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.loss import Loss
+from latentpress.runtime.guidance.own.trust import codes_of, refuse_untrusted
 from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.request import Rendered, RenderRequest
 
@@ -23,6 +26,7 @@ K = TypeVar("K")
 _LOOKED_AT = 10_000
 # Seconds. A process that computes makes progress within it even on a machine that is far too busy.
 CALL_DEADLINE = 60.0
+NO_LOSSES: Mapping[str, Loss] = {}
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Settings:
     rows a call takes at most, >= 1, None for what is fastest here; threads: of the engines, >= 1, None for all cores;
     decode_beside: run the VAE decoder in parallel with the UNet; strict: pin what must be pinned for a picture to depend
     on its job alone; isolated: in a process of its own, which may die or hang (supervised.py), where the system can do that;
-    call_deadline: seconds that a call in it may take without any progress. Raises UsageError for a number below 1.
+    call_deadline: seconds that a call in it may take without any progress; allow_code: run the code of people's own losses
+    also where the user's trust (guidance/own/trust.py) does not have it. Raises UsageError for a number below 1.
     """
 
     engine: EngineChoice | str | None = None
@@ -43,6 +48,7 @@ class Settings:
     strict: bool = False
     isolated: bool = False
     call_deadline: float = CALL_DEADLINE
+    allow_code: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_rows", "threads"):
@@ -95,7 +101,8 @@ class LocalExecutor:
     """An executor of `bundles` (hash -> bundle). It holds the engines of one bundle, and of its refiners, at a time.
 
     cache: where it remembers how many rows a call should take; say: hears, in a sentence each, what people should know;
-    engines: those that executors before it opened, by default none.
+    engines: those that executors before it opened, by default none; losses: people's own that are at hand, by the sha256 of
+    their code; others are loaded from where they lie, if they may be.
     """
 
     def __init__(
@@ -105,8 +112,10 @@ class LocalExecutor:
         cache: Path,
         say: Callable[[str], None],
         engines: Engines | None = None,
+        losses: Mapping[str, Loss] = NO_LOSSES,
     ) -> None:
         self._bundles, self._settings, self._cache, self._say = bundles, settings, cache, say
+        self._losses, self._allowed = losses, set(losses)
         self._engines = engines or Engines()
         self._own = _Stoppable()
 
@@ -138,6 +147,8 @@ class LocalExecutor:
                 break  # else a later one may name a refiner
             if request.refiner:
                 refiners.add(request.refiner.sha256)
+        for _ in self._permitted(enumerate(work)):
+            pass
         if any(request.losses for request in work):
             import_module(
                 "latentpress.runtime.guidance.gradient"
@@ -154,11 +165,13 @@ class LocalExecutor:
                 engine=choice,
                 decode_beside=settings.decode_beside,
                 strict=settings.strict,
+                losses={**LOSSES, **self._losses},
             )
             renderer.add_time(Measured("load"), clock() - began)
             return renderer
 
-        renderer = self._engines.open((bundle, refiners, str(choice), replace(settings, engine=None)), opened)
+        asked = bundle, refiners, str(choice), replace(settings, engine=None), list(self._losses.values())
+        renderer = self._engines.open(asked, opened)
         if any(request.losses for request in work):
             renderer.open_guidance()
         if renderer.warning:
@@ -177,10 +190,19 @@ class LocalExecutor:
 
         self._own.stopped = False
         with self._kept(self._opened) as renderer:
-            for rendered in renderer.render(requests, overseer=overseer or self._own):
+            for rendered in renderer.render(self._permitted(requests), overseer=overseer or self._own):
                 handed = clock()
                 yield rendered
                 renderer.add_time(Measured("between"), clock() - handed)
+
+    def _permitted(self, requests: Iterable[tuple[K, RenderRequest]]) -> Iterator[tuple[K, RenderRequest]]:
+        """`requests`; raises UsageError for one with a loss whose code may not run."""
+        for key, request in requests:
+            if asked := codes_of([request]).keys() - self._allowed:
+                codes = codes_of([request])
+                refuse_untrusted({sha256: codes[sha256] for sha256 in asked}, allow=self._settings.allow_code)
+                self._allowed |= asked
+            yield key, request
 
     @contextlib.contextmanager
     def _kept(self, renderer: Renderer) -> Generator[Renderer]:

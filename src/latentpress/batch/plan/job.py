@@ -68,7 +68,10 @@ def request_data(request: RenderRequest) -> dict[str, Any]:
 def stored(request: RenderRequest, data: Mapping[str, Any]) -> dict[str, Any]:
     """`request` as the plan's table keeps it: `data`, its `request_data`, with what else is known of given pictures."""
     images = {name: getattr(request, name) for name in data if isinstance(getattr(request, name), ImageFile)}
-    return {**data, **{name: _stored_image(image) for name, image in images.items()}}
+    found = {**data, **{name: _stored_image(image) for name, image in images.items()}}
+    if any(loss.code for loss in request.losses):
+        found["losses"] = [plain(loss, whole=True) for loss in request.losses]
+    return found
 
 
 def _stored_image(image: ImageFile) -> dict[str, Any]:
@@ -76,21 +79,25 @@ def _stored_image(image: ImageFile) -> dict[str, Any]:
     return {**kept, "otherwise": image.otherwise} if image.otherwise else kept
 
 
-def plain(value: Any) -> Any:
-    """Nested frozen data as JSON data; of a given picture its sha256, for where it lies is not part of what it is."""
+def plain(value: Any, *, whole: bool = False) -> Any:
+    """Nested frozen data as JSON data: what it is and, with `whole`, where it lies too; of a given picture its sha256."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, ImageFile):
-        return value.sha256
+        return _stored_image(value) if whole else value.sha256
     if is_dataclass(value):
-        held = {one: getattr(value, one.name) for one in fields(value)}
+        held = {one: getattr(value, one.name) for one in fields(value) if whole or one.compare}
         return {
-            one.name: plain(found) for one, found in held.items() if found != one.default or "later" not in one.metadata
+            one.name: plain(found, whole=whole)
+            for one, found in held.items()
+            if found != one.default or "later" not in one.metadata
         }
     if isinstance(value, tuple | list):
-        return [plain(one) for one in value]
+        return [plain(one, whole=whole) for one in value]
+    if isinstance(value, Path):
+        return str(value)
     assert isinstance(value, Mapping), f"a request holds a {type(value).__name__}"
-    return {key: plain(one) for key, one in value.items()}
+    return {key: plain(one, whole=whole) for key, one in value.items()}
 
 
 def request_from(data: Mapping[str, Any]) -> RenderRequest:

@@ -22,6 +22,7 @@ from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.context import Context, Moment
 from latentpress.runtime.guidance.labels import loss_labels
 from latentpress.runtime.guidance.loss import Loss
+from latentpress.runtime.guidance.own.run import loss_of
 from latentpress.runtime.request import LossSpec
 
 
@@ -50,7 +51,8 @@ class LossGuidance:
     """Gradients and values of losses on x0, for one image at a time.
 
     threads: torch's, because the bits of its gradients depend on their number; None for as many as it has;
-    losses: those that a picture may ask for, by name.
+    losses: those that a picture may ask for, by name, and people's own by the sha256 of their code; others of these are
+    loaded.
     """
 
     def __init__(self, decoder: TorchDecoder, threads: int | None = None, losses: Mapping[str, Loss] = LOSSES) -> None:
@@ -103,4 +105,4 @@ def _value(losses: Mapping[str, Loss], spec: LossSpec, image: Tensor, latents: T
     """The unscaled loss of one image, a scalar."""
     generator = torch.Generator().manual_seed(moment.noise_seed)
     context = Context(latents, moment.step, moment.steps, generator)
-    return losses[spec.name](image, spec.params, context).sum()
+    return loss_of(spec, losses)(image, spec.params, context).sum()

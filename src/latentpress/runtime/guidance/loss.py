@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from latentpress.runtime.guidance.context import Context
+from latentpress.runtime.request import LossCode
 
 if TYPE_CHECKING:  # whoever reads a manifest needs the losses' names and parameters, and no torch
     from torch import Tensor
@@ -40,7 +41,8 @@ class Loss:
     source: where it comes from, one line;
     formula, range, does: the equation, the values that images in 0..1 give, and what guiding by it does, one line each;
     wants: the names of what the function takes of the image's `Context`, as keywords; nothing of it by default;
-    both_ways: whether a negative scale, which raises the loss, makes sense too.
+    both_ways: whether a negative scale, which raises the loss, makes sense too;
+    code: of a person's own loss (own/), None for a built-in one.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Loss:
     does: str = ""
     wants: frozenset[str] = frozenset()
     both_ways: bool = False
+    code: LossCode | None = None
 
     def __call__(self, image: "Tensor", params: Mapping[str, float | str], context: Context | None = None) -> "Tensor":
         """The loss of each image, (batch,); params: complete, as `LossSpec` holds them; context: where it wants any."""

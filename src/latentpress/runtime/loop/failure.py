@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from latentpress.engines.memory import OutOfMemory, is_out_of_memory
 from latentpress.errors import LatentpressError, UsageError, reason
+from latentpress.runtime.guidance.own.run import LossFailed
 from latentpress.runtime.request import RenderRequest
 
 # A missing package, a file that cannot be read: the next picture would meet the same.
@@ -28,6 +29,8 @@ def failure_of(error: Exception, what: str, request: RenderRequest) -> Failure:
     """
     if isinstance(error, UsageError):
         return Failure("input", str(error))
+    if isinstance(error, LossFailed):
+        return Failure("exception", str(error))
     if isinstance(error, OutOfMemory):
         return Failure("memory", f"{request.width}x{request.height} needs more memory than there is ({error})")
     if isinstance(error, _MACHINE):

@@ -1,0 +1,139 @@
+"""A manifest with losses of one's own, by its commands: told where wrong, run only where that is allowed, hashed, kept."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from latentpress.cli import run_cli
+
+MANIFEST = """\
+version: 1
+name: own
+model: {model}
+losses:
+  mine: losses/mine.py
+  bad: losses/mine.py:bad
+defaults: {{prompt: a red kite, steps: 2, size: 64x64, seed: 1}}
+matrix:
+  loss: [none, {{name: mine, scale: 50, target: 0.4}}, bad]
+output: "{{loss}}.png"
+"""
+LOSS = """\
+import helpers
+
+open("ran", "w").close()
+
+def loss(image, target: float = 0.9):
+    return helpers.distance(image, target).mean()
+
+def bad(image):
+    return image.mean() / 0
+"""
+
+
+@pytest.fixture
+def own(tmp_path, assets, monkeypatch):
+    """The manifest, in the current directory."""
+    monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    Path("losses").mkdir()
+    Path("losses/mine.py").write_text(LOSS)
+    Path("losses/helpers.py").write_text("def distance(a, b): return (a - b).abs()\n")
+    Path("own.yaml").write_text(MANIFEST.format(model=assets / "bundle"))
+    return Path("own.yaml")
+
+
+def codes():
+    database = sqlite3.connect("out/own/.latentpress/ledger.sqlite")
+    return {sha256: json.loads(text) for sha256, text in database.execute("SELECT sha256, source FROM codes")}
+
+
+def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
+    # Nothing that only looks runs it, and a render refuses before there is a folder.
+    for command in ("plan", "status"):
+        run_cli([command, str(own)])
+    said = capsys.readouterr().err
+    assert "losses/mine.py: the losses in it are code" not in said
+    assert said.count("`render` refuses this as it is") == 1
+    for arguments in (["render"], ["render", "--dry-run"], ["render", "--only", "loss=mine"]):
+        assert run_cli([*arguments, str(own)]) == 2
+        assert (
+            "add --allow-code, or trust it until it changes with `latentpress trust losses/mine.py`"
+            in capsys.readouterr().err
+        )
+    assert not Path("ran").exists()
+    assert not Path("out").exists()
+    assert run_cli(["render", str(own), "--only", "loss=none"]) == 0, "what has no such loss is rendered"
+    assert not Path("ran").exists()
+
+    # Allowed for once: the one that fails fails by name, the others are there.
+    capsys.readouterr()
+    assert run_cli(["render", str(own), "--allow-code"]) == 1
+    assert "own, seed 1): losses/mine.py:8: the loss bad gave inf" in capsys.readouterr().err
+    assert Path("ran").exists()
+    assert {path.name for path in Path("out/own").glob("*.png")} == {"none.png", "mine.png"}
+    first = Path("out/own/mine.png").read_bytes()
+    assert first != Path("out/own/none.png").read_bytes()
+    [(sha256, source)] = codes().items()
+    assert source["modules"]["mine"] == ["mine.py", LOSS]
+    assert sha256.encode() in first
+    assert b"Loss code: " + sha256[:12].encode() in first
+
+    # Once it is trusted it runs, until a module that it imports changes.
+    Path("ran").unlink()
+    assert run_cli(["trust", "losses/mine.py"]) == 0
+    assert not Path("ran").exists()
+    assert run_cli(["trust"]) == 0
+    assert f"{sha256[:12]}  {Path('losses/mine.py').absolute()}\n1 trusted" in capsys.readouterr().out
+    assert run_cli(["render", str(own)]) == 1
+    assert Path("out/own/mine.png").read_bytes() == first, "and it was not rendered again"
+    Path("losses/helpers.py").write_text("def distance(a, b): return (a - b).square()\n")
+    assert run_cli(["render", str(own)]) == 2
+    assert run_cli(["render", str(own), "--allow-code"]) == 1
+    assert Path("out/own/mine.png").read_bytes() != first
+    assert len(codes()) == 2
+    for command in (["verify", "out/own"], ["show", "out/own/mine.png"], ["gallery", "out/own"]):
+        Path("ran").unlink(missing_ok=True)
+        assert run_cli(command) == 0
+        assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("losses", "loss", "said"),
+    [
+        (
+            "{mine: losses/mine.py}",
+            "{name: mine, targt: 1}",
+            "9:22: unknown key 'targt' in loss mine; did you mean 'target'?",
+        ),
+        ("{mine: losses/mine.py}", "{name: mine, target: x}", "9:30: target of loss mine is 'x'; it must be a number"),
+        ("{mine: losses/mine.py}", "mne", "9:9: unknown loss 'mne'; did you mean 'mine'?"),
+        ("{mine: losses/needy.py}", "mine", "9:9: loss mine needs its to; write {name: mine, to: ...}"),
+        ("{mine: losses/gone.py}", "mine", "4:16: losses/gone.py: it does not exist; name a Python file with a loss"),
+        ("{mine: losses/mine.py:los}", "mine", "4:16: losses/mine.py:1:1: it has no function `los` at its top level; "),
+        (
+            "{mine: losses}",
+            "mine",
+            "4:16: loss mine is 'losses'; write the path of a Python file, such as losses/mine.py",
+        ),
+        ("{mine: }", "mine", "4:16: loss mine names no file; write mine: losses/mine.py"),
+        ("{no way: losses/mine.py}", "none", "4:10: a loss cannot be called 'no way'; take a word"),
+        ("[losses/mine.py]", "none", "4:9: losses is a list; it must be a map from names to files"),
+        ("{mine: losses/wrong.py}", "mine", "4:16: losses/wrong.py:1:25: it is no Python "),
+        ("{mine: losses/key.py}", "mine", "4:16: losses/key.py:1:17: the parameter `every` stands for something else"),
+    ],
+)
+def test_what_is_wrong_is_told_once_with_its_place(losses, loss, said, own, capsys):
+    Path("losses/needy.py").write_text("def loss(image, to): pass\n")
+    Path("losses/wrong.py").write_text("def loss(image): return return\n")
+    Path("losses/key.py").write_text("def loss(image, every=1): pass\n")
+    own.write_text(
+        f"version: 1\nname: own\nmodel: demo\nlosses: {losses}\ndefaults:\n  prompt: a kite\n  steps: 2\n  size: 64x64\n"
+        f"  loss: {loss}\n"
+    )
+    assert run_cli(["plan", str(own)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith(f"own.yaml:{said}")] == lines
