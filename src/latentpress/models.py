@@ -35,11 +35,13 @@ def _unsaid(line: str) -> None:
 class Models:
     """The bundles a manifest renders on and refines with: the name that the manifest gives each -> the bundle.
 
-    known: what planning needs to know of them, by default read from them.
+    known: what planning needs to know of them, by default read from them; damage: what a glance found to be wrong with their
+    files, each with its place in the manifest, where they were opened for a plan.
     """
 
     bundles: dict[str, Bundle]
     known: Bundles | None = None
+    damage: tuple[str, ...] = ()
 
     @property
     def facts(self) -> Bundles:
@@ -57,25 +59,28 @@ def models_for(
 ) -> Models:
     """The bundles `manifest` names, with the concepts that they lack from overlays in `cache`.
 
-    verify, keep, say: as in `named_bundle`; without `keep` the concepts are in no file, which is enough for a plan. Raises
-    ManifestError, at the place of each model or concept that cannot be used.
+    verify, keep, say: as in `named_bundle`; without `keep` the concepts are in no file, which is enough for a plan, and the
+    files are glanced at. Raises ManifestError, at the place of each model or concept that cannot be used.
     """
     bundles: dict[str, Bundle] = {}
     problems: dict[str, None] = {}
+    damage: dict[str, str] = {}
     for name, place in manifest.models.items():
         try:
             bundle = named_bundle(name, cache, verify=verify, keep=keep, say=say)
+            if not keep and (found := _damage(bundle)):
+                damage[name] = f"{place}: {found}"
             missing = [concept for concept in manifest.concepts if not _has(bundle, concept)]
             if missing and keep:
                 bundle = with_concepts(bundle, missing, cache, verify, str(manifest.path.resolve()))
             bundles[name] = concept_set(bundle, missing).planned if missing and not keep else bundle
         except ManifestError as error:
-            problems |= dict.fromkeys(error.problems)
+            problems |= dict.fromkeys([damage[name]] if name in damage else error.problems)
         except BundleError as error:
-            problems[f"{place}: {error}"] = None
+            problems[damage.get(name, f"{place}: {error}")] = None
     if problems:
         raise ManifestError(list(problems))
-    return Models(bundles)
+    return Models(bundles, damage=tuple(damage.values()))
 
 
 def named_bundle(
@@ -97,7 +102,10 @@ def named_bundle(
     from latentpress.export.demo import demo_path, ensure_demo_bundle, temporary_demo, usable
 
     path = demo_path(cache)
-    if not usable(path, cache, verify=verify and keep):
+    there = usable(path, cache, verify=verify and keep)
+    if there and not keep:
+        there = not _damage(open_bundle(path, verify=False, cache=cache, keep=False))  # a render exports it again
+    if not there:
         if not keep:
             say(
                 f"the built-in model is not in the cache ({cache}): it is exported for this command alone, which takes "
@@ -111,6 +119,15 @@ def named_bundle(
     if keep:
         used(path, bundle)
     return bundle
+
+
+def _damage(bundle: Bundle) -> str:
+    """What a glance at the bundle's files finds to be wrong; empty where that is nothing."""
+    try:
+        bundle.glance()
+    except BundleError as error:
+        return str(error)
+    return ""
 
 
 def _like(path: Path) -> str | None:

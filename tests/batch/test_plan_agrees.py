@@ -1,6 +1,7 @@
 """What `plan` and `render --dry-run` let pass, `render` begins; what it refuses, they refuse in its words, with its code."""
 
 import fcntl
+import json
 import os
 import shutil
 import sqlite3
@@ -103,6 +104,33 @@ def inside(out, patch):
     manifest("steps: 1,", f"steps: 2, init_image: {out}/in.png, strength: 0.5,")(out, patch)
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def exchanged(path):
+    shutil.copy(path.with_name("vae_encoder.onnx"), path)
+
+
+def bundle(name, damage):
+    """A copy of the bundle, one of whose files is damaged."""
+
+    def change(out, patch):
+        text = (out.parent / "m.yaml").read_text()
+        model = text.partition("model: ")[2].partition("\n")[0]
+        shutil.copytree(model, out.parent / "copy")
+        damage(out.parent / "copy" / name)
+        (out.parent / "m.yaml").write_text(text.replace(model, "copy"))
+
+    return change
+
+
 def linked_folder(out, patch):
     (out.parent / "elsewhere").mkdir()
     (out / "sub").symlink_to(out.parent / "elsewhere")
@@ -158,6 +186,17 @@ CASES = {
     "the disk is full": (full_disk, [], 3, "are free; free some space"),
     "the disk is full, --any-space": (full_disk, ["--any-space"], 0, ""),
     "no such bundle": (manifest("model: /", "model: /nowhere/"), [], 2, "m.yaml:3:8"),
+    "a graph is cut": (bundle("unet.onnx", cut), [], 2, "m.yaml:3:8: copy/unet.onnx: has "),
+    "a graph has another byte": (bundle("unet.onnx", flipped), [], 2, "m.yaml:3:8: copy/unet.onnx: sha256 is "),
+    "a graph is another": (bundle("vae_decoder.onnx", exchanged), [], 2, "m.yaml:3:8: copy/vae_decoder.onnx: has "),
+    "a tokenizer lacks a file": (
+        bundle("tokenizer/merges.txt", os.remove),
+        [],
+        2,
+        "copy/tokenizer/merges.txt: cannot be",
+    ),
+    "a tokenizer is cut": (bundle("tokenizer/vocab.json", cut), [], 2, "m.yaml:3:8: copy/tokenizer/vocab.json: has "),
+    "bundle.json is cut": (bundle("bundle.json", cut), [], 2, "m.yaml:3:8: copy/bundle.json: not JSON"),
     "the folder is a file": (lambda *_: None, ["-o", "m.yaml"], 2, "is a file, and the output must be a folder"),
     "no such value": (lambda *_: None, ["--only", "seed=9"], 2, "seed"),
 }
@@ -177,6 +216,18 @@ def test_plan_and_render_agree(case, begun, monkeypatch, capsys):
     assert len(set(map(str, said.values()))) == 1, said
     assert said["plan"][0] == code
     assert code == 0 or len(said["plan"][1]) == 1, said
+
+
+def test_status_goes_on_and_tells_of_a_damaged_bundle(begun, monkeypatch, capsys):
+    bundle("unet.onnx", cut)(begun, monkeypatch)
+    capsys.readouterr()
+    assert run_cli(["status", "m.yaml", "-o", "out", "--json"]) == 0
+    said = capsys.readouterr()
+    [warning] = json.loads(said.out)["warnings"]
+    assert warning in said.err
+    assert "copy/unet.onnx: has " in warning
+    assert run_cli(["render", "m.yaml", "-o", "out"]) == 2
+    assert capsys.readouterr().err.strip() in warning
 
 
 def test_plan_says_who_renders_now(begun, capsys):

@@ -46,14 +46,15 @@ def flip(path):
 @pytest.mark.parametrize(
     "command", [["plan", "m.yaml"], ["status", "m.yaml"], ["inspect", "bundle"], ["concepts", "list", "bundle"]]
 )
-def test_showing_seven_gigabytes_hashes_nothing(command, own, hashed, capsys):
+def test_showing_seven_gigabytes_hashes_small_files_at_most(command, own, hashed, capsys):
     data = json.loads((own / "bundle/bundle.json").read_text())
     data["files"]["large.onnx.data"] = "0" * 64
     (own / "bundle/bundle.json").write_text(json.dumps(data))
     with (own / "bundle/large.onnx.data").open("wb") as stream:
         stream.truncate(7 << 30)
     assert run_cli(command) == 0
-    assert hashed == []
+    assert "large.onnx.data" not in hashed
+    assert bool(hashed) == (command[0] in ("plan", "status")), "what a render would refuse is told before"
     (own / "bundle/large.onnx.data").unlink()
     assert run_cli(command) == 2, "it must be there"
     assert "large.onnx.data: cannot be read (No such file or directory)" in capsys.readouterr().err
@@ -87,6 +88,25 @@ def test_the_next_render_finds_a_flipped_byte(hides, own, capsys):
     assert run_cli(["render", "m.yaml"]) == 2, "what was wrong is not remembered"
     flip(own / "bundle/unet.onnx")
     assert run_cli(["render", "m.yaml"]) == 0
+
+
+def test_a_plan_tells_by_its_size_that_a_large_graph_is_cut(own, hashed, monkeypatch, capsys):
+    """By the size that bundle.json says, or of a bundle that says none, by the one that it had when it was hashed."""
+    monkeypatch.setattr(verified, "GLANCED", 1 << 10)
+    assert run_cli(["render", "m.yaml"]) == 0
+    with (own / "bundle/unet.onnx").open("r+b") as stream:
+        stream.truncate(2000)
+    for sizes in (True, False):
+        data = json.loads((own / "bundle/bundle.json").read_text())
+        assert data.pop("sizes", None) if sizes else True
+        hashed.clear()
+        assert run_cli(["plan", "m.yaml", "-o", f"out{sizes}"]) == 2
+        planned = capsys.readouterr().err
+        assert "m.yaml:3:8: bundle/unet.onnx: has 2000 bytes, and was exported with " in planned
+        assert hashed == []
+        assert run_cli(["render", "m.yaml", "-o", f"out{sizes}"]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == planned.splitlines()[-1]
+        (own / "bundle/bundle.json").write_text(json.dumps(data))
 
 
 def test_a_full_check_asks_no_memory(own, hashed, bundle, capsys):

@@ -25,7 +25,7 @@ from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
 from latentpress.batch.tally import Progress
 from latentpress.cache.place import cache_dir
-from latentpress.errors import UsageError
+from latentpress.errors import BundleError, ManifestError, UsageError
 from latentpress.manifest.manifest import Manifest, read_manifest
 from latentpress.models import Models, models_for
 
@@ -97,8 +97,25 @@ class OutputFolder:
     def plan(self) -> Plan:
         """Everything the manifest asks for. Raises ManifestError listing what cannot be rendered."""
         table = beside(self._home / LEDGER, trust_seal=True)
-        facts = self._opened(verify=False).facts
+        try:
+            facts = self._opened(verify=False).facts
+        except BundleError:
+            self.check_bundles()
+            raise
         return planned(self.manifest, facts, table, self._key, self.path, self._draw)
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What is wrong with files of the bundles, each with its place, as far as that is seen without reading large ones.
+
+        A plan may be made all the same.
+        """
+        return self._opened(verify=False).damage
+
+    def check_bundles(self) -> None:
+        """Raise ManifestError, as `render` does, for the bundles' `damage`."""
+        if self.damage:
+            raise ManifestError(list(self.damage))
 
     def status(self, selection: Selection = EVERYTHING, *, redraw: bool = False) -> Status:
         """The plan, and which of its pictures are done, failed or missing.
@@ -129,12 +146,13 @@ class OutputFolder:
     ) -> None:
         """Raise where `render` with these arguments would not begin, whatever room and rights there are by then.
 
-        UsageError where names that the plan wants have other owners, or pictures would be made otherwise than those that
-        are there; EnvironmentFailure or ModuleNotFoundError where a package is missing.
+        UsageError where a bundle is damaged, names that the plan wants have other owners, or pictures would be made
+        otherwise than those that are there; EnvironmentFailure or ModuleNotFoundError where a package is missing.
         """
         from latentpress.batch.executors.local import Settings
         from latentpress.batch.run import Orders, Run
 
+        self.check_bundles()
         orders = Orders(mixed, replace=replace)
         settings = settings or Settings()
         Run(self.manifest, self._key, self.path, self._opened(verify=False), orders, self._home).check(state, settings)
@@ -215,6 +233,7 @@ class OutputFolder:
         orders = Orders(
             mixed, redraw, replace, None, any_space, selection, (policy or NO_POLICY).over(self.manifest.policy), retry
         )
+        self.check_bundles()
         state = state or self.status(redraw=redraw)
         if read_only(self.path):
             found_finished(changed(state, chosen=selection.jobs(self.manifest, state.plan)), self.path)
@@ -249,9 +268,9 @@ class OutputFolder:
 
     def _opened(self, *, verify: bool) -> Models:
         """The manifest's bundles; verify: to render on, files hashed; else to plan with, and nothing is written."""
-        if self._models is None and not verify:
-            self._planned = self._planned or models_for(
-                self.manifest, self._cache, verify=False, keep=False, say=self._say
-            )
-            return self._planned
-        return self._models or models_for(self.manifest, self._cache, say=self._say)
+        if self._models is not None:
+            return self._models
+        if verify:
+            return models_for(self.manifest, self._cache, say=self._say)
+        self._planned = self._planned or models_for(self.manifest, self._cache, verify=False, keep=False, say=self._say)
+        return self._planned

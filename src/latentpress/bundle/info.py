@@ -65,9 +65,9 @@ class BundleInfo(BaseModel):
     requires_aesthetics_score: the last time id is an aesthetic score (the refiner), not a target size; loras: in the
     order they were fused; any_prompt_length: whether the UNet takes any number of tokens, and not max_tokens alone, as
     in older bundles; vae: None where the checkpoint's own was kept; base: what gave all parts but the UNet, where
-    source_sha256 is a lone UNet's; revisions: ORG/NAME on a hub -> the commit whose files were read; content: part ->
-    sha256 of what in it decides pixels, empty in older bundles; engine: what the graphs were made for
-    and a render uses unless told otherwise; parity, row_tests: measured at export.
+    source_sha256 is a lone UNet's; sizes: bytes of each of `files`, empty in older bundles; revisions: ORG/NAME on a hub ->
+    the commit whose files were read; content: part -> sha256 of what in it decides pixels, empty in older bundles; engine:
+    what the graphs were made for and a render uses unless told otherwise; parity, row_tests: measured at export.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +76,7 @@ class BundleInfo(BaseModel):
     family: str
     source_sha256: str
     files: dict[str, str]
+    sizes: dict[str, int] = Field(default_factory=dict[str, int])
     components: list[Component]
     scheduler: dict[str, Any]
     vae_config: dict[str, Any]
@@ -193,7 +194,13 @@ class Bundle:
         """Hash every file, those excepted that `cache` remembers; raises BundleError for a wrong one."""
         if self.base is not None:
             self.base.verify()
-        verified.verify(self.path, self._own_files, self.cache, keep=self.keeps)
+        verified.verify(self.path, self._own_files, self.info.sizes, self.cache, keep=self.keeps)
+
+    def glance(self) -> None:
+        """As `verify`, as far as that can be told without reading large files."""
+        if self.base is not None:
+            self.base.glance()
+        verified.glance(self.path, self._own_files, self.info.sizes, self.cache)
 
     @cached_property
     def _own_files(self) -> dict[str, str]:

@@ -53,6 +53,7 @@ def plan_command(
     )
 
     def show(folder: "OutputFolder", several: bool) -> None:
+        folder.check_bundles()
         state = folder.status(selection, redraw=redraw)
         warn(state.plan.warnings)
         found = folder.rehearse(

@@ -57,7 +57,8 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
     failures = {job.title: failure_at(table, str(job.output)) for job in state.jobs(FAILED)}
     now = standing(folder.home, table)
     orphans = folder.orphans(state)
-    warn(state.plan.warnings)
+    warnings = (*state.plan.warnings, *(f"warning: {line}; until then `render` refuses it" for line in folder.damage))
+    warn(warnings)
     if as_json:
         listed = {name: [str(job.output) for job in state.jobs(name)] for name in (FAILED, EARLIER, OTHER)}
         taken = {str(state.plan.jobs[index - 1].output): why for index, why in state.taken.items()}
@@ -65,7 +66,7 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
             {"manifest": str(folder.manifest.path)}
             | plan_data(state, folder.path)
             | listed
-            | {"taken": taken, "orphans": orphans}
+            | {"taken": taken, "orphans": orphans, "warnings": list(warnings)}
         )
         data |= {"failures": [{"job": title, **one.data()} for title, one in failures.items()]}
         data |= {"quarantined": [str(job.output) for job in kept_out]}

@@ -16,7 +16,7 @@ from latentpress.bundle.overlay import Overlay, write_overlay
 from latentpress.bundle.taught import Taught
 from latentpress.errors import ConceptError
 from latentpress.export.concepts import add_tokens, grow, learned, shared_vocabulary, vectors_of, write_vectors
-from latentpress.export.publish import hash_files, share, write_info
+from latentpress.export.publish import hash_files, share, sizes_in, write_info
 from latentpress.export.reading.concept_file import ConceptFile, fitted, read_concepts
 from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
 from latentpress.export.reading.hub_cache import revisions_of
@@ -99,7 +99,9 @@ def write_set(made: ConceptSet, folder: Path, manifest: str = "") -> None:
     write_vectors(base.file(VECTORS), made.files, folder / VECTORS)
     share(folder)
     own = hash_files(folder)
-    update = {"concepts": made.concepts, "files": base.info.files | own, "revisions": made.revisions}
+    update: dict[str, object] = {"concepts": made.concepts, "files": base.info.files | own, "revisions": made.revisions}
+    if base.info.sizes:
+        update["sizes"] = base.info.sizes | sizes_in(folder, own)
     write_info(folder, base.info.model_copy(update=update))
     root = base.base or base
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -18,7 +18,7 @@ from latentpress.bundle.info import Bundle, BundleInfo, Concept, TextEncoderInfo
 from latentpress.bundle.taught import added_token
 from latentpress.engines.records import FOLDER as ENGINES
 from latentpress.errors import BundleError, ConceptError
-from latentpress.export.publish import hash_files, publish, workspace, write_info
+from latentpress.export.publish import hash_files, publish, sizes_in, workspace, write_info
 from latentpress.export.reading.concept_file import ConceptFile, Vectors, fitted, read_concepts
 from latentpress.export.reading.concept_paths import AskedConcept, concepts_asked
 from latentpress.export.reading.hub import concepts_on_disk
@@ -53,7 +53,9 @@ def add_concepts(
         baked = bake(work, read, bundle.info.text_encoders, bundle.info.concepts, report)
         files = hash_files(work, _unchanged(work, bundle))
         revisions = bundle.info.revisions | revisions_of(file for each in asked for file in each.files)
-        info = bundle.info.model_copy(update={"concepts": baked, "files": files, "revisions": revisions})
+        sizes = sizes_in(work, files) if bundle.info.sizes else {}  # an older bundle stays one
+        update = {"concepts": baked, "files": files, "sizes": sizes, "revisions": revisions}
+        info = bundle.info.model_copy(update=update)
         write_info(work, info)
         publish(work, bundle.path)
     return info

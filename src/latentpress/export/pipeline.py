@@ -32,7 +32,7 @@ from latentpress.export.graphs.memory import release_memory
 from latentpress.export.graphs.parity import prove_graph, prove_here, take_samples
 from latentpress.export.graphs.precision import cast, check_finite
 from latentpress.export.graphs.trace import Graph, quiet
-from latentpress.export.publish import check_output, hash_files, publish, workspace, write_info
+from latentpress.export.publish import check_output, hash_files, publish, sizes_in, workspace, write_info
 from latentpress.export.reading.clip_versions import save_tokenizer
 from latentpress.export.reading.components import Components, TextPart
 from latentpress.export.reading.concept_file import fitted, read_concepts
@@ -93,7 +93,7 @@ def run_export(
         info = info.model_copy(update={"flavour": flavour, "engine": str(engine), "revisions": revisions})
         more, more_tests = prove_here(Bundle(work, info, ""), engine, report)
         info = info.model_copy(update={"parity": [*parity, *more], "row_tests": [*row_tests, *more_tests]})
-        info = info.model_copy(update={"content": parts_in(work, info)})
+        info = info.model_copy(update={"content": parts_in(work, info), "sizes": sizes_in(work, info.files)})
         write_info(work, info)
         publish(work, output)
     size = sum((output / file).stat().st_size for file in info.files)

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 
 from latentpress.bundle.info import INFO_FILE, UNLISTED, BundleInfo, file_sha256
@@ -46,11 +46,16 @@ def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str
     return {name: known.get(name) or file_sha256(folder / name) for name in own}
 
 
+def sizes_in(folder: Path, names: Iterable[str]) -> dict[str, int]:
+    """Name -> bytes of the files of these names in `folder`."""
+    return {name: (folder / name).stat().st_size for name in names}
+
+
 def write_info(folder: Path, info: BundleInfo) -> None:
     """Write bundle.json: the same info gives the same bytes, whose sha256 is the bundle's hash."""
     # A bundle that came from no hub, has no base, or was made before its content was recorded, is the same bytes as ever.
     absent = {"components"} if info.format_version == UNLISTED else set[str]()
-    absent |= {name for name in ("revisions", "content") if not getattr(info, name)}
+    absent |= {name for name in ("revisions", "content", "sizes") if not getattr(info, name)}
     if info.base is None:
         absent.add("base")
     data = info.model_dump(mode="json", exclude=absent)
