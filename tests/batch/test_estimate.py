@@ -249,4 +249,4 @@ def test_one_of_a_thing_is_one_and_some_bytes_are_never_none(folder):
     state = made.status()
     line = list(prospect_lines(state.plan, made.prospect(state)))[1]
     assert re.fullmatch(r"  1 picture of 64x64, ddim 1 step: \d UNet rows? in 1 call \(1 of \d rows?\)", line), line
-    assert "0 of 1 image done, 1 missing" in counts_line(state, made.path)
+    assert "0 of 1 image done, 1 missing" in counts_line(state, made.path, "9 KiB")

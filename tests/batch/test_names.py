@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from PIL import Image
 
-from latentpress.batch.state.report import plan_lines
+from latentpress.batch.state.listing import plan_lines
 from latentpress.errors import ManifestError
 from latentpress.manifest.names import component_problem, safe
 

@@ -9,7 +9,6 @@ import pytest
 from eight import TWO
 from fakes import FakeExecutor
 from latentpress.batch.policy import Policy
-from latentpress.batch.state.quarantine import quarantined
 from latentpress.errors import EnvironmentFailure
 from latentpress.runtime.request import Rendered
 from published import read
@@ -54,7 +53,7 @@ def test_after_three_renders_it_is_left_out_and_tried_again_when_asked(cause, fo
         night.render(executor=Broken())
     assert counts(night.render(executor=Failing(cause))) == (2, 0, 1, 0)
     for _ in range(2):
-        assert not quarantined(night.status(), Policy())
+        assert not night.status().quarantined
         assert counts(night.render(executor=Failing(cause))) == (0, 2, 1, 0)
     said, executor = [], Failing(cause)
     outcome = night.render(executor=executor, say=said.append)
@@ -62,7 +61,7 @@ def test_after_three_renders_it_is_left_out_and_tried_again_when_asked(cause, fo
     assert executor.rendered == []
     assert outcome.sheet is not None
     assert [line for line in said if "quarantined" in line] == list(outcome.warnings)
-    assert quarantined(night.status(), Policy()) == {1}
+    assert night.status().quarantined == {1}
     assert counts(night.render(executor=Failing(cause), retry=True)) == (0, 2, 1, 0)
     assert attempts(night)["failed"] == 4
     assert counts(night.render(executor=Failing(cause))) == (0, 2, 0, 1)

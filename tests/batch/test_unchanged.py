@@ -60,19 +60,34 @@ CHANGES = {
 @pytest.mark.parametrize(("change", "number"), [*((change, 5) for change in CHANGES), ("removed", 1), ("removed", 10)])
 def test_what_is_not_as_it_was_is_looked_at(ten, change, number):
     before = list(unchanged.blocks(ten.plan(), Path("out")))
-    assert [(count, list(others)) for count, others, _ in before] == [(3, []), (3, []), (3, []), (1, [])]
+    assert [(one.count, list(one.others)) for one in before] == [(3, []), (3, []), (3, []), (1, [])]
     CHANGES[change](Path(f"out/{number}.png"))
     after = list(unchanged.blocks(ten.plan(), Path("out")))
-    assert [job for _, others, _ in after for job in others] == [number]
-    assert sum(sum(made.values()) for *_, made in after) == 9
+    assert [job for one in after for job in one.others] == [number]
+    assert not any(one.absent for one in after), "a row or a file tells of it"
+    assert sum(one.made.total() for one in after) == 9
+
+
+@pytest.mark.parametrize("number", [1, 5, 10])
+def test_what_has_neither_a_row_nor_a_file_is_missing_or_taken_from_another_name(number, ten):
+    recorded(f"DELETE FROM images WHERE output='{number}.png'")
+    Path(f"out/{number}.png").unlink()
+    found = list(unchanged.blocks(ten.plan(), Path("out")))
+    assert [job for one in found for job in one.absent] == [number]
+    assert not any(one.others for one in found)
+    assert ten.status().state(number) == "missing"
+    another = 2 if number == 1 else 1
+    recorded(f"UPDATE images SET job_hash=(SELECT job_hash FROM jobs WHERE job={number}) WHERE output='{another}.png'")
+    state = ten.status()
+    assert (state.state(number), state.sources) == ("found", {number: f"{another}.png"})
 
 
 def test_pictures_made_otherwise_are_counted_apart(ten):
     recorded("UPDATE images SET provider='other' WHERE output='4.png'")
     recorded("UPDATE images SET row_rule='8' WHERE output IN ('7.png', '8.png', '9.png')")
     found = list(unchanged.blocks(ten.plan(), Path("out")))
-    assert not any(others for _, others, _ in found)
-    made = [{(provider, rule): count for (_, provider, rule), count in one.items()} for *_, one in found]
+    assert not any(one.others for one in found)
+    made = [{(provider, rule): count for (_, provider, rule), count in one.made.items()} for one in found]
     (usual,) = made[0]
     assert made == [{usual: 3}, {("other", usual[1]): 1, usual: 2}, {(usual[0], "8"): 3}, {usual: 1}]
 
@@ -85,10 +100,10 @@ def test_a_name_with_the_separator_in_it_is_found_too(ten):
     plan.table.run("UPDATE jobs SET output='2\x1e.png' WHERE job=2")
     stamp = unchanged.stamp_of(Path("out/2\x1e.png").lstat())
     recorded(f"UPDATE images SET stamp='{stamp}' WHERE output='2\x1e.png'")
-    assert not any(others for _, others, _ in unchanged.blocks(plan, Path("out")))
+    assert not any(one.others for one in unchanged.blocks(plan, Path("out")))
 
 
 def test_a_folder_that_is_gone_has_nothing(ten):
     plan = ten.plan()
     Path("out").rename("moved")
-    assert [job for _, others, _ in unchanged.blocks(plan, Path("out")) for job in others] == list(range(1, 11))
+    assert [job for one in unchanged.blocks(plan, Path("out")) for job in one.others] == list(range(1, 11))

@@ -20,7 +20,7 @@ from latentpress.batch.plan.plan import Plan
 from latentpress.batch.planned import planned
 from latentpress.batch.policy import NO_POLICY, Policy
 from latentpress.batch.selection import EVERYTHING, Selection
-from latentpress.batch.state.quarantine import tried
+from latentpress.batch.state.quarantine import quarantined, tried
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
 from latentpress.batch.tally import Progress
@@ -30,6 +30,7 @@ from latentpress.manifest.manifest import Manifest, read_manifest
 from latentpress.models import Models, models_for
 
 if TYPE_CHECKING:  # what rendering needs waits for a render: a plan and a status are asked for often
+    from latentpress.batch.estimate.disk import Disk
     from latentpress.batch.estimate.here import Prospect
     from latentpress.batch.executors.local import Engines, Settings
     from latentpress.batch.rehearsal import Rehearsal
@@ -123,12 +124,20 @@ class OutputFolder:
         selection: which are asked for, as --only and --limit say; redraw: what `render` would draw anew is missing.
         """
         state = plan_status(self.plan(), self.path, manifest=self._key, redraw=redraw)
-        return changed(state, chosen=selection.jobs(self.manifest, state.plan))
+        state = changed(state, chosen=selection.jobs(self.manifest, state.plan))
+        return changed(state, quarantined=quarantined(state, self.manifest.policy))
+
+    def disk(self, state: Status) -> "Disk":
+        """The space that the pictures take which a render of `state` tries."""
+        from latentpress.batch.estimate.disk import disk_of
+        from latentpress.batch.estimate.loads import loads_of
+
+        return disk_of(loads_of(tried(state)), state.plan.table, self.path)
 
     def prospect(self, state: Status, settings: "Settings | None" = None) -> "Prospect":
         """What rendering the rest would take on this machine: its work, and its time as far as that is known.
 
-        Without what is quarantined by the manifest's policy, which a render leaves out.
+        Without what is quarantined, which a render leaves out.
         Raises UsageError for an engine that cannot run a bundle.
         """
         from latentpress.batch.estimate.disk import disk_of
@@ -136,8 +145,7 @@ class OutputFolder:
         from latentpress.batch.estimate.loads import loads_of
         from latentpress.batch.executors.local import Settings
 
-        state, _ = tried(state, self.manifest.policy)
-        loads, table = loads_of(state), state.plan.table
+        loads, table = loads_of(tried(state)), state.plan.table
         disk = disk_of(loads, table, self.path)
         return prospect(loads, disk, table, self._opened(verify=False), settings or Settings(), self._cache)
 

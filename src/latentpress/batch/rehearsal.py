@@ -17,8 +17,8 @@ from latentpress.errors import counted
 class Rehearsal:
     """A render that passed its checks and was not begun.
 
-    moved: how many files it would move out of the way; quarantined: how many pictures it would leave out; warnings: what
-    the plan does not know of the folder.
+    state: of what is asked for, with what it would leave out as quarantined; moved: how many files it would move out of the
+    way; warnings: what the plan does not know of the folder.
     """
 
     state: Status
@@ -26,7 +26,6 @@ class Rehearsal:
     folder: Path
     ledger: Path
     moved: int
-    quarantined: int = 0
     warnings: tuple[str, ...] = ()
 
     @property
@@ -36,6 +35,11 @@ class Rehearsal:
         return (
             self.folder / f"{sheets[0].name}.{sheets[0].formats[0]}" if sheets and self.state.chosen is None else None
         )
+
+    @property
+    def to_write(self) -> int:
+        """How many files it would render."""
+        return self.state.left - len(self.state.quarantined)
 
     def lines(self) -> Iterator[str]:
         """What it would do, a sentence each, in the order in which it would."""
@@ -47,16 +51,16 @@ class Rehearsal:
             yield f"would give {counted(found, 'picture')} that lie{'s' * (found == 1)} under another name the new one"
         if self.moved:
             yield f"would move {counted(self.moved, 'file')} out of the way, to {self.folder / REPLACED}"
-        if state.left:
+        if self.to_write:
             pictures = counted(self.prospect.loads.pictures, "picture")
-            yield f"would render {pictures}, and write {state.left} in {self.folder}:"
+            yield f"would render {pictures}, and write {self.to_write} in {self.folder}:"
             yield from prospect_lines(plan, self.prospect)
-        if self.quarantined:
-            yield quarantine_line(self.quarantined)
+        if state.quarantined:
+            yield quarantine_line(len(state.quarantined))
         if self.sheet:
             more = len(self.state.plan.sheets) - 1
             yield f"would draw the sheet {self.sheet}{f' and {more} more' if more else ''}"
-        if state.left or state.counts[FOUND]:
+        if self.to_write or state.counts[FOUND]:
             yield f"would record it in {self.ledger}"
         yield "nothing was changed; engines are opened by the render itself, and were not tried"
 
@@ -67,8 +71,7 @@ class Rehearsal:
             "seeds_to_draw": self.state.plan.undrawn,
             "to_take": self.state.counts[FOUND],
             "to_move": self.moved,
-            "to_write": self.state.left,
-            "quarantined": self.quarantined,
+            "to_write": self.to_write,
             "sheet": str(self.sheet) if self.sheet else None,
             "estimate": prospect_data(self.state.plan, self.prospect),
         }

@@ -30,7 +30,7 @@ from latentpress.batch.render import Pending, Summary, render, take_found
 from latentpress.batch.selection import EVERYTHING, Selection
 from latentpress.batch.sheets import draw_sheets
 from latentpress.batch.state.mixture import export_line, refuse_other_rows
-from latentpress.batch.state.quarantine import quarantine_line, tried
+from latentpress.batch.state.quarantine import quarantine_line, quarantined, tried
 from latentpress.batch.state.report import earlier_line
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
@@ -126,7 +126,8 @@ class Run:
                 # Seeds are drawn under the lock, or two first runs at once would each freeze their own.
                 plan = planned(self._manifest, self._models.facts, ledger, self._key, self._path, draw)
                 state = plan_status(plan, self._path, manifest=self._key, redraw=self._orders.redraw)
-                state, kept_out = self._asked(state)
+                asked = self._asked(state)
+                state, kept_out = tried(asked), len(asked.quarantined)
                 self._tell(state, say)
                 self.check(state, settings, checked_engine=executor is None)
                 check_codes(state, allow=settings.allow_code or executor is not None)
@@ -166,7 +167,8 @@ class Run:
 
     def rehearse(self, state: Status, settings: Settings, cache: Path) -> Rehearsal:
         """What a render of `state` would do; raises what it would raise before the engines are opened."""
-        state, kept_out = self._asked(state)
+        asked = self._asked(state)
+        state = tried(asked)
         self.check(state, settings)
         check_codes(state, allow=settings.allow_code)
         check_writable(state, self._path, self._home)
@@ -175,7 +177,7 @@ class Run:
         found = prospect(loads, disk, state.plan.table, self._models, settings, cache)
         moved = sum(map(state.asks, {*state.replaced, *(state.taken if self._orders.replace else ())}))
         said = tuple(linked_lines(state, self._path))
-        return Rehearsal(state, found, self._path, self._home / LEDGER, moved, kept_out, said)
+        return Rehearsal(asked, found, self._path, self._home / LEDGER, moved, said)
 
     def _rendered(
         self,
@@ -258,8 +260,8 @@ class Run:
                 job_hash=found.job_hash,
             )
 
-    def _asked(self, state: Status) -> tuple[Status, int]:
-        """`state` with the jobs chosen that this render is asked for and will try, and how many are quarantined."""
+    def _asked(self, state: Status) -> Status:
+        """`state` with the jobs chosen that this render is asked for, and those that it leaves out as quarantined."""
         only, selection = self._orders.only, self._orders.selection
         chosen = selection.jobs(self._manifest, state.plan)
         if only is not None:
@@ -267,10 +269,8 @@ class Run:
             named = {index for index, output in outputs if output in only}
             chosen = frozenset(named if chosen is None else chosen & named)
         state = replace(state, chosen=chosen)
-        if self._orders.retry:
-            return state, 0
-        state, kept_out = tried(state, self._orders.policy)
-        return state, len(kept_out)
+        kept_out = frozenset[int]() if self._orders.retry else quarantined(state, self._orders.policy)
+        return replace(state, quarantined=kept_out)
 
     def _unasked(self, state: Status) -> set[int]:
         """The jobs that this render leaves alone."""

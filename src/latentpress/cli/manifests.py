@@ -89,7 +89,8 @@ def print_state(state: "Status", folder: "OutputFolder") -> None:
     """How far a plan has come, and what else to know of it."""
     from latentpress.batch.state.report import counts_line, remarks
 
-    typer.echo(counts_line(state, folder.path))
+    room = folder.disk(state).words if state.left else ""
+    typer.echo(counts_line(state, folder.path, room))
     for line in remarks(state, folder.path):
         typer.echo(line)
 

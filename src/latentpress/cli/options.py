@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, NamedTuple, cast
 
 import typer
 
@@ -27,6 +27,12 @@ JSON_VERSION = 1
 _BLOCK = 500
 
 
+class JsonTexts(NamedTuple):
+    """A list whose items are JSON texts already."""
+
+    items: Iterator[str]
+
+
 def print_json(data: Mapping[str, object], *, one_line: bool = False) -> None:
     """The one thing a command with --json prints on stdout: `data`, and the version of its schema (docs/schemas) first.
 
@@ -38,8 +44,11 @@ def print_json(data: Mapping[str, object], *, one_line: bool = False) -> None:
     sys.stdout.write("{" if one_line else "{\n  ")
     for number, (key, value) in enumerate({"version": JSON_VERSION, **data}.items()):
         sys.stdout.write(f"{between if number else ''}{json.dumps(key)}: ")
-        if isinstance(value, Iterator):
-            _write_list(cast("Iterator[object]", value), one_line=one_line)
+        if isinstance(value, JsonTexts):
+            _write_list(value.items, one_line=one_line)
+        elif isinstance(value, Iterator):
+            items = (_printable(item, None, 0) for item in cast("Iterator[object]", value))
+            _write_list(items, one_line=one_line)
         else:
             sys.stdout.write(_printable(value, indent, 2))
     sys.stdout.write("}\n" if one_line else "\n}\n")
@@ -53,11 +62,15 @@ def print_lines(lines: Iterable[str]) -> None:
         typer.echo("\n".join(block))
 
 
-def _write_list(items: Iterator[object], *, one_line: bool) -> None:
+def _write_list(items: Iterator[str], *, one_line: bool) -> None:
+    """Write the list of these JSON texts, a block at a time."""
     first, between, end = ("[", ", ", "]") if one_line else ("[\n    ", ",\n    ", "\n  ]")
     empty = True
     for block in iter(lambda: list(islice(items, _BLOCK)), []):
-        sys.stdout.write((first if empty else between) + between.join([_printable(item, None, 0) for item in block]))
+        text = between.join(block)
+        if not _shows(text):
+            text = between.join([json.dumps(json.loads(item)) for item in block])
+        sys.stdout.write((first if empty else between) + text)
         empty = False
     sys.stdout.write("[]" if empty else end)
 
@@ -65,11 +78,18 @@ def _write_list(items: Iterator[object], *, one_line: bool) -> None:
 def _printable(value: object, indent: int | None, margin: int) -> str:
     """`value` as JSON, with escapes where stdout cannot show a character."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except (UnicodeEncodeError, LookupError):  # a terminal of another encoding, or a file's name that is no UTF-8
+    if not _shows(text):
         text = json.dumps(value, indent=indent)
     return text.replace("\n", "\n" + " " * margin)
+
+
+def _shows(text: str) -> bool:
+    """Whether stdout can show `text`: not where its encoding is another, or a file's name that is no UTF-8 is in it."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def parse_sizes(texts: list[str]) -> list[tuple[int, int]]:

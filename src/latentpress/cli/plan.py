@@ -7,7 +7,7 @@ import typer
 from latentpress.cli.estimate_options import AnySpaceOption, LimitOption, OnlyOption, selection_of
 from latentpress.cli.ledger_option import LedgerOption
 from latentpress.cli.manifests import ManifestsArgument, OutputOption, for_each, print_heading, to_stderr, warn
-from latentpress.cli.options import JsonOption, print_json, print_lines
+from latentpress.cli.options import JsonOption, JsonTexts, print_json, print_lines
 from latentpress.cli.render_options import (
     BatchRowsOption,
     EngineOption,
@@ -76,17 +76,16 @@ def plan_command(
 
 def _show(folder: "OutputFolder", state: "Status", found: "Rehearsal", several: bool, as_json: bool) -> None:
     from latentpress.batch.estimate.lines import prospect_data, prospect_lines
-    from latentpress.batch.state.quarantine import quarantine_line, quarantined
-    from latentpress.batch.state.report import counts_line, job_data, plan_data, plan_lines, remarks
+    from latentpress.batch.state.listing import job_texts, plan_lines
+    from latentpress.batch.state.quarantine import quarantine_line
+    from latentpress.batch.state.report import counts_line, plan_data, remarks
 
     plan, prospect = state.plan, found.prospect
-    kept_out = quarantined(state, folder.manifest.policy)
     if as_json:
         data = {"manifest": str(folder.manifest.path)} | plan_data(state, folder.path)
         data |= {"warnings": [*plan.warnings, *found.warnings]}
-        data |= {"quarantined": [str(plan.jobs[index - 1].output) for index in sorted(kept_out)]}
         data |= {"estimate": prospect_data(plan, prospect)}
-        print_json(data | {"jobs": job_data(state)}, one_line=several)
+        print_json(data | {"jobs": JsonTexts(job_texts(state))}, one_line=several)
         return
     print_heading(folder, several)
     print_lines(plan_lines(state))
@@ -95,5 +94,5 @@ def _show(folder: "OutputFolder", state: "Status", found: "Rehearsal", several: 
     typer.echo(counts_line(state, folder.path, prospect.disk.words))
     for line in remarks(state, folder.path):
         typer.echo(line)
-    if kept_out:
-        typer.echo(quarantine_line(len(kept_out)))
+    if state.quarantined:
+        typer.echo(quarantine_line(len(state.quarantined)))

@@ -47,13 +47,12 @@ def exit_code(missing: int, failed: int) -> int:
 
 
 def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool) -> None:
-    from latentpress.batch.state.quarantine import quarantine_line, quarantined
+    from latentpress.batch.state.quarantine import quarantine_line
     from latentpress.batch.state.report import plan_data
     from latentpress.batch.state.standing import failure_at, standing
     from latentpress.batch.state.status import EARLIER, FAILED, MISSING, OTHER
 
     table = state.plan.table
-    kept_out = [state.plan.jobs[index - 1] for index in sorted(quarantined(state, folder.manifest.policy))]
     failures = {job.title: failure_at(table, str(job.output)) for job in state.jobs(FAILED)}
     now = standing(folder.home, table)
     orphans = folder.orphans(state)
@@ -69,12 +68,11 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
             | {"taken": taken, "orphans": orphans, "warnings": list(warnings)}
         )
         data |= {"failures": [{"job": title, **one.data()} for title, one in failures.items()]}
-        data |= {"quarantined": [str(job.output) for job in kept_out]}
         data |= {"renders": now.data(state.counts[MISSING])}
         print_json(data, one_line=several)
         return
     print_heading(folder, several)
-    titles = {job.title for job in kept_out}
+    titles = {state.plan.jobs[index - 1].title for index in state.quarantined}
     for title, failure in failures.items():
         typer.echo(failure.line(title, quarantined=title in titles))
     for job in state.jobs(EARLIER):
@@ -82,8 +80,8 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
     for name in orphans:
         typer.echo(f"no longer in the manifest: {name}")
     print_state(state, folder)
-    if kept_out:
-        typer.echo(quarantine_line(len(kept_out)))
+    if state.quarantined:
+        typer.echo(quarantine_line(len(state.quarantined)))
     if (line := now.line(state.counts[MISSING])) is not None:
         typer.echo(line)
     if orphans:

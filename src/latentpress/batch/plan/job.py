@@ -57,6 +57,7 @@ _LATER = {
     if field.since > 1 and attribute.name in attributes_of(name) and attribute.default is not MISSING
 }
 _ATTRIBUTES = tuple(attribute.name for attribute in fields(RenderRequest))
+_IMAGES = {name for name, kind in get_type_hints(RenderRequest).items() if ImageFile in (kind, *get_args(kind))}
 
 
 def request_data(request: RenderRequest) -> dict[str, Any]:
@@ -72,6 +73,11 @@ def stored(request: RenderRequest, data: Mapping[str, Any]) -> dict[str, Any]:
     if any(loss.code for loss in request.losses):
         found["losses"] = [plain(loss, whole=True) for loss in request.losses]
     return found
+
+
+def data_of_stored(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The `request_data` of the request whose `stored` form is `data`."""
+    return {name: value["sha256"] if name in _IMAGES and value else value for name, value in data.items()}
 
 
 def _stored_image(image: ImageFile) -> dict[str, Any]:

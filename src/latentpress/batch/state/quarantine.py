@@ -26,13 +26,12 @@ def quarantined(state: Status, policy: Policy) -> frozenset[int]:
     return frozenset(job for job in found if state.state(job) == FAILED and state.asks(job))
 
 
-def tried(state: Status, policy: Policy) -> tuple[Status, frozenset[int]]:
-    """`state` with the jobs chosen that a render tries, and those that are quarantined."""
-    kept_out = quarantined(state, policy)
-    if not kept_out:
-        return state, kept_out
+def tried(state: Status) -> Status:
+    """`state` with just the jobs chosen that a render of it tries."""
+    if not state.quarantined:
+        return state
     chosen = frozenset(range(1, len(state.plan.jobs) + 1)) if state.chosen is None else state.chosen
-    return replace(state, chosen=chosen - kept_out), kept_out
+    return replace(state, chosen=chosen - state.quarantined, quarantined=frozenset())
 
 
 def recorded_quarantine(database: Database, retries: int | None) -> frozenset[str]:

@@ -4,39 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from latentpress.batch.aside import REPLACED
-from latentpress.batch.plan.job import Job, request_data
 from latentpress.batch.state.mixture import export_line
 from latentpress.batch.state.status import DONE, EARLIER, FAILED, FOUND, MISSING, OTHER, Status
-from latentpress.errors import counted, mebibytes, one_line
+from latentpress.errors import counted
 
 # Names that a sentence lists at most.
 _LISTED = 5
 
 
-def plan_lines(state: Status) -> Iterator[str]:
-    """A line for each job, then one for each bundle of the plan."""
-    plan = state.plan
-    for job in _asked(state):
-        request = job.request
-        yield (
-            f"{job.index:>4}  {state.state(job.index):<7}  {job.output}  {request.width}x{request.height}  "
-            f"{request.sampler} {request.steps}  scale {request.guidance_scale:g}  seed {request.seed}  "
-            f"loss {one_line(job.labels['loss'])}  {request.prompt!r}"
-        )
-    if plan.undrawn:
-        seeds = "1 seed is" if plan.undrawn == 1 else f"{plan.undrawn} seeds are"
-        yield f"{seeds} still to be drawn; the ones shown, and names made of them, will differ"
-    for bundle in plan.rendered_on:
-        yield f"plan {plan.plan_hash[:12]}, bundle {bundle.name} {bundle.content[:12]}"
-
-
-def counts_line(state: Status, folder: Path, room: str = "") -> str:
-    """How far the plan has come, in one line; room: what the rest takes on disk, by default the most it can."""
-    counts = state.counts
-    disk = f", {room or f'at most {mebibytes(state.bytes_left)}'} to write" if state.left else ""
+def counts_line(state: Status, folder: Path, room: str) -> str:
+    """How far the plan has come, in one line; room: what those that a render tries take on disk."""
+    counts, kept_out = state.counts, len(state.quarantined)
+    disk = f", {room} to write" if state.left > kept_out else ""
+    quarantined = f", {kept_out} of them quarantined" if kept_out else ""
     done = sum(counts[state] for state in (DONE, EARLIER, OTHER, FOUND))
     of = counted(state.total, "image")
-    return f"{folder}: {done} of {of} done, {counts[MISSING]} missing, {counts[FAILED]} failed{disk}"
+    return f"{folder}: {done} of {of} done, {counts[MISSING]} missing, {counts[FAILED]} failed{quarantined}{disk}"
 
 
 def remarks(state: Status, folder: Path) -> Iterator[str]:
@@ -94,27 +77,7 @@ def plan_data(state: Status, folder: Path) -> dict[str, object]:
         "total": state.total,
         "distinct": plan.distinct,
         "counts": state.counts,
+        "quarantined": [str(plan.jobs[index - 1].output) for index in sorted(state.quarantined)],
         "undrawn_seeds": plan.undrawn,
         "warnings": list(plan.warnings),
     }
-
-
-def job_data(state: Status) -> Iterator[dict[str, object]]:
-    """Each job as JSON data."""
-    for job in _asked(state):
-        yield {
-            "index": job.index,
-            "id": job.id,
-            "output": str(job.output),
-            "state": state.state(job.index),
-            "job_hash": job.job_hash,
-            "labels": dict(job.labels),
-            "request": request_data(job.request),
-        }
-
-
-def _asked(state: Status) -> Iterator[Job]:
-    """The jobs that are asked for, in order."""
-    if state.chosen is None:
-        return iter(state.plan.jobs)
-    return (state.plan.jobs[index - 1] for index in sorted(state.chosen))

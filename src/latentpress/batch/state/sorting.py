@@ -1,7 +1,7 @@
 """Sorts the jobs of a plan into their states, by what the plan's table sees of the ledger, and by the files themselves."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -20,10 +20,8 @@ from latentpress.engines.strict import ANY_ROWS
 from latentpress.files import read_regular
 from latentpress.runtime.rules import earlier, numbers
 
-# Raw RGB, which noise compresses to, and so much for what a PNG holds beside its pixels.
-_OVERHEAD = 8192
 _JOBS = (
-    "SELECT job, jobs.output, jobs.job_hash, earlier, bundle, width * height * 3, rules, drafts.contents, images.output, "
+    "SELECT job, jobs.output, jobs.job_hash, earlier, bundle, rules, drafts.contents, images.output, "
     "images.job_hash, status, file_sha256, file_size, stamp, provider, coalesce(row_rule, 'untested'), identity, "
     "images.contents, plan_hash FROM jobs JOIN drafts USING (draft) LEFT JOIN images ON images.output=jobs.output "
     "WHERE job BETWEEN ? AND ? ORDER BY job"
@@ -39,7 +37,6 @@ class _Wanted:
     job_hash: str
     earlier: Sequence[str]
     bundle: str
-    bytes: int
     rules: Sequence[str]
     contents: str
 
@@ -85,7 +82,6 @@ class _Sorting:
         self._made: Counter[Make] = Counter()
         self._rules: Counter[str] = Counter()
         self._exports: Counter[str] = Counter()
-        self._left = 0
         self._sources: dict[int, str] = {}
         self._replaced: dict[int, str] = {}
         self._taken: dict[int, str] = {}
@@ -96,21 +92,29 @@ class _Sorting:
 
     def status(self) -> Status:
         """Sort them all."""
-        for count, others, made in blocks(self._plan, self._folder):
-            self._states += bytes(count)  # DONE, unless it is among the others
+        missing = STATES.index(MISSING)
+        for count, absent, others, made in blocks(self._plan, self._folder):
+            before = len(self._states)
+            self._states += (
+                bytes((missing if len(absent) == count else 0,)) * count
+            )  # 0 is DONE, unless found otherwise
+            for job in absent if len(absent) < count else ():
+                self._states[job - 1] = missing
+            if absent and self._any_finished:
+                elsewhere = set(self._perhaps_elsewhere(before, before + count)).intersection(absent)
+                others = sorted([*others, *elsewhere])
             self._made.update({Make(*one): pictures for one, pictures in made.items()})
             left = set(others)
             rows = self._plan.table.answers(_JOBS, (others[0], others[-1])) if others else ()
             for row in (row for row in rows if row[0] in left):
-                wanted = _Wanted(row[0], row[1], row[2], (row[3] or "").split(), row[4], row[5], row[6].split(), row[7])
-                state = self._sort(wanted, _Row(*row[8:]) if row[8] is not None else None)
+                wanted = _Wanted(row[0], row[1], row[2], (row[3] or "").split(), row[4], row[5].split(), row[6])
+                state = self._sort(wanted, _Row(*row[7:]) if row[7] is not None else None)
                 if state in (FAILED, MISSING) and self._take(wanted):
                     state = FOUND
-                self._left += wanted.bytes + _OVERHEAD if state in (FAILED, MISSING, FOUND) else 0
                 self._states[row[0] - 1] = STATES.index(state)
         recognised = [(output, index, job_hash) for output, (index, job_hash) in self._recognised.items()]
         return Status(
-            *(self._plan, bytes(self._states), self._made, self._left, self._rules, self._exports, self._sources),
+            *(self._plan, bytes(self._states), self._made, self._rules, self._exports, self._sources),
             *(self._replaced, self._taken, recognised, self._adopted, self._stamps),
         )
 
@@ -257,6 +261,16 @@ class _Sorting:
             return kept_pixels(read_regular(self._folder / output, MAX_BYTES)) is not None
         except OSError:
             return False
+
+    def _perhaps_elsewhere(self, after: int, last: int) -> Iterable[int]:
+        """Of these jobs those whose picture may lie under another name; all, where only the pictures themselves tell."""
+        if self._earlier:
+            return range(after + 1, last + 1)
+        query = (
+            "SELECT job FROM jobs WHERE job > ? AND job <= ? AND (earlier IS NOT NULL OR EXISTS (SELECT 1 FROM images WHERE "
+            "images.job_hash=jobs.job_hash AND status='done'))"
+        )
+        return self._plan.table.numbers(query, (after, last))
 
     def _candidates(self, wanted: _Wanted) -> Iterator[str]:
         query = "SELECT output FROM images WHERE job_hash=? AND status='done' AND identity > 1 ORDER BY output"

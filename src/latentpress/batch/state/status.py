@@ -42,19 +42,18 @@ class Adopted:
 class Status:
     """The state of each job of a plan.
 
-    made: how many finished pictures were made with what; bytes_left: an upper bound of what the others take on disk;
-    rules: how many finished pictures each rule would draw otherwise; exports: how many were made on each other export
-    (contents, identity.Identity); sources: index of a found job -> the output it is taken from; replaced: index -> the
-    stamp of what the ledger wrote under its name for another job, or of what became of that by damage; taken: index -> why
-    what lies under its name must stay; recognised: (output, index, job hash) of rows of an earlier ledger;
-    adopted: index -> a picture of the plan without a row; stamps: (output, stamp) of files read and found whole;
-    chosen: the jobs that are asked for, None for all: others count for nothing here.
+    made: how many finished pictures were made with what; rules: how many finished pictures each rule would draw otherwise;
+    exports: how many were made on each other export (contents, identity.Identity); sources: index of a found job -> the
+    output it is taken from; replaced: index -> the stamp of what the ledger wrote under its name for another job, or of what
+    became of that by damage; taken: index -> why what lies under its name must stay; recognised: (output, index, job hash)
+    of rows of an earlier ledger; adopted: index -> a picture of the plan without a row; stamps: (output, stamp) of files
+    read and found whole; chosen: the jobs that are asked for, None for all: others count for nothing here; quarantined:
+    those of the failed ones that a render does not try again by itself (quarantine.py), and counts have among the failed.
     """
 
     plan: Plan
     states: bytes
     made: Counter[Make] = field(default_factory=Counter[Make])
-    bytes_left: int = 0
     rules: Counter[str] = field(default_factory=Counter[str])
     exports: Counter[str] = field(default_factory=Counter[str])
     sources: Mapping[int, str] = field(default_factory=dict[int, str])
@@ -64,6 +63,7 @@ class Status:
     adopted: Mapping[int, Adopted] = field(default_factory=dict[int, Adopted])
     stamps: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     chosen: frozenset[int] | None = None
+    quarantined: frozenset[int] = frozenset()
 
     @property
     def counts(self) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 A block of jobs whose pictures are all recorded as finished, and were made the same way, costs a query whose answer is two
 texts, their names and their stamps; a million rows of Python take longer to build than the files to look at. Any other
-block is gone through row by row.
+block is gone through row by row. Of a folder that is not there yet no row is read.
 """
 
 import os
@@ -10,7 +10,7 @@ import stat as modes
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from latentpress.batch.pictures.intact import stamp_of
 from latentpress.batch.plan.plan import Plan
@@ -23,7 +23,8 @@ _RECORDED = "images.job_hash = jobs.job_hash AND status='done' AND identity > 1 
 _BLOCK = "job > :after AND job <= :last"
 # What is needed of a picture that is as it was written, and whether its row says so.
 _EACH = (
-    f"SELECT job, jobs.output, stamp, {{bundle}}, provider, coalesce(row_rule, 'untested'), {_RECORDED} FROM jobs {{join}} "
+    f"SELECT job, jobs.output, stamp, {{bundle}}, provider, coalesce(row_rule, 'untested'), {_RECORDED}, "
+    "images.output IS NULL FROM jobs {join} "
     f"LEFT JOIN images ON images.output=jobs.output WHERE {_BLOCK} ORDER BY job"
 )
 # The same of all pictures of a block at once that were made as its first one was; CROSS JOIN says which table leads.
@@ -37,8 +38,22 @@ _TOGETHER = (
 Made = Counter[tuple[str, str, str]]
 
 
-def blocks(plan: Plan, folder: Path) -> Iterator[tuple[int, Sequence[int], Made]]:
-    """Some jobs at a time, in order: how many, which of them must be looked at, and how the others were made."""
+class Block(NamedTuple):
+    """Some jobs that follow each other: how many; which of them have neither a row nor a file; which others must be looked
+    at; and how the rest, whose pictures are as they were written, were made.
+    """
+
+    count: int
+    absent: Sequence[int]
+    others: Sequence[int]
+    made: Made
+
+
+def blocks(plan: Plan, folder: Path) -> Iterator[Block]:
+    """All jobs of the plan, in order."""
+    if not os.path.lexists(folder) and plan.table.one("SELECT 1 FROM images LIMIT 1") is None:
+        yield Block(len(plan.jobs), range(1, len(plan.jobs) + 1), (), Made())
+        return
     # From here the system finds a name sooner than from its whole path.
     here = os.open(folder, os.O_RDONLY) if folder.is_dir() else None
     each, together = _queries(plan)
@@ -47,12 +62,12 @@ def blocks(plan: Plan, folder: Path) -> Iterator[tuple[int, Sequence[int], Made]
             block = {"after": after, "last": min(after + _ROWS, len(plan.jobs))}
             count = block["last"] - after
             first = plan.table.one(each, {"after": after, "last": after + 1})
-            if here is not None and first[-1]:
+            if here is not None and first[-2]:
                 names = dict(zip(("bundle", "provider", "row_rule"), first[3:6], strict=True))
                 if _all_there(plan.table.one(together, block | names), count, here):
-                    yield count, (), Made({(first[3], first[4], first[5]): count})
+                    yield Block(count, (), (), Made({(first[3], first[4], first[5]): count}))
                     continue
-            yield count, *_sorted(plan.table.answers(each, block), here)
+            yield Block(count, *_sorted(plan.table.answers(each, block), here))
     finally:
         if here is not None:
             os.close(here)
@@ -82,11 +97,11 @@ def _all_there(found: tuple[int, str | None, str | None], count: int, here: int)
     return True
 
 
-def _sorted(rows: list[Any], here: int | None) -> tuple[list[int], Made]:
-    """Row by row: the jobs that must be looked at, and how the others were made."""
+def _sorted(rows: list[Any], here: int | None) -> tuple[list[int], list[int], Made]:
+    """Row by row, as `Block` has them."""
     lstat, regular = os.lstat, modes.S_ISREG
-    others, made = list[int](), Made()
-    for job, output, stamp, bundle, provider, row_rule, plain in rows:
+    absent, others, made = list[int](), list[int](), Made()
+    for job, output, stamp, bundle, provider, row_rule, plain, unknown in rows:
         if plain and stamp and here is not None:
             try:
                 state = lstat(output, dir_fd=here)
@@ -96,5 +111,13 @@ def _sorted(rows: list[Any], here: int | None) -> tuple[list[int], Made]:
                 if regular(state.st_mode) and stamp_of(state) == stamp:
                     made[bundle, provider, row_rule] += 1
                     continue
+        elif unknown and here is not None:
+            try:
+                lstat(output, dir_fd=here)
+            except FileNotFoundError:
+                absent.append(job)
+                continue
+            except (OSError, ValueError):
+                pass
         others.append(job)
-    return others, made
+    return absent, others, made
