@@ -60,7 +60,7 @@ CHANGES = {
 @pytest.mark.parametrize(("change", "number"), [*((change, 5) for change in CHANGES), ("removed", 1), ("removed", 10)])
 def test_what_is_not_as_it_was_is_looked_at(ten, change, number):
     before = list(unchanged.blocks(ten.plan(), Path("out")))
-    assert [(one.count, list(one.others)) for one in before] == [(3, []), (3, []), (3, []), (1, [])]
+    assert [(one.jobs, list(one.others)) for one in before] == [(3, []), (3, []), (3, []), (1, [])]
     CHANGES[change](Path(f"out/{number}.png"))
     after = list(unchanged.blocks(ten.plan(), Path("out")))
     assert [job for one in after for job in one.others] == [number]

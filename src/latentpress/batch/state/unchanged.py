@@ -43,7 +43,7 @@ class Block(NamedTuple):
     at; and how the rest, whose pictures are as they were written, were made.
     """
 
-    count: int
+    jobs: int
     absent: Sequence[int]
     others: Sequence[int]
     made: Made
