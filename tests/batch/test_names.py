@@ -34,8 +34,14 @@ def test_equal_jobs_are_numbered_in_default_names_alone(planned):
     assert outputs(plan) == [f"{stem}{end}.png" for stem, end in zip(stems, ends, strict=True)]
     assert plan.distinct == 4
     assert plan.plan_hash == planned(body).plan_hash != planned(body.replace("seed: 1}", "seed: 9}")).plan_hash
-    with pytest.raises(ManifestError, match="both have the output name"):
+    with pytest.raises(
+        ManifestError, match=r"both have the output name .*; they are equal jobs.* leave one out, or add {id} "
+    ):
         planned(body + 'output: "{seed}-{hash:.13}.png"\n')
+    with pytest.raises(
+        ManifestError, match=r"both have .*; add a placeholder such as {index} or {hash:\.12}, or a label"
+    ):
+        planned(P + 'jobs: [{seed: 1, steps: 2}, {seed: 1, steps: 3}]\noutput: "{seed}.png"\n')
 
 
 BAD_NAMES = {
@@ -52,15 +58,15 @@ BAD_NAMES = {
     "case": (
         'jobs: [{id: A}, {id: a}]\noutput: "{id}.png"\n',
         "job 1 (id A, seed 0) and job 2 (id a, seed 0) have the output names 'A.png' and 'a.png', which are one where a "
-        "system ignores letter case; add",
+        "system ignores letter case; they are equal jobs",
     ),
     "form": (
         'jobs: [{id: "\\u00e9"}, {id: "e\\u0301"}]\noutput: "{id}.png"\n',
-        r"have the output names '\xe9.png' and 'e\u0301.png', which are one where a system ignores the Unicode form; add",
+        r"have the output names '\xe9.png' and 'e\u0301.png', which are one where a system ignores the Unicode form; they",
     ),
     "case and form": (
         'jobs: [{id: "\\u00c9"}, {id: "e\\u0301"}]\noutput: "{id}.png"\n',
-        "which are one where a system ignores letter case and the Unicode form; add",
+        "which are one where a system ignores letter case and the Unicode form; they are",
     ),
     "sheet": (
         "matrix: {style: [x]}\nsheet: {rows: style}\noutput: Sheet.png\n",

@@ -86,12 +86,15 @@ def test_a_deleted_ledger_costs_nothing(folder, new_executor, tmp_path, capsys):
     assert capsys.readouterr().out == (
         f"{out}: 18 pictures recorded, 0 known before, 0 not taken, 1 without a word of what they are\n"
     )
+    assert run_cli(["sheet", str(out)]) == 2
+    assert "its ledger holds no plan, as after `latentpress rebuild`; render its manifest" in capsys.readouterr().err
     assert rows(out, KNOWN) == table
     assert {tuple(row) for row in rows(out, "provider, row_rule")} == {("fake", "any")}
     made = folder(MIXED, draw=lambda: next(numbers))
     state = made.status()
     assert (state.counts["done"], state.plan.undrawn) == (18, 0)
     assert made.render(executor=Nobody()).summary == Summary(0, 18, 0)
+    assert run_cli(["sheet", str(out)]) == 0
     assert pictures(out) == before
     assert not (out / ".latentpress/replaced").exists()
     assert verify(out).right

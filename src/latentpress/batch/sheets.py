@@ -128,8 +128,13 @@ def draw_folder(
     check_folder(folder, home / LEDGER)
     with locked(folder, home), Ledger(home / LEDGER) as ledger:
         facts = facts_of(ledger)
-        known = ledger.one("SELECT manifest FROM plans WHERE plan_hash=?", (facts.plan_hash,)) if facts else None
-        if facts is None or known is None or (key is not None and known[0] != key):
+        if facts is None:
+            raise UsageError(
+                f"{folder}: its ledger holds no plan, as after `latentpress rebuild`; render its manifest, which makes no "
+                "picture again that is there, and draws the sheets"
+            )
+        known = ledger.one("SELECT manifest FROM plans WHERE plan_hash=?", (facts.plan_hash,))
+        if known is None or (key is not None and known[0] != key):
             raise UsageError(f"{folder}: this manifest was not the last that was rendered there; render it first")
         wanted = facts.sheets if sheets is None else sheets
         if not wanted:

@@ -3,18 +3,21 @@
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Container
 
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.job import title_of
 from latentpress.batch.plan.jobs import seed_of
 from latentpress.errors import short, shown
+from latentpress.manifest import templates
 from latentpress.manifest.manifest import DEFAULT_OUTPUT, Manifest
 from latentpress.manifest.names import collision_key
 from latentpress.manifest.nodes import Problems
 
 # Of ledgers that do not say what sheet they drew.
 SHEET_NAME = "sheet.png"
-_WAY_OUT = "add a placeholder such as {seed}, {index} or {hash:.12}, or a label"
+# Placeholders that may tell two jobs apart.
+_APART = ("{seed}", "{index}", "{hash:.12}")
 
 
 def check_collisions(manifest: Manifest, table: Database, problems: Problems) -> None:
@@ -38,13 +41,28 @@ def check_collisions(manifest: Manifest, table: Database, problems: Problems) ->
     if manifest.output == DEFAULT_OUTPUT:
         _number_equal(table, twice)
         return
-    first: dict[str, tuple[str, str]] = {}
-    for job, job_id, seed, output, key in table.answers(f"{columns} {twice}"):
+    first: dict[str, tuple[str, str, str, str]] = {}
+    held = templates.Template(manifest.output).names
+    for job, job_id, seed, output, key, job_hash in table.answers(
+        f"{columns.replace(' FROM', ', job_hash FROM')} {twice}"
+    ):
         title = title_of(job, job_id, seed_of(seed))
-        other, its_output = first.setdefault(key, (title, output))
+        other, its_output, its_hash, its_id = first.setdefault(key, (title, output, job_hash, job_id))
         if other != title:
-            have = _said_of(its_output, output)
-            problems.add(place, f"{other} and {title} {have}; {_WAY_OUT}", "collision")
+            way_out = _way_out(held, equal=job_hash == its_hash, ids=job_id != its_id and "id" not in held)
+            problems.add(place, f"{other} and {title} {_said_of(its_output, output)}; {way_out}", "collision")
+
+
+def _way_out(held: Container[str], *, equal: bool, ids: bool) -> str:
+    """What tells two jobs apart whose template has the placeholders `held`.
+
+    equal: whether they are equal jobs; ids: whether their ids tell them apart.
+    """
+    if equal:
+        return f"they are equal jobs, so one picture: leave one out, or add {'{id}' if ids else '{index}'} to have it twice"
+    left = [one for one in _APART if one.strip("{}").partition(":")[0] not in held] or ["{index}"]
+    listed = " or ".join([", ".join(left[:-1]), left[-1]] if len(left) > 1 else left)
+    return f"add a placeholder such as {listed}, or a label"
 
 
 def _said_of(one: str, two: str) -> str:
