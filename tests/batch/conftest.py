@@ -9,8 +9,9 @@ import pytest
 from eight import Eight
 from fakes import facts, folder, go, manifest, new_executor, planned
 from faulted import Runner
+from four import begun
 
-__all__ = ["eight", "facts", "folder", "go", "manifest", "new_executor", "planned"]
+__all__ = ["begun", "eight", "facts", "folder", "go", "manifest", "new_executor", "planned"]
 
 # A folder in memory, where there is one: to sync a file there costs nothing, and what a fault does is the same.
 MEMORY = Path("/dev/shm")

@@ -1,7 +1,6 @@
 """What `plan` and `render --dry-run` let pass, `render` begins; what it refuses, they refuse in its words, with its code."""
 
 import fcntl
-import json
 import os
 import shutil
 import sqlite3
@@ -11,49 +10,12 @@ from contextlib import closing
 
 import pytest
 
-from fakes import FakeExecutor
+from four import bundle, change, cut, exchanged, flipped, manifest
 from latentpress.cli import run_cli
 
 NOBODY = 65534
-# Four pictures, of which the folder has two; one of the others has a loss.
-MANIFEST = """\
-version: 1
-name: four
-model: {bundle}
-defaults: {{prompt: a mouse, steps: 1, size: 64x64, sampler: ddim}}
-jobs:
-  - {{seed: 1..3}}
-  - {{seed: 4, loss: {{name: canny, scale: 100}}}}
-output: "{{seed}}.png"
-"""
 SHEET = "sheet: {rows: seed, formats: [png, pdf]}\n"
 Usage = namedtuple("Usage", "total used free")
-
-
-class Executor(FakeExecutor):
-    def __init__(self, *_):
-        super().__init__()
-
-    def close(self):
-        pass
-
-
-@pytest.fixture
-def begun(tmp_path, assets, monkeypatch):
-    """The folder `out`, with two of four pictures, as if they had been made on the bundle's engine."""
-    monkeypatch.setenv("LATENTPRESS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    for name in ("LocalExecutor", "SupervisedExecutor"):
-        monkeypatch.setattr(f"latentpress.batch.executors.choice.{name}", Executor)
-    (tmp_path / "m.yaml").write_text(MANIFEST.format(bundle=assets / "bundle"))
-    assert run_cli(["render", "m.yaml", "-o", "out", "--only", "[12].png"]) == 0
-    change("provider='onnxruntime-cpu'")
-    return tmp_path / "out"
-
-
-def change(columns):
-    with closing(sqlite3.connect("out/.latentpress/ledger.sqlite")) as ledger, ledger:
-        ledger.execute(f"UPDATE images SET {columns}")
 
 
 def made(columns):
@@ -82,15 +44,6 @@ def no_avif(out, patch):
     (out.parent / "m.yaml").write_text((out.parent / "m.yaml").read_text().replace(".png", ".avif"))
 
 
-def manifest(old, new):
-    def change(out, patch):
-        path = out.parent / "m.yaml"
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
-
-    return change
-
-
 def with_sheet(further=lambda out, patch: None):
     def change(out, patch):
         (out.parent / "m.yaml").write_text((out.parent / "m.yaml").read_text() + SHEET)
@@ -102,33 +55,6 @@ def with_sheet(further=lambda out, patch: None):
 def inside(out, patch):
     shutil.copy(out / "1.png", out / "in.png")
     manifest("steps: 1,", f"steps: 2, init_image: {out}/in.png, strength: 0.5,")(out, patch)
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-1000])
-
-
-def flipped(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def exchanged(path):
-    shutil.copy(path.with_name("vae_encoder.onnx"), path)
-
-
-def bundle(name, damage):
-    """A copy of the bundle, one of whose files is damaged."""
-
-    def change(out, patch):
-        text = (out.parent / "m.yaml").read_text()
-        model = text.partition("model: ")[2].partition("\n")[0]
-        shutil.copytree(model, out.parent / "copy")
-        damage(out.parent / "copy" / name)
-        (out.parent / "m.yaml").write_text(text.replace(model, "copy"))
-
-    return change
 
 
 def linked_folder(out, patch):
@@ -216,59 +142,6 @@ def test_plan_and_render_agree(case, begun, monkeypatch, capsys):
     assert len(set(map(str, said.values()))) == 1, said
     assert said["plan"][0] == code
     assert code == 0 or len(said["plan"][1]) == 1, said
-
-
-def test_status_goes_on_and_tells_of_a_damaged_bundle(begun, monkeypatch, capsys):
-    bundle("unet.onnx", cut)(begun, monkeypatch)
-    capsys.readouterr()
-    assert run_cli(["status", "m.yaml", "-o", "out", "--json"]) == 0
-    said = capsys.readouterr()
-    [warning] = json.loads(said.out)["warnings"]
-    assert warning in said.err
-    assert "copy/unet.onnx: has " in warning
-    assert run_cli(["render", "m.yaml", "-o", "out"]) == 2
-    assert capsys.readouterr().err.strip() in warning
-
-
-# Options -> done, missing, failed, quarantined, and how many the render then makes.
-SHARES = {
-    (): (3, 2, 3, ["7.png"], 4),
-    ("--only", "[678].png"): (0, 1, 2, ["7.png"], 2),
-    ("--limit", "5"): (2, 1, 2, [], 3),
-}
-
-
-@pytest.mark.parametrize("options", SHARES)
-def test_plan_status_and_dry_run_count_alike_what_failed_is_quarantined_or_waits(options, begun, capsys):
-    """As the table says, and as the render then does."""
-    manifest("{seed: 1..3}", "{seed: 1..3}\n  - {seed: 5..8}")(begun, None)
-    assert run_cli(["render", "m.yaml", "-o", "out", "--mixed"]) == 0
-    change("provider='onnxruntime-cpu'")
-    for name, failed in ((2, None), (8, None), (5, ("exception", 5)), (6, ("memory", 2)), (7, ("memory", 3))):
-        (begun / f"{name}.png").unlink()
-        if failed:
-            change(f"status='failed', cause='{failed[0]}', attempts={failed[1]} WHERE output='{name}.png'")
-    done, missing, failed, kept_out, made = SHARES[options]
-    told, documents = [], []
-    for command in (["plan"], ["status"], ["render", "--dry-run"]):
-        capsys.readouterr()
-        assert run_cli([*command, "m.yaml", "-o", "out", *options]) == 0
-        told.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("out: ")])
-        assert run_cli([*command, "m.yaml", "-o", "out", *options, "--json"]) == 0
-        documents.append(json.loads(capsys.readouterr().out))
-    assert told == [told[0]] * 3
-    of = f"{done} of {done + missing + failed} images done, {missing} missing, {failed} failed"
-    assert told[0][0].startswith(f"out: {of}{', 1 of them quarantined' * len(kept_out)}, at most ")
-    for one in documents:
-        assert one["total"] == done + missing + failed
-        assert [one["counts"][name] for name in ("done", "missing", "failed")] == [done, missing, failed]
-        assert one["quarantined"] == kept_out
-    assert (
-        documents[0]["estimate"]["pictures"] == documents[2]["estimate"]["pictures"] == documents[2]["to_write"] == made
-    )
-    run_cli(["render", "m.yaml", "-o", "out", *options, "--json"])
-    summary = json.loads(capsys.readouterr().out)["summary"]
-    assert (summary["done"], summary["quarantined"]) == (made, len(kept_out))
 
 
 def test_plan_says_who_renders_now(begun, capsys):
