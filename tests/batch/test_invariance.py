@@ -65,7 +65,10 @@ IMAGE, MASK = {"init_image": "picture.png"}, {"mask_image": "mask.png"}
 
 def losses():
     """None, each alone, and two at once."""
-    each = [{"name": name, "scale": 30, "every": 1 + place % 2} for place, name in enumerate(LOSSES)]
+    each = [
+        {"name": name, "scale": 30, "every": 1 + place % 2, **dict.fromkeys(loss.pictures, "picture.png")}
+        for place, (name, loss) in enumerate(LOSSES.items())
+    ]
     return [None, *each, each[:2]]
 
 

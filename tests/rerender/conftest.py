@@ -29,7 +29,11 @@ jobs:
   - {id: masked, init_image: photo.png, mask_image: mask.png}
   - {id: laid, init_image: clear.png, background: '#2040ff', strength: 0.7}
   - {id: clipped, init_image: clear.png, picture_reading: diffusers, strength: 0.4}
-  - {id: losses, loss: [{name: channel, channel: red, scale: 20, every: 1}, {name: saturation, scale: 10, every: 2}]}
+  - id: losses
+    loss:
+      - {name: channel, channel: red, scale: 20, every: 1}
+      - {name: saturation, scale: 10, every: 2}
+      - {name: reference, picture: mask.png, metric: l1, scale: 5}
   - {id: baked, prompt: a house in the style of <moeb-style>}
   - {id: named, prompt: a house in the style of <mine>, seed: 18446744073709551615}
   - {id: negative, negative_prompt: '<line-art> "blurry", {{0}}', guidance_scale: 4.25}

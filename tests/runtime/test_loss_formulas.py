@@ -20,7 +20,8 @@ def value(name, images, **params):
     loss = LOSSES[name]
     latents = images[:, :1, ::8, ::8].expand(-1, 4, -1, -1)
     context = Context(latents, 1, 3, torch.Generator().manual_seed(5))
-    return loss(images, loss.params(**params).complete(), context)
+    pictures = {one: torch.full_like(images[:1], 0.25) for one in loss.pictures}
+    return loss(images, {**loss.params(**params).complete(), **pictures}, context)
 
 
 def y(image):
@@ -67,6 +68,7 @@ REFERENCES = {
     "vignette": lambda image: np.mean(
         [y(image)[i, j] * ((2 * i / 31 - 1) ** 2 + (2 * j / 47 - 1) ** 2) / 2 for i in range(32) for j in range(48)]
     ),
+    "reference": lambda image: ((image - 0.25) ** 2).mean(),
     "frequency": lambda image: (fine_share(image) - 0.35) ** 2,
 }
 

@@ -32,11 +32,16 @@ def refuse_taken(state: Status, folder: Path) -> None:
 
 
 def refuse_inputs(plan: Plan, folder: Path) -> None:
-    """Raise UsageError where a picture that the plan starts from, or a mask, lies in the output folder."""
+    """Raise UsageError where a picture that the plan is given, also a mask or a loss's, lies in the output folder."""
     paths = ", ".join(f"json_extract(request, '$.{name}.path')" for name in ("init_image", "mask_image"))
     query = f"SELECT DISTINCT {paths} FROM shapes"
     inside = folder.resolve()
-    for path in dict.fromkeys(path for row in plan.table.answers(query) for path in row if path):
+    of_losses = (
+        "SELECT DISTINCT tree.value FROM shapes, json_tree(shapes.request, '$.losses') AS tree "
+        "WHERE instr(shapes.request, '\"files\"') AND tree.key='path'"
+    )
+    rows = [*plan.table.answers(query), *plan.table.answers(of_losses)]
+    for path in dict.fromkeys(path for row in rows for path in row if path):
         if Path(path).resolve().is_relative_to(inside):
             raise UsageError(
                 f"{path}: is an input, and lies in the output folder {folder}; choose another with -o, or move it away"

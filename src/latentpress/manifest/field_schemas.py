@@ -88,10 +88,11 @@ def built_in_loss() -> Schema:
         own = {key: or_null(_without_title(schema)) for key, schema in own.items()}
         said = f"{loss.does}; {loss.formula}" if loss.does else loss.source
         head: Schema = {"name": {"const": name, "description": said}, "scale": _loss_scale(loss.both_ways)}
-        maps.append(a_map(head | _common() | own, ["name"]))
+        files = dict.fromkeys(loss.pictures, TEXT)
+        maps.append(a_map(head | _common() | files | own, ["name", *files]))
     return {
         "anyOf": [
-            {"enum": [*LOSSES]},
+            {"enum": [name for name, loss in LOSSES.items() if not loss.pictures]},
             _NONE,
             *maps,
             {"type": "object", "properties": {"name": _NONE}, "required": ["name"]},

@@ -80,8 +80,10 @@ def loss_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles
         pairs["Loss stop"] = "+".join(f"{loss.stop:g}" for loss in losses)
     if any(loss.code for loss in losses):
         pairs["Loss code"] = "+".join(loss.code.sha256[:_SHORT] if loss.code else "built-in" for loss in losses)
-    if any(loss.params for loss in losses):
-        own = (" ".join(f"{key}={_number(value)}" for key, value in loss.params.items()) for loss in losses)
+    if any(loss.params or loss.files for loss in losses):
+        files = ({name: file.sha256[:_SHORT] for name, file in loss.files.items()} for loss in losses)
+        each = ({**loss.params, **known} for loss, known in zip(losses, files, strict=True))
+        own = (" ".join(f"{key}={_number(value)}" for key, value in params.items()) for params in each)
         pairs["Loss parameters"] = " + ".join(said or "none" for said in own)
     return pairs
 

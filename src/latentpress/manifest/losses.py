@@ -1,6 +1,7 @@
 """The field `loss`: no loss, one by name, one with parameters, or a list of those."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,10 +10,11 @@ from pydantic_core import ErrorDetails
 
 from latentpress.errors import UsageError, shown
 from latentpress.manifest.field import Reader
+from latentpress.manifest.given import parse_picture
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Scalar, described
 from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, parse_number
-from latentpress.runtime.guidance.loss import Loss, LossParams
-from latentpress.runtime.request import LossSpec
+from latentpress.runtime.guidance.loss import Loss
+from latentpress.runtime.request import ImageFile, LossSpec
 
 # The weight the published notebooks use for their colour and edge losses.
 DEFAULT_LOSS_SCALE = 200.0
@@ -70,10 +72,27 @@ def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | N
         place = (values.get("stop") or values.get("start") or name).place
         problems.add(place, f"loss start {start:g} is not below stop {stop:g}; both are fractions of the steps")
         return None
-    params = _loss_params(name, loss.params, written, reader)
-    if scale is None or every is None or start is None or stop is None or params is None:
+    params = _loss_params(name, loss, written, reader)
+    files = _files(loss, name, values, reader)
+    if scale is None or every is None or start is None or stop is None or params is None or files is None:
         return None
-    return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params, loss.code)
+    return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params, loss.code, files)
+
+
+def _files(loss: Loss, name: Scalar, values: Mapping[str, Node], reader: Reader) -> Mapping[str, ImageFile] | None:
+    """The pictures that the loss compares with, all of which it needs."""
+    found: dict[str, ImageFile] = {}
+    for key in loss.pictures:
+        node = values.get(key)
+        if node is None or is_none(node):
+            place = name.place if node is None else node.place
+            what = f"write {{name: {loss.name}, {key}: photo.png}}, relative to the manifest's folder"
+            reader.problems.add(place, f"loss {loss.name} has no {key}; {what}")
+            return None
+        if (picture := parse_picture(f"{key} of loss {loss.name}", node, reader)) is None:
+            return None
+        found[key] = replace(picture[0].file, otherwise=())
+    return found
 
 
 def _scale(loss: Loss, values: Mapping[str, Node], reader: Reader) -> float | None:
@@ -92,15 +111,15 @@ def _scale(loss: Loss, values: Mapping[str, Node], reader: Reader) -> float | No
 
 
 def _loss_params(
-    at: Scalar, model: type[LossParams], written: MapNode | None, reader: Reader
+    at: Scalar, loss: Loss, written: MapNode | None, reader: Reader
 ) -> Mapping[str, float | str] | None:
-    problems, name = reader.problems, at.text
+    problems, name, model = reader.problems, at.text, loss.params
     values: dict[str, object] = {}
     for key, node in written.values.items() if written else ():
-        if key in LOSS_KEYS or key.startswith(OWN_KEY):
+        if key in LOSS_KEYS or key in loss.pictures or key.startswith(OWN_KEY):
             continue
         if key not in model.model_fields and written:
-            problems.unknown_key(written.keys[key], [*LOSS_KEYS, *model.model_fields], f"loss {name}")
+            problems.unknown_key(written.keys[key], [*LOSS_KEYS, *loss.pictures, *model.model_fields], f"loss {name}")
             return None
         if not_given(node):
             continue

@@ -21,10 +21,9 @@ from latentpress.manifest.given import picture_of
 from latentpress.manifest.manifest import Manifest, read_manifest
 from latentpress.manifest.nodes import Place
 from latentpress.models import models_for, named_bundle, with_concepts
+from latentpress.rerender.given import IMAGES, given_in
 from latentpress.rerender.ledgers import KnownHere
 from latentpress.rerender.original import ClaimedBundle, Original
-
-IMAGES = ("init_image", "mask_image")
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class Finder:
         base = self._choose(original.bundle, original, known, problems)
         refiner = original.refiner and self._choose(original.refiner, original, known, problems)
         pictures: dict[str, GivenPicture] = {}
-        claimed = {name: str(sha256) for name in IMAGES if (sha256 := original.request.get(name)) is not None}
+        claimed = {name: str(sha256) for name, sha256 in given_in(original.request).items()}
         # What another field is known to be is not taken for this one.
         taken = {path for path, sha256 in self._inputs.items() if sha256 in claimed.values()}
         for name, sha256 in claimed.items():
@@ -271,7 +270,9 @@ def _pictures_of(manifest: Manifest) -> dict[Path, str]:
     """The given pictures of a manifest's jobs, each with its sha256."""
     found: dict[Path, str] = {}
     for draft, _, _ in manifest.drafts():
-        for name in IMAGES:
-            if (picture := picture_of(draft.values, name)) is not None:
-                found[picture.file.path.absolute()] = picture.file.sha256
+        pictures = [picture_of(draft.values, name) for name in IMAGES]
+        files = [picture.file for picture in pictures if picture is not None]
+        for loss in draft.values["loss"]:
+            files += loss.files.values()
+        found |= {file.path.absolute(): file.sha256 for file in files}
     return found

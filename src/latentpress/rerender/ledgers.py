@@ -12,8 +12,7 @@ from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import ledger_path
 from latentpress.batch.plan.database import Database
 from latentpress.errors import LatentpressError
-
-_IMAGES = ("init_image", "mask_image")
+from latentpress.rerender.given import given_in
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,8 @@ class KnownHere:
             return
         for (text,) in self._ask("SELECT request FROM drafts WHERE instr(request, ?) LIMIT 100", sha256):
             request: dict[str, Any] = json.loads(text)
-            for name in _IMAGES:
-                image = request.get(name)
-                if image and image["sha256"] == sha256:
+            for image in given_in(request).values():
+                if image["sha256"] == sha256:
                     yield from self._places(image["path"])
 
     def made(self, job_hash: str) -> Made:

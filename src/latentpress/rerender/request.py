@@ -12,6 +12,7 @@ from latentpress.manifest.nodes import Place, Problems
 from latentpress.manifest.plain_text import Line
 from latentpress.manifest.shape import Draft, JobNode, Shape
 from latentpress.pictures import node_of
+from latentpress.rerender.given import IMAGES, loss_picture
 from latentpress.rerender.inputs import Inputs
 from latentpress.rerender.original import Original
 from latentpress.runtime.facts import Bundles
@@ -87,13 +88,16 @@ def written_fields(request: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]
         raise KeyError(absent[0])
     found["size"] = [request["width"], request["height"]]
     found["loss"] = [
-        {**{key: value for key, value in loss.items() if key != "params"}, **loss.get("params", {})}
-        for loss in request["losses"]
+        {
+            **{key: value for key, value in loss.items() if key not in ("params", "files")},
+            **loss.get("params", {}),
+            **{name: inputs.pictures[loss_picture(place, name)].path for name in loss.get("files", {})},
+        }
+        for place, loss in enumerate(request["losses"])
     ]
     if request.get("timesteps"):
         found["timesteps"] = request["timesteps"]
-    for name, picture in inputs.pictures.items():
-        found[name] = picture.path
+    found |= {name: picture.path for name, picture in inputs.pictures.items() if name in IMAGES}
     if request.get("init_image") is not None:
         found["strength"] = request.get("strength", 1.0)
     if inputs.refiner is not None:

@@ -34,6 +34,21 @@ class LossCode:
 
 
 @dataclass(frozen=True)
+class ImageFile:
+    """A picture to start from, a mask, or one that a loss compares with.
+
+    What is in it decides pixels (`sha256`), where it lies (`path`) does not.
+
+    otherwise: names of the rules (runtime/rules.py) by which this job reads it otherwise than before them; follows from
+    the content and the job.
+    """
+
+    sha256: str
+    path: Path = field(compare=False)
+    otherwise: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
 class LossSpec:
     """One guidance loss of one picture.
 
@@ -42,7 +57,8 @@ class LossSpec:
     every: act on each `every`-th step, counted from step 0; start, stop: the fractions of the steps between which it
     acts, 0 <= start < stop <= 1; params: the loss's own parameters, complete (defaults filled in,
     but for those that came later: `LossParams.complete`);
-    code: of a person's own loss, None for a built-in one.
+    code: of a person's own loss, None for a built-in one; files: the pictures that it compares with, by the names of its
+    parameters.
     """
 
     name: str
@@ -52,19 +68,7 @@ class LossSpec:
     stop: float = 1.0
     params: Mapping[str, float | str] = field(default_factory=dict[str, float | str])
     code: LossCode | None = field(default=None, metadata=LATER)
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """A picture to start from, or a mask: what is in it decides pixels (`sha256`), where it lies (`path`) does not.
-
-    otherwise: names of the rules (runtime/rules.py) by which this job reads it otherwise than before them; follows from
-    the content and the job.
-    """
-
-    sha256: str
-    path: Path = field(compare=False)
-    otherwise: tuple[str, ...] = field(default=(), compare=False)
+    files: Mapping[str, ImageFile] = field(default_factory=dict[str, ImageFile], metadata=LATER)
 
 
 @dataclass(frozen=True)

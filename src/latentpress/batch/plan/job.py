@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from types import UnionType
@@ -70,7 +70,7 @@ def stored(request: RenderRequest, data: Mapping[str, Any]) -> dict[str, Any]:
     """`request` as the plan's table keeps it: `data`, its `request_data`, with what else is known of given pictures."""
     images = {name: getattr(request, name) for name in data if isinstance(getattr(request, name), ImageFile)}
     found = {**data, **{name: _stored_image(image) for name, image in images.items()}}
-    if any(loss.code for loss in request.losses):
+    if any(loss.code or loss.files for loss in request.losses):
         found["losses"] = [plain(loss, whole=True) for loss in request.losses]
     return found
 
@@ -96,7 +96,7 @@ def plain(value: Any, *, whole: bool = False) -> Any:
         return {
             one.name: plain(found, whole=whole)
             for one, found in held.items()
-            if found != one.default or "later" not in one.metadata
+            if "later" not in one.metadata or found != _default(one)
         }
     if isinstance(value, tuple | list):
         return [plain(one, whole=whole) for one in value]
@@ -125,7 +125,13 @@ def _built(kind: Any, data: Any) -> Any:
     if origin is tuple:
         kinds = get_args(kind)
         return tuple(_built(kinds[0], one) for one in data)
+    if origin is Mapping and is_dataclass(values := get_args(kind)[1]):
+        return {name: _built(values, one) for name, one in data.items()}
     return Path(data) if kind is Path else data
+
+
+def _default(one: Field[Any]) -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 @cache

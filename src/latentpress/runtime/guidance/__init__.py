@@ -16,6 +16,7 @@ from latentpress.runtime.guidance.losses.hue import HUE
 from latentpress.runtime.guidance.losses.latents import LATENTS
 from latentpress.runtime.guidance.losses.mix import MIX
 from latentpress.runtime.guidance.losses.palette import PALETTE
+from latentpress.runtime.guidance.losses.reference import REFERENCE
 from latentpress.runtime.guidance.losses.saturation import SATURATION
 from latentpress.runtime.guidance.losses.sepia import SEPIA
 from latentpress.runtime.guidance.losses.sobel import SOBEL
@@ -29,6 +30,7 @@ _BUILT_IN = (
     *(SOFT_CANNY, SOBEL, TV, BRIGHTNESS, EXPOSURE),
     *(GRAYSCALE, SEPIA, HUE, PALETTE, MIX),
     *(COLOUR_MATRIX, VIGNETTE, FREQUENCY, ELASTIC, LATENTS),
+    REFERENCE,
 )
 # In the order in which messages list them.
 LOSSES: Mapping[str, Loss] = {loss.name: loss for loss in _BUILT_IN}

@@ -23,6 +23,7 @@ from latentpress.runtime.guidance.context import Context, Moment
 from latentpress.runtime.guidance.labels import loss_labels
 from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.guidance.own.run import loss_of
+from latentpress.runtime.guidance.pictures import picture_tensor
 from latentpress.runtime.request import LossSpec
 
 
@@ -105,4 +106,6 @@ def _value(losses: Mapping[str, Loss], spec: LossSpec, image: Tensor, latents: T
     """The unscaled loss of one image, a scalar."""
     generator = torch.Generator().manual_seed(moment.noise_seed)
     context = Context(latents, moment.step, moment.steps, generator)
-    return loss_of(spec, losses)(image, spec.params, context).sum()
+    height, width = image.shape[-2:]
+    pictures = {name: picture_tensor(file, height, width) for name, file in spec.files.items()}
+    return loss_of(spec, losses)(image, {**spec.params, **pictures}, context).sum()

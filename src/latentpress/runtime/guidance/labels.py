@@ -22,15 +22,18 @@ def loss_labels(losses: Sequence[LossSpec]) -> tuple[str, ...]:
 
 def _label(loss: LossSpec, like: Sequence[LossSpec], *, own: bool) -> str:
     """own: whether its own parameters are all that is looked at."""
-    names = list(dict.fromkeys(name for other in like for name in other.params))
-    values = {name: [other.params.get(name) for other in like] for name in names}
-    said = {name: loss.params[name] for name in names if name in loss.params and _differ(values[name])}
+    known = [_parameters(other) for other in like]
+    said = {name: value for name, value in _parameters(loss).items() if _differ([other.get(name) for other in known])}
     if not own:
         said |= {name: getattr(loss, name) for name in _SHARED if _differ([getattr(one, name) for one in like])}
     inside = " ".join(
         f"{name}={value if isinstance(value, str) else format(value, 'g')}" for name, value in said.items()
     )
     return f"{loss.name}({inside})" if inside else loss.name
+
+
+def _parameters(loss: LossSpec) -> dict[str, float | str]:
+    return {**loss.params, **{name: file.path.name for name, file in loss.files.items()}}
 
 
 def _differ(values: Sequence[object]) -> bool:

@@ -16,6 +16,7 @@ def loss_data() -> list[dict[str, object]]:
             "formula": loss.formula,
             "range": loss.range,
             "parameters": _parameters(loss.params),
+            "pictures": list(loss.pictures),
             "negative_scale": loss.both_ways,
             "takes": ["image", *sorted(loss.wants)],
             "source": loss.source,
@@ -37,7 +38,7 @@ def loss_lines() -> Iterator[str]:
 
 def parameter_texts(loss: Loss) -> list[str]:
     """Each parameter with its default and what it may be: `target (0.9; 0 to 1)`."""
-    return [_text(one) for one in _parameters(loss.params)]
+    return [*(f"{name} (a file)" for name in loss.pictures), *(_text(one) for one in _parameters(loss.params))]
 
 
 def _parameters(model: type[LossParams]) -> list[dict[str, Any]]:

@@ -41,6 +41,8 @@ class Loss:
     source: where it comes from, one line;
     formula, range, does: the equation, the values that images in 0..1 give, and what guiding by it does, one line each;
     wants: the names of what the function takes of the image's `Context`, as keywords; nothing of it by default;
+    pictures: the names of those parameters that are files of pictures in a manifest; the function gets each as
+    (1, 3, H, W), 0..1, of the image's size;
     both_ways: whether a negative scale, which raises the loss, makes sense too;
     code: of a person's own loss (own/), None for a built-in one.
     """
@@ -55,8 +57,14 @@ class Loss:
     wants: frozenset[str] = frozenset()
     both_ways: bool = False
     code: LossCode | None = None
+    pictures: tuple[str, ...] = ()
 
-    def __call__(self, image: "Tensor", params: Mapping[str, float | str], context: Context | None = None) -> "Tensor":
-        """The loss of each image, (batch,); params: complete, as `LossSpec` holds them; context: where it wants any."""
+    def __call__(
+        self, image: "Tensor", params: "Mapping[str, float | str | Tensor]", context: Context | None = None
+    ) -> "Tensor":
+        """The loss of each image, (batch,).
+
+        params: complete, as `LossSpec` holds them, with pictures as tensors; context: where it wants any.
+        """
         surroundings = {name: getattr(context, name) for name in self.wants}
         return self.function(image, **params, **surroundings)

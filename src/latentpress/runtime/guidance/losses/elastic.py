@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class ElasticParams(LossParams):
     """alpha: how far pixels are moved; sigma: how smoothly, in pixels. Both as torchvision's ElasticTransform has them."""
 
-    alpha: float = Field(50, ge=0, le=10000)
-    sigma: float = Field(5, ge=0.3, le=50)
+    alpha: float = Field(50.0, ge=0, le=10000)
+    sigma: float = Field(5.0, ge=0.3, le=50)
 
 
 def elastic(image: "Tensor", alpha: float, sigma: float, generator: "Generator") -> "Tensor":

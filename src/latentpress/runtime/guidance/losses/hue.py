@@ -17,7 +17,7 @@ _LEAST_CHROMA = 0.05
 class HueParams(LossParams):
     """target: the hue in degrees, 0 red, 60 yellow, 120 green, 180 cyan, 240 blue, 300 magenta."""
 
-    target: float = Field(270, ge=0, le=360)
+    target: float = Field(270.0, ge=0, le=360)
 
 
 def hue(image: "Tensor", target: float) -> "Tensor":
