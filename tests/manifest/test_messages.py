@@ -97,6 +97,12 @@ AXIS = "defaults: {prompt: a}\nmatrix: {style: [anna, bert, {label: Toy, value: 
             "jobs: [{prompt: a, loss: {name: channel, channel: blu}}]\n",
             "of loss channel is 'blu'; did you mean 'blue'?",
         ),
+        (
+            "jobs: [{prompt: a, loss: {name: palette, colours: navi}}]\n",
+            "'navi' is not an opaque colour; write a CSS name",
+        ),
+        ("jobs: [{prompt: a, loss: {name: palette, colours: 5}}]\n", "is '5'; it must be text"),
+        ("jobs: [{prompt: a, loss: {name: colour_matrix, matrix: 1 0}}]\n", "a matrix is nine numbers"),
         ("jobs: [{prompt: a}]\noutput: '{sed}.png'\n", "which nothing fills; did you mean {seed}?"),
     ],
 )

@@ -33,6 +33,14 @@ def steepness(plane):
     return np.sqrt(gx**2 + gy**2 + 1e-6)
 
 
+def blurred(plane):
+    return cv2.GaussianBlur(plane, (7, 7), 1, borderType=cv2.BORDER_REPLICATE)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
 def fine_share(image, cutoff=0.1):
     """By a direct sum over cosines and sines, in place of a Fourier transform."""
     light = y(image) - y(image).mean()
@@ -51,17 +59,7 @@ REFERENCES = {
     ),
     "grayscale": lambda image: np.mean((image - y(image)) ** 2),
     "sobel": lambda image: -steepness(y(image)).mean(),
-    "soft_canny": lambda image: (
-        -np.mean(
-            1
-            / (
-                1
-                + np.exp(
-                    -(steepness(cv2.GaussianBlur(y(image), (7, 7), 1, borderType=cv2.BORDER_REPLICATE)) - 0.15) / 0.05
-                )
-            )
-        )
-    ),
+    "soft_canny": lambda image: -sigmoid((steepness(blurred(y(image))) - 0.1) / 0.1).mean(),
     "tv": lambda image: np.abs(np.diff(image, axis=2)).mean() + np.abs(np.diff(image, axis=1)).mean(),
     "mix": lambda image: np.abs(np.tensordot([0.393, 0.769, 0.189], image, 1) - 0.5).mean(),
     "colour_matrix": lambda image: (image[0] ** 2).mean() / 3,
@@ -103,6 +101,29 @@ def test_values_are_within_their_range_and_flat_images_give_no_nan(name):
     low, high = re.match(r"(-?[\d.]+) (?:to (?:about )?(-?[\d.]+)|upwards)", LOSSES[name].range).groups()
     assert found.min() >= float(low)
     assert high is None or found.max() <= float(high) + 0.03
+
+
+def test_soft_canny_draws_edges_where_canny_darkens():
+    """Ten steps down the gradient of each, on smooth noise: edge pixels by OpenCV, and the mean luma."""
+    smooth = torch.nn.functional.interpolate(IMAGES[:1, :, :8, :8], 64, mode="bicubic").clamp(0.2, 0.8)
+
+    def after(name, length):
+        image = smooth.clone()
+        for _ in range(10):
+            image.requires_grad_()
+            (gradient,) = torch.autograd.grad(value(name, image).sum(), image)
+            image = (image - length * gradient / gradient.abs().max()).detach()
+        pixels = (image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        return (cv2.Canny(np.ascontiguousarray(pixels), 100, 200) > 0).mean(), float(y(image[0].numpy()).mean())
+
+    (edges, light), (soft_edges, soft_light), (_, dark) = (
+        after("tv", 0),
+        after("soft_canny", 0.02),
+        after("canny", 0.02),
+    )
+    assert soft_edges > edges + 0.01
+    assert soft_light == pytest.approx(light, rel=1e-6)
+    assert dark < 0.9 * light
 
 
 def test_grey_and_sepia_pictures_are_where_their_losses_end():

@@ -110,9 +110,7 @@ def _scale(loss: Loss, values: Mapping[str, Node], reader: Reader) -> float | No
     return scale
 
 
-def _loss_params(
-    at: Scalar, loss: Loss, written: MapNode | None, reader: Reader
-) -> Mapping[str, float | str] | None:
+def _loss_params(at: Scalar, loss: Loss, written: MapNode | None, reader: Reader) -> Mapping[str, float | str] | None:
     problems, name, model = reader.problems, at.text, loss.params
     values: dict[str, object] = {}
     for key, node in written.values.items() if written else ():
@@ -147,7 +145,9 @@ def _loss_params(
 def _said(detail: ErrorDetails) -> str:
     """What a validator of ours says, in its own words, or pydantic."""
     own = detail.get("ctx", {}).get("error")
-    return str(own) if own is not None else detail["msg"].lower()
+    if own is not None:
+        return str(own)
+    return "it must be text" if detail["type"] == "string_type" else detail["msg"].lower()
 
 
 def _rule(schema: Mapping[str, Any], text: str) -> str | None:
