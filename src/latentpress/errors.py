@@ -17,7 +17,7 @@ A message is one sentence: the place, the value, the rule, the way out.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 
 class LatentpressError(Exception):
@@ -93,6 +93,18 @@ def one_line(text: str) -> str:
 def shown(text: str) -> str:
     """`text` quoted, short enough for one line of a message."""
     return repr(short(text))
+
+
+def nearest(text: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that was probably meant by `text`, in whatever case it is written; None where none is like it."""
+    from difflib import get_close_matches
+
+    names = [*known]
+    if close := get_close_matches(text, names, 1):
+        return close[0]
+    folded = {name.casefold(): name for name in reversed(names)}
+    close = get_close_matches(text.casefold(), folded, 1)
+    return folded[close[0]] if close else None
 
 
 def counted(number: int, what: str, many: str | None = None) -> str:

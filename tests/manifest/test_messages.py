@@ -139,8 +139,32 @@ FILES = {
     ): "m.yaml:3:15: from is 'http://x.org/a.jsonl', and",
     (
         "m.csv",
-        b"prompt,model\ra,demo\r",
-    ): "m.csv:1:1: lines end in carriage returns alone; save the file with line feeds",
+        b"prompt,model\na\rb,demo\n",
+    ): "m.csv:2:2: not CSV: a carriage return alone stands here, where earlier lines end in a line feed; take it out",
+    (
+        "m.jsonl",
+        b'{"prompt": "a", "model": "demo"}\n{"prompt": "a"}\r{"prompt": "b"}\n',
+    ): "m.jsonl:3:1: not JSON: '{' stands behind the end of the value; the line holds a carriage return alone, where",
+    (
+        "m.csv",
+        b"Nummer;Text;Saat\n1;a;3\n",
+    ): "m.csv:1:1: the header names no field, but 'Nummer', 'Text', 'Saat'; begin with a line of names such as prompt,",
+    (
+        "m.csv",
+        b"prompt;Steps;MODEL\n",
+    ): "m.csv:1:8: unknown key 'Steps' in the header; did you mean 'steps'?",
+    (
+        "m.csv",
+        b'prompt,model\n"a",demo\n b, "c ""d""\n x,demo\ne,demo\n',
+    ): 'm.csv:3:5: not CSV: the quote that opens here is not closed; write a quote within a text as ""; the rest',
+    (
+        "m.csv",
+        b'prompt,model\n"a,demo\nb,"c",demo\n',
+    ): "m.csv:2:1: not CSV: the quote that opens here is closed before line 3, column 4, where more text follows; close",
+    (
+        "m.csv",
+        b"prompt,model\nNULL,demo\n",
+    ): "m.csv:2:1: prompt is null, which switches it off, and every picture needs one; write text, in quotes if it",
     (
         "m.csv",
         b"prompt,model\n" + b"x" * 200_000,

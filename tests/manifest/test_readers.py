@@ -60,6 +60,18 @@ def as_csv(jobs, delimiter=","):
     return text.getvalue()
 
 
+def with_blanks(jobs):
+    """CSV with blanks on both sides of every cell, which is in quotes if its text is."""
+    rows = [FIELDS, *([job.get(name, "") for name in FIELDS] for job in jobs)]
+    return "".join(
+        ";".join(
+            f' "{str(cell).replace(chr(34), chr(34) * 2)}"\t ' if " " in str(cell) else f" {cell} " for cell in row
+        )
+        + "\n"
+        for row in rows
+    )
+
+
 def as_yaml(jobs):
     """The jobs as they are written by hand, without quotes around a range."""
     text = yaml.safe_dump({"version": 1, "model": "demo", "jobs": jobs}, allow_unicode=True)
@@ -83,6 +95,10 @@ def test_every_format_gives_the_same_jobs():
         "r.csv": as_csv(JOBS),
         "semicolons.csv": "\ufeffsep=;\r\n" + as_csv(JOBS, ";"),
         "tabs.tsv": as_csv(JOBS, "\t"),
+        # Old Macs' line ends; a break within a text is a line feed to them all the same.
+        "mac.jsonl": "\ufeff" + "\r\r".join(map(json.dumps, JOBS)),
+        "mac.csv": as_csv(JOBS).replace("\r\n", "\r"),
+        "blanks.csv": with_blanks(JOBS),
     }
     for name, text in files.items():
         write(name, text)
@@ -158,7 +174,7 @@ WRONG = {
             "a.csv:4:11: seed is '-7'; it must be",
             "a.csv:5:6: steps is 'zwölf'; it must be",
             "a.csv:6:1: prompt is missing; give each job one",
-            "a.csv:8:1: not CSV: unexpected end of data; the rest of the file is not read",
+            "a.csv:8:1: not CSV: the quote that opens here is not closed; write a quote within a text as",
         ],
     ),
     "b.csv": (
@@ -225,6 +241,8 @@ def test_a_file_that_changes_between_two_passes_is_refused():
         ('\n{"model": "demo", "prompt": "a"}\n', JSONL),
         ('{"model": "demo", "prompt": "a"}\n{"model": "demo", "prompt": "b"}\n', JSONL),
         ("prompt,model\na,demo\n", CSV),
+        ("model,prompt\rdemo,a\r", CSV),
+        ('{"model": "demo", "prompt": "a"}\r{"model": "demo", "prompt": "b"}\r', JSONL),
         ('\ufeff"model";"prompt"\ndemo;a\n', CSV),
         ("{version: 1, model: demo, defaults: {prompt: a}}", YAML),
     ],

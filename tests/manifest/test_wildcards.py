@@ -53,6 +53,8 @@ def refused(manifest, body):
         "{2$$__animals/*__}",
         "{__color__|x}",
         "__a*/cat__",
+        "__animals/**__",
+        "__an**/c**__",
     ],
 )
 def test_wildcards_are_what_dynamicprompts_gives(prompt, manifest, wildcards, tmp_path):
@@ -116,6 +118,10 @@ def test_another_folder_may_be_named(manifest, wildcards):
     [
         ("a __colour__", "m.yaml:5:13: prompt has the wildcard '__colour__', and wildcards/colour.txt does not exist; did"),
         ("a __CAT__", "did you mean __animals/cat__?"),
+        ("a __x**__", r"'__x**__', and no file in wildcards is called like that; write \__x**__ for the characters"),
+        ("a {2::red}", "m.yaml:5:13: prompt has '{2::red}', a weight of one option alone; write the others beside it"),
+        ("a __long__", "wildcards/long.txt:2:2: the line has 100,001 characters, and 100,000 are the most; shorten it"),
+        ("a __most__", "m.yaml:5:13: prompt becomes longer than 100,000 characters; shorten it"),
         ("a __zzzz__", r"wildcards/zzzz.txt does not exist; write \__zzzz__ for the characters themselves"),
         ("a __../m__", "m.yaml:5:13: prompt has the wildcard '__../m__', which leads out of wildcards"),
         ("a __@color__", "m.yaml:5:13: prompt has cyclical braces, {@...} ('__@color__')"),
@@ -143,6 +149,7 @@ def test_a_mistake_is_told_where_it_stands(prompt, said, manifest, wildcards):
     wildcards(
         {"loop.txt": "x\n__pool__\n", "pool.txt": "__loop__\n", "nul.txt": "a\0b\n", "outer.txt": "x\n __bad__\n"}
     )
+    wildcards({"long.txt": "x\r " + "x" * 100_001, "most.txt": "x" * 100_000})
     wildcards({"filled.txt": "x\n  0.5:: {stile}\n", "format.txt": "a {seed:9999}", "open.txt": "{{a {b\n"})
     wildcards({"inner/missing.txt": "\n#\n\t a  __no__\n", "bytes.txt": "", "wide.txt": ""})
     Path("wildcards/bytes.txt").write_bytes(b"a\n b\xff")
@@ -174,6 +181,30 @@ def test_what_a_plan_says_of_words_from_a_file_is_told_there(planned, wildcards)
     ]
 
 
+def test_every_file_that_is_missing_is_told_at_once_and_each_place_once(manifest, wildcards):
+    wildcards({"x.txt": "__g__ __h__\n"})
+    body = job("__a__ {__b__|{__c__}} __a__ __x__", "    negative_prompt: __d__\n")
+    found = refused(manifest, body + "  - {prompt: __a__, init_image: e.png}\n  - {prompt: {file: f.txt}}\n")
+    assert [re.search(r"(^\S+): .*\b(\w)(.txt|.png)", one).group(1, 2) for one in found] == [
+        *[("m.yaml:5:13", name) for name in "abc"],
+        ("m.yaml:6:22", "d"),
+        ("m.yaml:7:33", "e"),
+        ("m.yaml:8:21", "f"),
+        ("wildcards/x.txt:1:1", "g"),
+        ("wildcards/x.txt:1:7", "h"),
+    ]
+
+
+def test_a_line_that_a_dialect_cannot_read_is_told_there(planned, wildcards):
+    wildcards({"x.txt": "fine\n  a no good one\nno {good|bad}\n__y__ sky\n", "y.txt": "no good blue\n"})
+    body = "jobs: [{prompt: a __x__, negative_prompt: b __~y__}, {prompt: __y__}, {prompt: no good __y__}]\n"
+    with pytest.raises(ManifestError) as caught:
+        planned(body)
+    assert sorted({(file, line) for file, line, _ in caught.value.found}) == [
+        *(("m.yaml", 4), ("wildcards/x.txt", 2), ("wildcards/y.txt", 1))
+    ], "what no line has by itself is the whole prompt's"
+
+
 def test_a_mistake_in_a_file_that_many_jobs_use_is_told_once(manifest, wildcards):
     wildcards({"x.txt": "{3$$a|b}\n"})
     body = "jobs:\n" + "".join(f"  - {{prompt: a __x__, seed: {seed}}}\n" for seed in range(20))
@@ -181,10 +212,12 @@ def test_a_mistake_in_a_file_that_many_jobs_use_is_told_once(manifest, wildcards
 
 
 LINES = "# prompts of the night\n\n a red kite \nan {old|young} owl in {style}\n"
+MAC = LINES.replace("\n", "\r")
 
 
-def test_a_file_of_prompts_is_one_picture_a_line(manifest):
-    Path("p.txt").write_text(LINES)
+@pytest.mark.parametrize("text", [LINES, MAC], ids=["line feeds", "carriage returns"])
+def test_a_file_of_prompts_is_one_picture_a_line(text, manifest):
+    Path("p.txt").write_text(text)
     read = manifest("matrix: {style: [ink, oil]}\ndefaults: {prompt: {file: p.txt}}\n")
     assert prompts(read) == [
         *(

@@ -6,12 +6,11 @@ It chooses among the jobs of the whole plan, whatever is done of them, so that t
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from latentpress.batch.plan.jobs import RUN_ORDER, seed_of
 from latentpress.batch.plan.plan import Plan
-from latentpress.errors import UsageError, short, shown
+from latentpress.errors import UsageError, nearest, short, shown
 from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.names import safe
 
@@ -62,8 +61,8 @@ def _matching(term: str, manifest: Manifest, plan: Plan) -> set[int]:
         return _found(term, {job for job, output in jobs if _fits(output, pattern)}, "no output has that name")
     known = _keys(manifest, plan)
     if key not in known:
-        near = get_close_matches(key, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it must be one of {', '.join(known)}"
+        near = nearest(key, known)
+        hint = f"did you mean {near!r}?" if near else f"it must be one of {', '.join(known)}"
         raise UsageError(f"--only {shown(term)}: {key!r} is no axis and no field; {hint}")
     if key == "seed":
         jobs = plan.table.answers("SELECT job, seed, seed_label FROM jobs")

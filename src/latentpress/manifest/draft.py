@@ -27,7 +27,10 @@ _ONE: tuple[tuple[int, ...], ...] = ((),)
 _Seeds = Sequence[int] | ToDraw
 # What every picture needs, and no field has by default: the way out where it is missing, and where null switches it off.
 _NEEDED = {
-    "prompt": ("give it in defaults, in the job or in the matrix", "write text, in quotes if it is that word"),
+    "prompt": (
+        "give it in defaults, in the job or in the matrix",
+        "write text, in quotes if it is that word, which a CSV file cannot say",
+    ),
     "model": ("write `model: demo`, or the path of a bundle",) * 2,
 }
 # The same of a file of lines, which has no defaults.

@@ -5,10 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import PurePath
 
-from latentpress.errors import short, shown
+from latentpress.errors import nearest, short, shown
 from latentpress.manifest.axes import NULL, Axis, Choice, Exclusion, ListedAxis, Matrix, SeedRange
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import FIELDS, PROMPTS, model_name
@@ -243,9 +242,9 @@ def _way_out(entry: Node, matrix: Matrix) -> str:
         own = next((axis for axis in matrix.axes if name in axis.variables and not isinstance(axis, SeedRange)), None)
         if own is not None and isinstance(value, Scalar) and parse_range(value) is None:
             known = [text for at in range(len(own)) for text in own.choice(at).aliases.get(name, ()) if text != NULL]
-            close = [] if value.text in known else get_close_matches(value.text, known, 1)
+            close = None if value.text in known else nearest(value.text, known)
             if close:
-                return f"did you mean {name}: {close[0]!r}?"
+                return f"did you mean {name}: {close!r}?"
     return "use the labels or values of the axes"
 
 

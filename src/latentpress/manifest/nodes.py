@@ -10,9 +10,8 @@ import math
 import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from latentpress.errors import ManifestError, condensed, counted, one_line, shape, shown
+from latentpress.errors import ManifestError, condensed, counted, nearest, one_line, shape, shown
 
 MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 64
@@ -155,8 +154,8 @@ class Problems:
         hint = self._hints.get(asked)
         if hint is None:
             guessing = len(self._hints) < _GUESSED
-            close = get_close_matches(key.text, known, 1) if guessing else []
-            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+            close = nearest(key.text, known) if guessing else None
+            hint = f"did you mean {close!r}?" if close else f"known keys: {', '.join(known)}"
             if guessing:
                 self._hints[asked] = hint
         self.add(key.place, f"unknown key {shown(key.text)} in {where}; {hint}")

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from latentpress.errors import shown
+from latentpress.errors import nearest, shown
 from latentpress.manifest.field import WRONG, Reader
 from latentpress.manifest.nodes import OWN_KEY, ListNode, MapNode, Node, Scalar, described
 from latentpress.manifest.values import MAX_JOBS, check_range, given, is_none, parse_number, parse_range, parse_text
@@ -125,9 +124,9 @@ def _is_axis(name: str, node: Node, reader: Reader) -> bool:
     if name == "seed":
         what = "along names seed, and a seed cannot be shared along seeds; name other axes, or write none"
     else:
-        close = get_close_matches(name, axes, 1)
+        close = nearest(name, axes)
         known = f"the axes are {', '.join(axes)}" if axes else "leave it out, for the matrix has no axis to share along"
-        hint = f"did you mean {close[0]!r}?" if close else known
+        hint = f"did you mean {close!r}?" if close else known
         what = f"along names {shown(name)}, which is no axis of the matrix; {hint}"
     reader.problems.add(node.place, what)
     return False

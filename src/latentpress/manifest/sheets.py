@@ -1,10 +1,9 @@
 """Reads the manifest's `sheet` and `sheets`: each key's text and place. What they mean is sheets/options.py's."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from latentpress.errors import shown
+from latentpress.errors import nearest, shown
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
 from latentpress.manifest.values import given, parse_text, parse_word
 from latentpress.sheets.options import AXES, KEYS, LISTS, MAPS, SIDES, TRUTHS, made, parse_value, placeholder_problem
@@ -112,6 +111,6 @@ class _Reading:
 
     def _check_key(self, name: str, text: str, node: Node) -> None:
         if text not in self._known:
-            close = get_close_matches(text, self._known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(self._known)}"
+            close = nearest(text, self._known)
+            hint = f"did you mean {close!r}?" if close else f"it must be one of {', '.join(self._known)}"
             self._problems.add(node.place, f"{name} is {shown(text)}; {hint}")

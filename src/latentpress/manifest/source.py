@@ -3,6 +3,7 @@
 Knows which format an ending or a first line means, and nothing else of what the text says.
 """
 
+import io
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from latentpress.errors import ManifestError
 from latentpress.files import TooLarge, open_regular, read_regular
@@ -73,7 +74,8 @@ class Source:
 class Lines:
     """The lines of a source as bytes, read anew on each pass and never held all at once.
 
-    What is read again must be what was read first. Raises ManifestError where it is not, or cannot be read.
+    Where the first one ends with a carriage return alone, as old Macs wrote them, that ends lines too. What is read again
+    must be what was read first. Raises ManifestError where it is not, or cannot be read.
     """
 
     def __init__(self, source: Source) -> None:
@@ -86,8 +88,15 @@ class Lines:
         try:
             with open_regular(self._source.path) as stream:
                 self._check(stream)
-                yield stream.readline(MAX_LINE + 1).removeprefix(b"\xef\xbb\xbf")
-                yield from iter(lambda: stream.readline(MAX_LINE + 1), b"")
+                first = stream.readline(MAX_LINE + 1)
+                if b"\r" in first.rstrip(b"\r\n"):
+                    stream.seek(0)
+                    lines = _returns(stream)
+                    first = next(lines)
+                else:
+                    lines = iter(lambda: stream.readline(MAX_LINE + 1), b"")
+                yield first.removeprefix(b"\xef\xbb\xbf")
+                yield from lines
                 self._check(stream)
         except OSError as error:
             raise ManifestError([f"{self._source.start}: the file cannot be read ({error.strerror})"]) from None
@@ -101,6 +110,14 @@ class Lines:
             raise ManifestError([f"{self._source.start}: {message}"])
 
 
+def _returns(stream: BinaryIO) -> Iterator[bytes]:
+    """The lines of `stream`, whatever ends them, each with a line feed."""
+    # Latin-1 has a character for each byte, so that what comes out is what went in.
+    text = io.TextIOWrapper(cast("io.BufferedReader", stream), "latin-1", newline=None)
+    yield from iter(lambda: text.readline(MAX_LINE + 1).encode("latin-1"), b"")
+    text.detach()
+
+
 def spooled(stream: BinaryIO, name: str = "<stdin>", format: str | None = None) -> Source:
     """All of `stream`, kept in a temporary file; without a `format` its first line tells it."""
     kept = tempfile.NamedTemporaryFile(prefix="latentpress-")  # noqa: SIM115 - open for as long as the source is there
@@ -112,7 +129,7 @@ def spooled(stream: BinaryIO, name: str = "<stdin>", format: str | None = None) 
 
 def guessed(line: bytes) -> str:
     """The format of a text by its first line: JSONL if that is a job as an object, CSV if it names columns."""
-    text = line.decode("utf-8-sig", "replace").strip()
+    text = next(iter(line.strip().splitlines()), b"").decode("utf-8-sig", "replace").strip()
     if _JSON_BEGINS.match(text):
         try:
             return JSON if "version" in json.loads(text) else JSONL

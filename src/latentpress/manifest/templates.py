@@ -9,10 +9,9 @@ import string
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 
-from latentpress.errors import short, shown
+from latentpress.errors import nearest, short, shown
 from latentpress.manifest.names import MAX_COMPONENT, MAX_PATH, MAX_TEMPLATE, MAX_TEXT, SUFFIXES
 
 BUILT_IN = ("id", "index", "hash", "date", "time", "variant")
@@ -125,15 +124,16 @@ def fill(template: str, texts: Mapping[str, str]) -> str:
     left = MAX_TEXT
     for piece in pieces_of(template):
         filled.append(piece.text)
-        if piece.name is None:
-            continue
-        if piece.name not in texts:
-            raise TemplateError(_unknown(piece.name, list(texts)), f"{{{piece.name}")
-        filled.append(piece.in_prompt(texts[piece.name]))
-        left -= len(filled[-1])
+        left -= len(piece.text)
+        if piece.name is not None:
+            if piece.name not in texts:
+                raise TemplateError(_unknown(piece.name, list(texts)), f"{{{piece.name}")
+            filled.append(piece.in_prompt(texts[piece.name]))
+            left -= len(filled[-1])
         if left < 0:
-            what = f"becomes longer than {MAX_TEXT:,} characters; shorten it, or what fills {{{piece.name}}}"
-            raise TemplateError(what, f"{{{piece.name}")
+            what = f"becomes longer than {MAX_TEXT:,} characters; shorten it"
+            named = f"{{{piece.name}" if piece.name is not None else ""
+            raise TemplateError(f"{what}, or what fills {named}}}" if named else what, named)
     return "".join(filled)
 
 
@@ -220,10 +220,8 @@ def template_problems(template: str, known: Sequence[str]) -> Iterator[str]:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, 1)
-    hint = (
-        f"did you mean {{{close[0]}}}?" if close else f"known: {', '.join(known) or 'none, the manifest has no axis'}"
-    )
+    close = nearest(name, known)
+    hint = f"did you mean {{{close}}}?" if close else f"known: {', '.join(known) or 'none, the manifest has no axis'}"
     return f"names the placeholder {{{short(name)}}}, which nothing fills; {hint}"
 
 

@@ -7,9 +7,8 @@ job keeps them (field.py), for there null switches off what `defaults` say.
 import math
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 
-from latentpress.errors import shown
+from latentpress.errors import nearest, shown
 from latentpress.manifest.names import MAX_TEXT
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
 
@@ -98,8 +97,8 @@ def parse_choice(name: str, node: Node, problems: Problems, choices: Sequence[st
     text = parse_text(name, node, problems)
     if text is None or text in choices:
         return text
-    close = get_close_matches(text, choices, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(choices)}"
+    close = nearest(text, choices)
+    hint = f"did you mean {close!r}?" if close else f"it must be one of {', '.join(choices)}"
     problems.add(node.place, f"{name} is {described(node)}; {hint}")
     return None
 

@@ -32,12 +32,14 @@ _VARIABLE = re.compile(r"\$\{\s*\w+\s*\??=")
 class TextError(ValueError):
     """A prompt whose braces or wildcards cannot be read; the message begins with what is wrong.
 
-    at: where in the prompt, if that is known; elsewhere: what is wrong in files of wildcards instead, each with its place.
+    at: where in the prompt, if that is known; elsewhere: what is wrong in files of wildcards instead, each with its place;
+    all: this one and what else is wrong in the prompt, in order.
     """
 
     def __init__(self, message: str, at: int | None = None, elsewhere: Sequence[tuple[Place, str]] = ()) -> None:
         super().__init__(message)
         self.at, self.elsewhere = at, elsewhere
+        self.all: Sequence[TextError] = (self,)
 
 
 @dataclass
@@ -65,8 +67,15 @@ def read_variants(text: str, lines: Lines | None = None) -> Read:
     if structure is None:
         structure = _structure(text, doubled=False)
     read = Read([])
-    # What is not closed is for templates.py to report.
-    read.parts = [text] if structure is None else _Reader(text, structure, lines, read).parts(0, len(text))
+    if structure is None:  # what is not closed is for templates.py to report
+        read.parts = [text]
+        return read
+    reader = _Reader(text, structure, lines, read)
+    read.parts = reader.parts(0, len(text))
+    if reader.wrong:
+        error = min(reader.wrong, key=lambda one: one.at or 0)
+        error.all = sorted(reader.wrong, key=lambda one: one.at or 0)
+        raise error
     return read
 
 
@@ -77,7 +86,8 @@ def read_option(text: str, place: Place, lines: Lines | None) -> tuple[Option, R
     try:
         read = read_variants(text[start:], lines)
     except TextError as error:
-        error.at = start + (error.at or 0)
+        for one in error.all:
+            one.at = start + (one.at or 0)
         raise
     heavy = float(weight[1]) if weight else 1.0
     return Option(text[start:], read.parts, heavy, place.within(text, start), heavy != 1), read
@@ -144,10 +154,11 @@ def _structure(text: str, *, doubled: bool) -> _Structure | None:
 
 
 class _Reader:
-    """Reads one text by its structure; names and notes go to `read`."""
+    """Reads one text by its structure; names and notes go to `read`. wrong: what cannot be read, and is left out."""
 
     def __init__(self, text: str, structure: _Structure, lines: Lines | None, read: Read) -> None:
         self._text, self._structure, self._lines, self._read = text, structure, lines, read
+        self.wrong: list[TextError] = []
 
     def parts(self, start: int, end: int, *, inside: bool = False) -> list[Part]:
         """What stands from `start` to `end`; inside: of braces, where a bar may be a character."""
@@ -172,21 +183,19 @@ class _Reader:
             brace = self._text.find("{", at, end)
             wildcard = self._wildcard(at, end if brace < 0 else brace)
             begins = wildcard.start() if wildcard else brace
+            if begins < 0:
+                return
+            if wildcard is None and brace not in self._structure:
+                at = brace + 1
+                continue
+            at = wildcard.end() if wildcard else self._structure[brace][0] + 1
+            found: list[Part] = []
             try:
-                if wildcard is not None:
-                    yield begins, wildcard.end(), [self._of_wildcard(wildcard)]
-                    at = wildcard.end()
-                elif brace < 0:
-                    return
-                elif brace not in self._structure:
-                    at = brace + 1
-                else:
-                    close, bars = self._structure[brace]
-                    yield brace, close + 1, self._of_braces(brace, close, bars)
-                    at = close + 1
+                found = [self._of_wildcard(wildcard)] if wildcard else self._of_braces(brace, *self._structure[brace])
             except TextError as error:
                 error.at = begins if error.at is None else error.at
-                raise
+                self.wrong.append(error)
+            yield begins, at, found
 
     def _wildcard(self, start: int, end: int) -> re.Match[str] | None:
         if self._lines is None or self._text.find("__", start, end) < 0:
@@ -207,6 +216,10 @@ class _Reader:
         bars = [bar for bar in bars if bar >= head.end()]
         alone = None if bars or self._lines is None else _WILDCARD.fullmatch(self._text, head.end(), close)
         if sole and not bars and alone is None:  # a placeholder, or braces that are characters
+            if weighted := _WEIGHT.match(self._text, start + 1, close):
+                option = shown(self._text[start : close + 1])
+                what = f"has {option}, a weight of one option alone"
+                raise TextError(f"{what}; write the others beside it, as in {{~{weighted[1]}::red|blue}}")
             return ["{", *self.parts(start + 1, close), "}"]
         if alone is not None and not alone["escaped"] and self._lines is not None:
             how = head["how"] or alone["how"]

@@ -5,6 +5,7 @@ those that begin with # are left out. Files are read once, when a prompt asks fo
 """
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -21,6 +22,8 @@ from latentpress.manifest.values import is_none, parse_text
 from latentpress.manifest.variants import MAX_DEPTH, TextError, merged, read_option
 
 FOLDER = "wildcards"
+# What makes a name a pattern.
+_SIGNS = "*?"
 
 
 class Wildcards:
@@ -65,21 +68,22 @@ class Wildcards:
         return found, list(wrong)
 
     def _files(self, name: str) -> list[Path]:
-        if not any(sign in name for sign in "*?"):
+        if not any(sign in name for sign in _SIGNS):
             file = self.folder / f"{name}.txt"
             return [file] if os.path.lexists(file) else []
-        try:
-            found = sorted(file for file in self.folder.glob(f"{name}.txt") if not file.is_dir())
-            self._inputs.folder(self.folder, f"{name}.txt")
-            return found
-        except ValueError as error:  # `**` beside other characters, in some Pythons
-            raise TextError(f"has the wildcard {shown(f'__{name}__')}, no pattern that can be read ({error})") from None
+        # Beside other characters `**` is `*`, which some Pythons refuse to read; alone at the end it is all files below.
+        parts = [part if part == "**" else re.sub(r"\*\*+", "*", part) for part in name.split("/")]
+        pattern = "/".join([*parts, "*"] if parts[-1] == "**" else parts) + ".txt"
+        self._inputs.folder(self.folder, pattern)
+        return sorted(file for file in self.folder.glob(pattern) if not file.is_dir())
 
     def _missing(self, name: str) -> str:
         close = get_close_matches(name, self._all, 1) or [
             one for one in self._all if one.rpartition("/")[2].lower() == name.rpartition("/")[2].lower()
         ]
         hint = f"did you mean __{close[0]}__?" if close else f"write \\__{name}__ for the characters themselves"
+        if any(sign in name for sign in _SIGNS):
+            return f"no file in {self.folder} is called like that; {hint}"
         return f"{self.folder / name}.txt does not exist; {hint}"
 
     @cached_property
@@ -124,8 +128,9 @@ class Wildcards:
             try:
                 option, read = read_option(line.text, line.place, self)
             except TextError as error:
-                here = (line.place.within(line.text, error.at or 0), f"the line {error}")
-                wrong |= dict.fromkeys(error.elsewhere or [here])
+                for one in error.all:
+                    here = (line.place.within(line.text, one.at or 0), f"the line {one}")
+                    wrong |= dict.fromkeys(one.elsewhere or [here])
                 continue
             for name in list(read.names)[:1]:
                 what = f"the line names braces, {{{name}=...}}; name them in the prompt, {{{name}=__wildcard__}}"

@@ -108,24 +108,25 @@ class Wordings:
             return written.place.within(written.text, max(at, 0))
         return self._drawn_on(written.text, fragment) or written.place
 
+    def lines(self, written: str) -> Iterator[Line]:
+        """The lines of wildcards that a prompt draws on, the inner ones before those they are in."""
+        if self._wildcards is not None and "__" in written and not isinstance(written, Verbatim):
+            yield from _placed(read_variants(written, self._wildcards).parts)
+
     def _wildcard_with(self, text: str, fragment: str) -> Place | None:
         """Where `fragment` stands in the wildcards that a prompt draws on; None where it does not."""
-        if self._wildcards is None or "__" not in text:
-            return None
-        for option in _placed(read_variants(text, self._wildcards).parts):
-            if option.place is not None and (at := option.text.find(fragment)) >= 0:
-                return option.place.within(option.text, at)
+        for line in self.lines(text):
+            if (at := line.text.find(fragment)) >= 0:
+                return line.place.within(line.text, at)
         return None
 
     def _of(
         self, lines: Mapping[str, Line], places: Mapping[str, Place], texts: Mapping[str, str]
     ) -> Iterator[Wording]:
-        reads: dict[str, Read] = {}
-        for name, line in lines.items():
-            read = self._reads(name, line.text, line.place)
-            if read is None:
-                return
-            reads[name] = read
+        found = {name: self._reads(name, line.text, line.place) for name, line in lines.items()}
+        reads = {name: read for name, read in found.items() if read is not None}
+        if len(reads) < len(found):
+            return
         names = [name for read in reads.values() for name in read.names]
         fit = [self._fits(name, reads[name], lines[name], (*texts, *names)) for name in reads]
         if not all(fit):
@@ -151,10 +152,11 @@ class Wordings:
             read = read_variants(text, self._wildcards)
             count = count_of(read.parts)
         except TextError as error:
-            for elsewhere, what in error.elsewhere:
-                self._tell(elsewhere, what, field, place)
-            if not error.elsewhere:
-                self._problems.add(place.within(text, error.at or 0), f"{field} {error}")
+            for one in error.all:
+                for elsewhere, what in one.elsewhere:
+                    self._tell(elsewhere, what, field, place)
+                if not one.elsewhere:
+                    self._problems.add(place.within(text, one.at or 0), f"{field} {one}")
             return None
         for note in read.notes:
             self._problems.warn(place, f"{field} {note}")
@@ -249,13 +251,13 @@ def _texts_of(
                 yield from _texts_of(one.parts, within, drawn=drawn and not part.drawn)
 
 
-def _placed(parts: Sequence[Part]) -> Iterator[Option]:
+def _placed(parts: Sequence[Part]) -> Iterator[Line]:
     """The options with a place, the inner ones before those they are in."""
     for part in parts:
         for option in () if isinstance(part, str) else part.options:
             yield from _placed(option.parts)
             if option.place is not None:
-                yield option
+                yield Line(option.text, option.place)
 
 
 def _old_formats(text: str) -> Iterator[str]:

@@ -4,9 +4,8 @@ Knows cells and their labels, and no pixels.
 """
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
-from latentpress.errors import UsageError, shown
+from latentpress.errors import UsageError, nearest, shown
 from latentpress.sheets.cells import Cell, Cells
 from latentpress.sheets.grid import check_key
 
@@ -49,8 +48,8 @@ def parse_against(terms: Sequence[str], cells: Cells, option: str) -> Mapping[st
         check_axis(option, axis, cells)
         known = cells.labels(axis)
         if value not in known:
-            close = get_close_matches(value, known, 1)
-            way_out = f"did you mean {close[0]!r}?" if close else f"it is one of {', '.join(known[:8])}"
+            close = nearest(value, known)
+            way_out = f"did you mean {close!r}?" if close else f"it is one of {', '.join(known[:8])}"
             raise UsageError(f"{option} {shown(term)}: no picture has that {axis}; {way_out}")
         if found.setdefault(axis, value) != value:
             raise UsageError(f"{option} {shown(term)}: {axis} is {shown(found[axis])} already; name each axis once")

@@ -7,10 +7,9 @@ nothing moves where a cell is left out.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from latentpress.errors import UsageError, shown
+from latentpress.errors import UsageError, nearest, shown
 from latentpress.sheets.cells import EXCLUDED, Cell, Cells
 from latentpress.sheets.order import in_order
 from latentpress.sheets.spec import Sheet
@@ -134,8 +133,8 @@ def _among(text: str, known: Iterable[str]) -> str:
 
 def _guess(text: str, known: Iterable[str]) -> str:
     """The value that `text` was meant for, as a question with a blank behind it; "" where none is near."""
-    close = get_close_matches(text, [*known], 1)
-    return f"did you mean {shown(close[0])}? " if close else ""
+    close = nearest(text, known)
+    return f"did you mean {shown(close)}? " if close else ""
 
 
 def _listed(known: Iterable[str]) -> str:

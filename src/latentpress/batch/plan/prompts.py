@@ -1,12 +1,11 @@
 """What a plan says of its prompts: those that cannot be read, words that look like concepts, text that is cut off."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from itertools import product
 
-from latentpress.errors import short, shown
+from latentpress.errors import nearest, short, shown
 from latentpress.export.reading.concept_paths import single_tokens
 from latentpress.manifest.concepts import ConceptFile
 from latentpress.manifest.field import Values
@@ -37,13 +36,15 @@ class PromptChecks:
         bundles: Bundles,
         problems: Problems,
         where: Callable[[Line, str], Place] = lambda written, part: written.place,
+        lines: Callable[[str], Iterable[Line]] = lambda written: (),
         *,
         wildcards: bool = False,
     ) -> None:
-        """where: where a part of what a prompt came to stands, by the prompt as it is written;
-        wildcards: whether those of prompts were read, so that what is left is meant as characters.
+        """where: where a part of what a prompt came to stands, by the prompt as it is written; lines: those of files that
+        such a prompt draws on; wildcards: whether those of prompts were read, so that what is left is meant as characters.
         """
-        self._bundles, self._problems, self._where, self._wildcards = bundles, problems, where, wildcards
+        self._bundles, self._problems, self._wildcards = bundles, problems, wildcards
+        self._where, self._lines = where, lines
         self._facts = {facts.hash: facts for facts in bundles.values()}
         self._verdict = lru_cache(_KEPT)(self._ask)
         self._used: set[str] = set()
@@ -95,7 +96,8 @@ class PromptChecks:
             found = self._verdict(bundle.hash, one.text, reading)
             self._check_unknown(one, found, bundle)
             if found.fault:  # of a text, whatever a job uses it for
-                self._problems.add(prompt.place, found.fault if prompt.positive else _of_negative(found.fault))
+                place = self._faulty_line(prompt, one.text, bundle, reading)
+                self._problems.add(place, found.fault if prompt.positive else _of_negative(found.fault))
             mistakes = mistakes or bool(found.fault or found.unknown)
             self._used.update(found.concepts)
             concepts.append(found.concepts)
@@ -149,8 +151,15 @@ class PromptChecks:
     @lru_cache(_KEPT)
     def _close(token: str, known: tuple[str, ...]) -> str:
         """The question whether one of the `known` concepts is meant, if one is like `token`."""
-        close = get_close_matches(token, known, 1)
-        return f"did you mean {close[0]}? " if close else ""
+        close = nearest(token, known)
+        return f"did you mean {close}? " if close else ""
+
+    def _faulty_line(self, prompt: "_Prompt", text: str, bundle: BundleFacts, reading: Reading) -> Place:
+        """Where a prompt that comes to `text` cannot be read: in a line of a file that cannot by itself, or all of it."""
+        for line in self._lines(prompt.written.text) if prompt.written is not None else ():
+            if line.text in text and self._verdict(bundle.hash, line.text, reading).fault:
+                return line.place
+        return prompt.place
 
     def _place(self, prompt: "_Prompt", part: str) -> Place:
         """Where a part of a prompt stands; "" is all of it."""

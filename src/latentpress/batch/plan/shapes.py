@@ -118,8 +118,8 @@ class Settling:
         self._shape_rows: list[tuple[object, ...]] = []
         self._drafts = self._variants = 0
         self._moment = dict(zip(("date", "time"), began.split(" "), strict=True))
-        where = manifest.expansion.wordings.where
-        self.prompts = PromptChecks(bundles, problems, where, wildcards=manifest.wildcards)
+        words = manifest.expansion.wordings
+        self.prompts = PromptChecks(bundles, problems, words.where, words.lines, wildcards=manifest.wildcards)
 
     def of(self, draft: Draft) -> Settled:
         """The draft of the next job, settled once for all of its jobs."""

@@ -9,10 +9,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 
-from latentpress.errors import ManifestError, shown
+from latentpress.errors import ManifestError, nearest, shown
 from latentpress.manifest.names import MAX_TEXT
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Place, Problems, Scalar
 from latentpress.manifest.plain_text import NotText, decoded
+from latentpress.manifest.readers.csv_cells import Cell, NotCsv, Record, Unclosed, cells_of
 from latentpress.manifest.readers.layout import OWN, Quick
 from latentpress.manifest.readers.yaml_text import read_flow
 from latentpress.manifest.source import MAX_LINE, Lines, Source
@@ -20,9 +21,11 @@ from latentpress.manifest.source import MAX_LINE, Lines, Source
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _NULLS = ("null", "Null", "NULL")
 # Printable ASCII that means its characters, as most texts do.
-_PLAIN = re.compile(r"(?!(?:null|Null|NULL)\Z)[!-~][ -~]*").fullmatch
+_PLAIN = re.compile(r"(?!(?:null|Null|NULL)\Z)[!-~][ -~]*(?<! )").fullmatch
 # Digits that any seed may have: 2^64-1 has twenty.
 _DIGITS = 19
+# Names that a message lists.
+_LISTED = 6
 
 
 class CsvRows:
@@ -42,12 +45,8 @@ class CsvRows:
         first = next((line for line in text if line.strip()), "")
         if first.lower().startswith("sep="):  # Excel's own first line
             first = next((line for line in text if line.strip()), "")
-        if "\r" in first.rstrip("\r\n"):
-            what = "lines end in carriage returns alone; save the file with line feeds, as CSV is by default"
-            self._problems.add(Place(self._file, text.number, 1), what)
-            return
-        delimiter = max(DELIMITERS, key=lambda one: len(set(self._known).intersection(_cells(first, one))))
-        header = self._header(_Record(self._file, text.number, first, delimiter), _cells(first, delimiter))
+        delimiter = max(DELIMITERS, key=lambda one: self._fit(_cells(first, one)))
+        header = self._header(Record(self._file, text.number, first, delimiter), _cells(first, delimiter))
         if header is not None:
             self._columns = self._columns or _Columns(delimiter, header, self._texts)
             yield from self._rows(text, self._columns)
@@ -55,12 +54,21 @@ class CsvRows:
     def node(self, number: int, text: str) -> MapNode | None:
         """The map of the row that is written so and begins on that line; None of an empty one."""
         assert self._columns is not None, "only what was read can be read again"
-        row = next(self._columns.reader(io.StringIO(text, newline="\n")), [])
-        return self._map(row, number, text, self._columns)
+        return self._map(self._columns.cells(self._file, number, text), number, text, self._columns)
 
-    def _header(self, record: "_Record", names: Sequence[str]) -> list[Scalar] | None:
+    def _fit(self, names: Sequence[str]) -> tuple[int, int]:
+        """How many of what may be a header's names are known in some case, and how many there are."""
+        return len(set(self._known).intersection(name.casefold() for name in names)), len(names)
+
+    def _header(self, record: Record, names: Sequence[str]) -> list[Scalar] | None:
         """The node of each column's name; None once a mistake is reported."""
-        keys = [Scalar(name, False, _Cell(record, index)) for index, name in enumerate(names)]
+        keys = [Scalar(name, False, Cell(record, index)) for index, name in enumerate(names)]
+        own = [name for name in names if name and not name.startswith(OWN_KEY)]
+        if own and not any(name in self._known or nearest(name, self._known) for name in own):
+            listed = ", ".join(map(shown, own[:_LISTED])) + (", ..." if len(own) > _LISTED else "")
+            what = f"the header names no field, but {listed}; begin with a line of names such as prompt,seed"
+            self._problems.add(keys[0].place, what)
+            return None
         right = True
         for index, key in enumerate(keys):
             if not key.text or key.text.startswith(OWN_KEY):
@@ -86,9 +94,7 @@ class CsvRows:
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                said = f"a cell has more than {csv.field_size_limit():,} characters" if "limit" in str(error) else error
-                self._problems.add(Place(self._file, begins, 1), f"not CSV: {said}; the rest of the file is not read")
-                return
+                row = self._refused(error, text, begins, columns)
             if row is None:
                 return
             written = "".join(text.record)
@@ -96,17 +102,35 @@ class CsvRows:
             if item is not None:
                 yield item
 
+    def _refused(self, error: csv.Error, text: "_Text", begins: int, columns: "_Columns") -> list[str] | None:
+        """The row that the csv module refuses, if it can be read nevertheless; None once it is reported that it cannot."""
+        most = csv.field_size_limit()
+        place, what = Place(self._file, begins, 1), f"a cell has more than {most:,} characters"
+        while "limit" not in str(error):
+            record = Record(self._file, begins, "".join(text.record), columns.delimiter)
+            try:
+                return cells_of(record)
+            except NotCsv as wrong:
+                place, what = record.place(wrong.at), str(wrong)
+                if not isinstance(wrong, Unclosed) or len(record.text) > most or next(text, None) is None:
+                    break
+        self._problems.add(place, f"not CSV: {what}; the rest of the file is not read")
+        return None
+
     def _map(self, row: Sequence[str], begins: int, written: str, columns: "_Columns") -> MapNode | None:
-        record = _Record(self._file, begins, written, columns.delimiter)
+        record = Record(self._file, begins, written, columns.delimiter)
         values: dict[str, Node] = {}
         for index, cell in enumerate(row):
             if not cell or cell.isspace():
                 continue
-            place = _Cell(record, index)
+            place = Cell(record, index)
             name, is_text = columns.header[index] if index < len(columns.header) else ("", False)
             if not name:
                 self._nameless(place, row, columns)
             elif is_text:
+                # The csv module says not which cells had quotes, within which blanks are meant.
+                bare = cell.strip()
+                cell = cell if cell == bare or record.quoted(index) else bare
                 values[name] = Scalar(cell, cell in _NULLS, place)
             elif (cell := cell.strip())[0] in "[{":
                 if (node := read_flow(cell, place, self._problems)) is not None:
@@ -139,6 +163,13 @@ class _Columns:
     def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """The cells of each row. Raises csv.Error."""
         return csv.reader(lines, delimiter=self.delimiter, strict=True, skipinitialspace=True)
+
+    def cells(self, file: str, number: int, text: str) -> list[str]:
+        """The cells of the row that is written so and begins on that line, which has been read before."""
+        try:
+            return next(self.reader(io.StringIO(text, newline="\n")), [])
+        except csv.Error:
+            return cells_of(Record(file, number, text, self.delimiter))
 
     def quick(self, row: Sequence[str], number: int, written: str) -> Quick | None:
         """A row that is as most are, None for one that is not."""
@@ -177,44 +208,6 @@ class _Text(Iterator[str]):
             raise ManifestError([f"{error.place}: {error}, which Excel calls 'CSV UTF-8'"]) from None
         self.record.append(text)
         return text
-
-
-class _Record:
-    """A row as it is written, in one line or in several. line: its first, from 1."""
-
-    __slots__ = ("delimiter", "file", "line", "text")
-
-    def __init__(self, file: str, line: int, text: str, delimiter: str) -> None:
-        self.file, self.line, self.text, self.delimiter = file, line, text, delimiter
-
-    def position(self, index: int) -> tuple[int, int]:
-        """Line and column of a cell, of one in quotes those of its opening quote."""
-        cell = re.compile(rf' *"(?:[^"]|"")*"[^{self.delimiter}\r\n]*|[^{self.delimiter}\r\n]*')
-        at = 0
-        for _ in range(index):
-            found = cell.match(self.text, at)
-            at = found.end() + 1 if found else at
-        at += len(self.text[at:]) - len(self.text[at:].lstrip(" "))
-        return self.line + self.text.count("\n", 0, at), at - self.text.rfind("\n", 0, at)
-
-
-class _Cell(Place):
-    """The place of a cell."""
-
-    __slots__ = ("_index", "_record")
-
-    def __init__(self, record: _Record, index: int) -> None:
-        self.file, self._record, self._index = record.file, record, index
-
-    @property
-    def line(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - read alone, as the column is
-        """The line, looked for in the row."""
-        return self._record.position(self._index)[0]
-
-    @property
-    def column(self) -> int:
-        """The column, looked for in the row."""
-        return self._record.position(self._index)[1]
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

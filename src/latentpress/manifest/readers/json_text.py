@@ -12,7 +12,7 @@ from latentpress.errors import shown
 from latentpress.manifest.nodes import MAX_DEPTH, ListNode, MapNode, Node, Place, Problems, Scalar
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_LINE_END = re.compile(r"\n")
+_LINE_END = re.compile(r"\n|\r(?!\n)")
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null")
 _RANGE = re.compile(r"[0-9]{1,30}\.\.[0-9]{1,30}")
 _WORD = re.compile(r"[^\s,:\[\]{}\"]*")

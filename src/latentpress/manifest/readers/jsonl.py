@@ -17,6 +17,7 @@ from latentpress.manifest.source import MAX_LINE, Lines, Source
 
 EXAMPLE = '{"prompt": "a kite"}'
 _ENDS = ("\n", "", "\r\n")
+_RETURN = "; the line holds a carriage return alone, where earlier ones end in a line feed: end each line alike"
 # Layouts that are known of a file at most, and of how many lines without one it is looked for.
 _LAYOUTS, _SOME = 8, 16
 # Keys and indices that lead from a line's object to a value in it.
@@ -89,7 +90,7 @@ class JsonLines:
         except Wide as error:
             raise ManifestError([f"{error.place}: {error}"]) from None
         except (NotText, NotJson) as error:
-            self._problems.add(error.place, str(error))
+            self._problems.add(error.place, f"{error}{_RETURN if _inner_return(content) else ''}")
             return None
         if isinstance(node, MapNode):
             return node
@@ -212,6 +213,10 @@ def _other(value: Any, line: _Line, up: _Path, step: str | int) -> Node:
         return _map(value, line, path)
     items = [_other(one, line, path, number) for number, one in enumerate(value)]
     return ListNode(items, _Within(line, path))
+
+
+def _inner_return(content: str | bytes) -> bool:
+    return b"\r" in (content.encode() if isinstance(content, str) else content).rstrip(b"\r\n")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _said(error: yaml.MarkedYAMLError, text: str) -> str:
     said = str(error.problem or error.context)
     if mark and begun and error.context and begun.line < mark.line:
         said += f" {error.context}, which begins on line {begun.line + 1}"
-    lines = text.split("\n")
+    lines = text.splitlines()
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     char = line[mark.column : mark.column + 1] if mark else ""
     if char == "\t" and "cannot start" in said:
