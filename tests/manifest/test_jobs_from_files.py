@@ -78,7 +78,9 @@ FROM = {
     "from: a.yaml": "b.yaml:1:10: from leads back to a file that is being read: m.yaml -> a.yaml -> b.yaml -> a.yaml; remove",
     "from: other.yaml": "other.yaml:1:1: the file is a map, perhaps a manifest; what `from` names is a list of jobs",
     "from: empty.yaml": "empty.yaml:1:1: the file holds no job; it must be a list of maps such as - {prompt: ...}",
-    "from: r.jsonl}, {from: r.jsonl": "r.jsonl:1:1: job id 'r-1' is given twice; the first is on line 1",
+    "from: r.jsonl}, {from: ./r.jsonl, steps: 3": "2:33: from names r.jsonl again, as the entry on line 2 does, and its jobs would",
+    "from: lines.jsonl": "lines.jsonl:1:16: from names a file with jobs, which only the list `jobs` of YAML or JSON can; name",
+    "from: lines.csv": "lines.csv:1:8: from names a file with jobs, which only the list `jobs` of YAML or JSON can; name",
     "from: r.jsonl}, {from: in/r.jsonl": "in/r.jsonl:1:1: job id 'r-1' is given twice; the first is at r.jsonl:1:1; give",
 }
 
@@ -92,6 +94,8 @@ def test_what_is_wrong_with_an_entry(entry):
     write("other.yaml", "version: 1\n")
     write("empty.yaml", "[]\n")
     write("r.txt", "a")
+    write("lines.jsonl", '{"steps": "a", "from": "r.jsonl"}\n')
+    write("lines.csv", "prompt,from\na,r.jsonl\n")
     Path("folder.csv").mkdir()
     write("m.yaml", f"{{version: 1, model: demo,\n jobs: [{{{entry}}}]}}\n")
     (problem,) = refused("m.yaml")

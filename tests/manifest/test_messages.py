@@ -114,6 +114,22 @@ def test_what_was_probably_meant_is_asked(body, said, manifest):
 FILES = {
     (
         "m.yaml",
+        b"- {prompt: a}\n",
+    ): "m.yaml:1:1: the manifest is a list, and must be a map; write `version: 1`, `model: demo` and `jobs:` above it",
+    (
+        "m.json",
+        b'[{"prompt": "a"}]',
+    ): 'm.json:1:1: the manifest is a list, and must be a map; write {"version": 1, "model": "demo", "jobs": [...]} around',
+    (
+        "m.yaml",
+        b"a red kite\n",
+    ): "m.yaml:1:1: the manifest is 'a red kite', and must be a map; begin with `version: 1`",
+    (
+        "m.yaml",
+        b'version: 1\nmodel: demo\njobs: [{prompt: a, seed: "1..3"}]\n',
+    ): "m.yaml:3:26: seed is '1..3' in quotes, which is text; it must be a whole number from 0 to 2^64-1, a range such as",
+    (
+        "m.yaml",
         b"version: 1\nname: \xc3\xa4\x07\n",
     ): "m.yaml:2:8: not YAML: U+0007 is a character that YAML does not allow;",
     (

@@ -137,7 +137,8 @@ def test_the_corpus_is_large():
 
 
 def test_files_stands_beside_from_alone():
-    from latentpress.manifest.jobs import FILES, FROM
+    from latentpress.manifest.jobs import FILES
+    from latentpress.manifest.named_files import FROM
 
     job = manifest_schema()["$defs"]["job"]
     jsonschema.validate({FROM: "a.jsonl", FILES: "uploads"}, {**manifest_schema(), **job, "anyOf": [{}]})

@@ -198,13 +198,13 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("settings", ["", "defaults: {negative_prompt: 'not {style}'}\nwildcards: words\n"])
+@pytest.mark.parametrize("settings", ["", "defaults: {negative_prompt: 'a {x|y} __color__ {z}'}\nwildcards: words\n"])
 def test_a_prompt_is_the_text_that_it_is(settings):
     Path("words").mkdir()
     Path("words/color.txt").write_text("red\nblue\n")
     bodies: list[ImageGenerateParams] = [{"prompt": text} for text in PLAIN]
     write(*(request(f"r{number}", GENERATIONS, body) for number, body in enumerate(bodies)))
-    Path("s.yaml").write_text("version: 1\nmodel: demo\n" + settings.replace("{style}", "blurry"))
+    Path("s.yaml").write_text("version: 1\nmodel: demo\n" + settings)
     models = Models({}, {"demo": fake_facts()})
     executor = FakeExecutor()
     folders = []
@@ -218,6 +218,7 @@ def test_a_prompt_is_the_text_that_it_is(settings):
     assert (answered.completed, answered.failed) == (len(PLAIN), 0)
     plan = folders[-1].plan()
     assert [job.request.prompt for job in plan.jobs] == PLAIN
+    assert {job.request.negative_prompt for job in plan.jobs} <= {"", "a {x|y} __color__ {z}"}
     told = "\n".join(plan.warnings)
     assert "wildcards" not in told
     assert "'(kite:1.2)' in the prompt is taken as characters; `prompt_weighting: a1111` reads it as a weight" in told

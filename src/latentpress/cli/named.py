@@ -37,22 +37,28 @@ def named_manifests(texts: Sequence[str]) -> Named:
 
     An argument that is a file is that file, whatever its name; `**` in a pattern goes through folders.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
+
+    def add(path: Path) -> None:
+        # One file named twice, as m.yaml and $PWD/m.yaml; a link to it has a name of its own.
+        found.setdefault(path.parent.resolve() / path.name, path)
+
     patterns = 0
     for text in texts:
         if text == STDIN:
-            found[STDIN_PATH] = None
+            found[STDIN_PATH] = STDIN_PATH
         elif os.path.lexists(text) or not glob.has_magic(text):
             if Path(text).is_dir():
                 raise UsageError(f"{text}: is a folder; name the manifests in it, e.g. '{Path(text) / '*.yaml'}'")
-            found[Path(text)] = None
+            add(Path(text))
         else:
             patterns += 1
             matches = sorted(path for path in glob.glob(text, recursive=True) if not Path(path).is_dir())  # noqa: PTH207
             if not matches:
                 raise UsageError(f"{shown(text)} matches no file; name a manifest, or mend the pattern")
-            found |= dict.fromkeys(map(Path, matches))
-    return Named(tuple(found), len(texts) > 1 or patterns > 0)
+            for match in matches:
+                add(Path(match))
+    return Named(tuple(found.values()), len(texts) > 1 or patterns > 0)
 
 
 def read_named(path: Path) -> "Manifest":

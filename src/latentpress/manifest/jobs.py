@@ -13,26 +13,28 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from latentpress.errors import shown
-from latentpress.files import check_regular, unread
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.inputs import note_unknown
+from latentpress.manifest.named_files import FROM, NamedFiles
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, described
-from latentpress.manifest.plain_text import STARTS
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.readers.csv_rows import CsvRows
 from latentpress.manifest.readers.jsonl import JsonLines
 from latentpress.manifest.shape import JobNode, LineJob, quick_text
-from latentpress.manifest.source import ENDINGS, JSONL, STREAMED, Source
+from latentpress.manifest.source import JSONL, STREAMED, Source
 from latentpress.manifest.values import not_given, parse_text
 
 if TYPE_CHECKING:
     from latentpress.manifest.openai.requests import Requests
 
 JOB_KEYS = ("id", *FIELDS, "n")
-# The keys of an entry that names a file: the file, and the folder with those that OpenAI's requests name by `file_id`.
-FROM, FILES = "from", "files"
+# The key beside FROM that names the folder with the files that OpenAI's requests name by `file_id`.
+FILES = "files"
 EMPTY = "the manifest is empty; give it defaults, a matrix or jobs, at least one with a prompt"
 _KNOWN = frozenset(JOB_KEYS)
+_LIST_ALONE = (
+    "from names a file with jobs, which only the list `jobs` of YAML or JSON can; name that file and this one there"
+)
 _TEXTS = ("id", "prompt", "negative_prompt")
 # After so many mistakes the rest of a file of lines says nothing new.
 _MOST_MISTAKES = 10_000
@@ -81,7 +83,7 @@ def listed_jobs(node: Node, source: Source, problems: Problems) -> Jobs:
         return Jobs([])
     if not node.items:
         problems.add(node.place, EMPTY)
-    return Jobs(list(_parts(node, _Given("", "", {}), [source], problems)))
+    return Jobs(list(_parts(node, _Given("", "", {}), [source], NamedFiles(problems))))
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _lines(source: Source, given: _Given, problems: Problems) -> "_Lines":
     maps = (
         JsonLines(source, problems, known=_KNOWN)
         if source.format == JSONL
-        else CsvRows(source, JOB_KEYS, _TEXTS, problems)
+        else CsvRows(source, JOB_KEYS, _TEXTS, problems, {FROM: _LIST_ALONE})
     )
     return _Lines(source, maps, given, problems)
 
@@ -147,6 +149,9 @@ class _Lines:
             if problems.count > _MOST_MISTAKES:
                 problems.add(item.place, f"more than {_MOST_MISTAKES:,} mistakes; the rest of the file is not read")
                 return
+            if FROM in item.values:
+                problems.add(item.keys[FROM].place, _LIST_ALONE)
+                continue
             yield _job(item, item.place.line, given, problems)
         if empty and not problems.count:
             problems.add(self.source.start, "the file holds no job")
@@ -190,14 +195,15 @@ def _joined(prefix: str, own: str) -> str:
     return f"{prefix}-{own}" if prefix and own else prefix or own
 
 
-def _parts(node: ListNode, given: _Given, within: Sequence[Source], problems: Problems) -> Iterator[Iterable[JobNode]]:
+def _parts(node: ListNode, given: _Given, within: Sequence[Source], named: NamedFiles) -> Iterator[Iterable[JobNode]]:
     """The entries of a list of jobs: runs of jobs, and what files give. within: the files that led here, this one last."""
     jobs: list[JobNode] = []
+    problems = named.problems
     for number, item in enumerate(node.items, 1):
         if isinstance(item, MapNode) and FROM in item.values:
             yield jobs
             jobs = []
-            yield from _included(item, given, within, problems)
+            yield from _included(item, given, within, named)
         elif isinstance(item, MapNode):
             jobs.append(_job(item, number, given, problems, f"job {number}", (*JOB_KEYS, FROM)))
         else:
@@ -206,25 +212,24 @@ def _parts(node: ListNode, given: _Given, within: Sequence[Source], problems: Pr
     yield jobs
 
 
-def _included(
-    item: MapNode, given: _Given, within: Sequence[Source], problems: Problems
-) -> Iterator[Iterable[JobNode]]:
+def _included(item: MapNode, given: _Given, within: Sequence[Source], files: NamedFiles) -> Iterator[Iterable[JobNode]]:
     """The jobs of the file that the entry `item` names, if there is one."""
+    problems = files.problems
     for key in item.values.keys() - {FROM, FILES, *JOB_KEYS}:
         problems.unknown_key(item.keys[key], (FROM, FILES, *JOB_KEYS), "an entry with `from`")
     named = item.values[FROM]
-    source = _source(named, within, problems)
+    source = files.source(named, within)
     if source is None:
         return
     own = item.values.get("id")
     prefix = "" if own is None or not_given(own) else parse_text("id", own, problems) or ""
     defaults = {key: value for key, value in item.values.items() if key in _KNOWN and key != "id"}
     uploads = given.uploads
-    if (files := item.values.get(FILES)) is not None and not not_given(files):
-        uploads = Path(files.place.file).parent / (parse_text(FILES, files, problems) or "")
+    if (folder := item.values.get(FILES)) is not None and not not_given(folder):
+        uploads = Path(folder.place.file).parent / (parse_text(FILES, folder, problems) or "")
         if not os.path.isdir(uploads):  # noqa: PTH112 - which a path that is too long does not stop
             problems.add(
-                files.place, f"files is {shown(str(uploads))}, which is no folder; name the one with the files"
+                folder.place, f"files is {shown(str(uploads))}, which is no folder; name the one with the files"
             )
     for_jobs = _Given(
         _joined(given.ids, prefix or source.stem),
@@ -232,44 +237,16 @@ def _included(
         {**given.defaults, **defaults},
         uploads,
     )
+    if not files.is_new(named, source.path, for_jobs.numbers, for_jobs.ids):
+        return
     if source.format in STREAMED:
         yield _lines(source, for_jobs, problems)
         return
     root = read_root(source, problems)
     if isinstance(root, ListNode) and root.items:
-        yield from _parts(root, for_jobs, [*within, source], problems)
+        yield from _parts(root, for_jobs, [*within, source], files)
     elif isinstance(root, MapNode):
         what = "the file is a map, perhaps a manifest; what `from` names is a list of jobs"
         problems.add(root.place, what)
     else:
         problems.add(source.start, "the file holds no job; it must be a list of maps such as - {prompt: ...}")
-
-
-def _source(named: Node, within: Sequence[Source], problems: Problems) -> Source | None:
-    """The file that `from` names; None once it is reported that there is none."""
-    text = "" if not_given(named) else parse_text(FROM, named, problems)
-    if not text:
-        if text == "":
-            problems.add(named.place, "from names no file; write the path of one, e.g. requests.jsonl")
-        return None
-    if "://" in text:
-        what = f"from is {shown(text)}, and nothing is fetched from the network; download it and give its path"
-        problems.add(named.place, what)
-        return None
-    path = Path(named.place.file).parent / text
-    if path.suffix.lower() not in ENDINGS:
-        endings = ", ".join(ENDINGS)
-        problems.add(named.place, f"from is {shown(text)}; it must be a file that ends with one of {endings}")
-        return None
-    try:
-        state = check_regular(path)
-        before = next((one for one in within if os.path.samestat(one.path.stat(), state)), None)
-    except OSError as error:
-        what = f"file {path} {unread(path, error)}; {STARTS}"
-        problems.add(named.place, what)
-        return None
-    if before is not None:
-        chain = " -> ".join(one.name for one in [*within, before])
-        problems.add(named.place, f"from leads back to a file that is being read: {chain}; remove one of these")
-        return None
-    return Source.of(path)

@@ -24,7 +24,7 @@ from latentpress.manifest.policy import NO_POLICY, Policy, parse_policy
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.shape import Draft, JobNode, Shape
 from latentpress.manifest.sheets import parse_sheets
-from latentpress.manifest.source import STREAMED, Source
+from latentpress.manifest.source import JSON, STREAMED, Source
 from latentpress.manifest.values import given, parse_number, parse_text
 from latentpress.manifest.wildcards import parse_wildcards
 from latentpress.manifest.wordings import VARIANT
@@ -109,7 +109,7 @@ def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | N
         problems.add(start, EMPTY)
         problems.raise_if_any()
     if not isinstance(root, MapNode):
-        raise ManifestError([f"{start}: the manifest is not a map; begin with `version: {VERSION}`"])
+        raise ManifestError([f"{start}: {_no_map(root, source)}"])
     _check_keys(root, KEYS, "the manifest", problems)
     values = given(root)
     own = parse_own_losses(values.get("losses"), path, problems, LOSS_KEYS)
@@ -164,6 +164,19 @@ def _bare(source: Source) -> MapNode:
     return MapNode(
         {"version": Scalar(str(VERSION), True, source.start), "jobs": ListNode([], source.start)}, {}, source.start
     )
+
+
+def _no_map(root: Node, source: Source) -> str:
+    """What is wrong with a manifest that is no map, and a way out."""
+    what = f"the manifest is {described(root)}, and must be a map"
+    if not isinstance(root, ListNode):
+        return f"{what}; begin with `version: {VERSION}`"
+    way_out = "write `version: 1`, `model: demo` and `jobs:` above it"
+    if source.format == JSON:
+        way_out = 'write {"version": 1, "model": "demo", "jobs": [...]} around it'
+    # What is read from stdin has no name by which another manifest could call it.
+    named = "" if source.kept else f", or name the file in a manifest, `jobs: [{{from: {source.path.name}}}]`"
+    return f"{what}; {way_out}{named}"
 
 
 def _axes(node: Node | None) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from latentpress.manifest.field_schemas import RANGE, TEXT, Schema, a_map, built_in_loss, field_schemas, or_null
 from latentpress.manifest.fields import FIELDS
-from latentpress.manifest.jobs import FILES, FROM
+from latentpress.manifest.jobs import FILES
 from latentpress.manifest.manifest import DEFAULT_OUTPUT, KEYS, VERSION
+from latentpress.manifest.named_files import FROM
 from latentpress.manifest.names import SUFFIXES
 from latentpress.manifest.policy import DURATION_PATTERN, FAILURES_PATTERN, MAX_RETRIES, TIME_PATTERN
 from latentpress.manifest.sheet_schema import sheet_schema

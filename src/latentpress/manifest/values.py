@@ -116,11 +116,11 @@ def parse_number(
 
 
 def _as_number(node: Node) -> str:
-    """What a node is where a number is wanted; of a number in quotes, that it is text."""
+    """What a node is where a number is wanted; of a number or a range in quotes, that it is text."""
     if (
         isinstance(node, Scalar)
         and not node.plain
-        and isinstance(Scalar(node.text, True, node.place).value, int | float)
+        and (isinstance(Scalar(node.text, True, node.place).value, int | float) or _RANGE.fullmatch(node.text))
     ):
         return f"{shown(node.text)} in quotes, which is text"
     return described(node)

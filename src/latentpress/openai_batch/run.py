@@ -11,6 +11,7 @@ from pathlib import Path
 
 from latentpress.batch.folder import OutputFolder
 from latentpress.errors import ManifestError, UsageError
+from latentpress.manifest.fields import PROMPTS
 from latentpress.manifest.jobs import requests_of
 from latentpress.manifest.manifest import KEYS, VERSION, Manifest, read_manifest
 from latentpress.manifest.names import component_problem
@@ -18,6 +19,7 @@ from latentpress.manifest.nodes import MapNode, Node, Problems, Scalar
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.shape import JobNode
 from latentpress.manifest.source import STREAMED, YAML, Source, spooled
+from latentpress.manifest.values import verbatim
 from latentpress.openai_batch.answers import Answered, check_places, write_answers
 
 # What a manifest has that says how the requests of a batch are rendered.
@@ -93,7 +95,8 @@ def _checked(
 
 
 def _defaults(settings: Source) -> dict[str, Node]:
-    """What jobs are given before the manifest's own defaults: seeds to be drawn, unless it says which.
+    """What jobs are given before the manifest's own defaults: seeds to be drawn, unless it says which, and prompts as plain
+    text, as a request's own are.
 
     A request has no seed, and who sends the same one twice wants two pictures.
     """
@@ -104,6 +107,10 @@ def _defaults(settings: Source) -> dict[str, Node]:
     for key in values.keys() & (set(KEYS) - set(_SETTINGS)):
         raise UsageError(f"{settings.name}: has {key}, and the jobs of a batch are its requests; leave {key} out")
     defaults = values.get("defaults")
-    if isinstance(defaults, MapNode) and "seed" in defaults.values:
-        return {}
-    return {"seed": Scalar("-1", True, settings.start)}
+    given = defaults.values if isinstance(defaults, MapNode) else {}
+    plain = {name: verbatim(given[name]) for name in PROMPTS if name in given}
+    for name, node in plain.items():
+        if isinstance(node, MapNode):
+            what = f"{name} is a map, and a request has one text that is no file's; write the text itself"
+            raise ManifestError([f"{node.place}: {what}"])
+    return plain if "seed" in given else {"seed": Scalar("-1", True, settings.start), **plain}

@@ -6,7 +6,7 @@ Commas, semicolons or tabs separate cells, whichever the header has. Where a cel
 import csv
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from latentpress.errors import ManifestError, nearest, shown
@@ -31,12 +31,21 @@ _LISTED = 6
 class CsvRows:
     """The map of each row of `source`, made anew on each pass; an empty cell gives no value.
 
-    known: what a column may be called; texts: the columns whose cells are text, whatever they look like.
+    known: what a column may be called; texts: the columns whose cells are text, whatever they look like; elsewhere: what to
+    say of names that belong to another format.
     Mistakes go to `problems`; one in the header or in the quotes ends the reading.
     """
 
-    def __init__(self, source: Source, known: Sequence[str], texts: Collection[str], problems: Problems) -> None:
+    def __init__(
+        self,
+        source: Source,
+        known: Sequence[str],
+        texts: Collection[str],
+        problems: Problems,
+        elsewhere: Mapping[str, str],
+    ) -> None:
         self._file, self._known, self._texts, self._problems = source.name, known, texts, problems
+        self._elsewhere = elsewhere
         self._lines = Lines(source)
         self._columns: _Columns | None = None
 
@@ -64,7 +73,9 @@ class CsvRows:
         """The node of each column's name; None once a mistake is reported."""
         keys = [Scalar(name, False, Cell(record, index)) for index, name in enumerate(names)]
         own = [name for name in names if name and not name.startswith(OWN_KEY)]
-        if own and not any(name in self._known or nearest(name, self._known) for name in own):
+        if own and not any(
+            name in self._known or name in self._elsewhere or nearest(name, self._known) for name in own
+        ):
             listed = ", ".join(map(shown, own[:_LISTED])) + (", ..." if len(own) > _LISTED else "")
             what = f"the header names no field, but {listed}; begin with a line of names such as prompt,seed"
             self._problems.add(keys[0].place, what)
@@ -73,7 +84,9 @@ class CsvRows:
         for index, key in enumerate(keys):
             if not key.text or key.text.startswith(OWN_KEY):
                 continue
-            if key.text not in self._known:
+            if key.text in self._elsewhere:
+                self._problems.add(key.place, self._elsewhere[key.text])
+            elif key.text not in self._known:
                 self._problems.unknown_key(key, self._known, "the header")
             elif key.text in names[:index]:
                 self._problems.add(key.place, f"column {shown(key.text)} is given twice; leave one of them out")
