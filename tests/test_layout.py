@@ -12,7 +12,19 @@ PACKAGE = SRC / "latentpress"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up: a layer imports itself and those before it. `__init__` and `__main__` are the doors of the house.
 LAYERS = (
-    *("version", "errors", "files", "folders", "sheets", "bundle", "engines", "runtime", "export"),
+    *(
+        "version",
+        "errors",
+        "files",
+        "safe_names",
+        "choosing",
+        "folders",
+        "sheets",
+        "bundle",
+        "engines",
+        "runtime",
+        "export",
+    ),
     *(
         "manifest",
         "cache",

@@ -9,7 +9,8 @@ from PIL import Image
 
 from latentpress.batch.state.listing import plan_lines
 from latentpress.errors import ManifestError
-from latentpress.manifest.names import component_problem, safe
+from latentpress.manifest.names import component_problem
+from latentpress.safe_names import safe
 
 P = "defaults: {prompt: a mouse}\n"
 

@@ -6,13 +6,12 @@ It chooses among the jobs of the whole plan, whatever is done of them, so that t
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from latentpress.batch.plan.jobs import RUN_ORDER, seed_of
 from latentpress.batch.plan.plan import Plan
+from latentpress.choosing import like, meant, readings
 from latentpress.errors import UsageError, nearest, short, shown
 from latentpress.manifest.manifest import Manifest
-from latentpress.manifest.names import safe
 
 _IN_RUN_ORDER = f"SELECT job FROM jobs JOIN drafts USING (draft) ORDER BY {RUN_ORDER}"
 # Values that a message lists.
@@ -56,23 +55,26 @@ def _matching(term: str, manifest: Manifest, plan: Plan) -> set[int]:
     """The jobs that a term of --only means."""
     key, equals, value = term.partition("=")
     if not equals or key == "output":
-        pattern = value if equals else term
-        jobs = plan.table.answers("SELECT job, output FROM jobs")
-        return _found(term, {job for job, output in jobs if _fits(output, pattern)}, "no output has that name")
+        fits, jobs = like(value if equals else term), plan.table.answers("SELECT job, output FROM jobs")
+        return _found(term, {job for job, output in jobs if fits(output)}, "no output has that name")
     known = _keys(manifest, plan)
     if key not in known:
         near = nearest(key, known)
         hint = f"did you mean {near!r}?" if near else f"it must be one of {', '.join(known)}"
         raise UsageError(f"--only {shown(term)}: {key!r} is no axis and no field; {hint}")
     if key == "seed":
-        jobs = plan.table.answers("SELECT job, seed, seed_label FROM jobs")
-        found = {job for job, seed, label in jobs if _means(value, {str(seed_of(seed)), *([label] if label else ())})}
-        return _found(term, found, "no picture has that seed")
+        # There may be a million different ones, which no table holds.
+        for fits in readings(value):
+            jobs = plan.table.answers("SELECT job, seed, seed_label FROM jobs")
+            found = {job for job, seed, label in jobs if fits(str(seed_of(seed))) or (label and fits(label))}
+            if found:
+                return found
+        return _found(term, set(), "no picture has that seed")
     texts = _texts(key, plan)
     aliases = _aliases(key, manifest)
-    meant = {text for text in texts if _means(value, {text, *aliases.get(text, ())})}
+    chosen = meant({text: aliases.get(text, ()) for text in texts}, value)
     listed = ", ".join(short(text) for text in list(texts)[:_LISTED]) + (", ..." if len(texts) > _LISTED else "")
-    drafts = {draft for text in meant for draft in texts[text]}
+    drafts = {draft for text in chosen for draft in texts[text]}
     jobs = plan.table.answers("SELECT job, draft FROM jobs")
     return _found(term, {job for job, draft in jobs if draft in drafts}, f"{key} is one of {listed}")
 
@@ -102,15 +104,6 @@ def _aliases(key: str, manifest: Manifest) -> dict[str, set[str]]:
             if key in choice.labels:
                 found.setdefault(choice.labels[key], set()).update(choice.aliases.get(key, ()))
     return found
-
-
-def _means(value: str, texts: set[str]) -> bool:
-    """Whether `value` is one of `texts`, as it is or as file names have it, or a pattern of either."""
-    return any(_fits(text, value) or _fits(safe(text), value) for text in texts)
-
-
-def _fits(text: str, pattern: str) -> bool:
-    return text == pattern or fnmatchcase(text, pattern)
 
 
 def _found(term: str, jobs: set[int], rule: str) -> set[int]:

@@ -166,9 +166,9 @@ def _bare(source: Source) -> MapNode:
     )
 
 
-def _no_map(root: Node, source: Source) -> str:
+def _no_map(root: Node | None, source: Source) -> str:
     """What is wrong with a manifest that is no map, and a way out."""
-    what = f"the manifest is {described(root)}, and must be a map"
+    what = f"the manifest is {described(root) if root else 'empty'}, and must be a map"
     if not isinstance(root, ListNode):
         return f"{what}; begin with `version: {VERSION}`"
     way_out = "write `version: 1`, `model: demo` and `jobs:` above it"

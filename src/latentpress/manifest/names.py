@@ -5,6 +5,7 @@ import unicodedata
 
 from latentpress.errors import shown
 from latentpress.files import OWN_FOLDER, TEMP_PREFIX
+from latentpress.safe_names import UNSAFE, UNSEEN
 
 # Bytes of UTF-8.
 MAX_COMPONENT, MAX_PATH = 255, 1024
@@ -18,26 +19,6 @@ _PLAIN_PART = r"(?!(?i:con|prn|aux|nul|com|lpt))[A-Za-z0-9_-]+"
 # What the names of pictures may end in; batch/pictures/encode.py knows the formats.
 SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".avif")
 _PLAIN = re.compile(rf"({_PLAIN_PART}/)*{_PLAIN_PART}({'|'.join(map(re.escape, SUFFIXES))})")
-_UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f]')
-# Unicode's categories Cf, Zl and Zp, but for joiners and the letters of flags: what is not seen and turns text around.
-_HIDDEN = (
-    "\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f"
-    "\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001"
-)
-_UNSEEN = re.compile(f"[{_HIDDEN}]")
-# Joiners within emoji or a script that needs them, and the letters on a black flag, are part of what is seen.
-_PART_OF_TEXT = r"(?<=[^\x00-\x7f])[\u200c\u200d](?=[^\x00-\x7f])|\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f"
-_UNSEEN_OR_PART = re.compile(f"(?P<part>{_PART_OF_TEXT})|[{_HIDDEN}\u200c\u200d\U000e0020-\U000e007f]")
-
-
-def safe(text: str) -> str:
-    """A placeholder's value as part of a file name: <line-art> becomes line-art, separators and what is not seen -."""
-    if text.startswith("<") and text.endswith(">"):
-        text = text[1:-1]
-    text = _UNSAFE.sub("-", text)
-    if text.isascii():
-        return text
-    return _UNSEEN_OR_PART.sub(lambda found: found["part"] or "-", text)
 
 
 def component_problem(name: str) -> str | None:
@@ -48,13 +29,13 @@ def component_problem(name: str) -> str | None:
         return "is '..', which climbs out of the output folder"
     if any(unicodedata.category(char) == "Cc" for char in name):
         return "holds a control character"
-    if unseen := _UNSEEN.search(name):
+    if unseen := UNSEEN.search(name):
         return f"holds U+{ord(unseen[0]):04X}, a character that is not seen"
     if len(name.encode()) > MAX_COMPONENT:
         return f"is {len(name.encode())} bytes long, the limit is {MAX_COMPONENT}"
     if name.endswith((".", " ")) or name.startswith(" "):
         return "begins or ends with a space or ends with a dot, which some systems drop"
-    if _UNSAFE.search(name):
+    if UNSAFE.search(name):
         return 'holds one of / \\ : * ? " < > |, which some systems refuse'
     if _RESERVED.fullmatch(name) or name.casefold() == OWN_FOLDER or name.startswith(TEMP_PREFIX):
         return "is reserved"

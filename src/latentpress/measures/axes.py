@@ -5,6 +5,7 @@ Knows cells and their labels, and no pixels.
 
 from collections.abc import Mapping, Sequence
 
+from latentpress.choosing import meant
 from latentpress.errors import UsageError, nearest, shown
 from latentpress.sheets.cells import Cell, Cells
 from latentpress.sheets.grid import check_key
@@ -47,6 +48,8 @@ def parse_against(terms: Sequence[str], cells: Cells, option: str) -> Mapping[st
             raise UsageError(f"{option} {shown(term)}: write AXIS=VALUE, e.g. loss=none")
         check_axis(option, axis, cells)
         known = cells.labels(axis)
+        one = meant(dict.fromkeys(known, ()), value)
+        value = one.pop() if len(one) == 1 else value
         if value not in known:
             close = nearest(value, known)
             way_out = f"did you mean {close!r}?" if close else f"it is one of {', '.join(known[:8])}"

@@ -7,8 +7,8 @@ nothing moves where a cell is left out.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
+from latentpress.choosing import like, meant
 from latentpress.errors import UsageError, nearest, shown
 from latentpress.sheets.cells import EXCLUDED, Cell, Cells
 from latentpress.sheets.order import in_order
@@ -94,9 +94,10 @@ def select(cells: Cells, sheet: Sheet) -> list[Cell]:
         key, equals, value = term.partition("=")
         key, value = (key, value) if equals else (OUTPUT, term)
         check_key(key, cells)
-        some = [cell for cell in found if _fits(text_of(cell, key), value)]
+        known = dict.fromkeys((text_of(cell, key) for cell in found), ())
+        wanted = set(filter(like(value), known)) if key == OUTPUT else meant(known, value)
+        some = [cell for cell in found if text_of(cell, key) in wanted]
         if not some:
-            known = dict.fromkeys(text_of(cell, key) for cell in found)
             raise UsageError(f"--only {shown(term)} chooses no cell; {_guess(value, known)}{key} is {_listed(known)}")
         found = some
     for key, values in sheet.order.items():
@@ -142,10 +143,6 @@ def _listed(known: Iterable[str]) -> str:
     texts = [shown(value) for value in known]
     more = f" and {len(texts) - _LISTED:,} more" if len(texts) > _LISTED + 1 else ""
     return ("one of " if len(texts) > 1 else "") + ", ".join(texts[:_LISTED] if more else texts) + more
-
-
-def _fits(text: str, pattern: str) -> bool:
-    return text == pattern or fnmatchcase(text, pattern)
 
 
 def _key(cell: Cell, keys: Sequence[str]) -> Key:

@@ -23,6 +23,7 @@ from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.nodes import Problems, uncollected
 from latentpress.manifest.shape import Draft, Shape
 from latentpress.runtime.facts import BundleFacts, Bundles
+from latentpress.safe_names import safe
 from latentpress.sheets.spec import Sheet
 
 # Jobs written to the table at once, and drafts kept of those whose words are drawn.
@@ -190,7 +191,7 @@ class _Planning:
                 last, settled = draft, self._settling.of(draft)
             digest = settled.hashes.of(seed)
             own = {
-                "seed": names.safe(seed_label) if seed_label else str(seed),
+                "seed": safe(seed_label) if seed_label else str(seed),
                 "index": str(index),
                 "hash": digest,
                 **settled.own,

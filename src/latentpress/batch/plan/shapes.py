@@ -15,7 +15,7 @@ from latentpress.batch.plan.given import picture_warnings
 from latentpress.batch.plan.identity import Prompted, Seeded, hashed_data, identity_of
 from latentpress.batch.plan.job import request_data, stored
 from latentpress.batch.plan.prompts import PromptChecks
-from latentpress.manifest import names, templates
+from latentpress.manifest import templates
 from latentpress.manifest.field import Values
 from latentpress.manifest.fields import request_of
 from latentpress.manifest.manifest import Manifest
@@ -26,6 +26,7 @@ from latentpress.runtime.prompt_rules import reading_of
 from latentpress.runtime.prompts.parts import Reading
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.rules import earlier, numbers
+from latentpress.safe_names import safe
 
 # Shapes and drafts kept settled: of a matrix whose seeds are not its fastest axis, or a file whose lines differ.
 _KEPT = 16_384
@@ -163,7 +164,7 @@ class Settling:
         if len(self._rows) == _ROWS:
             self.write()
         own = {"id": draft.id, "prompt": prompt if label is None else label}
-        named = {name: names.safe(own[name]) for name in self._named}
+        named = {name: safe(own[name]) for name in self._named}
         before = [one.of(prompt) for one in variant.earlier] if variant.earlier else ()
         return Settled(self._drafts, hashes, before, shape.name, named, shape.texts)
 
@@ -207,7 +208,7 @@ class Settling:
         shared = self._template.names - _OWN
         # What some jobs' braces or values of an axis fill, and this one's do not, is "none".
         filled = dict.fromkeys(shared, "none") | self._moment | labels if shared else {}
-        texts = {key: names.safe(filled[key]) for key in shared}
+        texts = {key: safe(filled[key]) for key in shared}
         return {"labels": labels, "texts": texts, "name": self._template.filling(texts)}
 
     def _tell(self, draft: Draft, shape: _Shape) -> None:
