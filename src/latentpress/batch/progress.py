@@ -60,7 +60,7 @@ class Lines:
         now = time.monotonic()
         if now - self.said >= LINE_SECONDS:
             self.said = now
-            failed = [f"{tally.failed} failed"] if tally.failed else []
+            failed = [f"{tally.failed:,} failed"] if tally.failed else []
             self._say(", ".join([f"{tally.count}/{tally.total} images", *failed, *_pace(tally)]))
 
     def finish(self, tally: Tally) -> None:

@@ -53,7 +53,7 @@ class Rehearsal:
             yield f"would move {counted(self.moved, 'file')} out of the way, to {self.folder / REPLACED}"
         if self.to_write:
             pictures = counted(self.prospect.loads.pictures, "picture")
-            yield f"would render {pictures}, and write {self.to_write} in {self.folder}:"
+            yield f"would render {pictures}, and write {self.to_write:,} in {self.folder}:"
             yield from prospect_lines(plan, self.prospect)
         if state.quarantined:
             yield quarantine_line(len(state.quarantined))

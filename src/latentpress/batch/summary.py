@@ -34,7 +34,7 @@ def summary_data(tally: Tally) -> dict[str, object]:
 def summary_lines(tally: Tally) -> Iterator[str]:
     """For people; nothing where nothing was to be rendered."""
     if tally.failed:
-        yield f"failed: {'; '.join(f'{count} {cause_of(cause)}' for cause, count in tally.causes.most_common())}"
+        yield f"failed: {'; '.join(f'{count:,} {cause_of(cause)}' for cause, count in tally.causes.most_common())}"
     if tally.count:
         loading = f" after {duration(tally.loading)} of loading" if tally.loading >= 0.05 else ""
         rate = "" if tally.rate is None else f", {tally.rate:.2f} images/s"

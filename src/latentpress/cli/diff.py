@@ -42,7 +42,7 @@ def diff_command(
         for line in report.lines():
             typer.echo(line)
         if sheet is not None:
-            which = f"{sheet}, {drawn} of {len(report.unequal)} pairs" if drawn else "none, no pair differs"
+            which = f"{sheet}, {drawn:,} of {len(report.unequal):,} pairs" if drawn else "none, no pair differs"
             typer.echo(f"sheet: {which}")
     if not report.equal:
         raise typer.Exit(DIFFERS)

@@ -147,7 +147,7 @@ def _telling(path: Path, codes: list[int], as_json: bool) -> Generator[None]:
 
 
 def _these(count: int) -> str:
-    return "this one" if count == 1 else f"these {count}"
+    return "this one" if count == 1 else f"these {count:,}"
 
 
 def _leave(code: int | None) -> None:

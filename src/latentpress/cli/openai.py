@@ -92,4 +92,4 @@ def _tell(answered: "Answered", *, as_json: bool) -> None:
             (answered.completed, "answered", answered.output),
             (answered.failed, "with an error", answered.errors),
         ):
-            typer.echo(f"{count} {what}" + (f": {path}" if path else ""))
+            typer.echo(f"{count:,} {what}" + (f": {path}" if path else ""))

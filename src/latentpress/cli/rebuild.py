@@ -26,5 +26,5 @@ def rebuild_command(
         typer.echo(f"not taken: {one_line(name)} {why}")
     typer.echo(
         f"{out}: {counted(len(done.recorded), 'picture')} recorded, {done.known} known before, "
-        f"{len(done.refused)} not taken, {done.silent} without a word of what they are"
+        f"{len(done.refused):,} not taken, {done.silent:,} without a word of what they are"
     )

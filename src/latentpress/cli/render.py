@@ -137,8 +137,8 @@ def _tell(
             one_line=one_line,
         )
     elif not telling.quiet:
-        kept_out = f", {outcome.summary.quarantined} quarantined" if outcome.summary.quarantined else ""
-        said = "{}: {done} rendered, {skipped} already done, {failed} failed{}"
+        kept_out = f", {outcome.summary.quarantined:,} quarantined" if outcome.summary.quarantined else ""
+        said = "{}: {done:,} rendered, {skipped:,} already done, {failed:,} failed{}"
         typer.echo(said.format(folder.path, kept_out, **counts))
         for line in rendering.lines():
             typer.echo(line)

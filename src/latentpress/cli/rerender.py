@@ -50,7 +50,7 @@ def rerender_command(
 
     if output is not None:
         if len(images) != 1:
-            raise UsageError(f"-o {output}: is one file, and {len(images)} pictures are asked for; give one picture")
+            raise UsageError(f"-o {output}: is one file, and {len(images):,} pictures are asked for; give one picture")
         if output.suffix.lower() != ".png" or os.path.lexists(output):
             raise UsageError(f"-o {output}: give the name of a .png that does not exist yet; nothing is overwritten")
     sources = Sources(tuple(model or ()), manifest, tuple(concept or ()), tuple(given or ()))

@@ -85,4 +85,4 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
     if (line := now.line(state.counts[MISSING])) is not None:
         typer.echo(line)
     if orphans:
-        typer.echo(f"`latentpress tidy` moves what the manifest no longer has ({len(orphans)}) aside")
+        typer.echo(f"`latentpress tidy` moves what the manifest no longer has ({len(orphans):,}) aside")

@@ -38,9 +38,9 @@ def verify_command(
         print_json(found.data() | {"repaired": repaired.data() if repaired else None})
     else:
         if repaired:
-            counts = f"{counted(len(repaired.copied), 'picture')} copied, {len(repaired.rendered)} rendered"
+            counts = f"{counted(len(repaired.copied), 'picture')} copied, {len(repaired.rendered):,} rendered"
             drawn = f", {', '.join(repaired.drawn)} drawn" if repaired.drawn else ""
-            typer.echo(f"{counts}{drawn}, {repaired.moved} files moved aside")
+            typer.echo(f"{counts}{drawn}, {repaired.moved:,} files moved aside")
         for line in found.lines():
             typer.echo(line)
     if not found.right or (repaired and repaired.notes):

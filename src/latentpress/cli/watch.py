@@ -71,11 +71,13 @@ def _look(folder: Path, home: Path) -> tuple[list[str], int | None]:
         return [f"{folder}: nothing was rendered into it yet, and nobody renders"], 4
     total, done, failed = counts
     missing = total - done - failed
-    quarantined = f", {len(kept_out)} of them quarantined" if kept_out else ""
-    lines = [f"{folder}: {done:,} of {counted(total, 'image')} done, {missing} missing, {failed} failed{quarantined}"]
+    quarantined = f", {len(kept_out):,} of them quarantined" if kept_out else ""
+    lines = [
+        f"{folder}: {done:,} of {counted(total, 'image')} done, {missing:,} missing, {failed:,} failed{quarantined}"
+    ]
     lines += filter(None, [now.line(missing)])
     if len(kept_out) > len(listed):
-        below.append(f"and {len(kept_out) - len(listed)} more are quarantined")
+        below.append(f"and {len(kept_out) - len(listed):,} more are quarantined")
     code = None if now.pid and (missing or now.end is None) else exit_code(missing, failed)
     return [*lines, *below], code
 

@@ -62,7 +62,7 @@ class Report:
             "only in A": len(self.only_a),
             "only in B": len(self.only_b),
         }
-        told = ", ".join(f"{count} {what}" for what, count in counted.items() if count or what == EQUAL)
+        told = ", ".join(f"{count:,} {what}" for what, count in counted.items() if count or what == EQUAL)
         return f"A {one_line(str(self.a))}, B {one_line(str(self.b))}: {told}"
 
     def data(self) -> dict[str, object]:

@@ -83,7 +83,7 @@ def draw_pairs(report: Report) -> Image.Image:
         max(high, *(tile.height for tile in tiles)) + GAP for (_, high), (tiles, _) in zip(sizes, rows, strict=True)
     ]
     more = len(report.unequal) - len(shown)
-    foot = [f"and {more} more pairs that differ less"] if more else []
+    foot = [f"and {more:,} more pairs that differ less"] if more else []
     below = _pixels(setter, foot)[1] + GAP if foot else 0
     wide = max(left + len(_HEADS) * (cell + GAP), _pixels(setter, foot)[0] + 2 * GAP)
     high = top + sum(heights) + below

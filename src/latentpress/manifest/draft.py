@@ -265,7 +265,7 @@ class Expansion:
         count = parse_number("n", node, problems, 1, MAX_JOBS, whole=True, rule=rule)
         if isinstance(seeds, ToDraw) and count is not None:
             if seeds.count > 1:
-                problems.add(node.place, f"n and draw: {seeds.count} are both given; leave it to one of them")
+                problems.add(node.place, f"n and draw: {seeds.count:,} are both given; leave it to one of them")
             return replace(seeds, count=int(count))
         if isinstance(seeds, ToDraw) or count is None or not seeds:
             return ()

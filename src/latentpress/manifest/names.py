@@ -32,7 +32,7 @@ def component_problem(name: str) -> str | None:
     if unseen := UNSEEN.search(name):
         return f"holds U+{ord(unseen[0]):04X}, a character that is not seen"
     if len(name.encode()) > MAX_COMPONENT:
-        return f"is {len(name.encode())} bytes long, the limit is {MAX_COMPONENT}"
+        return f"is {len(name.encode()):,} bytes long, the limit is {MAX_COMPONENT}"
     if name.endswith((".", " ")) or name.startswith(" "):
         return "begins or ends with a space or ends with a dot, which some systems drop"
     if UNSAFE.search(name):
@@ -52,7 +52,7 @@ def path_problem(output: str) -> str | None:
     if parts[-1] in SUFFIXES:
         return f"has nothing before {parts[-1]}"
     if len(output.encode()) > MAX_PATH:
-        return f"is {len(output.encode())} bytes long, the limit is {MAX_PATH}"
+        return f"is {len(output.encode()):,} bytes long, the limit is {MAX_PATH:,}"
     for component in parts:
         if trouble := component_problem(component):
             return trouble if component == output else f"has a part {shown(component)} that {trouble}"

@@ -20,7 +20,7 @@ def parse_timesteps(node: Node, reader: Reader) -> tuple[int, ...] | None:
         problems.add(node.place, message)
         return None
     if len(node.items) > MAX_STEPS:
-        problems.add(node.place, f"timesteps are {len(node.items)}; a picture takes at most {MAX_STEPS} steps")
+        problems.add(node.place, f"timesteps are {len(node.items):,}; a picture takes at most {MAX_STEPS} steps")
         return None
     rule = "a whole number from 0 up, such as 999"
     found = [parse_number("a timestep", item, problems, 0, float("inf"), whole=True, rule=rule) for item in node.items]
@@ -55,7 +55,7 @@ def counted_steps(values: Values, nodes: Mapping[str, Node], reader: Reader) -> 
         return {}
     if steps is not None and not not_given(steps) and values["steps"] != len(timesteps):
         message = (
-            f"timesteps are {len(timesteps)}, and steps is {values['steps']}; "
+            f"timesteps are {len(timesteps):,}, and steps is {values['steps']}; "
             "leave steps out, or switch it off with `steps: null`"
         )
         reader.problems.add(nodes["timesteps"].place, message)

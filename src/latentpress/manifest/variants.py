@@ -282,7 +282,7 @@ def _bounds(head: re.Match[str], count: int) -> tuple[int, int]:
     low = int(head["low"] or 1)
     high = int(head["high"]) if head["high"] else (count if head["to"] else low)
     if low > count:
-        raise TextError(f"has {written!r} before {count} options; ask for at most as many as there are")
+        raise TextError(f"has {written!r} before {count:,} options; ask for at most as many as there are")
     high = min(high, count)
     if high < low:
         raise TextError(f"has {written!r}, which runs backwards; write the smaller number first")

@@ -79,7 +79,7 @@ def plot_of(found: Measured) -> Plot:
     if len(parts) > _MOST_ROWS:
         listed = ", ".join(axes)
         raise UsageError(
-            f"--by {listed}: has {len(parts)} values, and a plot has at most {_MOST_ROWS} rows; name another axis"
+            f"--by {listed}: has {len(parts):,} values, and a plot has at most {_MOST_ROWS} rows; name another axis"
         )
     panels = [Panel(_TITLES.get(column, column), [part.values[column] for part in parts]) for column in columns(found)]
     for axis in dict.fromkeys(axis for part in parts for axis in part.spreads):
@@ -87,7 +87,7 @@ def plot_of(found: Measured) -> Plot:
             rows = [[getattr(one.distances, key) for one in part.spreads.get(axis, ())] for part in parts]
             panels.append(Panel(f"{key} apart across {axis}", rows))
     counts = found.counts["measured"]
-    title = f"{found.cells.name}: {counts} of {len(found.cells.cells)} pictures measured"
+    title = f"{found.cells.name}: {counts} of {len(found.cells.cells):,} pictures measured"
     if found.against:
         title += ", against " + " and ".join(f"{axis}={text}" for axis, text in found.against.items())
     labels = [", ".join(part.labels.values()) or "all" for part in parts]

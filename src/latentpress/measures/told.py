@@ -15,10 +15,10 @@ _SHORTEST = 8
 def told(found: Measured) -> list[str]:
     """The lines; the first says how many pictures were measured."""
     counts = found.counts
-    head = f"{one_line(str(found.folder))}: {counts['measured']} of {len(found.cells.cells)} pictures measured"
-    left = [f"{count} {_WORDS[state]}" for state, count in counts.items() if state in _WORDS]
+    head = f"{one_line(str(found.folder))}: {counts['measured']:,} of {len(found.cells.cells):,} pictures measured"
+    left = [f"{count:,} {_WORDS[state]}" for state, count in counts.items() if state in _WORDS]
     faults = Counter(reason_of(cell) for cell in found.cells.cells if cell.state == MISSING)
-    left += [f"{count} {fault.removeprefix('file is ').removeprefix('file ')}" for fault, count in faults.items()]
+    left += [f"{count:,} {fault.removeprefix('file is ').removeprefix('file ')}" for fault, count in faults.items()]
     lines = [", ".join([head, *left])]
     lines += [f"{one_line(name)}: {why}" for name, why in unreadable(found)[:5]]
     if not counts["measured"]:
@@ -66,7 +66,7 @@ def _beside(found: Measured) -> str:
         "itself": "are it",
         "nothing there": "have none",
     }
-    return f"against {one_line(named)}: " + ", ".join(f"{count} {words[kind]}" for kind, count in kinds.items())
+    return f"against {one_line(named)}: " + ", ".join(f"{count:,} {words[kind]}" for kind, count in kinds.items())
 
 
 def _name(group: Group) -> str:

@@ -64,7 +64,7 @@ class Packed:
             yield f"{name}: whole paths are written as they are seen from it"
         for one in self.left_out:
             yield f"left out: {one_line(one.name)}: {one.why}"
-        counts = f"{self.pictures} of {self.total} pictures, {self.files} files, {self.bytes:,} bytes"
+        counts = f"{self.pictures:,} of {self.total:,} pictures, {self.files:,} files, {self.bytes:,} bytes"
         yield f"{self.path}: {counts}; unzip it, then `cd {shlex.quote(self.top)} && sha256sum -c SHA256SUMS`"
 
     def data(self) -> dict[str, Any]:

@@ -62,11 +62,11 @@ def readme(told: Told) -> str:
 
 
 def _head(told: Told) -> Iterator[str]:
-    counts = ", ".join(f"{count} {state}" for state, count in told.states.items())
+    counts = ", ".join(f"{count:,} {state}" for state, count in told.states.items())
     date = f", first on {told.cells.date.split()[0]}" if told.cells.date else ""
     yield f"# {told.name}"
     yield ""
-    yield f"{len(told.cells.cells)} pictures were planned ({counts}) and rendered{date}. The hash of the plan is"
+    yield f"{len(told.cells.cells):,} pictures were planned ({counts}) and rendered{date}. The hash of the plan is"
     yield ""
     yield f"    {told.cells.plan_hash}"
     yield ""
@@ -126,7 +126,7 @@ def _made_with(told: Told) -> Iterator[str]:
         more += [f"rows per call {made.rows}"] if made.rows.isdecimal() else []
         more += [made.versions] if made.versions else []
         listed = one_line(", ".join(more))
-        yield f"- {made.pictures} pictures on the engine `{engine_called(made.provider)}`{', ' if listed else ''}{listed}"
+        yield f"- {made.pictures:,} pictures on the engine `{engine_called(made.provider)}`{', ' if listed else ''}{listed}"
     yield ""
 
 
@@ -137,7 +137,7 @@ def _left_out(told: Told) -> Iterator[str]:
     yield "## What is not here"
     yield ""
     if missing:
-        yield f"- {missing} planned pictures: `cells.csv` says of each whether it failed, and why"
+        yield f"- {missing:,} planned pictures: `cells.csv` says of each whether it failed, and why"
     for one in told.left_out:
         sums = f" ({one.size:,} bytes, sha256 {one.sha256})" if one.sha256 else ""
         yield f"- `{one_line(one.name)}`: {one_line(one.why)}{sums}"

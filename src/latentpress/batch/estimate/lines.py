@@ -35,7 +35,7 @@ def time_line(time: Estimate) -> str:
     loading = f" and {duration(time.loading)} to load" if time.loading else ""
     if time.error is not None:
         share, count = time.error
-        off = "1 earlier estimate here was" if count == 1 else f"{count} earlier estimates here were"
+        off = "1 earlier estimate here was" if count == 1 else f"{count:,} earlier estimates here were"
         how = f"{off} off by {share:.0%}" + (" on average" if count > 1 else "")
     else:
         how = "no earlier estimate here to compare with"

@@ -194,7 +194,7 @@ def _warnings(prompt: _Prompt, verdict: PromptCheck, reading: Reading, *, wildca
         over = verdict.tokens - verdict.limit
         yield (
             "",
-            f"{prompt.called} is {verdict.tokens} tokens long, {over} over the limit of {verdict.limit}; "
+            f"{prompt.called} is {verdict.tokens:,} tokens long, {over:,} over the limit of {verdict.limit}; "
             f"this is cut off: {shown(verdict.cut)}",
         )
     if reading.cleaning == "basic" and (lost := dropped(prompt.text)):

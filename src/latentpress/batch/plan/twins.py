@@ -62,7 +62,7 @@ def _twins(table: Database, manifest: Path) -> str | None:
     other = next(job for job in jobs if job[2] != jobs[0][2])
     one, two = (title_of(job, job_id, seed_of(seed)) for job, job_id, seed in (jobs[0], other))
     more = sum(count for *_, count in found) - 1
-    others = f" (and {more} more like them)" if more else ""
+    others = f" (and {more:,} more like them)" if more else ""
     return (
         f"{manifest}: warning: {one} and {two} draw one picture{others}, because noise takes of a seed its low 32 bits, as "
         "in torch, and these seeds agree in them; change one of the seeds"

@@ -212,4 +212,4 @@ class _Repairing:
 def _listed(names: Sequence[str]) -> str:
     listed = ", ".join(one_line(short(name)) for name in names[:_LISTED])
     more = len(names) - _LISTED
-    return f"{listed} and {more} more" if more > 0 else listed
+    return f"{listed} and {more:,} more" if more > 0 else listed

@@ -103,14 +103,14 @@ class Verified:
         for name in self.unknown:
             yield f"unknown   {one_line(name)}"
         counts = self.counts
-        listed = ", ".join(f"{counts[state]} {state}" for state in FLAWS)
+        listed = ", ".join(f"{counts[state]:,} {state}" for state in FLAWS)
         more = [
             (len(self.documents), "of sheets"),
             (len(self.aside), f"in {OWN_FOLDER}"),
             (len(self.unknown), "unknown"),
         ]
-        rest = "".join(f", {count} {what}" for count, what in more if count)
-        yield f"{self.folder}: {counts[WHOLE]} of {self.pictures} pictures are what was written, {listed}{rest}"
+        rest = "".join(f", {count:,} {what}" for count, what in more if count)
+        yield f"{self.folder}: {counts[WHOLE]:,} of {self.pictures:,} pictures are what was written, {listed}{rest}"
 
     def data(self) -> dict[str, Any]:
         """As JSON data."""

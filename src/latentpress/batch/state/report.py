@@ -16,24 +16,24 @@ def counts_line(state: Status, folder: Path, room: str) -> str:
     """How far the plan has come, in one line; room: what those that a render tries take on disk."""
     counts, kept_out = state.counts, len(state.quarantined)
     disk = f", {room} to write" if state.left > kept_out else ""
-    quarantined = f", {kept_out} of them quarantined" if kept_out else ""
+    quarantined = f", {kept_out:,} of them quarantined" if kept_out else ""
     done = sum(counts[state] for state in (DONE, EARLIER, OTHER, FOUND))
     of = counted(state.total, "image")
-    return f"{folder}: {done} of {of} done, {counts[MISSING]} missing, {counts[FAILED]} failed{quarantined}{disk}"
+    return f"{folder}: {done:,} of {of} done, {counts[MISSING]:,} missing, {counts[FAILED]:,} failed{quarantined}{disk}"
 
 
 def remarks(state: Status, folder: Path) -> Iterator[str]:
     """What else to know of finished pictures, and of what lies under names that pictures want; a sentence each."""
     counts = state.counts
     if found := counts[FOUND]:
-        they = "1 of them lies" if found == 1 else f"{found} of them lie"
+        they = "1 of them lies" if found == 1 else f"{found:,} of them lie"
         yield f"{they} here under another name, and `render` gives it the new one"
     if (line := earlier_line(state)) is not None:
         yield line
     if (line := export_line(state)) is not None:
         yield f"{line}; `render --mixed` keeps them, `render --redraw` draws them anew"
     if replaced := len(state.replaced):
-        they = "1 file is damaged or has" if replaced == 1 else f"{replaced} files are damaged or have"
+        they = "1 file is damaged or has" if replaced == 1 else f"{replaced:,} files are damaged or have"
         them = "it" if replaced == 1 else "them"
         yield f"{they} a name that another picture gets; `render` moves {them} to {folder / REPLACED}"
     if state.taken:
@@ -49,7 +49,7 @@ def taken_line(state: Status, folder: Path) -> str:
     for why, indices in by_reason.items():
         listed = [str(state.plan.jobs[index - 1].output) for index in indices[:_LISTED]]
         if (more := len(indices) - len(listed)) > 0:
-            listed.append(f"and {more} more")
+            listed.append(f"and {more:,} more")
         told.append(f"{', '.join(listed)}{', each of which' if len(indices) > 1 else ''} {why}")
     return f"{folder}: {'; '.join(told)}"
 
@@ -60,7 +60,7 @@ def earlier_line(state: Status) -> str | None:
     if not count:
         return None
     which = ", ".join(state.rules)
-    were = "1 picture was" if count == 1 else f"{count} pictures were"
+    were = "1 picture was" if count == 1 else f"{count:,} pictures were"
     return f"{were} drawn by an earlier rule ({which}) and kept; `render --redraw` draws them anew, docs/rules.md shows how"
 
 

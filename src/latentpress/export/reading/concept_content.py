@@ -56,7 +56,7 @@ def other_kind(keys: list[str]) -> str | None:
 
 
 def _too_large(path: Path, size: int) -> str:
-    return f"{path}: {size} bytes; a concept file has at most {MAX_BYTES}: is this a whole model?"
+    return f"{path}: {size:,} bytes; a concept file has at most {MAX_BYTES:,}: is this a whole model?"
 
 
 def _torch(path: Path) -> Any:

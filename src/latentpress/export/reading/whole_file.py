@@ -43,7 +43,7 @@ def check_safetensors(file: Path) -> None:
             raise CheckpointError(f"{file}: not a safetensors file, or cut short; download it again") from None
     expected = 8 + length + max(ends, default=0)
     if size != expected:
-        raise CheckpointError(f"{file}: {size} bytes, its header promises {expected}; download it again")
+        raise CheckpointError(f"{file}: {size:,} bytes, its header promises {expected:,}; download it again")
 
 
 def parsed_header(header: bytes) -> Any:

@@ -156,7 +156,7 @@ class CsvRows:
         if len(row) <= len(columns.header):
             self._problems.add(place, "this cell stands in a column without a name; name it in the header, or empty it")
             return
-        what = f"the row has {len(row)} cells, and the header {len(columns.header)}"
+        what = f"the row has {len(row):,} cells, and the header {len(columns.header):,}"
         way_out = f"a text that holds {DELIMITERS[columns.delimiter]} goes into double quotes"
         self._problems.add(place, f"{what}; {way_out}", "cells")
 
