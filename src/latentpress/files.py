@@ -56,7 +56,7 @@ def check_regular(path: Path, limit: int | None = None) -> os.stat_result:
         raise NotAFile(errno.EINVAL, f"it is {what}, not a regular file", str(path))
     if limit is not None and state.st_size > limit:
         most = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
-        raise TooLarge(errno.EFBIG, f"it has {state.st_size:,} bytes, and {most:,} is the limit", str(path))
+        raise TooLarge(errno.EFBIG, f"it has {state.st_size:,} bytes, and {most} is the limit", str(path))
     return state
 
 

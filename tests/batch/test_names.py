@@ -100,7 +100,7 @@ BAD_NAMES = {
     ),
     "long values": (
         f'matrix: {{a: [{"x" * 250}], b: [{"y" * 251}]}}\noutput: "{{a}}/{{b}}/{{a}}/{{a}}/{{a}}.png"\n',
-        "is 1259 bytes long, the limit is 1024; {b:.80} cuts it",
+        "is 1,259 bytes long, the limit is 1,024; {b:.80} cuts it",
     ),
     "what is not seen": ('output: "a\\u202e{seed}.png"\n', "holds U+202E, a character that is not seen"),
 }

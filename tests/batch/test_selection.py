@@ -55,7 +55,11 @@ def test_terms_mean_labels_values_file_names_and_patterns_and_all_hold(chosen):
     assert chosen("seed=01") == chosen("seed=1.0") == chosen("seed=0..1") == chosen("seed=1") != []
     assert chosen("seed=1..3") == chosen("seed=[01, 2]") == chosen("seed=[1..2]") == chosen("style=*")
     assert (
-        chosen("guidance_scale=7.50") == chosen("size=16 x 16") == chosen("size=16") == chosen("loss=null") == chosen("style=*")
+        chosen("guidance_scale=7.50")
+        == chosen("size=16 x 16")
+        == chosen("size=16")
+        == chosen("loss=null")
+        == chosen("style=*")
     )
     assert chosen(limit=3) == ["kite/Lines-1.png", "kite/Lines-2.png", "kite/moeb-style-1.png"]
     assert chosen("thing=owl", limit=1) == ["owl/Lines-1.png"]

@@ -9,14 +9,17 @@ LONE = "defaults: {prompt: a}\n"
 VALUES = {
     "prompt": (
         ["a red kite", "30", '"{red|blue} __x__"', "{file: p.txt}", "{file: p.txt, whole: true}"],
-        ["true", "[a]", "{flie: p.txt}", "{whole: true}"],
+        ["true", "[a]", "{flie: p.txt}", "{whole: true}", "{file: ''}"],
     ),
     "negative_prompt": (["null", '""', "~", "blurry"], ["false", "{a: b}"]),
     "seed": (
         ["0", "18446744073709551615", "1..3", "[1, 5, 9..12]", "-1", "{draw: 2}", "{draw: 1, along: none}"],
         ["-2", "18446744073709551616", "1.5", "a", "[]", "[a]", '"7"', "{draw: 0}", "{along: all}", "{draw: 1, x: 2}"],
     ),
-    "size": (["64", "64x72", '"64 × 72"', "[64, 72]"], ["63", "8200", "[64]", "[64, 72, 80]", "big", "{w: 64}"]),
+    "size": (
+        ["64", "64x72", '"64 × 72"', "[64, 72]"],
+        ["63", "8200", "[64]", "[64, 72, 80]", "big", "{w: 64}", "500x512", "512x8200", "0x64"],
+    ),
     "sampler": (["euler", "dpmpp_2m_karras", "ddim_trailing", "DPM++ 2M Karras"], ["eulr", "[ddim]", "true"]),
     "steps": (["1", "1000"], ["0", "1001", '"9"', "2.5", "true", "many"]),
     "guidance_scale": (["0", "7.5", "1e2"], ["-1", "1001", "high"]),
@@ -24,15 +27,18 @@ VALUES = {
     "guidance_stop": (["0.6"], ["-0.1"]),
     "clip_skip": (["2"], ["-1", "101", "1.5"]),
     "eta": (["1"], ["2"]),
-    "timesteps": (["[999, 500, 0]"], ["[]", "[a]", "999", "[-1]"]),
-    "init_image": (["p.png", "none", "off", "no", "false"], ["true", "[p.png]", "{a: b}"]),
+    "timesteps": (["[999, 500, 0]"], ["[]", "[a]", "999", "[-1]", "[5, 5]"]),
+    "init_image": (["p.png", "none", "off", "no", "false"], ["true", "[p.png]", "{a: b}", "''"]),
     "mask_image": (["none"], ["true"]),
     "picture_reading": (["shown", "diffusers"], ["seen", "none"]),
-    "background": (["white", '"#ff8000"'], ['""', "[1, 2, 3]", "true"]),
+    "background": (
+        ["white", '"#ff8000"', "RebeccaPurple", '"#FFF"', '"#ffffffff"', '"rgb(1, 2, 3)"'],
+        ['""', "[1, 2, 3]", "true", "wite", '"#ff80"', '"#ffffff80"', "none", "3"],
+    ),
     "strength": (["0.1", "1"], ["0", "1.1"]),
     "refiner": (
         ["none", "r", "{model: r, switch_at: 0.5}"],
-        ["true", "{switch_at: 0.5}", "{model: r, switch_at: 1}", "{model: r, at: 1}"],
+        ["''", "true", "{switch_at: 0.5}", "{model: r, switch_at: 1}", "{model: r, at: 1}"],
     ),
     "micro_conditioning": (
         ["{original_size: 1023x511, crop_top_left: [0, 8], aesthetic_score: 6}"],
@@ -94,6 +100,16 @@ RIGHT = [
     LONE + "sheet: {columns: seed}\n",
     LONE + "policy: {max_failures: 1%, retries: 2, stop_after: 1h30m, stop_at: 06:30, x-why: a}\n",
     LONE + "policy: {max_failures: 3, retries: null}\n",
+    "name: nightly 2.0 {x} ö\n" + LONE,
+    "output: '{{a}}/..b/{seed:04}/{hash:.12}-{prompt:80}.jpeg'\n" + LONE,
+    "output: x.webp\nquality: 90\n" + LONE,
+    "quality: null\n" + LONE,
+    "jobs: [{from: ./J.JSONL}]\n",
+    "model: null\ndefaults: {prompt: a, model: demo}\n",
+    "jobs: [{from: j.jsonl, prompt: null}, {prompt: b}]\n",
+    "defaults: {prompt: null}\njobs: [{prompt: a}]\n",
+    "jobs: [{prompt: null}]\nmatrix: {prompt: [a]}\n",
+    "matrix: {style: [{style: a, prompt: b}]}\n",
 ]
 
 WRONG = [
@@ -146,6 +162,28 @@ WRONG = [
     "matrix: {style: [a, b], exclude: [{}]}\n" + LONE,
     "",
     "name: only\n",
+    *(
+        f"name: {name}\n" + LONE
+        for name in ("a/b", "'..'", "'a:b'", "'a.'", "' a'", "con", "Aux.b", "'x-{date}'", "''", "x" * 256)
+    ),
+    *(
+        f"output: '{name}'\n" + LONE
+        for name in ("../x.png", "a/../x.png", "a\\b.png", "{a.png", "a}.png", "{seed:x}.png", "{seed!r}.png", "{}.png")
+    ),
+    "quality: 90\n" + LONE,
+    "output: x.png\nquality: 90\n" + LONE,
+    "jobs: [{from: j.txt}]\n",
+    "sheet: {rows: seed}\nsheets: [{rows: seed, name: a}]\n" + LONE,
+    "concepts: {'': c.bin}\n" + LONE,
+    "jobs: [{from: http://x.org/j.jsonl}]\n",
+    "defaults: {prompt: null}\n",
+    "defaults: {steps: 3}\n",
+    "jobs: [{steps: 3}]\n",
+    "jobs: [{prompt: null}]\n",
+    "defaults: {prompt: a}\njobs: [{prompt: null}]\n",
+    "defaults: {prompt: a}\njobs: [{model: null}]\n",
+    "matrix: {prompt: [a, null]}\n",
+    "model: null\n" + LONE,
 ]
 
 # What no schema can see, by what it is.
@@ -155,7 +193,10 @@ PARSER = {
         "jobs: [{id: a, prompt: a}, {id: a, prompt: b}]\n",
         LONE + "matrix: {a: [{seed: 1}], b: [{seed: 2}]}\n",
     ],
-    "a prompt or model that is missing": ["defaults: {steps: 3}\n", "jobs: [{steps: 3}]\n", "jobs: [{prompt: null}]\n"],
+    "a prompt that the matrix might have given": [
+        "matrix: {seed: [1]}\n",
+        "jobs: [{prompt: null}]\nmatrix: {seed: [1]}\n",
+    ],
     "a file or folder that is not there": [
         "defaults: {prompt: {file: gone.txt}}\n",
         "wildcards: gone\n" + LONE,
@@ -185,16 +226,15 @@ PARSER = {
     ],
     "numbers within a text": [
         "defaults: {prompt: a, seed: 9..1}\n",
-        "defaults: {prompt: a, size: 500x512}\n",
         "defaults: {prompt: a, seed: 0..9999999999}\n",
     ],
     "a whole number written with a point": ["defaults: {prompt: a, steps: 30.0}\n"],
-    "a colour that is none": ["defaults: {prompt: a, background: wite}\n"],
+    "a colour that is none, in capitals or numbers": ["defaults: {prompt: a, background: Wite}\n"],
     "an exclude that means nothing": [
         LONE + "matrix: {style: [a, b], exclude: [{style: c}]}\n",
         LONE + "matrix: {style: [a], exclude: [{style: a}]}\n",
     ],
-    "names that some system refuses": ["output: '../x.png'\n" + LONE, "name: a/b\n" + LONE],
+    "a character that is not seen": ['name: "a\\u202eb"\n' + LONE],
     "YAML that is no JSON": [LONE + "---\nversion: 1\n", "defaults: {prompt: !!str a, steps: !!int 3}\n"],
 }
 

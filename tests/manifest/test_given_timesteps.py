@@ -80,7 +80,7 @@ FALL = "each must be smaller than the one before"
         (P + "jobs: [{timesteps: [249, 499]}]\n", f"5:26: timestep 499 comes after 249; {FALL}"),
         (
             f"defaults: {{prompt: a, timesteps: {[*range(1001)][::-1]}}}\n",
-            "4:34: timesteps are 1001; a picture takes at most 1000 steps",
+            "4:34: timesteps are 1,001; a picture takes at most 1000 steps",
         ),
         (
             "defaults: {prompt: a, steps: 8}\njobs: [{timesteps: [9, 4]}]\n",

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentpress.manifest.nodes import ListNode, MapNode, Problems, Scalar
-from latentpress.manifest.readers.json_text import NotJson, read_json
+from latentpress.manifest.readers.json_text import NotJson, is_range, read_json
 
 
 def plain(node):
@@ -23,7 +23,7 @@ def places(node, text, steps=()):
     """Check that each node stands where it says."""
     rest = text.split("\n")[node.place.line - 1][node.place.column - 1 :]
     if isinstance(node, Scalar):
-        assert rest.startswith('"' if not node.plain else node.text)
+        assert rest.startswith('"' if not node.plain or is_range(node.text) else node.text)
     for one in node.values.values() if isinstance(node, MapNode) else node.items if isinstance(node, ListNode) else ():
         places(one, text)
 

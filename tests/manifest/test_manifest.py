@@ -182,7 +182,7 @@ def test_every_mistake_is_reported_at_once_in_the_order_of_the_file(manifest):
     [
         ("", "m.yaml:1:1: the manifest is empty"),
         ("# only a comment\n", "m.yaml:1:1: the manifest is empty"),
-        ("- a\n", "m.yaml:1:1: the manifest is not a map"),
+        ("- a\n", "m.yaml:1:1: the manifest is a list, and must be a map"),
         ("version: 2\nmodel: demo\n" + P, "m.yaml:1:10: version is '2'; it must be 1"),
         ("model: demo\n" + P, "m.yaml:1:1: version is missing"),
         ("version: 1\n" + P, "m.yaml:1:1: model is missing"),

@@ -57,14 +57,16 @@ def write(tmp_path, monkeypatch):
     """write(body) writes a manifest beside the files that the corpus names."""
     monkeypatch.chdir(tmp_path)
     Path("p.txt").write_text("a kite\n")
-    Path("j.jsonl").write_text('{"prompt": "a"}\n')
+    for name in ("j.jsonl", "J.JSONL"):
+        Path(name).write_text('{"prompt": "a"}\n')
     Path("lists").mkdir()
     Path("c.bin").write_bytes(b"c")
     Path("d.bin").write_bytes(b"d")
     Image.new("RGB", (64, 64)).save("p.png")
 
     def one(body):
-        Path("m.yaml").write_text(HEAD + body, encoding="utf-8")
+        head = HEAD.replace("model: demo\n", "") if body.startswith("model:") or "\nmodel: null\n" in body else HEAD
+        Path("m.yaml").write_text(head + body, encoding="utf-8")
         return Path("m.yaml")
 
     return one
@@ -141,5 +143,5 @@ def test_files_stands_beside_from_alone():
     from latentpress.manifest.named_files import FROM
 
     job = manifest_schema()["$defs"]["job"]
-    jsonschema.validate({FROM: "a.jsonl", FILES: "uploads"}, {**manifest_schema(), **job, "anyOf": [{}]})
+    jsonschema.validate({FROM: "a.jsonl", FILES: "uploads"}, {**manifest_schema(), **job, "anyOf": [{}], "allOf": [{}]})
     assert job["dependentRequired"] == {FILES: [FROM]}

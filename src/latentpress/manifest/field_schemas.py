@@ -6,8 +6,11 @@ A schema is somewhat blunter than the parsers: it knows no files, no bundle, and
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from PIL import ImageColor
+
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.losses import LOSS_SCALES
+from latentpress.manifest.names import MAX_TEXT
 from latentpress.manifest.seeds import MAX_SEED
 from latentpress.manifest.values import MAX_JOBS, MAX_SIDE, MAX_STEPS
 from latentpress.runtime.guidance import LOSSES
@@ -15,7 +18,8 @@ from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, SPACINGS
 
 Schema = dict[str, Any]
 
-TEXT: Schema = {"type": ["string", "number"]}
+TEXT: Schema = {"type": ["string", "number"], "maxLength": MAX_TEXT}
+PATH: Schema = {**TEXT, "minLength": 1}
 _NONE: Schema = {"enum": ["none", "off", "no", False]}
 RANGE: Schema = {"type": "string", "pattern": r"^[0-9]+\.\.[0-9]+$"}
 _SEED: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
@@ -143,13 +147,21 @@ def _base(name: str) -> Any:
     return next(BASES[base] for base in sorted(BASES, key=len, reverse=True) if name.startswith(base))
 
 
+# 8 to 8192 in steps of 8, as digits: what the last three say, behind an even or an odd number of hundreds.
+_EIGHTS = "(?!0+([^0-9]|$))0*(8|{}|{})".format(
+    "([1-7]?[02468]|80)?(" + "|".join(f"{number:02}" for number in range(0, 100, 8)) + ")",
+    "([1-7]?[13579]|81)(" + "|".join(f"{number:02}" for number in range(4, 100, 8)) + ")",
+)
+
+
 def _sizes(multiple: int) -> Schema:
     side: Schema = {"type": "integer", "minimum": multiple, "maximum": MAX_SIDE, "multipleOf": multiple}
-    text: Schema = {"type": "string", "pattern": r"^\s*[0-9]+\s*[xX×]\s*[0-9]+\s*$"}
+    number = _EIGHTS if multiple == 8 else "[0-9]{1,4}"
+    text: Schema = {"type": "string", "pattern": rf"^\s*{number}\s*[xX×]\s*{number}\s*$"}
     return {"anyOf": [text, side, {"type": "array", "items": side, "minItems": 2, "maxItems": 2}]}
 
 
-_FILE = a_map({"file": TEXT, "whole": {"type": ["boolean", "null"]}}, ["file"])
+_FILE = a_map({"file": PATH, "whole": {"type": ["boolean", "null"]}}, ["file"])
 _PROMPT: Schema = {"anyOf": [TEXT, _FILE]}
 _SIDES = {
     name: or_null(_sizes(1))
@@ -181,10 +193,23 @@ _OTHERS: Mapping[str, Schema] = {
     "size": _sizes(8),
     "sampler": _samplers(),
     "loss": _losses(),
-    "timesteps": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": MAX_STEPS},
-    "background": {"type": "string", "minLength": 1},
+    "timesteps": {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0},
+        "minItems": 1,
+        "maxItems": MAX_STEPS,
+        "uniqueItems": True,
+    },
+    "background": {
+        "anyOf": [
+            {"enum": sorted(ImageColor.colormap)},
+            {"type": "string", "pattern": "^#([0-9a-fA-F]{3}[fF]?|[0-9a-fA-F]{6}([fF]{2})?)$"},
+            # A colour in numbers, and a name in other letters, are the parser's to judge.
+            {"type": "string", "pattern": r"^([A-Za-z]*[A-Z][A-Za-z]*|(rgba?|hs[lvb])\(.*\))$"},
+        ]
+    },
     "strength": {"type": "number", "minimum": 1e-6, "maximum": 1},
-    "refiner": {"anyOf": [TEXT, {"const": False}, a_map({"model": TEXT, "switch_at": or_null(_SWITCH)}, ["model"])]},
+    "refiner": {"anyOf": [PATH, {"const": False}, a_map({"model": PATH, "switch_at": or_null(_SWITCH)}, ["model"])]},
     "micro_conditioning": a_map(_SIDES | _CORNERS | {"aesthetic_score": _SCORE, "negative_aesthetic_score": _SCORE}),
     "model": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "number"}]},
 }

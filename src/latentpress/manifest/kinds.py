@@ -66,7 +66,7 @@ def picture_field(name: str, key: str, settle: Callable[[Values, Bundles], tuple
         lambda node, reader: parse_picture(name, node, reader),
         (),
         text=lambda values: stem(values, name),
-        schema={"anyOf": [{"type": ["string", "number"]}, {"const": False}]},
+        schema={"anyOf": [{"type": ["string", "number"], "minLength": 1}, {"const": False}]},
         settle=settle,
         parameters=parameters,
     )

@@ -7,21 +7,37 @@ import json
 import re
 from typing import Any
 
-from latentpress.manifest.field_schemas import RANGE, TEXT, Schema, a_map, built_in_loss, field_schemas, or_null
+from latentpress.manifest.field_schemas import PATH, RANGE, TEXT, Schema, a_map, built_in_loss, field_schemas, or_null
 from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.jobs import FILES
 from latentpress.manifest.manifest import DEFAULT_OUTPUT, KEYS, VERSION
 from latentpress.manifest.named_files import FROM
-from latentpress.manifest.names import SUFFIXES
+from latentpress.manifest.names import MAX_COMPONENT, MAX_TEMPLATE, SUFFIXES
 from latentpress.manifest.policy import DURATION_PATTERN, FAILURES_PATTERN, MAX_RETRIES, TIME_PATTERN
 from latentpress.manifest.sheet_schema import sheet_schema
 from latentpress.manifest.sheets import MOST_SHEETS
+from latentpress.manifest.source import ENDINGS
 from latentpress.manifest.values import MAX_JOBS
+from latentpress.safe_names import UNSAFE
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 # What cannot be an axis of one's own.
 _NO_AXIS = ("id", "index", "hash", "n")
-_OUTPUT = rf"^[^/\\](.*[^\\])?({'|'.join(map(re.escape, SUFFIXES))})$"
+# A template of names: text, `{{` and placeholders with or without a format; no backslash, no part that is `..`.
+_OUTPUT = (
+    r"^(?!/)(?!(.*/)?\.\.(/|$))([^{}\\]|\{\{|\}\}|\{[^{}:!]+(:(0[0-9]{1,3}|\.[0-9]{1,3}|[1-9][0-9]{0,2})?)?\})*"
+    rf"({'|'.join(map(re.escape, SUFFIXES))})$"
+)
+# What no system refuses as the name of a folder.
+_RESERVED = "|".join("".join(f"[{char}{char.upper()}]" for char in word) for word in ("con", "prn", "aux", "nul"))
+_NAME = (
+    rf"^(?!({_RESERVED}|[cC][oO][mM][0-9]|[lL][pP][tT][0-9])(\..*)?$)(?! )(?!.*\{{(date|time)\}})"
+    rf"{UNSAFE.pattern.replace('[', '[^', 1)}*(?<![. ])$"
+)
+# The endings of files with jobs, in small or capital letters, of paths and no addresses.
+_FROM = rf"^(?!.*://).*\.({'|'.join(''.join(f'[{c}{c.upper()}]' for c in ending[1:]) for ending in ENDINGS)})$"
+# What every picture needs, and null would take from some.
+_NEVER_NULL = ("prompt", "model")
 _WORD = {"type": ["string", "number", "boolean", "null"]}
 _SAID = {
     "version": "The version of the manifest's form; 1 is the only one so far.",
@@ -45,15 +61,17 @@ def manifest_schema() -> Schema:
     """The schema of a manifest."""
     values: dict[str, Schema] = {
         "version": {"const": VERSION},
-        "name": or_null(TEXT),
+        "name": or_null({**TEXT, "minLength": 1, "maxLength": MAX_COMPONENT, "pattern": _NAME}),
         "model": {"$ref": "#/$defs/model"},
-        "concepts": or_null({"type": "object", "additionalProperties": {"$ref": "#/$defs/concept"}}),
+        "concepts": or_null(
+            {"type": "object", "additionalProperties": {"$ref": "#/$defs/concept"}, "propertyNames": {"minLength": 1}}
+        ),
         "losses": or_null(_own_losses()),
         "wildcards": {"anyOf": [TEXT, {"const": False}, {"type": "null"}]},
         "defaults": or_null(a_map(_fields() | {"n": _count()})),
         "jobs": or_null({"type": "array", "items": {"$ref": "#/$defs/job"}, "minItems": 1}),
         "matrix": or_null({"$ref": "#/$defs/matrix"}),
-        "output": or_null({"type": "string", "pattern": _OUTPUT, "default": DEFAULT_OUTPUT}),
+        "output": or_null({"type": "string", "pattern": _OUTPUT, "maxLength": MAX_TEMPLATE, "default": DEFAULT_OUTPUT}),
         "quality": or_null({"type": "integer", "minimum": 1, "maximum": 100}),
         "sheet": or_null({**sheet_schema(), "minProperties": 1}),
         "sheets": or_null({"type": "array", "items": sheet_schema(), "minItems": 1, "maxItems": MOST_SHEETS}),
@@ -69,6 +87,8 @@ def manifest_schema() -> Schema:
         "anyOf": [{"required": [key]} for key in ("defaults", "jobs", "matrix")],
         "if": {"not": {"required": ["losses"]}},
         "then": _without_own_losses(),
+        "allOf": [_needed("prompt"), _needed("model", _has("model")), _quality_of_what()],
+        "not": {"allOf": [_has("sheet"), _has("sheets")]},
         "$defs": field_schemas()
         | {
             "built_in_loss": built_in_loss(),
@@ -79,6 +99,31 @@ def manifest_schema() -> Schema:
             "zip": _zip(),
         },
     }
+
+
+def _has(key: str) -> Schema:
+    """A map with this key, which is not null."""
+    return {"type": "object", "required": [key], "properties": {key: {"not": {"type": "null"}}}}
+
+
+def _needed(name: str, *otherwise: Schema) -> Schema:
+    """Where no matrix might, `defaults` or each job gives a field, and no job switches it off; files are not looked into."""
+    file: Schema = {"required": [FROM]}
+    every: Schema = {"items": {"anyOf": [file, {"required": [name]}]}}
+    switched_off: Schema = {"not": {"anyOf": [file, {"properties": {name: {"not": {"type": "null"}}}}]}}
+    of_all: Schema = {"required": ["defaults"], "properties": {"defaults": _has(name)}}
+    of_each: Schema = {"required": ["jobs"], "properties": {"jobs": {"type": "array", **every}}}
+    return {
+        "anyOf": [
+            _has("matrix"),
+            {"anyOf": [*otherwise, of_all, of_each], "properties": {"jobs": {"not": {"contains": switched_off}}}},
+        ]
+    }
+
+
+def _quality_of_what() -> Schema:
+    lossy: Schema = {**_has("output"), "properties": {"output": {"not": {"pattern": r"\.png$"}, "type": "string"}}}
+    return {"anyOf": [{"not": _has("quality")}, lossy]}
 
 
 def schema_text() -> str:
@@ -107,7 +152,11 @@ def _count() -> Schema:
 def _job() -> Schema:
     keys = {
         "id": {"description": "What the job is called; its number otherwise.", **or_null(TEXT)},
-        FROM: {"description": "A file with more jobs; the other keys are given to all of them.", **TEXT},
+        FROM: {
+            "description": "A file with more jobs; the other keys are given to all of them.",
+            **TEXT,
+            "pattern": _FROM,
+        },
         "n": _count(),
     }
     files: Schema = {
@@ -165,6 +214,8 @@ def _placeholder() -> Schema:
 def _axis_of(name: str) -> Schema:
     """The axis of a field: its values, each with a label or with other fields if wanted."""
     value: Schema = {"anyOf": [{"$ref": f"#/$defs/{name}"}, RANGE]}
+    if name in _NEVER_NULL:
+        value = {"not": {"type": "null"}, **value}
     one: Schema = {"anyOf": [value, _labelled(value), {"$ref": "#/$defs/zip"}]}
     many: list[Schema] = [{"type": "array", "items": one, "minItems": 1}, {"not": {"type": ["array", "null"]}, **one}]
     return {"anyOf": many}
@@ -173,7 +224,7 @@ def _axis_of(name: str) -> Schema:
 def _axis() -> Schema:
     """An axis of one's own."""
     one: Schema = {"anyOf": [_WORD, _labelled(_WORD), {"$ref": "#/$defs/zip"}]}
-    file: Schema = a_map({"file": TEXT, "whole": {"type": ["boolean", "null"]}}, ["file"])
+    file: Schema = a_map({"file": PATH, "whole": {"type": ["boolean", "null"]}}, ["file"])
     many: list[Schema] = [
         {"type": "array", "items": one, "minItems": 1},
         file,

@@ -65,7 +65,7 @@ class Again:
         elif self.size is not None:
             head = f"differs: the new picture is {self.size[0]}x{self.size[1]}"
         else:
-            head = f"differs: {self.psnr:.1f} dB, {self.differing} of {self.pixels} pixels"
+            head = f"differs: {self.psnr:.1f} dB, {self.differing:,} of {self.pixels:,} pixels"
         return f"{self.path}: {'; '.join((head, *self.reasons))}"
 
     def data(self) -> dict[str, Any]:
