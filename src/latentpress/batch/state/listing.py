@@ -48,7 +48,7 @@ def plan_lines(state: Status) -> Iterator[str]:
         before, after = shared(shape)
         yield f"{job:>4}  {words[states[job - 1]]}  {output}  {before}{seed_of(seed)}{after}{prompt!r}"
     if plan.undrawn:
-        seeds = "1 seed is" if plan.undrawn == 1 else f"{plan.undrawn} seeds are"
+        seeds = "1 seed is" if plan.undrawn == 1 else f"{plan.undrawn:,} seeds are"
         yield f"{seeds} still to be drawn; the ones shown, and names made of them, will differ"
     for bundle in plan.rendered_on:
         yield f"plan {plan.plan_hash[:12]}, bundle {bundle.name} {bundle.content[:12]}"
