@@ -1,5 +1,6 @@
 """OpenVINO on the CPU, held to torch and to ONNX Runtime: in float32, and in bfloat16 where the CPU has it."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -103,3 +104,24 @@ def test_a_cpu_without_bfloat16_is_told_so(bundle, monkeypatch):
     monkeypatch.setattr(sessions, "openvino_core", Core)
     with pytest.raises(EnvironmentFailure, match="no bfloat16 units"):
         open_session(bundle, "unet", parse_engine("openvino:bf16"))
+
+
+TWO = """
+import faulthandler, signal, sys
+from pathlib import Path
+from latentpress.engines.openvino import OpenVinoSession
+
+faulthandler.enable()
+one, other = (OpenVinoSession(Path(sys.argv[1]), threads=1) for _ in range(2))
+del one
+del other
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+@installed
+def test_a_signal_is_handled_after_two_sessions_have_ended_in_the_order_in_which_they_began(bundle):
+    """Each Core of OpenVINO's puts back, as it ends, the stack for signals that it found, freed or not: SIGSEGV."""
+    ran = subprocess.run([sys.executable, "-c", TWO, bundle.file("vae_decoder.onnx")], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "handled\n"), ran.stderr

@@ -1,6 +1,6 @@
 """The program of test_turns.py: signals are raised while it asks a database, and another thread asks after each.
 
-A process that pytest and what it tests share has finalizers and callbacks of others, which swallow what is raised in them.
+pytest shares its process with finalizers and callbacks of what it tests, which swallow what is raised in them.
 """
 
 import faulthandler

@@ -1,6 +1,7 @@
 """OpenVINO's CPU device, which reads the bundle's ONNX files as they are, in float32 or in bfloat16."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,23 @@ class OpenVinoSession:
 
 
 def openvino_core() -> Any:
-    """OpenVINO's Core; raises EnvironmentFailure where the package is missing."""
+    """OpenVINO's Core, one for the process; raises EnvironmentFailure where the package is missing."""
     try:
         import openvino
     except ImportError:
         raise EnvironmentFailure(_missing()) from None
-    return openvino.Core()
+    return _core(openvino.Core)
+
+
+@cache
+def _core(new: Callable[[], Any]) -> Any:
+    """One Core that lasts.
+
+    Its CPU plugin gives the thread that first uses it a stack for signals, and as it ends puts back the one that was there.
+    Of two that do not end in the reverse order the last puts back one that the other has freed, and the next signal that
+    Python handles, such as Ctrl-C, ends the process with SIGSEGV.
+    """
+    return new()
 
 
 def _missing() -> str:
