@@ -95,6 +95,25 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
     assert run_cli(["render", str(own), "--allow-code"]) == 1
     assert Path("out/own/mine.png").read_bytes() != first
     assert len(codes()) == 2
+
+    # Made again from the ledger's copy, though the file is another by now.
+    Path("losses/mine.py").write_text(LOSS.replace("bad", "worse"))
+    assert run_cli(["rerender", "out/own/mine.png"]) == 2
+    assert "add --allow-code" in capsys.readouterr().err
+    assert run_cli(["rerender", "out/own/mine.png", "--allow-code"]) == 0
+    assert capsys.readouterr().out == "out/own/mine.png: equal to the pixel\n"
+    assert run_cli(["show", "out/own/mine.png", "--manifest"]) == 2
+    assert "the code of its loss mine is in the ledger alone" in capsys.readouterr().err
+    Path("losses/mine.py").write_text(LOSS)
+    assert run_cli(["show", "out/own/mine.png", "--manifest"]) == 0
+    file = own.parent.absolute() / "losses/mine.py"
+    written = f'losses:\n  mine: "{file}"\n'
+    assert written in capsys.readouterr().out
+    Path("alone.png").write_bytes(Path("out/own/mine.png").read_bytes())
+    model = ("--model", own.read_text().split("model: ")[1].split("\n")[0])
+    assert run_cli(["rerender", "alone.png", "--allow-code", *model]) == 2
+    assert "the code of its loss mine with sha256" in capsys.readouterr().err
+    assert run_cli(["rerender", "alone.png", "--allow-code", *model, "--input", "losses/mine.py"]) == 0
     for command in (["verify", "out/own"], ["show", "out/own/mine.png"], ["gallery", "out/own"]):
         Path("ran").unlink(missing_ok=True)
         assert run_cli(command) == 0

@@ -6,6 +6,7 @@ that it imports (runtime/guidance/own/source.py), as JSON.
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.job import canonical_json, request_from
@@ -69,7 +70,7 @@ def source_of(code: LossCode) -> LossSource:
     return read_source(code.path, only=code.package.partition(".")[0], name=code.package)
 
 
-def kept_code(table: Database, sha256: str) -> Mapping[str, object] | None:
+def kept_code(table: Database, sha256: str) -> Mapping[str, Any] | None:
     """The data of the source that a ledger keeps; None where it keeps none with this sha256."""
     try:
         if table.answers("PRAGMA table_info(codes)"):

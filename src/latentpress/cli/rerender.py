@@ -9,7 +9,7 @@ import typer
 
 from latentpress.cli.completion import bundles, engine_names
 from latentpress.cli.options import JsonOption, print_json
-from latentpress.cli.render_options import ThreadsOption
+from latentpress.cli.render_options import AllowCodeOption, ThreadsOption
 
 
 def rerender_command(
@@ -29,7 +29,9 @@ def rerender_command(
     ] = None,
     given: Annotated[
         list[Path] | None,
-        typer.Option("--input", metavar="FILE", help="A picture or a mask they were given; may be repeated."),
+        typer.Option(
+            "--input", metavar="FILE", help="A picture, a mask or a loss's file they were given; may be repeated."
+        ),
     ] = None,
     engine: Annotated[
         str | None,
@@ -38,6 +40,7 @@ def rerender_command(
         ),
     ] = None,
     threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A new .png for the one picture, made again.")
     ] = None,
@@ -56,7 +59,12 @@ def rerender_command(
     sources = Sources(tuple(model or ()), manifest, tuple(concept or ()), tuple(given or ()))
     results = []
     found = rerender_pictures(
-        images, sources, engine=engine, threads=threads, say=lambda line: print(line, file=sys.stderr)
+        images,
+        sources,
+        engine=engine,
+        threads=threads,
+        allow_code=allow_code,
+        say=lambda line: print(line, file=sys.stderr),
     )
     for again in found:
         results.append(again)

@@ -26,6 +26,7 @@ from latentpress.rerender.original import Original, read_original
 from latentpress.rerender.reasons import NOTHING, certain, possible
 from latentpress.rerender.request import request_again
 from latentpress.runtime.facts import Bundles
+from latentpress.runtime.guidance.own.trust import codes_of, refuse_untrusted
 from latentpress.runtime.request import Rendered, RenderRequest
 from latentpress.runtime.rules import numbers
 
@@ -101,12 +102,14 @@ def rerender_pictures(
     engine: str | None = None,
     threads: int | None = None,
     cache: Path | None = None,
+    allow_code: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Again]:
     """Make the pictures at `paths` again, each from its own metadata; those that share engines together.
 
     sources: where their inputs are, beside what the ledgers above them know; engine: by default what each picture names;
-    threads: of the engines; cache: as of `OutputFolder`; say: hears of warnings. Raises UsageError for `sources` that
+    threads: of the engines; cache: as of `OutputFolder`; allow_code: run the code of people's own losses also where the
+    user does not trust it; say: hears of warnings. Raises UsageError for `sources` that
     cannot be used; what a picture lacks is in its `Again`.
     """
     if engine is not None:
@@ -118,6 +121,7 @@ def rerender_pictures(
         for path in map(Path, paths):
             try:
                 task = _task(path, finder, ledgers, engine, threads)
+                refuse_untrusted(codes_of([task.request]), allow=allow_code)
             except LatentpressError as error:
                 problems = error.problems if isinstance(error, Missing) else str(error).splitlines()
                 yield Again(path, MISSING, reasons=tuple(problems), exit_code=error.exit_code)
@@ -141,7 +145,10 @@ def _task(path: Path, finder: Finder, ledgers: Ledgers, engine: str | None, thre
 def _render(tasks: Sequence[_Task], cache: Path, say: Callable[[str], None]) -> Iterator[Again]:
     """Each picture of `tasks`, which share bundles and settings."""
     first = tasks[0]
-    executor = LocalExecutor({bundle.hash: bundle for bundle in first.bundles}, first.settings, cache, say)
+    own = [one for task in tasks for one in task.inputs.losses if not one.of_package]
+    losses = {one.source.sha256: one.loss for one in own}
+    bundles = {bundle.hash: bundle for bundle in first.bundles}
+    executor = LocalExecutor(bundles, first.settings, cache, say, losses=losses)
     try:
         executor.open(first.bundles[0].hash, [task.request for task in tasks])
     except LatentpressError as error:

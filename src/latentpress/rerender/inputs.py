@@ -5,7 +5,7 @@ what is in it; where the caller or the ledger names another one, that is taken, 
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from latentpress.manifest.given import picture_of
 from latentpress.manifest.manifest import Manifest, read_manifest
 from latentpress.manifest.nodes import Place
 from latentpress.models import models_for, named_bundle, with_concepts
+from latentpress.rerender.codes import SUFFIX, FoundLoss, codes_of_manifest, losses_of, read_codes
 from latentpress.rerender.given import IMAGES, given_in
 from latentpress.rerender.ledgers import KnownHere
 from latentpress.rerender.original import ClaimedBundle, Original
@@ -31,7 +32,8 @@ class Sources:
     """Where the caller says that inputs are.
 
     models: `demo`, or bundles' folders, those of refiners too; manifest: its bundles, with its concepts baked in, and the
-    pictures that its jobs are given; concepts: TOKEN=FILE; inputs: files of given pictures, in any order.
+    pictures and losses that its jobs are given; concepts: TOKEN=FILE; inputs: files of given pictures and of people's own
+    losses, in any order.
     """
 
     models: tuple[str, ...] = ()
@@ -98,11 +100,12 @@ class GivenPicture:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that a picture is made from; pictures: field -> given picture."""
+    """Everything that a picture is made from; pictures: field -> given picture; losses: those with code of their own."""
 
     base: Chosen
     refiner: Chosen | None
     pictures: Mapping[str, GivenPicture] = field(default_factory=dict[str, GivenPicture])
+    losses: Sequence[FoundLoss] = ()
 
 
 class Missing(UsageError):
@@ -125,12 +128,14 @@ class Finder:
         self._manifests: dict[Path, list[Bundle]] = {}
         self._named: dict[str, Bundle | None] = {}
         self.concepts = [_concept(text) for text in sources.concepts]
-        self._inputs = {path.absolute(): _sha256(path) for path in sources.inputs}
+        self._inputs = {path.absolute(): _sha256(path) for path in sources.inputs if path.suffix != SUFFIX}
+        self._codes = read_codes(sources.inputs)
         self._given = [self._open(name) for name in sources.models]
         if sources.manifest is not None:
             manifest = read_manifest(sources.manifest)
             self._given += models_for(manifest, cache).bundles.values()
             self._inputs |= _pictures_of(manifest)
+            self._codes += codes_of_manifest(manifest)
 
     def inputs(self, original: Original, known: KnownHere) -> Inputs:
         """Everything that `original` is made from; raises Missing."""
@@ -149,9 +154,10 @@ class Finder:
             else:
                 taken.add(found.path)
                 pictures[name] = found
+        losses = tuple(losses_of(original, self._codes, known, problems))
         if base is None or problems:
             raise Missing([one_line(problem) for problem in problems])
-        return Inputs(base, refiner, pictures)
+        return Inputs(base, refiner, pictures, losses)
 
     def _choose(
         self, claimed: ClaimedBundle, original: Original, known: KnownHere, problems: list[str]

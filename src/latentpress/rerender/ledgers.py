@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from latentpress.batch.codes import kept_code
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import ledger_path
 from latentpress.batch.plan.database import Database
@@ -85,6 +86,19 @@ class KnownHere:
             for image in given_in(request).values():
                 if image["sha256"] == sha256:
                     yield from self._places(image["path"])
+
+    def code_files(self, sha256: str) -> Iterator[Path]:
+        """Where the file of a loss with this code lay, as the jobs of the last plan name it."""
+        if not self._ask("SELECT 1 FROM pragma_table_info('shapes', 'ledger')"):
+            return
+        for (text,) in self._ask("SELECT request FROM shapes WHERE instr(request, ?) LIMIT 1", sha256):
+            for loss in json.loads(text)["losses"]:
+                if (code := loss.get("code")) and code["sha256"] == sha256:
+                    yield from self._places(code["path"])
+
+    def code(self, sha256: str) -> Mapping[str, Any] | None:
+        """The code of a loss as the ledger keeps it; None where it keeps none with this sha256."""
+        return self._database and kept_code(self._database, sha256)
 
     def made(self, job_hash: str) -> Made:
         """On what the picture was made."""

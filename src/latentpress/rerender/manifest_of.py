@@ -10,6 +10,7 @@ from latentpress.cache.place import cache_dir
 from latentpress.errors import LatentpressError, UsageError, one_line
 from latentpress.manifest.fields import DEMO, PROMPTS
 from latentpress.manifest.manifest import VERSION, read_manifest
+from latentpress.manifest.own_losses import LOSS
 from latentpress.manifest.quoted import quoted, unbraced, yaml_value
 from latentpress.models import facts_of
 from latentpress.rerender.inputs import Chosen, Finder, Inputs, Sources
@@ -35,6 +36,7 @@ def manifest_of(paths: Sequence[Path], sources: Sources | None = None) -> tuple[
     concepts: dict[str, Sequence[Path]] = {}
     engines: dict[str, None] = {}
     models: dict[str, None] = {}
+    losses: dict[str, str] = {}
     warnings: list[str] = []
     ids: set[str] = set()
     with Ledgers() as ledgers:
@@ -43,6 +45,7 @@ def manifest_of(paths: Sequence[Path], sources: Sources | None = None) -> tuple[
             inputs = finder.inputs(original, known)
             model, taught = _model(inputs.base, original, known, finder)
             concepts |= taught
+            losses |= _losses(original, inputs, losses)
             models |= {model: None, **({_path(inputs.refiner): None} if inputs.refiner else {})}
             engines[_engine(original)] = None
             warnings += (f"{path}: {one_line(why)}" for why in _otherwise(original, inputs))
@@ -58,6 +61,7 @@ def manifest_of(paths: Sequence[Path], sources: Sources | None = None) -> tuple[
     for token, files in concepts.items():
         names = [str(file.absolute()) for file in files]
         lines.append(f"  {quoted(token)}: {yaml_value(names if len(names) > 1 else names[0])}")
+    lines += ["losses:", *(f"  {name}: {yaml_value(file)}" for name, file in losses.items())] if losses else []
     return "\n".join([*lines, "jobs:", *jobs, 'output: "{id}.png"', ""]), warnings
 
 
@@ -74,6 +78,25 @@ def _job(original: Original, inputs: Inputs, model: str, job_id: str) -> str:
     if not values["loss"]:
         del values["loss"]
     return "\n".join(f"{'  - ' if not at else '    '}{key}: {yaml_value(values[key])}" for at, key in enumerate(values))
+
+
+def _losses(original: Original, inputs: Inputs, others: dict[str, str]) -> dict[str, str]:
+    """The files of a picture's own losses; raises UsageError where there is none, or others have one of its names."""
+    found: dict[str, str] = {}
+    for one in inputs.losses:
+        name, code = one.loss.name, one.loss.code
+        if code is None or code.package:
+            continue
+        if one.file is None:
+            raise UsageError(
+                f"{original.path}: the code of its loss {name} is in the ledger alone, and a manifest names a file; "
+                "name one with this code with --input FILE"
+            )
+        file = str(one.file.absolute())
+        found[name] = file if code.function == LOSS else f"{file}:{code.function}"
+        if others.get(name, found[name]) != found[name]:
+            raise UsageError(f"{original.path}: another picture has another loss {name}; ask for each apart")
+    return found
 
 
 def _model(base: Chosen, original: Original, known: KnownHere, finder: Finder) -> tuple[str, dict[str, Sequence[Path]]]:

@@ -12,6 +12,7 @@ from latentpress.manifest.nodes import Place, Problems
 from latentpress.manifest.plain_text import Line
 from latentpress.manifest.shape import Draft, JobNode, Shape
 from latentpress.pictures import node_of
+from latentpress.rerender.codes import known_losses
 from latentpress.rerender.given import IMAGES, loss_picture
 from latentpress.rerender.inputs import Inputs
 from latentpress.rerender.original import Original
@@ -50,7 +51,7 @@ def request_again(original: Original, inputs: Inputs, bundles: Bundles) -> Rende
         raise UsageError(
             f"{original.path}: its metadata is damaged ({error!r:.80}); give the picture as it was saved"
         ) from None
-    reader = Reader(problems)
+    reader = Reader(problems, known_losses(inputs.losses))
     nodes = {name: node_of(value, f"{original.path}: {name}") for name, value in written.items()}
     model = inputs.base.name
     try:
@@ -89,7 +90,7 @@ def written_fields(request: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]
     found["size"] = [request["width"], request["height"]]
     found["loss"] = [
         {
-            **{key: value for key, value in loss.items() if key not in ("params", "files")},
+            **{key: value for key, value in loss.items() if key not in ("params", "files", "code")},
             **loss.get("params", {}),
             **{name: inputs.pictures[loss_picture(place, name)].path for name in loss.get("files", {})},
         }
