@@ -14,10 +14,11 @@ name: own
 model: {model}
 losses:
   mine: losses/mine.py
+  dark: losses/mine.py:dark
   bad: losses/mine.py:bad
 defaults: {{prompt: a red kite, steps: 2, size: 64x64, seed: 1}}
 matrix:
-  loss: [none, {{name: mine, scale: 50, target: 0.4}}, bad]
+  loss: [none, [{{name: mine, scale: 50, target: 0.4}}, dark], bad]
 output: "{{loss}}.png"
 """
 LOSS = """\
@@ -27,6 +28,9 @@ open("ran", "w").close()
 
 def loss(image, target: float = 0.9):
     return helpers.distance(image, target).mean()
+
+def dark(image):
+    return image.mean()
 
 def bad(image):
     return image.mean() / 0
@@ -58,7 +62,7 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
     said = capsys.readouterr().err
     assert "losses/mine.py: the losses in it are code" not in said
     assert said.count("`render` refuses this as it is") == 1
-    for arguments in (["render"], ["render", "--dry-run"], ["render", "--only", "loss=mine"]):
+    for arguments in (["render"], ["render", "--dry-run"], ["render", "--only", "loss=mine+dark"]):
         assert run_cli([*arguments, str(own)]) == 2
         assert (
             "add --allow-code, or trust it until it changes with `latentpress trust losses/mine.py`"
@@ -72,10 +76,10 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
     # Allowed for once: the one that fails fails by name, the others are there.
     capsys.readouterr()
     assert run_cli(["render", str(own), "--allow-code"]) == 1
-    assert "own, seed 1): losses/mine.py:8: the loss bad gave inf" in capsys.readouterr().err
+    assert "own, seed 1): losses/mine.py:11: the loss bad gave inf" in capsys.readouterr().err
     assert Path("ran").exists()
-    assert {path.name for path in Path("out/own").glob("*.png")} == {"none.png", "mine.png"}
-    first = Path("out/own/mine.png").read_bytes()
+    assert {path.name for path in Path("out/own").glob("*.png")} == {"none.png", "mine+dark.png"}
+    first = Path("out/own/mine+dark.png").read_bytes()
     assert first != Path("out/own/none.png").read_bytes()
     [(sha256, source)] = codes().items()
     assert source["modules"]["mine"] == ["mine.py", LOSS]
@@ -89,32 +93,32 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
     assert run_cli(["trust"]) == 0
     assert f"{sha256[:12]}  {Path('losses/mine.py').absolute()}\n1 trusted" in capsys.readouterr().out
     assert run_cli(["render", str(own)]) == 1
-    assert Path("out/own/mine.png").read_bytes() == first, "and it was not rendered again"
+    assert Path("out/own/mine+dark.png").read_bytes() == first, "and it was not rendered again"
     Path("losses/helpers.py").write_text("def distance(a, b): return (a - b).square()\n")
     assert run_cli(["render", str(own)]) == 2
     assert run_cli(["render", str(own), "--allow-code"]) == 1
-    assert Path("out/own/mine.png").read_bytes() != first
+    assert Path("out/own/mine+dark.png").read_bytes() != first
     assert len(codes()) == 2
 
     # Made again from the ledger's copy, though the file is another by now.
     Path("losses/mine.py").write_text(LOSS.replace("bad", "worse"))
-    assert run_cli(["rerender", "out/own/mine.png"]) == 2
+    assert run_cli(["rerender", "out/own/mine+dark.png"]) == 2
     assert "add --allow-code" in capsys.readouterr().err
-    assert run_cli(["rerender", "out/own/mine.png", "--allow-code"]) == 0
-    assert capsys.readouterr().out == "out/own/mine.png: equal to the pixel\n"
-    assert run_cli(["show", "out/own/mine.png", "--manifest"]) == 2
+    assert run_cli(["rerender", "out/own/mine+dark.png", "--allow-code"]) == 0
+    assert capsys.readouterr().out == "out/own/mine+dark.png: equal to the pixel\n"
+    assert run_cli(["show", "out/own/mine+dark.png", "--manifest"]) == 2
     assert "the code of its loss mine is in the ledger alone" in capsys.readouterr().err
     Path("losses/mine.py").write_text(LOSS)
-    assert run_cli(["show", "out/own/mine.png", "--manifest"]) == 0
+    assert run_cli(["show", "out/own/mine+dark.png", "--manifest"]) == 0
     file = own.parent.absolute() / "losses/mine.py"
-    written = f'losses:\n  mine: "{file}"\n'
+    written = f'losses:\n  mine: "{file}"\n  dark: "{file}:dark"\n'
     assert written in capsys.readouterr().out
-    Path("alone.png").write_bytes(Path("out/own/mine.png").read_bytes())
+    Path("alone.png").write_bytes(Path("out/own/mine+dark.png").read_bytes())
     model = ("--model", own.read_text().split("model: ")[1].split("\n")[0])
     assert run_cli(["rerender", "alone.png", "--allow-code", *model]) == 2
     assert "the code of its loss mine with sha256" in capsys.readouterr().err
     assert run_cli(["rerender", "alone.png", "--allow-code", *model, "--input", "losses/mine.py"]) == 0
-    for command in (["verify", "out/own"], ["show", "out/own/mine.png"], ["gallery", "out/own"]):
+    for command in (["verify", "out/own"], ["show", "out/own/mine+dark.png"], ["gallery", "out/own"]):
         Path("ran").unlink(missing_ok=True)
         assert run_cli(command) == 0
         assert not Path("ran").exists()

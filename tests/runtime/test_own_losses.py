@@ -8,10 +8,13 @@ import torch
 
 from latentpress.batch.plan.job import request_data, request_from, stored
 from latentpress.errors import UsageError
+from latentpress.manifest.own_losses import KnownLosses
 from latentpress.runtime.guidance.context import Context
+from latentpress.runtime.guidance.own import packages
 from latentpress.runtime.guidance.own.run import LossFailed, loss_of
 from latentpress.runtime.guidance.own.signature import read_signature
 from latentpress.runtime.guidance.own.source import read_source, source_from
+from latentpress.runtime.guidance.own.trust import refuse_untrusted
 from latentpress.runtime.request import LossCode, LossSpec, RenderRequest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples/losses"
@@ -189,3 +192,36 @@ def test_a_request_says_what_the_code_is_and_another_process_where_it_lies():
         "code"
         not in request_data(RenderRequest("", 0, 8, 8, "euler", 1, 1.0, losses=(LossSpec("x", 1.0),)))["losses"][0]
     )
+
+
+def test_a_package_offers_losses_by_an_entry_point_and_is_not_imported_to_find_them(tmp_path, monkeypatch):
+    packages.package_losses.cache_clear()
+    packages.package_loss.cache_clear()
+    ran = tmp_path / "ran"
+    write(
+        tmp_path,
+        warmth_in___init__=f"open({str(ran)!r}, 'w').close()\n",
+        warmth_in_losses="from warmth import tones\ndef warm(image, by: float = 2.0): return tones.red(image) * by\n",
+        warmth_in_tones="def red(image): return image[0].mean()\n",
+    )
+    info = tmp_path / "warmth-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: warmth\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[latentpress.losses]\nwarm = warmth.losses:warm\nlost = warmth.gone:warm\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    known = KnownLosses({}, [])
+    assert "warm" in list(known)
+    loss = known["warm"]
+    assert (loss.source, loss.code.package, loss.code.function) == ("warmth 1.2", "warmth.losses", "warm")
+    with pytest.raises(UsageError, match=r"the loss lost of warmth is warmth.gone:warm, whose source is not found"):
+        known.get("lost")
+    assert not ran.exists()
+    refuse_untrusted({loss.code.sha256: loss.code}, allow=False)
+    image = torch.rand(1, 3, 4, 4).requires_grad_()
+    found = loss_of(LossSpec("warm", 1.0, code=loss.code), {})(image, {"by": 3.0}, None)
+    assert ran.exists()
+    assert float(found.detach()) == pytest.approx(3 * float(image[0, 0].detach().mean()))
+    (tmp_path / "warmth/tones.py").write_text("def red(image): return image[0].max()\n")
+    packages.package_loss.cache_clear()
+    assert KnownLosses({}, [])["warm"].code != loss.code, "another code is another job"
+    packages.package_losses.cache_clear()

@@ -145,8 +145,8 @@ def _task(path: Path, finder: Finder, ledgers: Ledgers, engine: str | None, thre
 def _render(tasks: Sequence[_Task], cache: Path, say: Callable[[str], None]) -> Iterator[Again]:
     """Each picture of `tasks`, which share bundles and settings."""
     first = tasks[0]
-    own = [one for task in tasks for one in task.inputs.losses if not one.of_package]
-    losses = {one.source.sha256: one.loss for one in own}
+    own = [one.loss for task in tasks for one in task.inputs.losses if not one.of_package]
+    losses = {loss.code.key: loss for loss in own if loss.code}
     bundles = {bundle.hash: bundle for bundle in first.bundles}
     executor = LocalExecutor(bundles, first.settings, cache, say, losses=losses)
     try:

@@ -32,6 +32,11 @@ class LossCode:
     function: str = field(default="loss", metadata=LATER)
     package: str = field(default="", compare=False)
 
+    @property
+    def key(self) -> str:
+        """What a loss is known by among others: a file may hold several."""
+        return f"{self.sha256}:{self.function}"
+
 
 @dataclass(frozen=True)
 class ImageFile:

@@ -101,7 +101,7 @@ class LocalExecutor:
     """An executor of `bundles` (hash -> bundle). It holds the engines of one bundle, and of its refiners, at a time.
 
     cache: where it remembers how many rows a call should take; say: hears, in a sentence each, what people should know;
-    engines: those that executors before it opened, by default none; losses: people's own that are at hand, by the sha256 of
+    engines: those that executors before it opened, by default none; losses: people's own that are at hand, by the key of
     their code; others are loaded from where they lie, if they may be.
     """
 
@@ -115,7 +115,8 @@ class LocalExecutor:
         losses: Mapping[str, Loss] = NO_LOSSES,
     ) -> None:
         self._bundles, self._settings, self._cache, self._say = bundles, settings, cache, say
-        self._losses, self._allowed = losses, set(losses)
+        self._losses = losses
+        self._allowed = {loss.code.sha256 for loss in losses.values() if loss.code}
         self._engines = engines or Engines()
         self._own = _Stoppable()
 

@@ -52,7 +52,7 @@ class LossGuidance:
     """Gradients and values of losses on x0, for one image at a time.
 
     threads: torch's, because the bits of its gradients depend on their number; None for as many as it has;
-    losses: those that a picture may ask for, by name, and people's own by the sha256 of their code; others of these are
+    losses: those that a picture may ask for, by name, and people's own by the key of their code; others of these are
     loaded.
     """
 

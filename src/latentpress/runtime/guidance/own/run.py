@@ -32,10 +32,10 @@ class LossFailed(Exception):
 
 
 def loss_of(spec: LossSpec, losses: Mapping[str, Loss]) -> Loss:
-    """The loss that a picture asks for: of `losses`, which has people's own by the sha256 of their code, or loaded."""
+    """The loss that a picture asks for: of `losses`, which has people's own by the key of their code, or loaded."""
     if spec.code is None:
         return losses[spec.name]
-    return losses.get(spec.code.sha256) or _loaded(spec.code, spec.name)
+    return losses.get(spec.code.key) or _loaded(spec.code, spec.name)
 
 
 def unrun(
