@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import latentpress
 from latentpress.cli import run_cli
 
 MANIFEST = """\
@@ -160,3 +161,29 @@ def test_what_is_wrong_is_told_once_with_its_place(losses, loss, said, own, caps
     assert run_cli(["plan", str(own)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith(f"own.yaml:{said}")] == lines
+
+
+def test_a_function_is_a_loss_from_python_as_its_file_is(own, assets):
+    def seen(image, target: float = 0.2):
+        shapes.append(tuple(image.shape))
+        return (image.mean() - target) ** 2
+
+    shapes: list[tuple[int, ...]] = []
+    job = {"steps": 2, "size": "64x64", "loss": {"name": "own", "scale": 200, "target": 0.1, "every": 1}}
+    Path("losses/dark.py").write_text(
+        "def loss(image, target: float = 0.2):\n    return (image.mean() - target) ** 2\n"
+    )
+    made = [
+        latentpress.render_picture(assets / "bundle", "a kite", losses={"own": given}, **job)
+        for given in (seen, "losses/dark.py", Path("losses/dark.py"))
+    ]
+    assert shapes == [(3, 64, 64)] * 3, "twice on the way, once at the end"
+    assert len({one.tobytes() for one in made}) == 1
+    assert len({one.info["latentpress"] for one in made}) == 2, "the function's file is another"
+    for losses, said in [
+        ({"own": 1}, "loss own is of type int; give a function, or the path of a Python file"),
+        ({"own": "dark"}, "loss own: 'dark' is no path of a Python file; give one, or a function"),
+        ({}, "picture 1: unknown loss 'own'"),
+    ]:
+        with pytest.raises(latentpress.UsageError, match=said):
+            latentpress.render_picture(assets / "bundle", "a kite", losses=losses, **job)

@@ -22,12 +22,16 @@ from latentpress.manifest.braces import Braces
 from latentpress.manifest.draft import Expansion
 from latentpress.manifest.field import Reader
 from latentpress.manifest.fields import DEMO, FIELDS, PROMPTS, request_of
+from latentpress.manifest.losses import LOSS_KEYS
 from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
+from latentpress.manifest.own_losses import KnownLosses
 from latentpress.manifest.shape import Draft, JobNode
 from latentpress.manifest.values import verbatim
 from latentpress.models import Models, facts_of, models_for, named_bundle
 from latentpress.runtime.facts import Bundles
+from latentpress.runtime.guidance.loss import Loss
+from latentpress.runtime.guidance.own.objects import Given, given_losses
 from latentpress.runtime.request import RenderRequest
 
 if TYPE_CHECKING:
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
 # Where every value stands, as far as messages are concerned; paths start at the current directory.
 _HERE = Place("keywords", 1, 1)
+_NO_LOSSES: Mapping[str, Given] = {}
 
 
 def open_bundle(name: str | Path) -> Bundle:
@@ -50,11 +55,14 @@ def open_bundle(name: str | Path) -> Bundle:
     return named_bundle(f"./{name}" if isinstance(name, Path) and str(name) == DEMO else str(name), cache_dir())
 
 
-def render_picture(bundle: Bundle | str | Path, prompt: str, **fields: Any) -> "Image":
+def render_picture(
+    bundle: Bundle | str | Path, prompt: str, *, losses: Mapping[str, Given] = _NO_LOSSES, **fields: Any
+) -> "Image":
     """Render one picture; `fields` are those of a manifest's job (docs/manifest.md), e.g. seed, steps, sampler, loss.
 
     bundle: an opened one, the path of one, or "demo"; prompt: taken as it is, braces are characters. The image is RGB, 8
-    bits a channel; its `info` holds the texts that `latentpress render` writes into a PNG. Raises UsageError for a field
+    bits a channel; its `info` holds the texts that `latentpress render` writes into a PNG. losses: your own, by the names
+    that `loss` has for them: functions `loss(image, ...)`, or paths of files with one. Raises UsageError for a field
     that cannot be, EnvironmentFailure for what this machine lacks.
 
     >>> import latentpress
@@ -62,16 +70,20 @@ def render_picture(bundle: Bundle | str | Path, prompt: str, **fields: Any) -> "
     >>> owl.size
     (64, 64)
     """
-    return next(iter(render_pictures(bundle, [{"prompt": prompt, **fields}])))
+    return next(iter(render_pictures(bundle, [{"prompt": prompt, **fields}], losses=losses)))
 
 
 def render_pictures(
-    bundle: Bundle | str | Path, jobs: Iterable[Mapping[str, Any]], settings: Settings | None = None
+    bundle: Bundle | str | Path,
+    jobs: Iterable[Mapping[str, Any]],
+    settings: Settings | None = None,
+    *,
+    losses: Mapping[str, Given] = _NO_LOSSES,
 ) -> Iterator["Image"]:
     """Render many pictures, in the order of `jobs`, together: they share the engines and their batches.
 
-    jobs: the fields of each; every one is checked before the first is rendered. Raises as `render_picture` does, and
-    LatentpressError where a picture fails.
+    jobs: the fields of each; every one is checked before the first is rendered; losses: as of `render_picture`. Raises as
+    that does, and LatentpressError where a picture fails.
 
     >>> import latentpress
     >>> jobs = [{"prompt": "a red heart", "seed": seed, "steps": 2} for seed in (1, 2, 3)]
@@ -82,13 +94,17 @@ def render_pictures(
 
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     models = {str(opened.path): opened}
-    asked = [_draft(fields, str(opened.path), f"picture {number}: ") for number, fields in enumerate(jobs, 1)]
+    own = given_losses(losses, LOSS_KEYS)
+    known = KnownLosses(own, LOSS_KEYS)
+    asked = [_draft(fields, str(opened.path), f"picture {number}: ", known) for number, fields in enumerate(jobs, 1)]
     for draft, _ in asked:
         for choice in draft.values["refiner"]:
             models.setdefault(choice.model, named_bundle(choice.model, cache_dir()))
     facts = facts_of(models)
     requests = [_request(*one, facts, f"picture {number}: ") for number, one in enumerate(asked, 1)]
-    executor = LocalExecutor(Models(models).by_hash, settings or Settings(), cache_dir(), lambda line: None)
+    held = {loss.code.key: loss for loss in own.values() if loss.code}
+    by_hash = Models(models).by_hash
+    executor = LocalExecutor(by_hash, settings or Settings(), cache_dir(), lambda line: None, losses=held)
     executor.open(opened.hash, requests)
     finished: dict[int, Image.Image] = {}
     shown = 0
@@ -150,8 +166,8 @@ def node_of(value: Any, name: str) -> Node:
     raise UsageError(f"{name} is of type {type(value).__name__}; give text, a number, a path, a list or a dict")
 
 
-def _draft(fields: Mapping[str, Any], model: str, where: str) -> tuple[Draft, int]:
-    """The draft and the seed of one job's keywords; `where` begins what is said of a mistake."""
+def _draft(fields: Mapping[str, Any], model: str, where: str, losses: Mapping[str, Loss]) -> tuple[Draft, int]:
+    """The draft and the seed of one job's keywords; `where` begins what is said of a mistake; losses: that it may name."""
     if not isinstance(fields, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(
             f"{where}the fields are of type {type(fields).__name__}; give a dict such as {{'prompt': 'an owl'}}"
@@ -166,7 +182,7 @@ def _draft(fields: Mapping[str, Any], model: str, where: str) -> tuple[Draft, in
     _raise(problems, where)
     nodes |= {name: verbatim(nodes[name]) for name in PROMPTS if name in nodes}
     nodes["model"] = Scalar(model, False, _HERE)
-    found = list(Expansion({}, Matrix(), Reader(problems), _HERE).drafts([JobNode("1", nodes, _HERE)]))
+    found = list(Expansion({}, Matrix(), Reader(problems, losses), _HERE).drafts([JobNode("1", nodes, _HERE)]))
     _raise(problems, where)
     for name in PROMPTS:
         tokens = [token for draft, *_ in found if draft.words for token in draft.words.tokens.get(name, ())]

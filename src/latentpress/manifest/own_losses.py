@@ -13,6 +13,7 @@ from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Problems, Scalar,
 from latentpress.manifest.values import is_none, not_given, parse_text
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.loss import Loss
+from latentpress.runtime.guidance.own.objects import LOSS, WRITTEN
 from latentpress.runtime.guidance.own.packages import package_loss, package_losses
 from latentpress.runtime.guidance.own.run import unrun
 from latentpress.runtime.guidance.own.signature import read_signature
@@ -20,9 +21,6 @@ from latentpress.runtime.guidance.own.source import read_source
 from latentpress.runtime.request import LossCode
 
 _NAME = re.compile(r"[^\W\d][\w-]{0,63}")
-# `mine.py`, or `mine.py:warm` for a function that is not called `loss`.
-_WRITTEN = re.compile(r"(.+?\.py)(?::([^\W\d]\w*))?")
-LOSS = "loss"
 
 
 class KnownLosses(Mapping[str, Loss]):
@@ -80,7 +78,7 @@ def _own(key: Scalar, node: Node, manifest: Path, problems: Problems, reserved: 
     text = parse_text(f"loss {key.text}", node, problems)
     if text is None:
         return None
-    written = _WRITTEN.fullmatch(text)
+    written = WRITTEN.fullmatch(text)
     if written is None:
         problems.add(
             node.place,
