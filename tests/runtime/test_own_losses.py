@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from latentpress.batch.plan.job import request_data, request_from, stored
+from latentpress.batch.plan.job import data_of_stored, request_data, request_from, stored
 from latentpress.errors import UsageError
 from latentpress.manifest.own_losses import KnownLosses
 from latentpress.runtime.guidance.context import Context
@@ -185,8 +185,10 @@ def test_a_request_says_what_the_code_is_and_another_process_where_it_lies():
     request = RenderRequest("", 0, 8, 8, "euler", 1, 1.0, losses=(LossSpec("mine", 1.0, code=code),))
     data = request_data(request)
     assert data["losses"][0]["code"] == {"sha256": "a" * 64, "function": "warm"}
-    again = request_from(json.loads(json.dumps(stored(request, data))))
+    kept = json.loads(json.dumps(stored(request, data)))
+    again = request_from(kept)
     assert again == request
+    assert data_of_stored(kept) == data
     assert again.losses[0].code.path == code.path
     assert (
         "code"

@@ -77,7 +77,10 @@ def stored(request: RenderRequest, data: Mapping[str, Any]) -> dict[str, Any]:
 
 def data_of_stored(data: Mapping[str, Any]) -> dict[str, Any]:
     """The `request_data` of the request whose `stored` form is `data`."""
-    return {name: value["sha256"] if name in _IMAGES and value else value for name, value in data.items()}
+    found = {name: value["sha256"] if name in _IMAGES and value else value for name, value in data.items()}
+    if any(loss.get("code") or loss.get("files") for loss in data["losses"]):
+        found["losses"] = plain(request_from(data).losses)
+    return found
 
 
 def _stored_image(image: ImageFile) -> dict[str, Any]:
