@@ -2,12 +2,14 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from latentpress.cli.completion import bundles, engine_names
+from latentpress.cli.manifests import to_stderr
 from latentpress.cli.options import JsonOption, print_json
 from latentpress.cli.render_options import AllowCodeOption, ThreadsOption
 
@@ -58,15 +60,8 @@ def rerender_command(
             raise UsageError(f"-o {output}: give the name of a .png that does not exist yet; nothing is overwritten")
     sources = Sources(tuple(model or ()), manifest, tuple(concept or ()), tuple(given or ()))
     results = []
-    found = rerender_pictures(
-        images,
-        sources,
-        engine=engine,
-        threads=threads,
-        allow_code=allow_code,
-        say=lambda line: print(line, file=sys.stderr),
-    )
-    for again in found:
+    made = partial(rerender_pictures, engine=engine, threads=threads, allow_code=allow_code, say=to_stderr)
+    for again in made(images, sources):
         results.append(again)
         if not as_json:
             print(again.line, file=sys.stdout if again.png else sys.stderr)
