@@ -151,7 +151,7 @@ def test_a_retouched_picture_is_named_and_proved_as_it_was(own, again):
 
     resaved(path, edit)
     said = differs(again, path)
-    expected = f"{psnr(pixels(path), before):.1f} dB, 50 of 4096 pixels"
+    expected = f"{psnr(pixels(path), before):.1f} dB, 50 of 4,096 pixels"
     assert said == f"{path}: differs: {expected}; the picture was retouched: as it was saved it is equal to the pixel\n"
 
 
