@@ -64,12 +64,12 @@ IMAGE, MASK = {"init_image": "picture.png"}, {"mask_image": "mask.png"}
 
 
 def losses():
-    """None, each alone, and two at once."""
+    """None, one alone, and all, two at once: as many as there are samplers or fewer, so that a mix of those has each."""
     each = [
         {"name": name, "scale": 30, "every": 1 + place % 2, **dict.fromkeys(loss.pictures, "picture.png")}
         for place, (name, loss) in enumerate(LOSSES.items())
     ]
-    return [None, *each, each[:2]]
+    return [None, each[0], *(each[place : place + 2] for place in range(0, len(each), 2))]
 
 
 def beginnings(lab):
