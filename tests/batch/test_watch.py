@@ -154,5 +154,5 @@ def test_watch_and_plan_name_what_is_quarantined(eight, tmp_path):
     assert (planned["quarantined"], planned["estimate"]["pictures"]) == (["nan.png"], 0)
     assert "1 picture is quarantined" in asked(eight, "plan", *two).out
     rehearsed = read("render-dry-run", asked(eight, "render", *two, "--dry-run", "--json").out)
-    assert (rehearsed["quarantined"], rehearsed["to_write"]) == (1, 0)
+    assert (rehearsed["quarantined"], rehearsed["to_write"]) == (["nan.png"], 0)
     assert "1 picture is quarantined" in asked(eight, "render", *two, "--dry-run").out
