@@ -16,9 +16,9 @@ from latentpress.sheets.cells import MISSING
 from latentpress.sheets.page import Box, Mark, Page, Picture
 from latentpress.sheets.plate import Plate
 from latentpress.sheets.reduced import kept_suffix, place_reduced, too_coarse
-from latentpress.sheets.text.fonts import Font, Fonts, fonts_of
+from latentpress.sheets.text.fonts import Font, Fonts, bundled, fonts_of
 from latentpress.sheets.text.runs import runs
-from latentpress.sheets.text.told import coloured, lost
+from latentpress.sheets.text.told import coloured, lost, unusable
 from latentpress.sheets.typ import About, source
 
 # For archives and for screen readers. PDF/A-3b is PDF/A-2b that may hold any file: the record of the pictures is one.
@@ -68,9 +68,14 @@ def pdf_document(
             shown.append(plate.with_drawing(name))
         if record:
             (root / RECORD).write_text(record, encoding="utf-8")
-        faces = _fonts(typst, _used(shown, fonts), root / "fonts")
+        used = _used([*pages, *shown], fonts)
+        faces, families = _fonts(typst, list(used), root / "fonts")
+        if unknown := [font for font in used if font not in families]:
+            faces, families = _fonts(typst, list(dict.fromkeys([*families, *bundled()])), root / "more-fonts")
+            families |= dict.fromkeys(unknown, families[bundled()[0]])
+            said += (line for font in unknown if (line := unusable(font, used[font])))
         attached = RECORD if record else None
-        text = source(shown, fonts, about, pictures="pictures", attached=attached)
+        text = source(shown, fonts, families, about, pictures="pictures", attached=attached)
         compiler = typst.Compiler(root=str(root), font_paths=faces, ignore_system_fonts=True)
         try:
             pdf = _compiled(compiler, text, standards)
@@ -81,7 +86,7 @@ def pdf_document(
                 pdf = _compiled(compiler, text, ())
             except typst.TypstError as worse:
                 raise EnvironmentFailure(f"typst makes no PDF of the sheet ({reason(worse)})") from None
-    beside = source(pages, fonts, about, pictures=pictures)
+    beside = source(pages, fonts, families, about, pictures=pictures)
     return Document(pdf, beside, (*said, *_warnings([*pages, *(plate.page for plate in plates)], fonts, dpi)))
 
 
@@ -114,23 +119,32 @@ def _placed(pages: Sequence[Page], folder: Path, root: Path, dpi: float | None) 
     return [replace(page, boxes=tuple(map(placed, page.boxes))) for page in pages], said
 
 
-def _used(pages: Sequence[Page], fonts: Fonts) -> list[Font]:
-    """The fonts that `pages` are set in."""
-    lines = ((line.text, text.bold) for page in pages for text in page.texts for line in text.lines)
-    found = {run.font: None for line, bold in lines for run in runs(line, fonts, bold=bold)}
-    return list(dict.fromkeys([*fonts.families[0], *found]))
+def _used(pages: Sequence[Page], fonts: Fonts) -> dict[Font, str]:
+    """The fonts that `pages` are set in, and what is set in each."""
+    used = dict.fromkeys(fonts.families[0], "")
+    for text in (text for page in pages for text in page.texts):
+        for run in (run for line in text.lines for run in runs(line.text, fonts, bold=text.bold)):
+            used[run.font] = used.get(run.font, "") + run.text
+    return used
 
 
-def _fonts(typst: Any, used: Sequence[Font], folder: Path) -> Any:
-    """Typst's fonts: those that are used and no others, so that no two of one family get in each other's way."""
+def _fonts(typst: Any, used: Sequence[Font], folder: Path) -> tuple[Any, dict[Font, str]]:
+    """Typst's fonts, and what it calls each; one that it cannot use is not among them.
+
+    They are those that are used and no others, so that no two of one family get in each other's way.
+    """
     folder.mkdir()
-    for count, path in enumerate(dict.fromkeys(font.path for font in used)):
-        target = folder / f"{count}{path.suffix}"
+    files = {path: f"{count}{path.suffix}" for count, path in enumerate(dict.fromkeys(font.path for font in used))}
+    for path, name in files.items():
+        target = folder / name
         try:
             target.symlink_to(path)
         except OSError:  # a system without links
             target.write_bytes(path.read_bytes())
-    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[os.fspath(folder)])
+    found = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[os.fspath(folder)])
+    called = {(Path(face.path).resolve(), face.index): face.family for face in found.fonts()}
+    places = {font: ((folder / files[font.path]).resolve(), font.index) for font in used}
+    return found, {font: called[place] for font, place in places.items() if place in called}
 
 
 def _warnings(pages: Sequence[Page], fonts: Fonts, dpi: float | None) -> list[str]:

@@ -4,13 +4,13 @@ The source is what the PDF is made of, and what a co-author may go on from: see 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from latentpress.sheets.look import LINE, LOOKS, strokes
 from latentpress.sheets.page import TITLE, Box, Frame, Line, Mark, Page, Picture, Rect, Rule, Text
 from latentpress.sheets.text.bidi import right_to_left
-from latentpress.sheets.text.fonts import Fonts
+from latentpress.sheets.text.fonts import Font, Fonts
 from latentpress.sheets.text.runs import runs
 from latentpress.sheets.text.shown import LOST
 
@@ -64,9 +64,18 @@ class About:
 
 
 def source(
-    pages: Sequence[Page], fonts: Fonts, about: About, *, pictures: str = ".", attached: str | None = None
+    pages: Sequence[Page],
+    fonts: Fonts,
+    families: Mapping[Font, str],
+    about: About,
+    *,
+    pictures: str = ".",
+    attached: str | None = None,
 ) -> str:
-    """The Typst source of `pages`. pictures: the folder of the pictures; attached: a file to embed, beside them."""
+    """The Typst source of `pages`. families: what Typst calls each font, which need not be what others call it.
+
+    pictures: the folder of the pictures; attached: a file to embed, beside them.
+    """
     date = _DATE.match(about.date)
     parts = [
         _TOP.format(
@@ -75,7 +84,7 @@ def source(
             description=quoted(about.description),
             keywords=_array(quoted(word) for word in about.keywords),
             date=_DATETIME.format(*map(int, date.groups())) if date else "none",
-            font=quoted(fonts.first.family),
+            font=quoted(families[fonts.first]),
         )
     ]
     if attached:
@@ -85,7 +94,7 @@ def source(
         )
     for page in pages:
         parts.append(f"\n#page(width: {number(page.width)}mm, height: {number(page.height)}mm)[\n")
-        parts += (f"  #{call}\n" for box in page.boxes for call in _calls(box, fonts))
+        parts += (f"  #{call}\n" for box in page.boxes for call in _calls(box, fonts, families))
         parts.append("]\n")
     return "".join(parts)
 
@@ -104,11 +113,11 @@ def number(value: float) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".") or "0"
 
 
-def _calls(box: Box, fonts: Fonts) -> Iterator[str]:
+def _calls(box: Box, fonts: Fonts, families: Mapping[Font, str]) -> Iterator[str]:
     match box:
         case Text():
             rtl = right_to_left(box.whole)
-            yield from (_line(box, line, fonts, rtl) for line in box.lines if line.text.strip())
+            yield from (_line(box, line, fonts, families, rtl) for line in box.lines if line.text.strip())
         case Picture():
             file, alt = str(box.cell.output), box.cell.alt or str(box.cell.output)
             yield f"picture({_rect(box.rect)}, {quoted(file)}, {quoted(alt)})"
@@ -119,18 +128,18 @@ def _calls(box: Box, fonts: Fonts) -> Iterator[str]:
             for ends in strokes(box):
                 yield f"rule({', '.join(map(number, ends))}, {stroke})"
             if box.text is not None:
-                yield from _calls(box.text, fonts)
+                yield from _calls(box.text, fonts, families)
         case Frame():
             yield f"rectangle({_rect(box.rect)}, stroke: {number(box.width)}pt)"
         case Rule():
             yield f"rule({', '.join(map(number, (box.x1, box.y1, box.x2, box.y2)))}, {number(box.width)}pt)"
 
 
-def _line(box: Text, line: Line, fonts: Fonts, rtl: bool) -> str:
+def _line(box: Text, line: Line, fonts: Fonts, families: Mapping[Font, str], rtl: bool) -> str:
     pieces = [
         quoted(run.text)
-        if run.font.family == fonts.first.family
-        else f"({quoted(run.font.family)}, {quoted(run.text)})"
+        if families[run.font] == families[fonts.first]
+        else f"({quoted(families[run.font])}, {quoted(run.text)})"
         for run in runs(line.text, fonts, bold=box.bold, rtl=rtl)
     ]
     body = pieces[0] if len(pieces) == 1 and pieces[0].startswith('"') else _array(pieces)
