@@ -134,6 +134,13 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
             "9:22: unknown key 'targt' in loss mine; did you mean 'target'?",
         ),
         ("{mine: losses/mine.py}", "{name: mine, target: x}", "9:30: target of loss mine is 'x'; it must be a number"),
+        (
+            "{mine: losses/mine.py}",
+            "{name: mine, target: true}",
+            "9:30: target of loss mine is 'true'; it must be a number",
+        ),
+        ("{mine: losses/words.py}", "{name: mine, n: true}", "9:25: n of loss mine is 'true'; it must be a number"),
+        ("{mine: losses/words.py}", "{name: mine, of: true}", "9:26: of of loss mine is 'true'; it must be text"),
         ("{mine: losses/mine.py}", "mne", "9:9: unknown loss 'mne'; did you mean 'mine'?"),
         ("{mine: losses/needy.py}", "mine", "9:9: loss mine needs its to; write {name: mine, to: ...}"),
         ("{mine: losses/gone.py}", "mine", "4:16: losses/gone.py: it does not exist; name a Python file with a loss"),
@@ -152,6 +159,7 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
 )
 def test_what_is_wrong_is_told_once_with_its_place(losses, loss, said, own, capsys):
     Path("losses/needy.py").write_text("def loss(image, to): pass\n")
+    Path("losses/words.py").write_text("def loss(image, of: str = 'x', n=1): pass\n")
     Path("losses/wrong.py").write_text("def loss(image): return return\n")
     Path("losses/key.py").write_text("def loss(image, every=1): pass\n")
     own.write_text(
@@ -161,6 +169,17 @@ def test_what_is_wrong_is_told_once_with_its_place(losses, loss, said, own, caps
     assert run_cli(["plan", str(own)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith(f"own.yaml:{said}")] == lines
+
+
+def test_a_number_for_a_text_is_its_characters_and_true_is_true(own):
+    Path("losses/mine.py").write_text("def loss(image, of: str = 'x', to: Literal['1', '2'] = '1', sure=False): pass\n")
+    own.write_text(
+        "version: 1\nmodel: demo\nlosses: {mine: losses/mine.py}\n"
+        "defaults: {prompt: a kite, loss: {name: mine, of: 1.50, to: 2, sure: true}}\n"
+    )
+    ((draft, _, _),) = latentpress.read_manifest(own).drafts()
+    (loss,) = draft.shape.values["loss"]
+    assert loss.params == {"of": "1.50", "to": "2", "sure": True}
 
 
 def test_a_function_is_a_loss_from_python_as_its_file_is(own, assets):

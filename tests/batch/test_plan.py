@@ -113,6 +113,23 @@ def test_equal_numbers_written_differently_hash_alike(planned):
     assert len(hashes) == 1
 
 
+def test_a_parameter_given_as_its_default_is_hashes_as_the_default(planned):
+    def hashed(loss):
+        return planned(f"defaults: {{prompt: a, loss: {loss}}}\n").jobs[0].job_hash
+
+    # Pinned: jobs of earlier releases, whose thresholds were left at their default or were others.
+    assert hashed("canny") == CANNY
+    assert hashed("{name: canny, low: 100, high: 200.0}") == CANNY
+    assert hashed("{name: canny, low: 50}") == CANNY_50
+    for given, default in [("elastic, alpha: 50, sigma: 5.0", "elastic"), ("latents, target: 1", "latents")]:
+        assert hashed(f"{{name: {given}}}") == hashed(default)
+        assert hashed(f"{{name: {given.replace('5', '6').replace('1', '2')}}}") != hashed(default)
+
+
+CANNY = "715a6a624ace059d5963d1548232528d6a7e4fc395176b1215f8dbe3e252e3b3"
+CANNY_50 = "c4d8094f47d5dd26f7f469b7c86d76ca4541a50d4a37b2f5dbc8a46b8563969e"
+
+
 def test_drawn_seeds_are_distinct_and_stay_as_frozen(planned):
     seeds = iter(range(100, 200))
     body = P + 'jobs: [{id: a, seed: -1, n: 2}, {id: b, seed: -1}]\noutput: "{id}-{seed}.png"\n'

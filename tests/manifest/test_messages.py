@@ -101,7 +101,23 @@ AXIS = "defaults: {prompt: a}\nmatrix: {style: [anna, bert, {label: Toy, value: 
             "jobs: [{prompt: a, loss: {name: palette, colours: navi}}]\n",
             "'navi' is not an opaque colour; write a CSS name",
         ),
-        ("jobs: [{prompt: a, loss: {name: palette, colours: 5}}]\n", "is '5'; it must be text"),
+        ("jobs: [{prompt: a, loss: {name: palette, colours: true}}]\n", "is 'true'; it must be text"),
+        (
+            "jobs: [{prompt: a, loss: {name: canny, low: true}}]\n",
+            "low of loss canny is 'true'; it must be a number from 0 to 255",
+        ),
+        (
+            "jobs: [{prompt: a, loss: {name: brightness, target: false}}]\n",
+            "target of loss brightness is 'false'; it must be a number from 0 to 1",
+        ),
+        (
+            "jobs: [{prompt: a, loss: {name: contrast, target: true}}]\n",
+            "target of loss contrast is 'true'; it must be a number from 0 to 0.5",
+        ),
+        (
+            "jobs: [{prompt: a, loss: {name: canny, low: '9'}}]\n",
+            "low of loss canny is '9' in quotes, which is text; it must be a number from 0 to 255",
+        ),
         ("jobs: [{prompt: a, loss: {name: colour_matrix, matrix: 1 0}}]\n", "a matrix is nine numbers"),
         ("jobs: [{prompt: a}]\noutput: '{sed}.png'\n", "which nothing fills; did you mean {seed}?"),
     ],

@@ -34,6 +34,7 @@ jobs:
       - {name: channel, channel: red, scale: 20, every: 1}
       - {name: saturation, scale: 10, every: 2}
       - {name: reference, picture: mask.png, metric: l1, scale: 5}
+      - {name: canny, scale: 5}
   - {id: baked, prompt: a house in the style of <moeb-style>}
   - {id: named, prompt: a house in the style of <mine>, seed: 18446744073709551615}
   - {id: negative, negative_prompt: '<line-art> "blurry", {{0}}', guidance_scale: 4.25}

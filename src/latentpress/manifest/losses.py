@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,8 +13,8 @@ from latentpress.errors import UsageError, shown
 from latentpress.manifest.field import Reader
 from latentpress.manifest.given import parse_picture
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Scalar, described
-from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, parse_number
-from latentpress.runtime.guidance.loss import Loss
+from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, number_described, parse_number
+from latentpress.runtime.guidance.loss import Loss, LossParams
 from latentpress.runtime.request import ImageFile, LossSpec
 
 # The weight the published notebooks use for their colour and edge losses.
@@ -124,7 +125,14 @@ def _loss_params(at: Scalar, loss: Loss, written: MapNode | None, reader: Reader
         if not isinstance(node, Scalar):
             problems.add(node.place, f"{key} of loss {name} is {described(node)}; it must be a number or text")
             return None
-        values[key] = node.value
+        schema = _schema(model)[key]
+        kinds = _kinds(schema)
+        if kinds and kinds <= {"integer", "number"} and isinstance(node.value, bool | str):
+            rule = _rule(schema, node.text) or "it must be a number"
+            problems.add(node.place, f"{key} of loss {name} is {number_described(node)}; {rule}")
+            return None
+        numeric = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+        values[key] = node.text if kinds == {"string"} and numeric else node.value
     try:
         return model.model_validate(values).complete()
     except ValidationError as error:
@@ -132,7 +140,7 @@ def _loss_params(at: Scalar, loss: Loss, written: MapNode | None, reader: Reader
             key = str(detail["loc"][0]) if detail["loc"] else ""
             node = written.values.get(key, written) if written else None
             if node and key in values:
-                rule = _rule(model.model_json_schema()["properties"][key], str(values[key])) or _said(detail)
+                rule = _rule(_schema(model)[key], str(values[key])) or _said(detail)
                 problems.add(node.place, f"{key} of loss {name} is {described(node)}; {rule}")
             elif detail["type"] == "missing":
                 way_out = f"write {{name: {name}, {key}: ...}}"
@@ -140,6 +148,17 @@ def _loss_params(at: Scalar, loss: Loss, written: MapNode | None, reader: Reader
             elif node:
                 problems.add(node.place, f"loss {name}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
         return None
+
+
+@lru_cache(64)
+def _schema(model: type[LossParams]) -> Mapping[str, Any]:
+    """The JSON Schema of each parameter."""
+    return model.model_json_schema()["properties"]
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[str]:
+    """The types that JSON Schema has for a parameter, but for null."""
+    return {one["type"] for one in schema.get("anyOf", [schema]) if "type" in one} - {"null"}
 
 
 def _said(detail: ErrorDetails) -> str:
@@ -152,7 +171,7 @@ def _said(detail: ErrorDetails) -> str:
 
 def _rule(schema: Mapping[str, Any], text: str) -> str | None:
     """What a parameter must be that has this JSON Schema, and is `text`; None where the schema does not say it."""
-    schema = schema.get("anyOf", [schema])[0]  # of one that may be left out, what it is where it is given
+    schema = {**schema, **schema.get("anyOf", [{}])[0]}  # of one that may be left out, what it is where it is given
     if "enum" in schema:
         close = get_close_matches(text, schema["enum"], 1)
         return f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(schema['enum'])}"

@@ -110,12 +110,12 @@ def parse_number(
     value = node.value if isinstance(node, Scalar) else None
     kinds = int if whole else int | float
     if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value) or not low <= value <= high:
-        problems.add(node.place, f"{name} is {_as_number(node)}; it must be {rule}")
+        problems.add(node.place, f"{name} is {number_described(node)}; it must be {rule}")
         return None
     return value
 
 
-def _as_number(node: Node) -> str:
+def number_described(node: Node) -> str:
     """What a node is where a number is wanted; of a number or a range in quotes, that it is text."""
     if (
         isinstance(node, Scalar)
@@ -138,7 +138,7 @@ def parse_size(node: Node, problems: Problems, *, name: str = "size", multiple: 
         values = [item.value for item in node.items if isinstance(item, Scalar)]
         sides = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
     if len(sides) != 2:
-        problems.add(node.place, f"{name} is {_as_number(node)}; write it as 512x512, [512, 512] or 512")
+        problems.add(node.place, f"{name} is {number_described(node)}; write it as 512x512, [512, 512] or 512")
         return None
     width, height = sides
     shown_size = f"{width}x{height}"

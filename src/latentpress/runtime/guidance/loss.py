@@ -24,10 +24,17 @@ class LossParams(BaseModel):
     later: ClassVar[frozenset[str]] = frozenset()
 
     def complete(self) -> dict[str, float | str]:
-        """All of them by name, as `LossSpec` holds them, but for the later ones at their default."""
-        defaults = {name: field.default for name, field in type(self).model_fields.items() if name in self.later}
+        """All of them by name, as `LossSpec` holds them, but for the later ones at their default.
+
+        What is given as a default is becomes the default itself: 100.0 and 100 would make two jobs of one.
+        """
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
         found: dict[str, float | str] = self.model_dump()
-        return {name: value for name, value in found.items() if name not in defaults or value != defaults[name]}
+        return {
+            name: defaults[name] if _same_number(value, defaults[name]) else value
+            for name, value in found.items()
+            if name not in self.later or value != defaults[name]
+        }
 
 
 @dataclass(frozen=True)
@@ -68,3 +75,7 @@ class Loss:
         """
         surroundings = {name: getattr(context, name) for name in self.wants}
         return self.function(image, **params, **surroundings)
+
+
+def _same_number(value: object, default: object) -> bool:
+    return type(value) in (int, float) and type(default) in (int, float) and value == default

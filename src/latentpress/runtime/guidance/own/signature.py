@@ -33,7 +33,8 @@ class _OwnParams(LossParams):
 
     def complete(self) -> dict[str, float | str]:
         """As `LossParams.complete`; None is a default that only the function knows."""
-        return self.model_dump(exclude_none=True)
+        found: dict[str, Any] = super().complete()
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
