@@ -13,6 +13,7 @@ from PIL import Image
 from fakes import FakeExecutor, facts, folder, manifest
 from latentpress.batch import sheets
 from latentpress.batch.cells import folder_cells
+from latentpress.batch.folder import OutputFolder
 from latentpress.batch.ledger.lock import locked
 from latentpress.cli import run_cli
 
@@ -186,3 +187,17 @@ def test_pages_without_a_title_are_called_as_the_manifest_is(made, tmp_path):
     assert len(pages) > 1
     name = folder_cells(made).cells.name
     assert {ElementTree.parse(page).getroot()[0].text for page in pages} == {name}
+
+
+def test_a_figure_of_a_manifest_is_not_drawn_from_anothers_plan(folder, tmp_path, capsys):
+    made = folder(BODY)
+    made.render(executor=FakeExecutor())
+    first, second, table = tmp_path / "m.yaml", tmp_path / "b.yaml", tmp_path / "s.csv"
+    second.write_text(first.read_text().partition("sheets:")[0].replace("seed: 1..3", "seed: [4]"))
+    OutputFolder(second, made.path, models=made._models).render(executor=FakeExecutor())
+    line = ["-o", str(made.path), "-o", str(table)]
+    assert run_cli(["sheet", str(first), *line]) == 2
+    assert "this manifest was not the last that was rendered there; render it first" in capsys.readouterr().err
+    assert not table.exists()
+    assert run_cli(["sheet", str(second), *line]) == 0
+    assert len(table.read_text().splitlines()) == 4

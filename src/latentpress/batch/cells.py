@@ -65,6 +65,15 @@ def check_folder(folder: Path, ledger: Path) -> None:
         raise UsageError(f"{folder}: its ledger holds no plan; render a manifest into it first")
 
 
+def check_last(folder: Path, last: str | None, key: str | None) -> None:
+    """Raise UsageError unless the manifest `key` is `last`, whose plan the ledger of `folder` has; None: any will do."""
+    if key is not None and key != last:
+        raise UsageError(
+            f"{folder}: this manifest was not the last that was rendered there; render it first, which makes no picture "
+            "again that is there"
+        )
+
+
 def cells_of(table: Database, folder: Path) -> FolderCells:
     """The same of a plan's tables beside the ledger's, as `beside` and an open ledger have them."""
     facts = facts_of(table)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 
-from latentpress.batch.cells import folder_cells
+from latentpress.batch.cells import check_last, folder_cells
 from latentpress.batch.measured import plates_of
 from latentpress.batch.place import LEDGER
 from latentpress.batch.sheets import SheetsDrawn
@@ -23,16 +23,20 @@ def draw_figure(
     sheet: Sheet,
     files: Sequence[Path],
     *,
+    key: str | None = None,
     replace: bool = False,
 ) -> SheetsDrawn:
     """Draw `sheet` into `files`, each of a format by its ending; of several pages each has a file, but for documents.
 
-    home: where the ledger lies, None for where the folder has it; replace: write over what is there. Raises
-    UsageError for names that are taken, and as `folder_cells`, `plates_of` and `drawn` do; nothing is written then.
+    home: where the ledger lies, None for where the folder has it; key: the manifest whose plan it must be, None for any;
+    replace: write over what is there. Raises UsageError for names that are taken and for another manifest's plan, and as
+    `folder_cells`, `plates_of` and `drawn` do; nothing is written then.
     """
     if home is not None and not (home / LEDGER).exists():
         home = None
-    cells = folder_cells(folder, home / LEDGER if home else None).cells
+    found = folder_cells(folder, home / LEDGER if home else None)
+    check_last(folder, found.manifest, key)
+    cells = found.cells
     for path in files:
         _check(path, replace)
     plans = [changed(sheet, name=path.stem, formats=(format_of(path.suffix) or "png",)) for path in files]

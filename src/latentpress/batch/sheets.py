@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from latentpress.batch.aside import Aside
-from latentpress.batch.cells import cells_of, check_folder
+from latentpress.batch.cells import cells_of, check_folder, check_last
 from latentpress.batch.drawings import keep_drawing, kept_drawing, origin_of
 from latentpress.batch.ledger.ledger import Ledger, documents
 from latentpress.batch.ledger.lock import locked
@@ -134,8 +134,9 @@ def draw_folder(
                 "picture again that is there, and draws the sheets"
             )
         known = ledger.one("SELECT manifest FROM plans WHERE plan_hash=?", (facts.plan_hash,))
-        if known is None or (key is not None and known[0] != key):
-            raise UsageError(f"{folder}: this manifest was not the last that was rendered there; render it first")
+        if known is None:
+            raise UsageError(f"{folder}: its ledger does not say which manifest was rendered last; render it first")
+        check_last(folder, known[0], key)
         wanted = facts.sheets if sheets is None else sheets
         if not wanted:
             raise UsageError(

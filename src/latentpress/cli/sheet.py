@@ -98,7 +98,7 @@ def sheet_command(
         if several:
             raise UsageError("-o names a figure, and there are several manifests; draw one after another")
         sheet = figure(asked, order, lists, files, _named(found.manifest.sheets, name))
-        _tell(_figure(found.path, found.home, sheet, files, replace), found.path, as_json)
+        _tell(_manifest_figure(found, sheet, files, replace), found.path, as_json)
 
     for_each(targets, folder, draw, as_json=as_json, ledger=ledger, latest=True)
 
@@ -140,10 +140,18 @@ def _known_sheets(folder: Path, ledger: Path | None) -> "Sequence[Sheet]":
     return folder_sheets(folder, _home(folder, ledger))
 
 
-def _figure(folder: Path, home: Path | None, sheet: "Sheet", files: list[Path], replace: bool) -> "SheetsDrawn":
+def _manifest_figure(found: "OutputFolder", sheet: "Sheet", files: list[Path], replace: bool) -> "SheetsDrawn":
+    from latentpress.batch.ledger.owners import manifest_key
+
+    return _figure(found.path, found.home, sheet, files, replace, manifest_key(found.manifest.path, found.path))
+
+
+def _figure(
+    folder: Path, home: Path | None, sheet: "Sheet", files: list[Path], replace: bool, key: str | None = None
+) -> "SheetsDrawn":
     from latentpress.batch.figures import draw_figure
 
-    return draw_figure(folder, home, sheet, files, replace=replace)
+    return draw_figure(folder, home, sheet, files, key=key, replace=replace)
 
 
 def _listed(text: str | None) -> list[str]:
