@@ -78,6 +78,8 @@ def test_the_words_are_those_of_the_tables():
         yield from (one for one in schema.get("enum", ()) if isinstance(one, str))
         for part in schema.get("anyOf", ()):
             yield from listed(part)
+        if "$ref" in schema:
+            yield from listed(known[schema["$ref"].removeprefix("#/$defs/")])
 
     known = manifest_schema()["$defs"]
     for name in FIELDS:

@@ -104,4 +104,4 @@ def test_a_seed_of_python_is_given():
 
     for seed, shown in ((-1, "'-1'"), ({"draw": 1}, "a map"), ("1..2", "'1..2'")):
         with pytest.raises(latentpress.UsageError, match=f"seed is {shown}; a picture has one seed, from 0 to 2"):
-            _draft({"prompt": "a mouse", "seed": seed}, "demo", "")
+            _draft({"prompt": "a mouse", "seed": seed}, "demo", "", {})

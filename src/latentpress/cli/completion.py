@@ -18,7 +18,7 @@ FIELD_WORDS: Mapping[str, tuple[str, ...]] = {
     "loss": (
         *("none", "canny", "channel", "saturation", "contrast", "symmetry", "soft_canny"),
         *("sobel", "tv", "brightness", "exposure", "grayscale", "sepia", "hue"),
-        *("palette", "mix", "colour_matrix", "vignette", "frequency", "elastic", "latents", "reference"),
+        *("palette", "mix", "colour_matrix", "vignette", "frequency", "elastic", "latents"),
     ),
     "picture_reading": ("shown", "diffusers"),
     "prompt_weighting": ("none", "a1111", "compel"),

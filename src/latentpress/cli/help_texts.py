@@ -111,7 +111,7 @@ HELP: Mapping[str, Help] = {
         "latentpress tidy my.yaml -o out/mine",
         _0="the folder holds what the manifest has",
     ),
-    "trust": _reading(
+    "trust": _help(
         "latentpress trust losses/mine.py",
         "latentpress trust    # what is trusted",
         _0="the losses may run",
