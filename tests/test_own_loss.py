@@ -46,7 +46,7 @@ def own(tmp_path, assets, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("losses").mkdir()
     Path("losses/mine.py").write_text(LOSS)
-    Path("losses/helpers.py").write_text("def distance(a, b): return (a - b).abs()\n")
+    Path("losses/helpers.py").write_text("def distance(a, b):\n    print('first draft')\n    return (a - b).abs()\n")
     Path("own.yaml").write_text(MANIFEST.format(model=assets / "bundle"))
     return Path("own.yaml")
 
@@ -77,7 +77,10 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
     # Allowed for once: the one that fails fails by name, the others are there.
     capsys.readouterr()
     assert run_cli(["render", str(own), "--allow-code"]) == 1
-    assert "own, seed 1): losses/mine.py:11: the loss bad gave inf" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "own, seed 1): losses/mine.py:11: the loss bad gave inf" in err
+    assert "\nfirst draft\n" in err, "what a loss prints comes through"
+    assert "first draft" not in out
     assert Path("ran").exists()
     assert {path.name for path in Path("out/own").glob("*.png")} == {"none.png", "mine+dark.png"}
     first = Path("out/own/mine+dark.png").read_bytes()
@@ -95,7 +98,7 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
     assert f"{sha256[:12]}  {Path('losses/mine.py').absolute()}\n1 trusted" in capsys.readouterr().out
     assert run_cli(["render", str(own)]) == 1
     assert Path("out/own/mine+dark.png").read_bytes() == first, "and it was not rendered again"
-    Path("losses/helpers.py").write_text("def distance(a, b): return (a - b).square()\n")
+    Path("losses/helpers.py").write_text("def distance(a, b):\n    print('second')\n    return (a - b).square()\n")
     assert run_cli(["render", str(own)]) == 2
     assert run_cli(["render", str(own), "--allow-code"]) == 1
     assert Path("out/own/mine+dark.png").read_bytes() != first
@@ -106,7 +109,8 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
     assert run_cli(["rerender", "out/own/mine+dark.png"]) == 2
     assert "add --allow-code" in capsys.readouterr().err
     assert run_cli(["rerender", "out/own/mine+dark.png", "--allow-code"]) == 0
-    assert capsys.readouterr().out == "out/own/mine+dark.png: equal to the pixel\n"
+    out, err = capsys.readouterr()
+    assert (out, "second\n" in err) == ("out/own/mine+dark.png: equal to the pixel\n", True)
     assert run_cli(["show", "out/own/mine+dark.png", "--manifest"]) == 2
     assert "the code of its loss mine is in the ledger alone" in capsys.readouterr().err
     Path("losses/mine.py").write_text(LOSS)
@@ -123,6 +127,15 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
         Path("ran").unlink(missing_ok=True)
         assert run_cli(command) == 0
         assert not Path("ran").exists()
+
+    # Put right where that is allowed.
+    Path("out/own/mine+dark.png").unlink()
+    capsys.readouterr()
+    assert run_cli(["verify", "out/own", "--repair"]) == 1
+    assert "mine+dark.png cannot be made again: " in (err := capsys.readouterr().err)
+    assert "add --allow-code" in err
+    assert run_cli(["verify", "out/own", "--repair", "--allow-code"]) == 0
+    assert Path("out/own/mine+dark.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from latentpress.batch.plan.job import data_of_stored, request_data, request_fro
 from latentpress.errors import UsageError
 from latentpress.manifest.own_losses import KnownLosses
 from latentpress.runtime.guidance.context import Context
-from latentpress.runtime.guidance.own import packages
+from latentpress.runtime.guidance.own import packages, printed
 from latentpress.runtime.guidance.own.run import LossFailed, loss_of
 from latentpress.runtime.guidance.own.signature import read_signature
 from latentpress.runtime.guidance.own.source import read_source, source_from
@@ -91,6 +91,18 @@ def test_reading_runs_nothing_and_hashes_what_is_local(tmp_path):
         edited.write_text(edited.read_text().removesuffix("# edited\n"))
     path.with_name("unasked.py").write_text("other = 1\n")
     assert read_source(path.rename(path.with_name("other.py"))).sha256 == source.sha256 != changed
+
+
+def test_what_a_loss_prints_stays_off_stdout(tmp_path, capsys, monkeypatch):
+    text = "import sys\nprint('loaded')\ndef loss(image):\n    print('called', end='')\n"
+    path = write(tmp_path, mine=f"{text}    print('!', file=sys.stderr)\n    return image.mean()\n")
+    value_of(path)
+    assert capsys.readouterr() == ("", "loaded\ncalled!\n")
+    lines = []
+    monkeypatch.setattr(printed, "_hearing", [lines.append])
+    value_of(path)
+    assert capsys.readouterr() == ("", "")
+    assert lines == ["called!"]
 
 
 def test_two_losses_with_helpers_of_one_name_do_not_meet(tmp_path):

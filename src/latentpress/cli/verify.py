@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from latentpress.cli.options import FolderArgument, JsonOption, print_json
+from latentpress.cli.render_options import AllowCodeOption
 from latentpress.errors import counted
 
 # As `diff` has it: something is not as it should be.
@@ -17,6 +18,7 @@ def verify_command(
     mend: Annotated[
         bool, typer.Option("--repair", help="Make again what is not what was written; move what lies there now aside.")
     ] = False,
+    allow_code: AllowCodeOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read every picture of a folder, and name what is missing, torn, foreign or swapped."""
@@ -30,7 +32,7 @@ def verify_command(
         if not as_json:
             for line in found.lines():
                 typer.echo(line)
-        repaired = repair(found, say=_to_stderr)
+        repaired = repair(found, allow_code=allow_code, say=_to_stderr)
         found = repaired.after
         for note in repaired.notes:
             _to_stderr(note)

@@ -24,6 +24,7 @@ from latentpress.batch.executors.local import LocalExecutor, Settings
 from latentpress.batch.executors.messages import Channel, Message, SharedPixels, raised_data, rendered_data
 from latentpress.batch.plan.job import request_from
 from latentpress.bundle.info import open_bundle
+from latentpress.runtime.guidance.own.printed import hear_printed
 from latentpress.runtime.loop.overseer import Overseer
 from latentpress.runtime.request import Rendered, RenderRequest
 
@@ -78,7 +79,8 @@ class Worker:
 
     def _do(self, message: Message) -> None:
         if "start" in message:
-            self._rendering = self._new(message["start"], lambda line: self._channel.send({"say": line}))
+            hear_printed(self._say)
+            self._rendering = self._new(message["start"], self._say)
             self._channel.send({"hello": os.getpid()})
         elif "open" in message:
             assert self._rendering is not None, "opened before the start"
@@ -89,6 +91,9 @@ class Worker:
             self._render(message)
         else:
             self._note(message)
+
+    def _say(self, line: str) -> None:
+        self._channel.send({"say": line})
 
     def _render(self, message: Message) -> None:
         assert self._rendering is not None, "asked to render before the start"

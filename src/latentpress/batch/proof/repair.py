@@ -52,17 +52,19 @@ def repair(
     *,
     models: "Models | None" = None,
     executor: "Executor | None" = None,
+    allow_code: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Repaired:
     """Make exactly those pictures and documents again that `found` names, as far as that can be done.
 
     models, executor: as `OutputFolder` and its `render` take them; by default each picture is rendered on the engine that
-    the ledger says it was rendered on. Raises OutputLocked, and as the opening of a ledger does.
+    the ledger says it was rendered on; allow_code: run the code of people's own losses also where the user does not trust
+    it. Raises OutputLocked, and as the opening of a ledger does.
     """
     done = Repaired(found)
     if found.right:
         return done
-    repairing = _Repairing(found.folder, done, models, executor, say)
+    repairing = _Repairing(found.folder, done, models, executor, allow_code, say)
     if wrong := [flaw.output for flaw in found.flaws if flaw.written]:
         done.notes.append(
             f"{found.folder}: of {_listed(wrong)} the ledger is wrong; `latentpress rebuild {found.folder}` believes the "
@@ -92,9 +94,11 @@ class _Repairing:
         done: Repaired,
         models: "Models | None",
         executor: "Executor | None",
+        allow_code: bool,
         say: Callable[[str], None],
     ) -> None:
         self._folder, self._done, self._models, self._executor, self._say = folder, done, models, executor, say
+        self._allow_code = allow_code
 
     def copy(self, flaws: Sequence[Flaw]) -> list[str]:
         """Give each picture whose content lies whole under another name a copy of that; returns the others."""
@@ -155,7 +159,7 @@ class _Repairing:
                 groups.setdefault((manifest, engine_called(provider), row_rule), {})[output] = job_hash
         for (manifest, engine, row_rule), hashes in groups.items():
             rows = int(row_rule) if row_rule.isdigit() else None
-            settings = Settings(engine or None, batch_rows=rows, strict=rows is not None)
+            settings = Settings(engine or None, batch_rows=rows, strict=rows is not None, allow_code=self._allow_code)
             try:
                 self._render(manifest, Settings() if self._executor else settings, hashes)
             except LatentpressError as error:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from latentpress.engines.memory import is_out_of_memory
 from latentpress.errors import reason
 from latentpress.runtime.guidance.loss import Loss
+from latentpress.runtime.guidance.own.printed import printing
 from latentpress.runtime.guidance.own.signature import Signature, read_signature
 from latentpress.runtime.guidance.own.source import LossSource, Module, read_source
 from latentpress.runtime.request import LossCode, LossSpec
@@ -56,7 +57,7 @@ def unrun(
 def own_loss(name: str, source: LossSource, function: str, code: LossCode, path: Path | None = None) -> Loss:
     """The loss `name` in `source`, whose code runs when it is first called, and not before."""
     signature = read_signature(source.text, source.path, function)
-    return _loss(name, signature, path or source.path, code, lambda: _load(source, function))
+    return _loss(name, signature, path or source.path, code, lambda: _aside(lambda: _load(source, function)))
 
 
 def object_loss(name: str, function: Callable[..., Any], signature: Signature, path: Path, code: LossCode) -> Loss:
@@ -73,7 +74,11 @@ def _loaded(code: LossCode, name: str) -> Loss:
     if not code.package:
         return own_loss(name, source, code.function, code)
     signature = read_signature(source.text, source.path, code.function)
-    return _loss(name, signature, code.path, code, lambda: getattr(import_module(code.package), code.function))
+
+    def load() -> Callable[..., Any]:
+        return getattr(import_module(code.package), code.function)
+
+    return _loss(name, signature, code.path, code, lambda: _aside(load))
 
 
 def _loss(name: str, signature: Signature, path: Path, code: LossCode, load: Callable[[], Callable[..., Any]]) -> Loss:
@@ -89,6 +94,12 @@ def _loss(name: str, signature: Signature, path: Path, code: LossCode, load: Cal
         return torch.stack([_one(loaded[0], one.clone(), keywords, signature, failing) for one in image])
 
     return unrun(name, signature, str(path), code, run)
+
+
+def _aside(load: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    """The function that `load` gives; what it prints, and what loading it prints, stays off stdout."""
+    with printing():
+        return printing()(load())
 
 
 def _one(
