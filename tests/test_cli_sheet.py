@@ -16,6 +16,7 @@ from latentpress.batch.cells import folder_cells
 from latentpress.batch.folder import OutputFolder
 from latentpress.batch.ledger.lock import locked
 from latentpress.cli import run_cli
+from latentpress.errors import ManifestError
 
 __all__ = ["facts", "folder", "manifest"]
 
@@ -201,3 +202,21 @@ def test_a_figure_of_a_manifest_is_not_drawn_from_anothers_plan(folder, tmp_path
     assert not table.exists()
     assert run_cli(["sheet", str(second), *line]) == 0
     assert len(table.read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("only: [style=cat]", "only 'style=cat' chooses no cell"),
+        ("order: {style: [nan, cat]}", "the order of style names 'cat', which no cell has"),
+        ("plots: true, formats: [pdf], plots_against: [seed=9]", "plots_against 'seed=9': no picture has that seed"),
+    ],
+)
+def test_a_value_that_no_picture_has_is_refused_before_anything_is_rendered(written, message, folder):
+    made = folder(BODY.partition("sheets:")[0] + f"sheet: {{rows: style, {written}}}\n")
+    line = len(made.manifest.path.read_text().splitlines())
+    with pytest.raises(ManifestError) as refused:
+        made.plan()
+    assert len(refused.value.problems) == 1
+    assert f"m.yaml:{line}:" in refused.value.problems[0]
+    assert f": sheet sheet: {message}" in refused.value.problems[0]

@@ -65,14 +65,14 @@ def test_a_manifests_sheet_has_the_plots_that_the_command_draws(folder, tmp_path
     assert "against seed=2" in texts[0]
     assert run_cli(["sheet", str(made.path), "-o", str(tmp_path / "own.png")]) == 0, "a picture has no plots"
     capsys.readouterr()
-    wrong = folder(f"{BODY}sheet: {asked % 'seed=9'}\n", "wrong")
+    wrong = folder(f"{BODY}sheet: {asked.replace('by: seed', 'by: steps') % 'seed=2'}\n", "wrong")
     wrong.render(executor=FakeExecutor())
     assert run("pdfinfo", wrong.path / "sheet.pdf").count("Pages:           1\n") == 1, (
         "the sheet is drawn all the same"
     )
     assert run_cli(["sheet", str(wrong.path)]) == 0
     assert (
-        "the sheet 'sheet': its plots are left out: plots_against 'seed=9': no picture has that seed"
+        "the sheet 'sheet': its plots are left out: plots_by 'steps': all pictures have the same"
         in capsys.readouterr().err
     )
 

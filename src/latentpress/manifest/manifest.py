@@ -23,7 +23,7 @@ from latentpress.manifest.own_losses import KnownLosses, parse_own_losses
 from latentpress.manifest.policy import NO_POLICY, Policy, parse_policy
 from latentpress.manifest.readers import read_root
 from latentpress.manifest.shape import Draft, JobNode, Shape
-from latentpress.manifest.sheets import parse_sheets
+from latentpress.manifest.sheets import TermPlaces, parse_sheets
 from latentpress.manifest.source import JSON, STREAMED, Source
 from latentpress.manifest.values import given, parse_number, parse_text
 from latentpress.manifest.wildcards import parse_wildcards
@@ -49,7 +49,7 @@ class Manifest:
     -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`;
     wildcards: whether prompts have any, from a folder; `__color__` is characters otherwise; policy: when a render ends
     early, unless its options say otherwise; quality: of pictures in a format that loses some, 1..100, None for its default;
-    inputs: what it was read from.
+    sheet_places: of what sheets say, for a plan's messages; inputs: what it was read from.
     """
 
     path: Path
@@ -65,6 +65,7 @@ class Manifest:
     wildcards: bool = False
     policy: Policy = NO_POLICY
     quality: int | None = None
+    sheet_places: TermPlaces = field(default_factory=TermPlaces, compare=False, repr=False)
     inputs: Inputs | None = field(default=None, compare=False, repr=False)
 
     def drafts(self) -> Iterator[tuple[Draft, int | Draw, str | None]]:
@@ -139,6 +140,7 @@ def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | N
         problems.warn(place, note)
     filled = list(dict.fromkeys([*matrix.variables, *FIELDS, "id", VARIANT, *expansion.wordings.names]))
     output, output_place = _output(values.get("output"), root.place, filled, problems)
+    places: TermPlaces = {}
     manifest = Manifest(
         path=path,
         name=name,
@@ -146,7 +148,8 @@ def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | N
         concepts=parse_concepts(values["concepts"], path, problems) if "concepts" in values else (),
         output=output,
         output_place=output_place,
-        sheets=parse_sheets(values.get("sheet"), values.get("sheets"), filled, problems),
+        sheets=parse_sheets(values.get("sheet"), values.get("sheets"), filled, places, problems),
+        sheet_places=places,
         expansion=expansion,
         jobs=jobs,
         warnings=tuple(problems.warnings),

@@ -4,22 +4,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from latentpress.errors import nearest, shown
-from latentpress.manifest.nodes import ListNode, MapNode, Node, Problems, Scalar, described
+from latentpress.manifest.nodes import ListNode, MapNode, Node, Place, Problems, Scalar, described
 from latentpress.manifest.values import given, parse_text, parse_word
 from latentpress.sheets.options import AXES, KEYS, LISTS, MAPS, SIDES, TRUTHS, made, parse_value, placeholder_problem
 from latentpress.sheets.spec import Sheet
 
 MOST_SHEETS = 100
+# The name of a sheet, a key of it, and a term there, or an axis of `order` -> where that stands.
+TermPlaces = dict[tuple[str, str, str], Place]
 
 
 def parse_sheets(
-    sheet: Node | None, sheets: Node | None, known: Sequence[str], problems: Problems
+    sheet: Node | None, sheets: Node | None, known: Sequence[str], places: TermPlaces, problems: Problems
 ) -> tuple[Sheet, ...]:
-    """The sheets that a manifest asks for; known: the axes and fields that a side may name. Mistakes go to `problems`."""
+    """The sheets that a manifest asks for; known: the axes and fields that a side may name. Mistakes go to `problems`.
+
+    places: is given where the terms stand whose values only a plan knows.
+    """
     if sheet is not None and sheets is not None:
         problems.add(sheets.place, "sheets stands beside sheet; put all of them into `sheets`, each with a name")
     found: list[Sheet] = []
-    if sheet is not None and (one := _sheet("sheet", sheet, known, problems)) is not None:
+    if sheet is not None and (one := _sheet("sheet", sheet, known, places, problems)) is not None:
         found.append(one)
     if sheets is None:
         return tuple(found)
@@ -29,7 +34,7 @@ def parse_sheets(
         return tuple(found)
     names: dict[str, Node] = {}
     for node in sheets.items:
-        one = _sheet("sheets", node, known, problems)
+        one = _sheet("sheets", node, known, places, problems)
         if one is None:
             continue
         if names.setdefault(one.name.casefold(), node) is not node:
@@ -38,7 +43,7 @@ def parse_sheets(
     return tuple(found)
 
 
-def _sheet(where: str, node: Node, known: Sequence[str], problems: Problems) -> Sheet | None:
+def _sheet(where: str, node: Node, known: Sequence[str], places: TermPlaces, problems: Problems) -> Sheet | None:
     if not isinstance(node, MapNode):
         problems.add(node.place, f"{where} is {described(node)}; write {{rows: AXIS, columns: AXIS}}")
         return None
@@ -55,10 +60,12 @@ def _sheet(where: str, node: Node, known: Sequence[str], problems: Problems) -> 
         if found is not None:
             said[key] = found
     try:
-        return made(said)
+        found = made(said)
     except ValueError as error:
         problems.add(node.place, f"{where}: {error}")
         return None
+    places |= {(found.name, *term): place for term, place in read.places.items()}
+    return found
 
 
 class _Reading:
@@ -66,6 +73,7 @@ class _Reading:
 
     def __init__(self, where: str, known: Sequence[str], problems: Problems) -> None:
         self._where, self._known, self._problems = where, known, problems
+        self.places: dict[tuple[str, str], Place] = {}
 
     def one(self, key: str, node: Node) -> Any:
         """The value of a key that has one; None where it is wrong."""
@@ -86,6 +94,7 @@ class _Reading:
             return None
         if key in AXES:
             self._check_key(name, text, node)
+        self.places[key, text] = node.place
         return found
 
     def list(self, key: str, node: Node) -> tuple[Any, ...]:
@@ -103,6 +112,7 @@ class _Reading:
         found: dict[str, Any] = {}
         for axis, value in given(node).items():
             self._check_key(name, axis, node.keys[axis])
+            self.places[key, axis] = value.place
             items = value.items if key == "order" and isinstance(value, ListNode) else [value]
             texts = [parse_text(f"{name} of {axis}", item, self._problems) for item in items]
             if all(text is not None for text in texts):

@@ -15,6 +15,7 @@ from latentpress.batch.plan.jobs import INDEXES, SCHEMA, Jobs, clear, seed_colum
 from latentpress.batch.plan.shapes import Settling
 from latentpress.batch.plan.sheet_facts import SCHEMA as FACTS
 from latentpress.batch.plan.sheet_facts import Facts, put_facts
+from latentpress.batch.plan.sheet_terms import check_terms
 from latentpress.batch.plan.sheet_text import text_warnings
 from latentpress.batch.plan.twins import seed_warnings
 from latentpress.errors import condensed, one_line, shape, short, shown
@@ -108,10 +109,11 @@ def build_plan(
         settling.write()
         listing.update(b"]")
         check_collisions(manifest, table, problems)
+        axes = tuple(axis.name for axis in manifest.expansion.matrix.axes)
+        check_terms(manifest, table, axes, problems)
         problems.raise_if_any()
         settling.prompts.warn_of_unused(manifest.concepts)
         table.script(INDEXES)
-        axes = tuple(axis.name for axis in manifest.expansion.matrix.axes)
         put_facts(table, Facts(manifest.name, listing.hexdigest(), began, axes, manifest.sheets))
         seed_lines = seed_warnings(table, manifest.path)
         sheet_lines = text_warnings(table, manifest.sheets, axes, manifest.path)
