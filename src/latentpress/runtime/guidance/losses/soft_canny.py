@@ -23,9 +23,8 @@ class SoftCannyParams(LossParams):
 def soft_canny(image: "Tensor", threshold: float, blur: float, softness: float) -> "Tensor":
     """-mean sigmoid((G - threshold) / softness) over the inner pixels; G: steepness of the blurred luma, as in `sobel`.
 
-    Sobel's operator does not see how light a picture is, so the gradient moves light and adds none. With these defaults and
-    a scale of 200, 3 pictures of the built-in model (Euler, 20 steps) had 15.7% edge pixels by OpenCV without and 17.6%
-    with it, and their mean luma moved by at most 9%.
+    Sobel's operator does not see how light a picture is, so that the gradient adds no light of its own; what the sampler
+    makes of the moved picture may be lighter or darker. docs/losses.md has what was measured.
     """
     steepness = sobel_magnitude(gaussian(luma(image), blur))
     return -((steepness - threshold) / softness).sigmoid().mean(dim=(1, 2))
@@ -37,7 +36,7 @@ SOFT_CANNY = Loss(
     function=soft_canny,
     formula="-mean sigmoid((G - threshold) / softness), G: Sobel's magnitude of the blurred luma",
     range="-1 to 0",
-    does="draws edges and leaves the light; a negative scale wipes them out",
+    does="draws edges; a negative scale wipes them out",
     source="latentpress's own, after J. Canny, IEEE PAMI 8, 1986, without thinning and hysteresis",
     both_ways=True,
 )
