@@ -11,7 +11,10 @@ from latentpress.batch.cells import folder_cells
 from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.sheets import draw_folder
 from latentpress.errors import UsageError
+from latentpress.measures.axes import independent
 from latentpress.sheets.cells import DONE, FAILED, MISSING, WAITING
+from latentpress.sheets.grid import grid_of
+from latentpress.sheets.spec import Sheet
 
 BODY = (
     'defaults: {prompt: "a {word} kite", negative_prompt: dull}\nmatrix:\n'
@@ -103,3 +106,22 @@ def test_folders_without_a_plan_are_refused(tmp_path):
     (tmp_path / "bare").mkdir()
     with pytest.raises(UsageError, match="holds no plan; render a manifest into it first"):
         folder_cells(tmp_path / "bare")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "independently", "following"),
+    [
+        ("a {color=red|blue} kite", ["color"], ["variant", "prompt"]),
+        ("a {color=red|blue} {what=kite|owl}", ["color", "what"], ["variant", "prompt"]),
+        ("a {red|blue} kite", ["variant"], ["prompt"]),
+        ("a {color=red|blue} {kite|owl}", ["variant"], ["color", "prompt"]),
+    ],
+)
+def test_words_of_braces_are_axes_before_the_prompt_that_follows_from_them(prompt, independently, following, folder):
+    made = folder(f'defaults: {{prompt: "{prompt}"}}\nmatrix: {{seed: 1..2}}\noutput: "{{prompt}}-{{seed}}.png"\n')
+    made.render(executor=FakeExecutor())
+    cells = folder_cells(made.path).cells
+    assert cells.axes == ("seed", *independently, *following)
+    assert independent(cells) == ("seed", *independently)
+    sheet = grid_of(cells, Sheet()).sheet
+    assert (*sheet.rows, *sheet.columns, *sheet.panels) == ("seed", *independently)

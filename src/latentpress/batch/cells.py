@@ -14,6 +14,7 @@ from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import ledger_path
 from latentpress.batch.pictures.fault import fault_of
 from latentpress.batch.place import LEDGER
+from latentpress.batch.plan.apart import axes_of
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.jobs import seed_of
 from latentpress.batch.plan.sheet_facts import Facts, facts_of, has_plan
@@ -81,7 +82,7 @@ def cells_of(table: Database, folder: Path) -> FolderCells:
     if facts is None:
         facts = Facts("", "", "", (), ())
     manifest = table.one("SELECT manifest FROM plans WHERE plan_hash=?", (facts.plan_hash,))
-    axes = tuple(dict.fromkeys([*facts.axes, *_varied(cells)]))
+    axes = axes_of(facts.axes, cells)
     found = Cells(facts.name or folder.resolve().name, facts.plan_hash, axes, cells, facts.began)
     return FolderCells(found, facts.sheets, manifest[0] if manifest else None)
 
@@ -141,12 +142,3 @@ def _cell(row: Any, folder: Path, draft: _Draft, axes: tuple[str, ...]) -> Cell:
 def _state(status: str | None, same: bool) -> str:
     """What the ledger says of a picture; one of another job that has the name is none of this job's."""
     return {"done": DONE, "failed": FAILED}.get(status or "", WAITING) if same else WAITING
-
-
-def _varied(cells: list[Cell]) -> list[str]:
-    """The labels in which cells differ, in the order in which fields come."""
-    found: dict[str, set[str]] = {}
-    for cell in cells:
-        for key, text in cell.labels.items():
-            found.setdefault(key, set()).add(text)
-    return [key for key, texts in found.items() if len(texts) > 1]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
+from latentpress.batch.plan.apart import axes_of
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.jobs import seed_of
 from latentpress.errors import UsageError
@@ -25,13 +26,7 @@ def check_terms(manifest: Manifest, table: Database, axes: Sequence[str], proble
     from latentpress.sheets.grid import select
 
     found = list(_cells(table))
-    # What differs beside the axes is one for the plots, as in a list of jobs.
-    varied = (
-        key
-        for key in dict.fromkeys(key for cell in found for key in cell.labels)
-        if len({cell.labels.get(key, "") for cell in found}) > 1
-    )
-    cells = Cells(manifest.name, "", tuple(dict.fromkeys([*axes, *varied])), found)
+    cells = Cells(manifest.name, "", axes_of(axes, found), found)
     for sheet in sheets:
         terms = [("only", term) for term in sheet.only] + [("order", key) for key in sheet.order]
         for key, term in [*terms, *(("plots_against", term) for term in sheet.plots_against)]:
