@@ -1,7 +1,9 @@
-"""A picture that a loss compares with: what is in it decides the job's hash and pixels, where it lies does not."""
+"""Pictures that a loss compares with, and masks: what is in them decides hash and pixels, where they lie does not."""
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from latentpress.batch.plan.job import request_data, request_from, stored
 from latentpress.batch.plan.plan import build_plan
 from latentpress.errors import ManifestError
 from latentpress.manifest.manifest import read_manifest
+from latentpress.runtime.guidance.context import Moment
+from latentpress.runtime.guidance.gradient import LossGuidance
 from latentpress.runtime.render import Renderer
-from latentpress.runtime.request import LossSpec
+from latentpress.runtime.request import ImageFile, LossSpec
 
 BODY = "defaults: {prompt: a mouse, loss: {name: reference, picture: %s%s}}\n"
 
@@ -72,10 +76,14 @@ def test_a_job_without_pictures_says_nothing_of_them(manifest, facts):
             "{name: reference, picture: photo.png, pictur: a}",
             "unknown key 'pictur' in loss reference; did you mean 'picture'?",
         ),
+        ("{name: tv, mask: gone.png}", "mask of loss tv"),
+        ("{name: tv, mask: black.png}", "black.png is black all over; make it white where the loss shall act"),
+        ("{name: tv, mask: 3.5}", "mask of loss tv"),
         ("{name: tv, picture: photo.png}", "unknown key 'picture' in loss tv"),
     ],
 )
-def test_what_is_missing_is_said(loss, says, manifest, photo):
+def test_what_is_missing_is_said(loss, says, manifest, photo, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "black.png")
     with pytest.raises(ManifestError) as caught:
         manifest(f"defaults: {{prompt: a, loss: {loss}}}\n")
     assert says in "\n".join(caught.value.problems)
@@ -109,3 +117,63 @@ def test_a_file_that_changed_after_the_plan_fails_its_own_job(bundle, planned, p
     assert found["changed"].cause == "input"
     assert "changed since the manifest was planned" in found["changed"].error
     assert found["other"].image is not None
+
+
+def test_a_mask_belongs_to_any_loss_and_to_the_hash(manifest, facts, photo):
+    def job(loss):
+        (found,) = build_plan(manifest(f"defaults: {{prompt: a, loss: {loss}}}\n"), {"demo": facts}, {}, lambda: 7).jobs
+        return found
+
+    for name in ("tv", "latents", "reference, picture: photo.png"):
+        bare, masked = job(f"{{name: {name}}}"), job(f"{{name: {name}, mask: photo.png}}")
+        assert masked.job_hash != bare.job_hash == job(f"{{name: {name}, mask: none}}").job_hash
+        again = request_from(json.loads(json.dumps(stored(masked.request, request_data(masked.request)))))
+        assert again.losses[0].files["mask"] == masked.request.losses[0].files["mask"]
+
+
+def half(path, size=16):
+    """A mask whose left half is white."""
+    Image.fromarray(np.repeat([[255] * (size // 2) + [0] * (size // 2)], size, 0).astype(np.uint8)).save(path)
+    return ImageFile(hashlib.sha256(path.read_bytes()).hexdigest(), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"), [("brightness", {"target": 0.7}), ("hue", {"target": 30.0}), ("sobel", {})]
+)
+def test_under_a_mask_the_gradient_is_what_it_is_without_and_elsewhere_none(name, params, tmp_path):
+    """The decoder here is one that makes each pixel of one latent, so that nothing leaks."""
+    guidance = LossGuidance(lambda x0: x0[:, :3].sigmoid().repeat_interleave(8, 2).repeat_interleave(8, 3))
+    x0 = np.random.default_rng(1).normal(size=(4, 4, 4)).astype(np.float32)
+    asked = LossSpec(name, 3.0, params=params)
+    masked = replace(asked, files={"mask": half(tmp_path / "half.png")})
+    everywhere, here = (guidance.gradient(x0, [one], Moment(1, 0, 4)) for one in (asked, masked))
+    everywhere, here = (found[0] if isinstance(found, tuple) else found for found in (everywhere, here))
+    np.testing.assert_array_equal(here[:3, :, 2:], 0)
+    assert np.abs(here[:3, :, :2]).min() > 0 or name == "sobel"
+    np.testing.assert_allclose(here[:, :, :2], everywhere[:, :, :2], rtol=1e-5)
+
+
+def test_a_loss_on_the_latents_has_the_masks_mean_under_each(tmp_path):
+    guidance = LossGuidance(lambda x0: x0[:, :3].repeat_interleave(8, 2).repeat_interleave(8, 3))
+    x0 = np.random.default_rng(1).normal(size=(4, 2, 2)).astype(np.float32)
+    Image.fromarray(np.array([[255, 0], [51, 255]], np.uint8)).save(tmp_path / "m.png")
+    file = ImageFile(hashlib.sha256((tmp_path / "m.png").read_bytes()).hexdigest(), tmp_path / "m.png")
+    asked = LossSpec("latents", 1.0, params={"statistic": "rms", "target": 1.0})
+    found = [guidance.gradient(x0, [one], Moment(1, 0, 4)) for one in (asked, replace(asked, files={"mask": file}))]
+    everywhere, here = (one[0] if isinstance(one, tuple) else one for one in found)
+    np.testing.assert_allclose(here, everywhere * np.array([[1, 0], [0.2, 1]], np.float32), rtol=1e-5)
+
+
+def test_a_masked_loss_guides_a_picture_and_says_so(bundle, tmp_path):
+    half(tmp_path / "half.png")
+    text = (
+        f"version: 1\nmodel: {bundle.path}\ndefaults: {{prompt: a mouse, seed: 3, size: 64x64, steps: 4, sampler: euler}}\n"
+        "matrix:\n  loss:\n    - none\n    - {name: channel, scale: 400, every: 1}\n"
+        "    - {name: channel, scale: 400, every: 1, mask: half.png}\noutput: '{index}.png'\n"
+    )
+    (tmp_path / "m.yaml").write_text(text)
+    OutputFolder(read_manifest(tmp_path / "m.yaml"), tmp_path / "out").render()
+    plain, everywhere, here = (np.asarray(Image.open(tmp_path / f"out/{one}.png"), np.float64) for one in (1, 2, 3))
+    assert min(np.abs(here - plain).max(), np.abs(here - everywhere).max()) > 0
+    with Image.open(tmp_path / "out/3.png") as picture:
+        assert "mask=" in picture.text["parameters"]

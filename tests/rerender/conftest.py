@@ -32,7 +32,7 @@ jobs:
   - id: losses
     loss:
       - {name: channel, channel: red, scale: 20, every: 1}
-      - {name: saturation, scale: 10, every: 2}
+      - {name: saturation, scale: 10, every: 2, mask: mask.png}
       - {name: reference, picture: mask.png, metric: l1, scale: 5}
       - {name: canny, scale: 5}
   - {id: baked, prompt: a house in the style of <moeb-style>}

@@ -110,6 +110,7 @@ def _common() -> Schema:
         "every": or_null({"type": "integer", "minimum": 1, "maximum": MAX_STEPS, "default": 5}),
         "start": share,
         "stop": share,
+        "mask": {"anyOf": [_NONE, TEXT, {"type": "null"}], "description": "A picture, white where the loss acts."},
     }
 
 

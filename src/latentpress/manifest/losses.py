@@ -15,13 +15,14 @@ from latentpress.manifest.given import parse_picture
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Scalar, described
 from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, number_described, parse_number
 from latentpress.runtime.guidance.loss import Loss, LossParams
-from latentpress.runtime.request import ImageFile, LossSpec
+from latentpress.runtime.pictures.masks import all_black
+from latentpress.runtime.request import MASK, ImageFile, LossSpec
 
 # The weight the published notebooks use for their colour and edge losses.
 DEFAULT_LOSS_SCALE = 200.0
 LOSS_SCALES = (1e-12, 1e9)
 
-LOSS_KEYS = ("name", "scale", "every", "start", "stop")
+LOSS_KEYS = ("name", "scale", "every", "start", "stop", MASK)
 
 
 def parse_losses(node: Node, reader: Reader) -> tuple[LossSpec, ...] | None:
@@ -81,7 +82,7 @@ def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | N
 
 
 def _files(loss: Loss, name: Scalar, values: Mapping[str, Node], reader: Reader) -> Mapping[str, ImageFile] | None:
-    """The pictures that the loss compares with, all of which it needs."""
+    """The pictures that the loss compares with, all of which it needs, and its mask."""
     found: dict[str, ImageFile] = {}
     for key in loss.pictures:
         node = values.get(key)
@@ -93,7 +94,28 @@ def _files(loss: Loss, name: Scalar, values: Mapping[str, Node], reader: Reader)
         if (picture := parse_picture(f"{key} of loss {loss.name}", node, reader)) is None:
             return None
         found[key] = replace(picture[0].file, otherwise=())
+    if MASK in values:
+        if (mask := _mask(f"mask of loss {loss.name}", values[MASK], reader)) is None:
+            return None
+        found |= mask
     return found
+
+
+def _mask(name: str, node: Node, reader: Reader) -> Mapping[str, ImageFile] | None:
+    """The mask of a loss under its name; none for `none`."""
+    if (given_mask := parse_picture(name, node, reader)) is None:
+        return None
+    if not given_mask:
+        return {}
+    file = replace(given_mask[0].file, otherwise=())
+    try:
+        if not all_black(file):
+            return {MASK: file}
+        problem = f"{name} {file.path} is black all over; make it white where the loss shall act"
+    except UsageError as error:  # it has a picture's head alone
+        problem = f"{name} {error}"
+    reader.problems.add(node.place, problem)
+    return None
 
 
 def _scale(loss: Loss, values: Mapping[str, Node], reader: Reader) -> float | None:

@@ -17,6 +17,8 @@ K = TypeVar("K", bound=Hashable)
 
 # Of a field of nested data that came later: it is left out of a job's hash at its default.
 LATER: Mapping[str, bool] = {"later": True}
+# What a loss's mask is called among its files.
+MASK = "mask"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class LossSpec:
     acts, 0 <= start < stop <= 1; params: the loss's own parameters, complete (defaults filled in,
     but for those that came later: `LossParams.complete`);
     code: of a person's own loss, None for a built-in one; files: the pictures that it compares with, by the names of its
-    parameters.
+    parameters, and under MASK the one that is white where it acts.
     """
 
     name: str

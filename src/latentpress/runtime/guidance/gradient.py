@@ -4,6 +4,8 @@
     img = decode(x0 / scaling_factor) / 2 + 0.5
     g   = d sum_k(scale_k * loss_k(img)) / dx0
 
+A loss with a mask m sees img as m * img + (1 - m) * (img, held constant): all of the picture, with a gradient in m alone.
+
 One image at a time, because torch's results move with the batch size.
 """
 
@@ -23,8 +25,8 @@ from latentpress.runtime.guidance.context import Context, Moment
 from latentpress.runtime.guidance.labels import loss_labels
 from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.guidance.own.run import loss_of
-from latentpress.runtime.guidance.pictures import picture_tensor
-from latentpress.runtime.request import LossSpec
+from latentpress.runtime.guidance.pictures import mask_tensor, picture_tensor
+from latentpress.runtime.request import MASK, LossSpec
 
 
 class TorchDecoder:
@@ -104,8 +106,19 @@ def picture_losses(
 
 def _value(losses: Mapping[str, Loss], spec: LossSpec, image: Tensor, latents: Tensor, moment: Moment) -> Tensor:
     """The unscaled loss of one image, a scalar."""
+    if MASK in spec.files and torch.is_grad_enabled():
+        mask = mask_tensor(spec.files[MASK], *image.shape[-2:])
+        image, latents = _pushed(image, mask), _pushed(latents, mask)
     generator = torch.Generator().manual_seed(moment.noise_seed)
     context = Context(latents, moment.step, moment.steps, generator)
     height, width = image.shape[-2:]
-    pictures = {name: picture_tensor(file, height, width) for name, file in spec.files.items()}
+    pictures = {name: picture_tensor(file, height, width) for name, file in spec.files.items() if name != MASK}
     return loss_of(spec, losses)(image, {**spec.params, **pictures}, context).sum()
+
+
+def _pushed(values: Tensor, weights: Tensor) -> Tensor:
+    """`values` with their gradient times `weights`, of the same height and width or a multiple of them."""
+    height, width = values.shape[-2:]
+    fitting = torch.nn.functional.adaptive_avg_pool2d(weights, (height, width))
+    held = values.detach()
+    return held + fitting * (values - held)

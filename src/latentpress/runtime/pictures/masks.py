@@ -50,6 +50,12 @@ def diffusers_latent_mask(mask: Mask, factor: int) -> Mask:
     return mask[::factor, ::factor]
 
 
+@lru_cache(_FACTS_KEPT)
+def all_black(file: ImageFile) -> bool:
+    """Whether the mask in `file` chooses nothing at all; raises UsageError for one that cannot be read."""
+    return read_given(file).mask().getbbox() is None
+
+
 @dataclass(frozen=True)
 class MaskFacts:
     """What a mask of one size comes to.
