@@ -9,7 +9,7 @@ from latentpress.runtime.request import LossSpec, RenderRequest
 STYLES = ("<line-art>", "<fx-emoji>", "<blueprint>", "<sepia>", "<pop-art>")
 SUBJECTS = ("a red heart", "a cat face", "a rocket", "a house")
 MIXED_SAMPLERS = ("lms", "euler", "euler_a", "ddim", "dpmpp_2m_karras")
-CHANNEL = LossSpec("channel", 30.0, every=5, params={"channel": "blue", "target": 0.9})
+CHANNEL = LossSpec("channel", 30.0, every=5, step="raw", params={"channel": "blue", "target": 0.9})
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,10 @@ def test_losses_and_micro_conditioning_are_told(parameters):
     assert ", Loss guidance: channel+symmetry, Loss scale: 200+3, Loss every: 2+5, " in said
     assert ", Loss start: 0+0, Loss stop: 0.5+1, Loss parameters: channel=red target=0.5 + none, " in said
     assert ", Original size: 80x72, Crop top left: 4+8, " in said
+    assert "Loss step" not in said
+    losses = ("step: raw, clamp: true", "cap: 0.1, warm_up: 0.5", "every: 2", "cap: 0.3")
+    said = parameters("a kite", f", loss: [{', '.join(f'{{name: symmetry, {own}}}' for own in losses)}]")
+    assert ", Loss step: raw clamp + cap=0.1 warm_up=0.5 + default + default" in said
 
 
 @pytest.mark.parametrize(

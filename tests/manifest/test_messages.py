@@ -28,6 +28,9 @@ NESTED = {
     "loss: {name: canny, every: %s}": ("0", "1001", "from 1 to 1000"),
     "loss: {name: canny, start: %s}": ("-1", "2", "from 0 to 1"),
     "loss: {name: canny, stop: %s}": ("-1", "2", "from 0 to 1"),
+    "loss: {name: canny, cap: %s}": ("0", "1.5", "from 0.001 to 1"),
+    "loss: {name: canny, step: rms, size: %s}": ("0", "11", "from 0.0001 to 10"),
+    "loss: {name: canny, warm_up: %s}": ("-1", "2", "from 0 to 1"),
     "loss: {name: canny, low: %s}": ("-1", "256", "from 0 to 255"),
     "loss: {name: channel, target: %s}": ("-1", "2", "from 0 to 1"),
     "loss: {name: contrast, target: %s}": ("-1", "2", "from 0 to 0.5"),
@@ -119,6 +122,17 @@ AXIS = "defaults: {prompt: a}\nmatrix: {style: [anna, bert, {label: Toy, value: 
             "low of loss canny is '9' in quotes, which is text; it must be a number from 0 to 255",
         ),
         ("jobs: [{prompt: a, loss: {name: colour_matrix, matrix: 1 0}}]\n", "a matrix is nine numbers"),
+        ("jobs: [{prompt: a, loss: {name: canny, step: caped}}]\n", "loss step is 'caped'; did you mean 'capped'?"),
+        ("jobs: [{prompt: a, loss: {name: canny, step: x}}]\n", "loss step is 'x'; it must be one of capped, raw, rms"),
+        (
+            "jobs: [{prompt: a, loss: {name: canny, step: raw, cap: 0.1}}]\n",
+            "loss cap is for step capped, and step is raw; take it out, or write step: capped",
+        ),
+        (
+            "jobs: [{prompt: a, loss: {name: canny, size: 0.1}}]\n",
+            "loss size is for step rms, and step is by default capped; take it out, or write step: rms",
+        ),
+        ("jobs: [{prompt: a, loss: {name: canny, clamp: 1}}]\n", "loss clamp is '1'; it must be true or false"),
         ("jobs: [{prompt: a}]\noutput: '{sed}.png'\n", "which nothing fills; did you mean {seed}?"),
     ],
 )

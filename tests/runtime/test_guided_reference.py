@@ -19,22 +19,25 @@ def reference_canny(image):
 
 
 LOSSES = {
-    "canny": (LossSpec("canny", 200.0, EVERY, params={"low": 100, "high": 200}), reference_canny),
+    "canny": (LossSpec("canny", 200.0, EVERY, step="raw", params={"low": 100, "high": 200}), reference_canny),
     "channel": (
-        LossSpec("channel", 200.0, EVERY, params={"channel": "blue", "target": 0.9}),
+        LossSpec("channel", 200.0, EVERY, step="raw", params={"channel": "blue", "target": 0.9}),
         lambda image: (image[:, 2] - 0.9).abs().mean(),
     ),
     "saturation": (
-        LossSpec("saturation", 200.0, EVERY),
+        LossSpec("saturation", 200.0, EVERY, step="raw"),
         lambda image: -(((image - image.mean(1, keepdim=True)) ** 2).mean(1) + 1e-6).sqrt().mean(),
     ),
     "contrast": (
-        LossSpec("contrast", 100.0, EVERY),
+        LossSpec("contrast", 100.0, EVERY, step="raw"),
         lambda image: (
             -((0.299 * image[0, 0] + 0.587 * image[0, 1] + 0.114 * image[0, 2]).var(unbiased=False) + 1e-6).sqrt()
         ),
     ),
-    "symmetry": (LossSpec("symmetry", 200.0, EVERY), lambda image: ((image - torch.flip(image, [3])) ** 2).mean()),
+    "symmetry": (
+        LossSpec("symmetry", 200.0, EVERY, step="raw"),
+        lambda image: ((image - torch.flip(image, [3])) ** 2).mean(),
+    ),
 }
 
 

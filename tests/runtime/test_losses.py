@@ -74,6 +74,10 @@ def test_labels_say_what_tells_losses_apart():
     assert loss_labels([red, red]) == ("channel 1", "channel 2")
     targeted = LossSpec("contrast", 1.0, params={"target": 0.3})
     assert loss_labels([LossSpec("contrast", 1.0), targeted]) == ("contrast", "contrast(target=0.3)")
+    short, plainly = replace(red, cap=0.1), replace(red, step="raw")
+    assert loss_labels([red, short]) == ("channel(cap=0.3)", "channel(cap=0.1)")
+    assert loss_labels([red, plainly]) == ("channel(step=default)", "channel(step=raw)")
+    assert loss_labels([red, replace(red, clamp=True)]) == ("channel(clamp=false)", "channel(clamp=true)")
 
 
 def scalar(text):

@@ -10,6 +10,7 @@ import pytest
 
 from compare import diffusers_scheduler
 from latentpress.bundle.info import Bundle
+from latentpress.runtime.guidance.step import STEPS
 from latentpress.runtime.loop.denoise import denoise
 from latentpress.runtime.loop.trajectory import Trajectory
 from latentpress.runtime.prompts.conditioning import Conditioning
@@ -60,7 +61,8 @@ class Towards:
     """The loss scale * mean((x0 - WANTED)^2) and its gradient."""
 
     def gradient(self, x0, losses, moment):
-        return (sum(loss.scale for loss in losses) * 2 * (x0 - WANTED) / x0.size).astype(np.float32)
+        pull = sum(loss.scale for loss in losses) * 2 * (x0 - WANTED) / x0.size
+        return pull.astype(np.float32), tuple(distance(x0) for _ in losses)
 
 
 def latents(sampler, config, loss=None, steps=30):
@@ -88,18 +90,19 @@ def test_a_loss_is_lowered_by_every_sampler_and_spacing(sampler):
     # Every fifth of 30 beta sigmas is above 100 or below 0.1: there a loss does next to nothing, up or down.
     bounds = {1: -1e-3, 5: 1e-6 if "beta" in sampler else -1e-4}
     for every, bound in bounds.items():
-        assert distance(latents(sampler, ZERO, LossSpec("towards", 0.5, every))) - plain < bound, every
+        assert distance(latents(sampler, ZERO, LossSpec("towards", 0.5, every, step="raw"))) - plain < bound, every
 
 
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("every", [1, 4])
-def test_euler_is_pushed_as_ddim_is(every):
+def test_euler_is_pushed_as_ddim_is(every, step):
     """At the same timesteps they are one method, so that a loss has to move both the same way."""
-    loss = LossSpec("towards", 2.0, every)
+    loss = LossSpec("towards", 2.0, every, step=step)
     euler, ddim, plain = (
         latents(sampler, ZERO, one, steps=20)
         for sampler, one in (("euler_trailing", loss), ("ddim_trailing", loss), ("ddim_trailing", None))
     )
-    assert np.abs(ddim - plain).max() > 0.1
+    assert np.abs(ddim - plain).max() > 0.02
     np.testing.assert_allclose(euler, ddim, rtol=0, atol=1e-3)  # measured 5e-5
 
 

@@ -34,6 +34,7 @@ from latentpress.batch.state.quarantine import quarantine_line, quarantined, tri
 from latentpress.batch.state.report import earlier_line
 from latentpress.batch.state.sorting import plan_status
 from latentpress.batch.state.status import Status
+from latentpress.batch.summary import overshot_line
 from latentpress.batch.tally import Progress, Tally
 from latentpress.batch.writers import Writers
 from latentpress.errors import LatentpressError, counted
@@ -199,6 +200,8 @@ class Run:
             with contextlib.suppress(LatentpressError, OSError):  # what ended the render is what is told
                 end_run(ledger, run, end, why, self._warnings, **_known(tally))
             raise
+        if line := overshot_line(tally):
+            told(f"warning: {line}")
         end = STOPPED if summary.stopped else FINISHED
         end_run(ledger, run, end, summary.stopped, self._warnings, **_known(tally))
         return summary

@@ -42,6 +42,17 @@ def summary_lines(tally: Tally) -> Iterator[str]:
         yield f"{counted(tally.done, 'image')} in {duration(tally.seconds)}{loading}{rate}{expected}"
 
 
+def overshot_line(tally: Tally) -> str | None:
+    """That losses moved pictures further than there is anything of a picture; None where they did not."""
+    if not tally.overshot:
+        return None
+    pictures, furthest = counted(tally.overshot, "picture"), tally.furthest
+    return (
+        f"losses moved {pictures} by up to {furthest:.3g} times |x0| in one step, which ends as noise more often than not; "
+        "take a lower scale or size, or `step: capped`"
+    )
+
+
 def cause_of(cause: str) -> str:
     """What happened to a picture that failed for this cause, as a verb."""
     return _CAUSES.get(cause, _CAUSES[""])

@@ -84,7 +84,8 @@ class Tally:
 
     total: the pictures to render; skipped: those that were done before; causes: of the failed ones, by
     `runtime.request.CAUSES`, "" where nobody knows; loading: the seconds in which engines were opened and calibrated;
-    estimate: the seconds that rendering was expected to take, None where nobody knew.
+    estimate: the seconds that rendering was expected to take, None where nobody knew; overshot: the pictures that losses
+    moved by more than |x0| in one step; furthest: the most of these moves, as a share of |x0|.
     """
 
     def __init__(self, progress: Progress | None = None) -> None:
@@ -92,6 +93,7 @@ class Tally:
         self.total = self.skipped = self.done = self.failed = 0
         self.causes: Counter[str] = Counter()
         self.loading = 0.0
+        self.overshot, self.furthest = 0, 0.0
         self.estimate: float | None = None
         self.origin: Origin | None = None
         self._began: float | None = None
@@ -156,6 +158,8 @@ class Tally:
         """A picture, or why there is none, went to the writers for all of `jobs`."""
         self.origin = rendered.origin
         self._pace.came(self.seconds, self.count, max(rendered.origin.batch_rows, 1))
+        if (share := max((one.share for one in rendered.guided), default=0.0)) > 1:
+            self.overshot, self.furthest = self.overshot + len(jobs), max(self.furthest, share)
         if rendered.image is None:
             self.failed += len(jobs)
             self.causes[rendered.cause] += len(jobs)

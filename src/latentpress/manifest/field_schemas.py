@@ -9,11 +9,14 @@ from typing import Any
 from PIL import ImageColor
 
 from latentpress.manifest.fields import FIELDS
+from latentpress.manifest.loss_steps import LOSS_CAPS, LOSS_SIZES
 from latentpress.manifest.losses import LOSS_SCALES
 from latentpress.manifest.names import MAX_TEXT
 from latentpress.manifest.seeds import MAX_SEED
 from latentpress.manifest.values import MAX_JOBS, MAX_SIDE, MAX_STEPS
 from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.step import STEPS
+from latentpress.runtime.request import DEFAULT_CAP, DEFAULT_SIZE
 from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, SPACINGS
 
 Schema = dict[str, Any]
@@ -111,6 +114,13 @@ def _common() -> Schema:
         "start": share,
         "stop": share,
         "mask": {"anyOf": [_NONE, TEXT, {"type": "null"}], "description": "A picture, white where the loss acts."},
+        "step": or_null({"enum": [*STEPS], "description": "How a gradient becomes a move of the picture."}),
+        "cap": or_null({"type": "number", "minimum": LOSS_CAPS[0], "maximum": LOSS_CAPS[1], "default": DEFAULT_CAP}),
+        "size": or_null(
+            {"type": "number", "minimum": LOSS_SIZES[0], "maximum": LOSS_SIZES[1], "default": DEFAULT_SIZE}
+        ),
+        "warm_up": share,
+        "clamp": or_null({"type": "boolean", "default": False}),
     }
 
 

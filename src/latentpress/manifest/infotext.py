@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from latentpress.runtime.facts import BundleFacts, Bundles
 from latentpress.runtime.guidance.labels import loss_labels
-from latentpress.runtime.request import MicroConditioning, RenderRequest
+from latentpress.runtime.request import LossSpec, MicroConditioning, RenderRequest
 from latentpress.runtime.sampling.samplers import parse_sampler
 
 Pairs = Mapping[str, str]
@@ -22,6 +22,7 @@ _SHORT, _AUTO_V2 = 12, 10
 # What A1111 reads as weights where nothing says otherwise.
 _EMPHASIS = re.compile(r"[()\[\]]")
 _MICRO = MicroConditioning()
+_LOSS = LossSpec("", 1.0)
 
 
 def seed_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Pairs:
@@ -80,12 +81,21 @@ def loss_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles
         pairs["Loss stop"] = "+".join(f"{loss.stop:g}" for loss in losses)
     if any(loss.code for loss in losses):
         pairs["Loss code"] = "+".join(loss.code.sha256[:_SHORT] if loss.code else "built-in" for loss in losses)
+    if any(steps := [_step(loss) for loss in losses]):
+        pairs["Loss step"] = " + ".join(said or "default" for said in steps)
     if any(loss.params or loss.files for loss in losses):
         files = ({name: file.sha256[:_SHORT] for name, file in loss.files.items()} for loss in losses)
         each = ({**loss.params, **known} for loss, known in zip(losses, files, strict=True))
         own = (" ".join(f"{key}={_number(value)}" for key, value in params.items()) for params in each)
         pairs["Loss parameters"] = " + ".join(said or "none" for said in own)
     return pairs
+
+
+def _step(loss: LossSpec) -> str:
+    """How a loss moves the picture, where that is not how it does by default."""
+    own = {key: getattr(loss, key) for key in ("cap", "size", "warm_up")}
+    said = [f"{key}={value:g}" for key, value in own.items() if value != getattr(_LOSS, key)]
+    return " ".join([*([loss.step] if loss.step else []), *said, *(["clamp"] if loss.clamp else [])])
 
 
 def micro_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Pairs:

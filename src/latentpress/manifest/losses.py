@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from latentpress.errors import UsageError, shown
 from latentpress.manifest.field import Reader
 from latentpress.manifest.given import parse_picture
+from latentpress.manifest.loss_steps import STEP_KEYS, parse_step
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Scalar, described
 from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, number_described, parse_number
 from latentpress.runtime.guidance.loss import Loss, LossParams
@@ -22,7 +23,7 @@ from latentpress.runtime.request import MASK, ImageFile, LossSpec
 DEFAULT_LOSS_SCALE = 200.0
 LOSS_SCALES = (1e-12, 1e9)
 
-LOSS_KEYS = ("name", "scale", "every", "start", "stop", MASK)
+LOSS_KEYS = ("name", "scale", "every", "start", "stop", MASK, *STEP_KEYS)
 
 
 def parse_losses(node: Node, reader: Reader) -> tuple[LossSpec, ...] | None:
@@ -75,10 +76,13 @@ def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | N
         problems.add(place, f"loss start {start:g} is not below stop {stop:g}; both are fractions of the steps")
         return None
     params = _loss_params(name, loss, written, reader)
+    how = parse_step(values, problems)
     files = _files(loss, name, values, reader)
-    if scale is None or every is None or start is None or stop is None or params is None or files is None:
+    if scale is None or every is None or start is None or stop is None or how is None:
         return None
-    return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params, loss.code, files)
+    if params is None or files is None:
+        return None
+    return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params, loss.code, files, **how)
 
 
 def _files(loss: Loss, name: Scalar, values: Mapping[str, Node], reader: Reader) -> Mapping[str, ImageFile] | None:

@@ -28,6 +28,14 @@ def pushed_otherwise(request: RenderRequest, base: SolverCache, refiner: SolverC
     return False
 
 
+def moved_otherwise(request: RenderRequest, base: SolverCache, refiner: SolverCache | None) -> bool:
+    """Whether a loss acts that names no step: it moved x0 by sigma^2 times its gradient, however far that was."""
+    if all(loss.step for loss in request.losses):
+        return False
+    parts, total = parts_of(request, base, refiner)
+    return any(not loss.step for part in parts for _, losses in part.acts(request, total) for loss in losses)
+
+
 def counted_otherwise(request: RenderRequest, base: SolverCache, refiner: SolverCache | None) -> bool:
     """Whether guidance or losses acted in other calls before a refiner counted its steps by the whole run's.
 

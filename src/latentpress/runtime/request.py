@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 # What the caller knows a picture by.
 K = TypeVar("K", bound=Hashable)
 
-
 # Of a field of nested data that came later: it is left out of a job's hash at its default.
 LATER: Mapping[str, bool] = {"later": True}
 # What a loss's mask is called among its files.
 MASK = "mask"
+# What a loss's step is where nothing says otherwise (docs/manifest.md); part of job hashes, so for ever.
+DEFAULT_CAP, DEFAULT_SIZE = 0.3, 0.05
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ class LossSpec:
     acts, 0 <= start < stop <= 1; params: the loss's own parameters, complete (defaults filled in,
     but for those that came later: `LossParams.complete`);
     code: of a person's own loss, None for a built-in one; files: the pictures that it compares with, by the names of its
-    parameters, and under MASK the one that is white where it acts.
+    parameters, and under MASK the one that is white where it acts;
+    step: how a gradient becomes a move (guidance/step.py): "capped", "raw", "rms", or "" for what the program does by
+    default, which may change; cap: the longest move of "capped", as a share of |x0|; size: the move of "rms", as a share of
+    the noise; warm_up: the share of the steps over which the push rises from its beginning on, 0 for none; clamp: whether
+    the loss sees the image as its file will hold it, within 0..1.
     """
 
     name: str
@@ -76,6 +81,11 @@ class LossSpec:
     params: Mapping[str, float | str] = field(default_factory=dict[str, float | str])
     code: LossCode | None = field(default=None, metadata=LATER)
     files: Mapping[str, ImageFile] = field(default_factory=dict[str, ImageFile], metadata=LATER)
+    step: str = field(default="", metadata=LATER)
+    cap: float = field(default=DEFAULT_CAP, metadata=LATER)
+    size: float = field(default=DEFAULT_SIZE, metadata=LATER)
+    warm_up: float = field(default=0.0, metadata=LATER)
+    clamp: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -192,6 +202,19 @@ class Origin:
 CAUSES = ("not_finite", "input", "memory", "exception", "hang", "killed")
 
 
+@dataclass(frozen=True)
+class GuidedStep:
+    """What losses did in one step of a picture.
+
+    step: its number; values: the unscaled value of each loss of the request in its order, before the move, None of one that
+    did not act; share: how far they moved x0, as a share of |x0|.
+    """
+
+    step: int
+    values: tuple[float | None, ...]
+    share: float
+
+
 @dataclass(frozen=True, eq=False)
 class Rendered(Generic[K]):
     """A finished picture, or why there is none.
@@ -199,7 +222,8 @@ class Rendered(Generic[K]):
     image: (H, W, 3) uint8, None where `error` says why; seconds: from its first step to its pixels, shared with its
     batch mates; origin: as of its last UNet call (batch_rows falls where memory runs out), or, where the picture it was
     to start from could not be read, as of then; losses: each loss of the request in its order, by its label
-    (guidance/labels.py), with its unscaled value on the picture; cause: one of CAUSES where there is an `error`, else "".
+    (guidance/labels.py), with its unscaled value on the picture; cause: one of CAUSES where there is an `error`, else "";
+    guided: the steps in which losses acted.
     """
 
     key: K
@@ -209,6 +233,7 @@ class Rendered(Generic[K]):
     origin: Origin
     losses: tuple[tuple[str, float], ...] = ()
     cause: str = ""
+    guided: tuple[GuidedStep, ...] = ()
 
 
 def first_step(request: RenderRequest) -> int:

@@ -10,7 +10,13 @@ from functools import cached_property, partial
 
 from latentpress.bundle.info import BundleInfo
 from latentpress.runtime import prompt_rules
-from latentpress.runtime.changes import counted_otherwise, cropped_otherwise, pushed_otherwise, timed_otherwise
+from latentpress.runtime.changes import (
+    counted_otherwise,
+    cropped_otherwise,
+    moved_otherwise,
+    pushed_otherwise,
+    timed_otherwise,
+)
 from latentpress.runtime.pictures.masks import MASK_ALPHA, MODES, PICTURE_ALPHA, THIN
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.sampling.schedule import noise_schedule
@@ -75,6 +81,7 @@ RULES: tuple[Rule, ...] = (
     *(Rule(name, 2, partial(_read_otherwise, name)) for name in (MODES, PICTURE_ALPHA, MASK_ALPHA, THIN)),
     Rule("concept-case", 2, lambda request, scene: prompt_rules.concept_case(request, scene.found_otherwise)),
     Rule("prompt-editing", 2, lambda request, scene: prompt_rules.prompt_editing(request)),
+    Rule("loss-step", 2, lambda request, scene: moved_otherwise(request, *scene.solvers_of(request))),
 )
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from latentpress import errors
 from latentpress.errors import EnvironmentFailure, LatentpressError, reason
-from latentpress.runtime.request import Origin, Rendered
+from latentpress.runtime.request import GuidedStep, Origin, Rendered
 
 Message = Mapping[str, Any]
 # Pixels that wait to be taken: as many pictures as fit into so many bytes, within these bounds.
@@ -132,6 +132,7 @@ def rendered_data(rendered: Rendered[int], slot: int | None) -> Message:
         "seconds": rendered.seconds,
         "origin": [origin.provider, origin.batch_rows, origin.row_rule, origin.device, origin.versions],
         "losses": rendered.losses,
+        "guided": [[one.step, one.values, one.share] for one in rendered.guided],
     }
 
 
@@ -158,6 +159,11 @@ def raised_error(data: Message) -> Exception:
     if isinstance(known, type) and issubclass(known, LatentpressError) and known is not errors.ManifestError:
         return known(text)
     return EnvironmentFailure(f"the engine's process failed: {kind}: {reason(ValueError(text), 300)}")
+
+
+def guided_from(data: Message) -> tuple[GuidedStep, ...]:
+    """What losses did, in a message of `rendered_data`."""
+    return tuple(GuidedStep(step, tuple(values), share) for step, values, share in data["guided"])
 
 
 def origin_from(data: Message) -> Origin:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from latentpress.batch.executors.child import WORKER, Child, Death, Ended
 from latentpress.batch.executors.local import Settings
-from latentpress.batch.executors.messages import Message, origin_from, raised_error
+from latentpress.batch.executors.messages import Message, guided_from, origin_from, raised_error
 from latentpress.batch.executors.patience import Patience
 from latentpress.batch.plan.job import request_data, stored
 from latentpress.bundle.info import Bundle
@@ -203,7 +203,8 @@ class SupervisedExecutor:
                 self._child.send({"free": message["slot"]})
         self._finished += image is not None
         losses = tuple((name, value) for name, value in message["losses"])
-        return Rendered(key, image, message["error"], message["seconds"], origin, losses, message["cause"])
+        seconds, guided = message["seconds"], guided_from(message)
+        return Rendered(key, image, message["error"], seconds, origin, losses, message["cause"], guided)
 
     def _failed(self, key: K, request: RenderRequest, lost: _Lost) -> Rendered[K]:
         """What comes of a picture that took the process with it; raises where it seems that any picture would."""

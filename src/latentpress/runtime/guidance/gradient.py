@@ -11,7 +11,7 @@ One image at a time, because torch's results move with the batch size.
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -63,15 +63,42 @@ class LossGuidance:
         self._threads = threads
         self._losses = losses
 
-    def gradient(self, x0: NDArray[np.float32], asked: Sequence[LossSpec], moment: Moment) -> NDArray[np.float32]:
-        """d(sum_k scale_k * loss_k)/dx0 of one image's x0 (4, h, w) at `moment`, in the same shape."""
+    def gradient(
+        self, x0: NDArray[np.float32], asked: Sequence[LossSpec], moment: Moment
+    ) -> tuple[NDArray[np.float32], tuple[float, ...]]:
+        """d(sum_k scale_k * loss_k)/dx0 of one image's x0 (4, h, w) at `moment`, and each loss's unscaled value."""
         with torch_threads(self._threads), torch.enable_grad():
             latents = torch.from_numpy(np.array(x0[np.newaxis])).requires_grad_()
             image = self._decode(latents)
-            values = [spec.scale * _value(self._losses, spec, image, latents, moment) for spec in asked]
-            total = torch.stack(values).sum()
+            values = [
+                _value(self._losses, spec, within(image) if spec.clamp else image, latents, moment) for spec in asked
+            ]
+            total = torch.stack([spec.scale * value for spec, value in zip(asked, values, strict=True)]).sum()
             (gradient,) = torch.autograd.grad(total, latents)
-        return gradient[0].numpy()
+        return gradient[0].numpy(), tuple(float(value.detach()) for value in values)
+
+
+class _Within(torch.autograd.Function):
+    """The image cut to 0..1, with the gradient of the pixels beyond, but for what would push them further out.
+
+    A plain clamp has no gradient there: a pixel that a push has sent beyond white could never come back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.save_for_backward(image)
+        return image.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (image,) = ctx.saved_tensors
+        outwards = ((image < 0) & (gradient > 0)) | ((image > 1) & (gradient < 0))  # pixels go against the gradient
+        return torch.where(outwards, 0.0, gradient)
+
+
+def within(image: Tensor) -> Tensor:
+    """`image` cut to 0..1; gradients reach the pixels beyond, but for those that would go further out."""
+    return cast(Tensor, _Within.apply(image))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from latentpress.runtime.request import LossSpec
 
-_SHARED = ("scale", "every", "start", "stop")
+_SHARED = ("scale", "every", "start", "stop", "step", "cap", "size", "warm_up", "clamp")
 
 
 def loss_labels(losses: Sequence[LossSpec]) -> tuple[str, ...]:
@@ -26,10 +26,14 @@ def _label(loss: LossSpec, like: Sequence[LossSpec], *, own: bool) -> str:
     said = {name: value for name, value in _parameters(loss).items() if _differ([other.get(name) for other in known])}
     if not own:
         said |= {name: getattr(loss, name) for name in _SHARED if _differ([getattr(one, name) for one in like])}
-    inside = " ".join(
-        f"{name}={value if isinstance(value, str) else format(value, 'g')}" for name, value in said.items()
-    )
+    inside = " ".join(f"{name}={_said(value)}" for name, value in said.items())
     return f"{loss.name}({inside})" if inside else loss.name
+
+
+def _said(value: float | str | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return (value or "default") if isinstance(value, str) else f"{value:g}"
 
 
 def _parameters(loss: LossSpec) -> dict[str, float | str]:

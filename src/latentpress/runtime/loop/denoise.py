@@ -8,6 +8,7 @@ image's pixels do not depend on its batch mates. A call that raises is taken apa
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from latentpress.engines.engine import Session
 from latentpress.runtime.guidance.context import Moment
+from latentpress.runtime.guidance.step import Moves
 from latentpress.runtime.loop.failure import Failure, failure_of
 from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.loop.rows import ConditioningRows
@@ -29,8 +31,8 @@ _UNET = "the UNet"
 class Guidance(Protocol):
     """What guides by losses (guidance/gradient.py); it is loaded, and torch with it, where a picture has one."""
 
-    def gradient(self, x0: Latents, asked: Sequence[LossSpec], moment: Moment) -> Latents:
-        """d(sum of the losses)/dx0 of one image's x0 (C, h, w), where its making is at `moment`."""
+    def gradient(self, x0: Latents, asked: Sequence[LossSpec], moment: Moment) -> tuple[Latents, tuple[float, ...]]:
+        """d(sum of the scaled losses)/dx0 of one image's x0 (C, h, w) at `moment`, and each loss's unscaled value."""
         ...
 
 
@@ -199,13 +201,15 @@ def advance(
     x = np.stack([trajectory.latents for trajectory in active])
     anchor = np.stack([trajectory.anchor for trajectory in active])
     kept = mixed(at["keep_x"], x, at["keep_out"], noise_pred)
+    history = np.stack([trajectory.history for trajectory in active])
     failed: list[tuple[Trajectory[K], Failure]] = []
     if any(trajectory.losses_now() for trajectory in active):
         x0 = mixed(at["x0_x"], x, at["x0_out"], noise_pred)
-        move, failed = guide(active, x0, at["nudge"], guidance, overseer or NoOverseer())
+        move, told, failed = guide(active, x0, at, guidance, overseer or NoOverseer())
         x += move
         kept += at["keep_move"] * move
-    history = np.stack([trajectory.history for trajectory in active])
+        anchor += at["anchor_move"] * told
+        history += (at["keep_move"] * told)[:, None]
     history = np.concatenate([kept[:, None], history[:, :-1]], axis=1)
     sources: dict[str, Latents] = {"x": x, "anchor": anchor, **{f"m{j}": history[:, j] for j in range(DEPTH)}}
     following = at["next_noise"] * np.stack([trajectory.draw_noise() for trajectory in active])
@@ -231,22 +235,22 @@ def weighted(at: Columns, target: str, sources: Mapping[str, Latents]) -> Latent
 
 
 def guide(
-    active: Sequence[Trajectory[K]],
-    x0: Latents,
-    nudge: Latents,
-    guidance: Guidance | None,
-    overseer: Overseer,
-) -> tuple[Latents, list[tuple[Trajectory[K], Failure]]]:
-    """-nudge * dL/dx0 for the trajectories whose losses act on this call, 0 for the others; and those that failed."""
+    active: Sequence[Trajectory[K]], x0: Latents, at: Columns, guidance: Guidance | None, overseer: Overseer
+) -> tuple[Latents, Latents, list[tuple[Trajectory[K], Failure]]]:
+    """How losses move each trajectory's x in this call, what of it its history is told, and those whose losses failed."""
     assert guidance is not None, "a trajectory with losses was queued without guidance"
-    move = np.zeros_like(x0)
+    move, told = np.zeros_like(x0), np.zeros_like(x0)
     failed: list[tuple[Trajectory[K], Failure]] = []
     for index, trajectory in enumerate(active):
         if losses := trajectory.losses_now():
             what = f"the gradient of the loss {'+'.join(loss.name for loss in losses)}"
             overseer.begins(what, [trajectory.key])
+            row = {name: np.float32(values[index].item()) for name, values in at.items()}
             try:
-                move[index] -= nudge[index] * guidance.gradient(x0[index], losses, trajectory.moment)
+                moves = Moves(x0[index], row, losses, partial(guidance.gradient, moment=trajectory.moment))
             except Exception as error:
                 failed.append((trajectory, failure_of(error, what, trajectory.request)))
-    return move, failed
+                continue
+            move[index], told[index] = moves.move, moves.told
+            trajectory.note(moves.values, moves.share)
+    return move, told, failed

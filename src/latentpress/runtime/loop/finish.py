@@ -121,7 +121,8 @@ def _alike(one: _Undecoded[K], batch: Sequence[_Undecoded[K]]) -> bool:
 
 def failed(trajectory: Trajectory[K], origin: Origin, why: Failure) -> Rendered[K]:
     """What comes of a trajectory that cannot be finished."""
-    return Rendered(trajectory.key, None, why.error, time.perf_counter() - trajectory.started, origin, cause=why.cause)
+    seconds, guided = time.perf_counter() - trajectory.started, tuple(trajectory.guided)
+    return Rendered(trajectory.key, None, why.error, seconds, origin, cause=why.cause, guided=guided)
 
 
 def _done(
@@ -133,4 +134,5 @@ def _done(
 
         unit = (np.moveaxis(picture, -1, 0) / 255).astype(np.float32)
         values = picture_losses(unit, trajectory.latents, trajectory.request.losses, trajectory.moment, losses)
-    return Rendered(trajectory.key, picture, None, time.perf_counter() - trajectory.started, origin, values)
+    seconds = time.perf_counter() - trajectory.started
+    return Rendered(trajectory.key, picture, None, seconds, origin, values, guided=tuple(trajectory.guided))

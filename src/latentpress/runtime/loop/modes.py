@@ -76,6 +76,7 @@ def hand_over(trajectory: Trajectory[K], refiner: Model) -> Trajectory[K]:
         total=trajectory.total,
         first_call=trajectory.first_call + len(trajectory.solver),
         started=trajectory.started,
+        guided=trajectory.guided,
     )
 
 

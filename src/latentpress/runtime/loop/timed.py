@@ -47,7 +47,7 @@ class TimedGuidance:
         self._guidance: Guidance = model.guidance
         self._model = model
 
-    def gradient(self, x0: Latents, asked: Sequence[LossSpec], moment: Moment) -> Latents:
+    def gradient(self, x0: Latents, asked: Sequence[LossSpec], moment: Moment) -> tuple[Latents, tuple[float, ...]]:
         """As `LossGuidance.gradient`."""
         with self._model.watch.measure(_of_size("gradient", self._model, x0)):
             return self._guidance.gradient(x0, asked, moment)

@@ -1,5 +1,6 @@
 """One image in flight: its latents, its own step, history and noise. Knows nothing of models or batches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic
@@ -9,12 +10,12 @@ from numpy.typing import NDArray
 
 from latentpress.runtime.guidance.context import Moment
 from latentpress.runtime.prompts.conditioning import Conditioning, Edited
-from latentpress.runtime.request import K, LossSpec, RenderRequest
+from latentpress.runtime.request import GuidedStep, K, LossSpec, RenderRequest
 from latentpress.runtime.sampling.brownian import BrownianPath
 from latentpress.runtime.sampling.noise import NoiseSource
 from latentpress.runtime.sampling.schedule import Float
 from latentpress.runtime.sampling.solvers import DEPTH, INDEX, SolverTable
-from latentpress.runtime.sampling.steps import acting
+from latentpress.runtime.sampling.steps import acting, acts
 
 Latents = NDArray[np.float32]
 
@@ -47,7 +48,8 @@ class Trajectory(Generic[K]):
     first: the picture's step that this trajectory begins at (default 0); total: the picture's steps (default: this
     trajectory's own). A step of a two-call sampler counts once. begun: the steps that were begun before this trajectory,
     by an SDXL base; the last of them may be repeated here, and its losses have acted. first_call: the UNet calls made for
-    the picture before, by which edited prompts count; with a given picture they begin there, as in A1111.
+    the picture before, by which edited prompts count; with a given picture they begin there, as in A1111. guided: what
+    losses have done so far.
     """
 
     key: K
@@ -65,6 +67,7 @@ class Trajectory(Generic[K]):
     first_call: int = 0
     step: int = 0
     started: float = 0.0
+    guided: list[GuidedStep] = field(default_factory=list[GuidedStep])
     anchor: Latents = field(init=False)
     history: Latents = field(init=False)
 
@@ -120,6 +123,12 @@ class Trajectory(Generic[K]):
         if not self.solver.begins_step(self.step) or step < self.begun:
             return ()
         return acting(self.request.losses, step, self.total)
+
+    def note(self, values: Sequence[float], share: float) -> None:
+        """Keep what the losses of this call did: the value of each of `losses_now`, and how far they moved x0."""
+        measured, step = iter(values), self.picture_step
+        each = (next(measured) if acts(loss, step, self.total) else None for loss in self.request.losses)
+        self.guided.append(GuidedStep(step, tuple(each), share))
 
     def advance_to(self, latents: Latents, anchor: Latents, history: Latents) -> None:
         """Take the next call's state, with what is kept of a given picture put back at its latents' noise level."""

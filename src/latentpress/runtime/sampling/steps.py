@@ -1,15 +1,27 @@
 """What counts a picture's steps: which losses act in one, and where a refiner goes on counting. Knows no latents."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from latentpress.runtime.request import LossSpec, RenderRequest, first_step
 from latentpress.runtime.sampling.solvers import SolverCache, SolverTable, refiner_call, switch_call
 
 
 def acting(losses: Sequence[LossSpec], step: int, total: int) -> tuple[LossSpec, ...]:
-    """The losses that act in step `step` of a picture's `total`."""
-    return tuple(loss for loss in losses if step % loss.every == 0 and loss.start * total <= step < loss.stop * total)
+    """The losses that act in step `step` of a picture's `total`, as strong as they are there."""
+    found = (loss for loss in losses if acts(loss, step, total))
+    return tuple(_risen(loss, step, total) if loss.warm_up else loss for loss in found)
+
+
+def acts(loss: LossSpec, step: int, total: int) -> bool:
+    """Whether `loss` acts in step `step` of a picture's `total`."""
+    return step % loss.every == 0 and loss.start * total <= step < loss.stop * total
+
+
+def _risen(loss: LossSpec, step: int, total: int) -> LossSpec:
+    """`loss` as strong as it is in this step of its warm-up: it rises by equal parts, to the full in the last of them."""
+    share = min(1.0, (step + 1 - loss.start * total) / (loss.warm_up * total))
+    return replace(loss, scale=loss.scale * share, size=loss.size * share)
 
 
 def table_of(request: RenderRequest, solvers: SolverCache, start: int = 0) -> SolverTable:

@@ -7,16 +7,21 @@ output, a call is
     model input  = in_scale * x
     m            = keep_x * x + keep_out * out
     x0           = x0_x * x + x0_out * out                              (loss guidance only, as the next two lines)
-    d            = -nudge * dL/dx0
+    d            = -nudge * dL/dx0, cut where it is too long (guidance/step.py)
     x, m         = x + d, m + keep_move * d
-    m_0 .. m_4   = m, m_0 .. m_3
+    s            = s + anchor_move * d                                  (but with `step: raw`)
+    m_0 .. m_4   = m, m_0 + keep_move * d .. m_3 + keep_move * d        (with `step: raw` as they are)
     x'           = next_x * x + next_anchor * s + sum_j next_mj * m_j + next_noise * noise
     s'           = anchor_x * x + anchor_anchor * s + sum_j anchor_mj * m_j
 
 When a loss moves x, eps, the noise that the model sees in it, stays as it was. keep_move is what x0 gains by that; it is
-0 for samplers that keep eps. The noise is a fresh draw where `draw` is 1, the increment of a Brownian path between the
-sigmas `path_from` and `path_to` where those differ, else absent. Clean latents times `level_image` plus unit noise times
-`level_noise` are latents as the call expects them (diffusers' `add_noise`).
+0 for samplers that keep eps. What is kept of earlier calls moves with it, as if x0 had always been where it is now: so d
+is alpha' / alpha * d of the next x with every sampler, as it is with Euler. Otherwise a multistep sampler takes the jump for
+the curve of its path and goes on along it, and UniPC's corrector takes most of it back.
+
+The noise is a fresh draw where `draw` is 1, the increment of a Brownian path between the sigmas `path_from` and `path_to`
+where those differ, else absent. Clean latents times `level_image` plus unit noise times `level_noise` are latents as the
+call expects them (diffusers' `add_noise`).
 
 A step is one call, or two. Losses act, and count, at each step's first call; a second call begins at the anchor, which
 holds the latents that the first one moved.

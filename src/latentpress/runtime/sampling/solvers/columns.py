@@ -22,6 +22,7 @@ COLUMNS = (
     "keep_x",
     "keep_out",
     "keep_move",
+    "anchor_move",
     *(f"next_{source}" for source in _SOURCES),
     "next_noise",
     *(f"anchor_{source}" for source in _SOURCES),

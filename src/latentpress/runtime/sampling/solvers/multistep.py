@@ -80,6 +80,7 @@ def unipc(noise: NoiseSchedule, grid: Discretization, start: int) -> Table:
         else:
             order = min(2, call - start)  # that of the step just taken, which was not the last
             corrected[1] = sigma[call] / sigma[call - 1]
+            table["anchor_move"][call] = alpha[call - 1] / alpha[call]  # the anchor lies at the step's beginning
             corrected[2:] = alpha[call] * _corrector(lambdas, call, order)
         order = min(2, count - call, call - start + 1)
         following = sigma[call + 1] / sigma[call] * corrected
