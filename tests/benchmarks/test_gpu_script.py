@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from latentpress.export import export_bundle
+from traces import shared_traces
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -18,13 +21,20 @@ from gpu.settings import CASES, GPU, REHEARSAL, SMALL  # noqa: E402
 from gpu import jobs, report, results, sides, switches, work  # noqa: E402
 
 
+def export_plain(checkpoint, folder, engine, **options):
+    """Of the graphs that other tests have traced; test_flavours.py has those that an engine runs fastest."""
+    return export_bundle(checkpoint, folder, **options)
+
+
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
     """Where every job of the small sd15 but the compiling ones has been done."""
     folder = tmp_path_factory.mktemp("gpu")
     small = SMALL["sd15"]
     work.machine(REHEARSAL, folder)
-    work.export(small, REHEARSAL, folder, "cpu")
+    with shared_traces(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("latentpress.export.export_bundle", export_plain)
+        work.export(small, REHEARSAL, folder, "cpu")
     work.proof(small, REHEARSAL, folder, "cpu")
     for side in (sides.REFERENCE, "latentpress", "diffusers half"):
         work.render(small, REHEARSAL, folder, side)

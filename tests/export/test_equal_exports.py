@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+import store
 from latentpress.bundle.info import open_bundle
 from latentpress.models import facts_of
 from latentpress.runtime.render import Renderer
@@ -21,9 +24,24 @@ OTHERWISE = {
     "PYTHONHASHSEED": "7",
 }
 
+# The export with graphs that are not traced there: STORE HELPERS CHECKPOINT BUNDLE TRACED...
+SCRIPT = """
+import sys; from pathlib import Path; folder, helpers, checkpoint, bundle, *traced = sys.argv[1:]
+sys.path.insert(0, helpers)
+import store; from latentpress.cli import run_cli; from traces import shared_traces
+store.FOLDER = Path(folder)
+with shared_traces(but=traced):
+    sys.exit(run_cli(["export", checkpoint, "-o", bundle]))
+"""
+GRAPHS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")
 
-def test_another_machine_exports_the_same_content(assets, bundle, tmp_path):
-    command = [sys.executable, "-m", "latentpress", "export", str(assets / "checkpoint"), "-o", "other"]
+
+@pytest.mark.parametrize("traced", [GRAPHS[:2], pytest.param(GRAPHS, marks=pytest.mark.full)], ids=len)
+def test_another_machine_exports_the_same_content(traced, assets, bundle, tmp_path):
+    """`traced` are those that the other machine traces; the autoencoder's graphs are among them in the full tier."""
+    helpers = Path(store.__file__).parent
+    command = [sys.executable, "-c", SCRIPT, str(store.FOLDER), str(helpers), str(assets / "checkpoint"), "other"]
+    command += traced
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | OTHERWISE, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     other = open_bundle(tmp_path / "other")

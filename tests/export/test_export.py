@@ -123,7 +123,7 @@ def test_a_graph_that_disagrees_publishes_nothing(assets, tmp_path, monkeypatch)
 
     assert parity
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", shifted)
-    with pytest.raises(ParityError, match="text_encoder"):
+    with shared_traces(), pytest.raises(ParityError, match="text_encoder"):
         export_bundle(assets / "checkpoint", tmp_path / "bundle", [])
     assert list(tmp_path.iterdir()) == []
 

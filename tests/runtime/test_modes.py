@@ -16,10 +16,12 @@ from diffusers.utils import load_image
 from PIL import Image
 
 from compare import diffusers_scheduler, psnr
-from families import mask_file, picture_file, pixels
+from families import graph_of, mask_file, picture_file, pixels
 from latentpress.bundle.info import file_sha256
+from latentpress.export.graphs.build import component_inputs
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import ImageFile, RenderRequest
+from latentpress.testing.random_checkpoint import build_checkpoint
 
 PROMPT, NEGATIVE = "a red mouse in the night", "blurry blue"
 # dB; 40 is what is promised. Measured 80 and more, while a wrong mode of these small models can come to 46.
@@ -156,6 +158,16 @@ def test_sdxl_inpainting(strength, exported, given):
     agree(Renderer(exported("sdxl").bundle), asked, expected)
 
 
+def test_an_sdxl_inpainting_checkpoint_is_read_with_nine_channels(tmp_path):
+    checkpoint = build_checkpoint(tmp_path, family="sdxl", inpainting=True, width=16, hidden=32)
+    parts, graph = graph_of(checkpoint, "unet")
+    given = component_inputs(parts, "unet", batch=2, size=(4, 6))
+    assert (parts.family.name, given["sample"].shape) == ("sdxl", (2, 9, 4, 6))
+    with torch.no_grad():
+        assert graph.module(*map(torch.from_numpy, given.values())).shape == (2, 4, 4, 6)
+
+
+@pytest.mark.full  # the trace takes 50 s; those of Stable Diffusion 1's inpainting model and of SDXL are in every run
 @pytest.mark.parametrize("strength", [1.0, 0.65])
 def test_an_sdxl_inpainting_model_sees_mask_and_masked_picture(strength, exported, given):
     pipeline = exported("sdxl-inpainting").pipeline(StableDiffusionXLInpaintPipeline, "euler_a")
