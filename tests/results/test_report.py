@@ -221,3 +221,38 @@ def test_of_many_failures_the_page_has_the_first(folder, capsys):
     page = page_of(night.path / ".latentpress/report.html")
     assert "and 700 more" in "".join(page.words)
     assert page.tags.count("tr") < 540
+
+
+def test_pictures_and_sheet_of_an_earlier_plan_are_not_tonights(folder, capsys):
+    body = "defaults: {size: 16x16, prompt: %s}\nmatrix: {seed: %s}\noutput: '{prompt}-{seed}.png'\nsheet: {columns: seed}\n"
+    folder(body % ("kite", "1..3")).render(executor=FakeExecutor())
+    first = read("report", report(capsys, "out", "--json")[0])
+    assert (len(first["slowest"]), first["sheets"]) == (3, ["sheet.png"])
+    with pytest.raises(KeyboardInterrupt):
+        folder(body % ("owl", "1..5")).render(executor=FakeExecutor(crash_after=2))
+    night = read("report", report(capsys, "out", "--json")[0])
+    assert {one["output"].split("-")[0] for one in night["slowest"]} == {"owl"}
+    assert (len(night["slowest"]), night["counts"]["others"], night["sheets"]) == (2, 3, [])
+    report(capsys, "out")
+    words = "".join(page_of(folder(body % ("owl", "1..5")).path / ".latentpress/report.html").words)
+    assert "owl-5.png" in words
+    assert "kite-1.png" not in words
+    folder(body % ("owl", "1..5")).render(executor=FakeExecutor())
+    assert read("report", report(capsys, "out", "--json")[0])["sheets"] == ["sheet.png"]
+
+
+def test_after_a_rebuild_it_says_that_nothing_is_planned(night, capsys):
+    (night.home / "ledger.sqlite").unlink()
+    assert run_cli(["rebuild", "out"]) == 0
+    capsys.readouterr()
+    data = read("report", report(capsys, "out", "--json")[0])
+    assert (data["planned"], data["counts"]["others"], len(data["ways_on"])) == (False, 6, 1)
+    said, _ = report(capsys, "out")
+    assert said.startswith("out: 6 pictures done, and its ledger holds no plan that says what is left\n")
+    assert (
+        "`latentpress render MANIFEST -o out` records its plan again, and makes no picture again that is there" in said
+    )
+    assert "nothing is left" not in said
+    words = "".join(page_of(night.path / ".latentpress/report.html").words)
+    assert "records its plan again" in words
+    assert "nothing is left" not in words

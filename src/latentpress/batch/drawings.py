@@ -12,10 +12,14 @@ from pathlib import Path
 
 from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.pictures.intact import Found, look, stamp_of
+from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.sheet_facts import has_facts
 from latentpress.sheets.cells import DONE, Cells
 from latentpress.sheets.spec import TABLES, Sheet
 from latentpress.version import __version__
 
+# Under this, and the sheet's name, the ledger has it.
+_DRAWN = "drawn "
 # What paints, and what is asked how wide text is.
 _PAINTERS = ("pillow", "typst", "uharfbuzz")
 _PLOTTERS = ("matplotlib", "scikit-image")
@@ -66,8 +70,14 @@ def keep_drawing(ledger: Ledger, sheet: Sheet, origin: str, files: Mapping[str, 
     ledger.run("INSERT INTO facts VALUES (?, ?)", (_fact(sheet), kept))
 
 
+def drawn_files(table: Database) -> set[str]:
+    """The files that were drawn of the plan in `table`; those of a plan before it are not among them."""
+    rows = table.answers("SELECT value FROM facts WHERE fact LIKE ?", (f"{_DRAWN}%",)) if has_facts(table) else ()
+    return {name for (value,) in rows for name in json.loads(value)["files"]}
+
+
 def _fact(sheet: Sheet) -> str:
-    return f"drawn {sheet.name}"
+    return f"{_DRAWN}{sheet.name}"
 
 
 def _version(package: str) -> str:

@@ -64,7 +64,7 @@ def report_html(report: Report, folder: Path) -> str:
 def _colour(report: Report) -> str:
     if report.failed or report.gone[1]:
         return "bad"
-    return "good" if not report.left else "open"
+    return "good" if report.planned and not report.left else "open"
 
 
 def _standing(report: Report) -> Iterator[str]:
@@ -79,6 +79,7 @@ def _figures(report: Report) -> Iterator[str]:
     """A row of numbers: what one looks for first."""
     last, pace = report.standing.last, report.standing.pace
     figures = [("done", f"{report.done:,}"), ("failed", f"{report.failed:,}"), ("missing", f"{report.missing:,}")]
+    figures = figures if report.planned else []
     if report.quarantined:
         figures.append(("quarantined", f"{report.quarantined:,}"))
     if last and last.seconds is not None:
@@ -93,7 +94,7 @@ def _figures(report: Report) -> Iterator[str]:
     yield "</dl>"
     if held := estimate(last):
         yield f'<p class="dim">{_text(held)}</p>'
-    if report.others:
+    if report.others and report.planned:
         others = "finished pictures of other manifests, or of earlier versions of this one"
         yield f'<p class="dim">and {report.others:,} {others}</p>'
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from latentpress.batch.drawings import drawn_files
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.runs import RunRow, runs
 from latentpress.batch.place import LEDGER
@@ -67,11 +68,12 @@ class Report:
 
     made: when this was looked at, seconds since 1970; manifest: (name, path from the folder) of the one whose plan was
     recorded last, None where none was; standing: who renders, and how the last render went; total, done, failed: pictures of
-    that plan; quarantined: those of the failed ones that renders leave out; causes: how many failed so; failures: the
-    first FAILURES of them; others: finished pictures that are not of that plan; gone: the first of the recorded pictures
-    whose file is not there, or not whole, and how many they are; bytes: of all finished pictures; slowest, newest: of them;
-    engines: (engine, device, pictures); renders: the last ones, the newest first; warnings: of the last night's;
-    sheets: those that are there.
+    that plan, none where the ledger holds none; quarantined: those of the failed ones that renders leave out; causes: how
+    many failed so; failures: the first FAILURES of them; others: finished pictures that are not of that plan; gone: the
+    first of the recorded pictures whose file is not there, or not whole, and how many they are; bytes: of all finished
+    pictures; slowest, newest: of those of the plan, where there is one; engines: (engine, device, pictures); renders: the
+    last ones, the newest first; warnings: of the last night's; sheets: those that were drawn of the plan, as far as they
+    are there; planned: whether the ledger holds a plan.
     """
 
     folder: Path
@@ -93,6 +95,7 @@ class Report:
     renders: list[RunRow]
     warnings: list[str]
     sheets: list[str]
+    planned: bool
 
     @property
     def missing(self) -> int:
@@ -131,7 +134,7 @@ def _read(folder: Path, home: Path, database: Database) -> Report:
         f"SELECT provider, coalesce(device, ''), count(*) FROM images WHERE status='done' AND {_OWN} "
         "GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
     )
-    documents = [name for (name,) in database.answers("SELECT output FROM documents ORDER BY output")]
+    documents = sorted(drawn_files(database)) if counts else []
     last = database.one("SELECT name, coalesce(manifest, '') FROM plans WHERE plan_hash=?", (_plan_hash(renders),))
     causes = f"SELECT coalesce(cause, ''), count(*) {_FAILED} GROUP BY 1 ORDER BY 2 DESC, 1"
     return Report(
@@ -148,12 +151,13 @@ def _read(folder: Path, home: Path, database: Database) -> Report:
         others=finished - done,
         gone=_gone(folder, database),
         bytes=int(size),
-        slowest=_made(database, jobs, f"ORDER BY seconds DESC, output LIMIT {SLOWEST}"),
-        newest=_made(database, jobs, f"ORDER BY finished DESC, output LIMIT {NEWEST}"),
+        slowest=_made(database, jobs, f"ORDER BY seconds DESC, images.output LIMIT {SLOWEST}"),
+        newest=_made(database, jobs, f"ORDER BY finished DESC, images.output LIMIT {NEWEST}"),
         engines=[(engine_called(provider), device, count) for provider, device, count in engines],
         renders=renders[: -RENDERS - 1 : -1],
         warnings=_warnings(renders),
         sheets=[name for name in documents if name.endswith(SUFFIXES) and (folder / name).is_file()],
+        planned=counts is not None,
     )
 
 
@@ -161,10 +165,9 @@ def _plan_hash(renders: list[RunRow]) -> str:
     return renders[-1].plan_hash if renders else ""
 
 
-# The failed pictures of the plan that was recorded last.
-_FAILED = (
-    "FROM jobs JOIN images ON images.output=jobs.output AND images.job_hash=jobs.job_hash WHERE images.status='failed'"
-)
+# The pictures of the plan that was recorded last, and the failed ones.
+_PLANNED = "FROM jobs JOIN images ON images.output=jobs.output AND images.job_hash=jobs.job_hash"
+_FAILED = f"{_PLANNED} WHERE images.status='failed'"
 
 
 def _failures(database: Database, jobs: Jobs, kept_out: frozenset[str]) -> Iterator[Failed]:
@@ -179,10 +182,10 @@ def _failures(database: Database, jobs: Jobs, kept_out: frozenset[str]) -> Itera
 
 
 def _made(database: Database, jobs: Jobs | None, order: str) -> list[Made]:
-    """Finished pictures that a render made: what was found whole in the folder took no time."""
+    """Finished pictures that a render made: what was found whole in the folder took no time. Of the plan, where one is."""
     query = (
-        "SELECT output, job_hash, seconds, finished, provider FROM images "
-        f"WHERE status='done' AND batch_rows > 0 AND {_OWN} {order}"
+        f"SELECT images.output, images.job_hash, seconds, finished, provider {_PLANNED if jobs else 'FROM images'} "
+        f"WHERE status='done' AND batch_rows > 0 AND images.{_OWN} {order}"
     )
     return [
         Made(output, seconds, _moment(finished), engine_called(provider), _what(database, jobs, output, job_hash))

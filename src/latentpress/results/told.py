@@ -43,6 +43,8 @@ def report_lines(report: Report) -> Iterator[str]:
 
 def counts(report: Report) -> str:
     """How far the plan has come."""
+    if not report.planned:
+        return f"{counted(report.others, 'picture')} done, and its ledger holds no plan that says what is left"
     parts = [f"{report.done:,} of {counted(report.total, 'image')} done"]
     parts += [f"{report.missing:,} missing"] if report.missing else []
     parts += [
@@ -83,6 +85,8 @@ def ways_on(report: Report) -> list[str]:
         found = (report.folder / name).resolve()
         manifest = str(found) if report.folder.is_absolute() else os.path.relpath(found)
     command = f"latentpress render {_quoted(manifest)} -o {_quoted(report.folder)}"
+    if not report.planned:
+        return [f"`{command}` records its plan again, and makes no picture again that is there"]
     lines: list[str] = []
     if report.left:
         # What failed takes as long as nobody knows.
@@ -101,6 +105,7 @@ def report_data(report: Report) -> dict[str, object]:
     return {
         "folder": str(report.folder),
         "made": moment(report.made),
+        "planned": report.planned,
         "manifest": report.manifest and {"name": report.manifest[0], "path": report.manifest[1]},
         "counts": {
             "total": report.total,

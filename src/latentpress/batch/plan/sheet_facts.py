@@ -37,7 +37,7 @@ def put_facts(table: Database, facts: Facts) -> None:
 
 def facts_of(table: Database) -> Facts | None:
     """The facts of the plan in `table`; None of a plan that an earlier version wrote, or where they cannot be understood."""
-    if not _columns(table, "facts"):
+    if not has_facts(table):
         return None
     said: Mapping[str, Any] = dict(table.answers("SELECT fact, value FROM facts"))
     try:
@@ -45,6 +45,11 @@ def facts_of(table: Database) -> Facts | None:
         return Facts(said["name"], said["plan_hash"], said["began"], axes, sheets)
     except (KeyError, ValidationError):
         return None
+
+
+def has_facts(table: Database) -> bool:
+    """Whether there is a table of facts, which plans of earlier versions lack."""
+    return bool(_columns(table, "facts"))
 
 
 def has_plan(table: Database) -> bool:
