@@ -228,6 +228,25 @@ def test_what_cannot_be_packed_is_told_in_a_sentence(before, name, code, message
     assert sorted(tmp_path.rglob("*")) == held
 
 
+def test_a_file_that_changed_is_named_and_not_the_manifest(folder, tmp_path, capsys):
+    (tmp_path / "losses").mkdir()
+    (tmp_path / "losses/mine.py").write_text("import helpers\n\ndef loss(image):\n    return helpers.of(image)\n")
+    helpers = tmp_path / "losses/helpers.py"
+    helpers.write_text("def of(image):\n    return image.mean()\n")
+    out = folder(
+        "losses: {mine: losses/mine.py}\ndefaults: {prompt: an owl, size: 64x64, steps: 2, loss: mine}\n"
+        'matrix: {seed: 1..2}\noutput: "{seed}.png"\n'
+    )
+    out.render(executor=FakeExecutor())
+    helpers.write_text("def of(image):\n    return image.std()\n")
+    assert run_cli(["pack", "out", "-o", "f.zip"]) == 2
+    ways_out = "render m.yaml again, which renders what differs, and pack then"
+    assert capsys.readouterr().err == f"error: losses/helpers.py: not what it was when out was rendered; {ways_out}\n"
+    (tmp_path / "m.yaml").write_text((tmp_path / "m.yaml").read_text().replace("1..2", "1..3"))
+    assert run_cli(["pack", "out", "-o", "f.zip"]) == 2
+    assert capsys.readouterr().err == f"error: m.yaml: is another manifest than when out was rendered; {ways_out}\n"
+
+
 def test_drawn_seeds_are_in_the_plan_and_the_readme_says_what_makes_them_again(folder, tmp_path):
     out = folder('jobs: [{id: a, prompt: an owl, size: 64x64, seed: -1}]\noutput: "{id}.png"\n', draw=lambda: 4242)
     out.render(executor=FakeExecutor())
@@ -266,7 +285,7 @@ def test_a_packed_manifest_makes_the_same_pixels_elsewhere(assets, tmp_path, mon
     assert run_cli(["pack", "out", "-o", "g.zip"]) == 0, "the plan is the same"
     (tmp_path / "m.yaml").write_text((tmp_path / "m.yaml").read_text().replace("steps: 1,", "steps: 2,"))
     assert run_cli(["pack", "out", "-o", "h.zip"]) == 2
-    assert "m.yaml: is another manifest than when out was rendered; render it again" in capsys.readouterr().err
+    assert "m.yaml: is another manifest than when out was rendered; render m.yaml again" in capsys.readouterr().err
     (top / "manifest/bundles").mkdir()
     (top / "manifest/bundles/bundle").symlink_to(assets / "bundle")
     monkeypatch.chdir(top)

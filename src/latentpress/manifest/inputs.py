@@ -42,6 +42,10 @@ class Read:
         except OSError:
             return False
 
+    def changed(self) -> list[str]:
+        """The files that hold something else by now, or are gone."""
+        return [path for path, (sha256, _) in self.files.items() if _now(Path(path)) != sha256]
+
 
 @dataclass(eq=False)
 class Inputs:
@@ -116,6 +120,13 @@ def listing(folder: Path, pattern: str) -> list[str] | None:
     if not folder.is_dir():
         return None
     return sorted(str(file) for file in folder.glob(pattern) if file.is_file()) if pattern else []
+
+
+def _now(path: Path) -> str | None:
+    try:
+        return _sha256(path)
+    except OSError:
+        return None
 
 
 def _sha256(path: Path) -> str:

@@ -116,13 +116,25 @@ def _read(folder: Path, manifest: Path, plan_hash: str, table: Database) -> tupl
     now = read_manifest(manifest)
     read = now.inputs.read() if now.inputs else None
     if read is None:
-        raise UsageError(f"{manifest}: not all that it reads are files that can be packed, or they change; pack again")
-    if OutputFolder(now, folder).plan().plan_hash != plan_hash:
         raise UsageError(
-            f"{manifest}: is another manifest than when {folder} was rendered; render it again, which renders what "
-            "differs, and pack then"
+            f"{_named(manifest, folder)}: not all that it reads are files that can be packed, or they change; pack again"
+        )
+    if OutputFolder(now, folder).plan().plan_hash != plan_hash:
+        changed = kept[1].changed() if kept is not None and kept[0] == plan_hash else []
+        others = [path for path in changed if Path(path).resolve() != manifest.resolve()]
+        what = f"{_named(manifest, folder)}: is another manifest than"
+        if others and len(others) == len(changed):
+            what = f"{', '.join(_named(Path(path), folder) for path in others)}: not what it was"
+        raise UsageError(
+            f"{what} when {folder} was rendered; render {_named(manifest, folder)} again, which renders what differs, and "
+            "pack then"
         )
     return read, list(now.models)
+
+
+def _named(path: Path, folder: Path) -> str:
+    """A file as whoever named `folder` so would."""
+    return str(path.resolve() if folder.is_absolute() else os.path.relpath(path))
 
 
 def _is_text(path: Path) -> bool:
