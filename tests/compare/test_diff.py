@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from fakes import FakeExecutor, facts, folder, manifest
 from latentpress.batch.pictures.png import png_bytes
 from latentpress.cli import run_cli
 from latentpress.compare import compare
 from latentpress.measures import likeness
 from latentpress.measures.pooled import mapped
+
+__all__ = ["facts", "folder", "manifest"]
 
 NOISE = np.random.default_rng(13).integers(0, 256, (48, 40, 3), np.uint8)
 # As people's pictures are: something smooth, and noise that leaves its structure.
@@ -39,18 +43,18 @@ def moved(image, by):
 def sides(tmp_path):
     """Folders A and B with one pair, or one picture, of every kind."""
     a, b = tmp_path / "A", tmp_path / "B"
-    for folder in (a, b):
-        put(folder / "same.png", NOISE, made("1"))
-        put(folder / "deep/er/close.png", SMOOTH if folder == a else moved(SMOOTH, 1))
-        put(folder / "different.png", SMOOTH if folder == a else moved(SMOOTH, 20))
-        put(folder / "worse.png", SMOOTH if folder == a else NOISE)
-        put(folder / "size.png", NOISE if folder == a else NOISE[:40])
-        put(folder / "torn.png", NOISE)
-        put(folder / "flipped.png", NOISE)
-        put(folder / "text.png", NOISE)
-        put(folder / "sheet.png", NOISE if folder == a else SMOOTH)
-        put(folder / ".latentpress/replaced/1/same.png", SMOOTH if folder == a else NOISE)
-        (folder / "notes.txt").write_text(str(folder))
+    for side in (a, b):
+        put(side / "same.png", NOISE, made("1"))
+        put(side / "deep/er/close.png", SMOOTH if side == a else moved(SMOOTH, 1))
+        put(side / "different.png", SMOOTH if side == a else moved(SMOOTH, 20))
+        put(side / "worse.png", SMOOTH if side == a else NOISE)
+        put(side / "size.png", NOISE if side == a else NOISE[:40])
+        put(side / "torn.png", NOISE)
+        put(side / "flipped.png", NOISE)
+        put(side / "text.png", NOISE)
+        put(side / "sheet.png", NOISE if side == a else SMOOTH)
+        put(side / ".latentpress/replaced/1/same.png", SMOOTH if side == a else NOISE)
+        (side / "notes.txt").write_text(str(side))
     Image.fromarray(NOISE).save(b / "same.png", compress_level=1)
     (b / "torn.png").write_bytes((a / "torn.png").read_bytes()[:2000])
     content = bytearray((a / "flipped.png").read_bytes())
@@ -88,7 +92,7 @@ def test_every_state_is_found_and_the_worst_comes_first(sides):
     error = np.mean((SMOOTH.astype(float) - NOISE.astype(float)) ** 2)
     assert by_name["worse.png"].psnr == pytest.approx(10 * math.log10(255**2 / error), abs=1e-9)
     for name in ("deep/er/close.png", "different.png", "worse.png"):
-        images = [np.asarray(Image.open(folder / name)) for folder in sides]
+        images = [np.asarray(Image.open(side / name)) for side in sides]
         similar = structural_similarity(*images, channel_axis=-1, data_range=255)
         assert by_name[name].ssim == pytest.approx(similar, abs=1e-12)
 
@@ -108,6 +112,21 @@ def test_the_command_tells_it_in_lines_and_in_json(sides, capsys):
     assert said["counts"] == {"equal": 2, "close": 2, "different": 2, "unreadable": 3, "only_in_a": 1, "only_in_b": 2}
     assert [one["a"] for one in said["unequal"]][-1] == "deep/er/close.png"
     assert (said["only_in_a"], said["only_in_b"]) == (["gone.png"], ["fresh.png", "shot.JPG"])
+
+
+def test_sheets_are_no_pictures_whatever_they_are_called(folder):
+    sheets = "{name: s1, columns: seed, formats: [png, webp, tif]}, {name: other, rows: seed}"
+    body = (
+        f"defaults: {{prompt: owl, size: 16x16}}\nmatrix: {{seed: 1..2}}\noutput: '{{seed}}.png'\nsheets: [{sheets}]\n"
+    )
+    sides = [folder(body, name) for name in ("A", "B")]
+    for side in sides:
+        side.render(executor=FakeExecutor())
+    assert {path.name for path in sides[0].path.iterdir()} > {"s1.png", "s1.webp", "s1.tif", "other.png", "1.png"}
+    (sides[0].path / "s1.png").unlink()
+    shutil.rmtree(sides[1].path / ".latentpress")  # a copy of the pictures alone
+    report = compare(sides[0].path, sides[1].path)
+    assert (report.counts["equal"], report.only_a, report.only_b) == (2, (), ())
 
 
 def test_equal_folders_and_bad_arguments_have_their_exit_codes(sides, tmp_path, capsys):

@@ -9,6 +9,9 @@ import torch
 from demo_model import concepts, dataset, evaluate, pictograms, styles, text_to_image, training, vae
 from demo_model.settings import tiny
 from latentpress.export import export_bundle
+from latentpress.export.reading.checkpoint import load_components
+from latentpress.export.reading.concept_file import read_concepts
+from latentpress.export.reading.concept_paths import concepts_asked
 
 SHAPES = {
     "apple": '<circle cx="16" cy="16" r="12" fill="#d62828"/>',
@@ -27,7 +30,9 @@ def sets():
     return {package.style: drawn for package in pictograms.PACKAGES}
 
 
-def test_the_recipe_trains_resumes_and_ships(sets, tmp_path, monkeypatch):
+@pytest.mark.parametrize("shipped", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_the_recipe_trains_resumes_and_ships(shipped, sets, tmp_path, monkeypatch):
+    """shipped: exported too, which takes a minute; else what it made is read as an export reads it."""
     settings, device = tiny(), torch.device("cpu")
     made = dataset.save(
         tmp_path / "data", dataset.assemble(sets, settings.size, {"apple", "box", "kite"}, {"apple", "box"})
@@ -47,8 +52,13 @@ def test_the_recipe_trains_resumes_and_ships(sets, tmp_path, monkeypatch):
     assert report.captions["pixels"].renders == settings.judged_captions * settings.judged_seeds
     assert set(report.styles["latents"]) == {concept.token for concept in dataset.CONCEPTS}
     assert json.loads((tmp_path / "evaluation.json").read_text())["psnr"] == report.psnr
-    info = export_bundle(checkpoint, tmp_path / "bundle", files)
-    assert sorted(concept.token for concept in info.concepts) == sorted(c.token for c in dataset.CONCEPTS)
+    if shipped:
+        made_of = export_bundle(checkpoint, tmp_path / "bundle", files).concepts
+    else:
+        width = load_components(checkpoint).texts[0].hidden_size
+        made_of = [one for given in concepts_asked(files) for one in read_concepts(given)]
+        assert {vectors.shape[1] for one in made_of for vectors in one.vectors.values()} == {width}
+    assert sorted(concept.token for concept in made_of) == sorted(c.token for c in dataset.CONCEPTS)
 
 
 def test_a_killed_training_ends_with_the_same_weights(tmp_path):

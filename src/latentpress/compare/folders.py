@@ -18,6 +18,7 @@ from latentpress.engines.devices import cpu_count
 from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.files import OWN_FOLDER, TEMP_PREFIX
 from latentpress.measures.pooled import mapped
+from latentpress.sheets.record import is_sheet
 
 # Below a folder, what is called so is a picture; that everything else is left alone is why a folder may hold anything.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
@@ -29,7 +30,7 @@ def compare(a: Path | str, b: Path | str, *, close: float = CLOSE_AT, threads: i
     """Compare two folders with pictures, or two pictures.
 
     Pictures are paired by their path below the folder; those left over by the job hash that they say they are of. Not
-    compared are the contact sheet and what lies in `.latentpress`, unless the folder itself lies in there.
+    compared are sheets and what lies in `.latentpress`, unless the folder itself lies in there.
     close: dB, PSNR from which on unequal pictures are close and not different; threads: by default one for each core.
     Raises UsageError for another `close`, for what is no folder and no file, a folder beside a file, and two folders
     without a picture, and EnvironmentFailure for a folder that cannot be listed.
@@ -60,7 +61,7 @@ def compare(a: Path | str, b: Path | str, *, close: float = CLOSE_AT, threads: i
 
 
 def pictures_below(folder: Path) -> list[str]:
-    """The paths below `folder` of its pictures, with `/`, sorted; without the sheet and what is the program's own.
+    """The paths below `folder` of its pictures, with `/`, sorted; without sheets and what is the program's own.
 
     Links to folders are not followed. Raises EnvironmentFailure for a folder that cannot be listed.
     """
@@ -74,7 +75,9 @@ def pictures_below(folder: Path) -> list[str]:
         below = Path(where).relative_to(folder).as_posix()
         for name in files:
             path = name if below == "." else f"{below}/{name}"
-            if name.lower().endswith(SUFFIXES) and path != SHEET_NAME and not name.startswith(TEMP_PREFIX):
+            if not name.lower().endswith(SUFFIXES) or name.startswith(TEMP_PREFIX):
+                continue
+            if path != SHEET_NAME and not is_sheet(folder / path):
                 found.append(path)
     return sorted(found)
 

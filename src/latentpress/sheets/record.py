@@ -1,9 +1,13 @@
 """What a sheet says of itself, to be embedded in it: the plan, the sheet as it was asked for, and each cell's hashes."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+from PIL import ExifTags, Image, PngImagePlugin
 
 from latentpress.sheets.cells import Cells
 from latentpress.sheets.page import Page
@@ -12,6 +16,7 @@ from latentpress.version import __version__
 
 # The keyword of a PNG's text; documents have their own way.
 KEYWORD = "latentpress-sheet"
+_SUFFIXES, _KINDS = (".png", ".tif", ".webp"), ("PNG", "TIFF", "WEBP")
 # It rises where a key goes or changes its meaning.
 RECORD_VERSION = 1
 
@@ -37,3 +42,17 @@ def record(cells: Cells, sheet: Sheet, pages: Sequence[Page]) -> str:
         "cells": shown,
     }
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+
+
+def is_sheet(path: Path) -> bool:
+    """Whether the PNG, TIFF or WebP at `path` says that it is a sheet; its pixels are not read."""
+    if path.suffix.lower() not in _SUFFIXES:
+        return False
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_KINDS) as image:
+            if isinstance(image, PngImagePlugin.PngImageFile):
+                return KEYWORD in image.info
+            said = json.loads(str(image.getexif().get(ExifTags.Base.Software, "")))
+            return isinstance(said, dict) and {"plan_hash", "sheet", "cells"} <= said.keys()
+    except Exception:  # whatever a damaged file makes of a reader; it is no sheet then
+        return False
