@@ -152,6 +152,21 @@ def test_the_sheet_is_under_the_same_rule(kind, other, new_executor, tmp_path):
     assert sheet.stat().st_mtime_ns == again.st_mtime_ns, "what is the same is not written again"
 
 
+def test_a_sheet_of_the_very_same_pictures_is_everyones(other, new_executor, tmp_path):
+    body = SIX + "sheet: {columns: seed}\n"
+    other("m1", body).render(executor=new_executor())
+    same = other("m2", body)
+    assert same.rehearse().warnings == ()
+    assert same.render(executor=new_executor()).summary == Summary(0, 6, 0)
+    other("m1", body).render(executor=new_executor())
+    # Not of other pictures, nor where another was rendered since.
+    with pytest.raises(UsageError, match=r"sheet.png was drawn for the manifest"):
+        other("m2", body.replace("s/", "t/")).rehearse()
+    other("m1", body.replace("s/", "u/")).render(executor=new_executor())
+    with pytest.raises(UsageError, match=r"sheet.png was drawn for the manifest"):
+        other("m2", body).rehearse()
+
+
 def test_an_input_in_the_output_folder_is_refused(folder, new_executor, tmp_path):
     (tmp_path / "out").mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "out/photo.png")

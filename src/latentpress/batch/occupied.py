@@ -50,24 +50,33 @@ def refuse_inputs(plan: Plan, folder: Path) -> None:
 
 def document_taken(table: Database, folder: Path, name: str, owners: Owners) -> str | None:
     """Why the document `name`, such as the sheet, must not be written; None where it may be."""
-    seen = look(f"{folder}/{name}")
-    if seen.found is Found.NOTHING:
-        return None
-    row = table.one("SELECT manifest FROM documents WHERE output=?", (name,))
-    if row is None or seen.sha256 not in documents(table)[name]:
-        return seen.why or ("was changed since it was drawn" if row else "was not drawn for this folder")
-    owner = owners.of_manifest(row[0])
-    return owner and f"was drawn for {owner}"
+    why, manifest = _document(table, folder, name)
+    owner = owners.of_manifest(manifest) if manifest is not None else None
+    return why or (owner and f"was drawn for {owner}")
 
 
 def refuse_document(table: Database, folder: Path, name: str, owners: Owners) -> None:
-    """Raise UsageError where `document_taken` says why."""
+    """Raise UsageError where `document_taken` says why; a sheet of the very same pictures is everyone's who plans them."""
     # Ledgers of earlier releases, and rebuilt ones, do not say what sheet was drawn: that one is moved, not refused.
     query = "SELECT 1 FROM images WHERE identity=1 OR plan_hash='' LIMIT 1"
     if name not in documents(table) and table.one(query) is not None:
         return
+    _, manifest = _document(table, folder, name)
+    if manifest is not None and owners.planned_alike(manifest):
+        return
     if why := document_taken(table, folder, name, owners):
         raise UsageError(f"{folder}: {name} {why}; {_way_out(folder)}")
+
+
+def _document(table: Database, folder: Path, name: str) -> tuple[str | None, str | None]:
+    """Of the file of a document why it is none that the ledger wrote, and else the manifest it was written for."""
+    seen = look(f"{folder}/{name}")
+    if seen.found is Found.NOTHING:
+        return None, None
+    row = table.one("SELECT manifest FROM documents WHERE output=?", (name,))
+    if row is None or seen.sha256 not in documents(table)[name]:
+        return seen.why or ("was changed since it was drawn" if row else "was not drawn for this folder"), None
+    return None, row[0]
 
 
 def write_document(ledger: Ledger, folder: Path, name: str, content: bytes, owners: Owners, aside: Aside) -> None:

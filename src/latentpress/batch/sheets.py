@@ -143,7 +143,7 @@ def draw_folder(
                 f"{folder}: the manifest asks for no sheet; add `sheet: {{rows: AXIS}}`, or draw a figure, e.g. "
                 f"latentpress sheet {folder} --rows AXIS -o figure.png"
             )
-        owners = Owners(_Recorded(facts.name, ledger), folder, known[0] or "")
+        owners = Owners(_Recorded(facts.name, facts.plan_hash, ledger), folder, known[0] or "")
         if not replace:
             refuse_sheets(wanted, ledger, folder, owners)
         return draw_sheets(wanted, folder, ledger, owners, Aside(folder, ledger))
@@ -154,6 +154,7 @@ class _Recorded:
     """The plan of a ledger."""
 
     name: str
+    plan_hash: str
     table: Database
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from latentpress.batch.plan.database import Database
+from latentpress.batch.plan.sheet_facts import last_plan
 
 
 def manifest_key(manifest: Path, folder: Path) -> str:
@@ -18,6 +19,8 @@ class Planned(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def plan_hash(self) -> str: ...
     @property
     def table(self) -> Database: ...
 
@@ -37,6 +40,12 @@ class Owners:
         if not self.key or manifest == self.key or not (self._folder / manifest).exists():
             return None
         return f"the manifest {os.path.relpath((self._folder / manifest).resolve())}"
+
+    def planned_alike(self, manifest: str) -> bool:
+        """Whether the manifest with this key was the last that was rendered here, and planned the very same pictures."""
+        found = last_plan(self._plan.table)
+        query = "SELECT 1 FROM plans WHERE plan_hash=? AND manifest=?"
+        return found == self._plan.plan_hash and self._plan.table.one(query, (found, manifest)) is not None
 
     def _other(self, plan_hash: str) -> str | None:
         """As `of_manifest`, of the manifest that a recorded plan is of."""

@@ -47,6 +47,14 @@ def facts_of(table: Database) -> Facts | None:
         return None
 
 
+def last_plan(table: Database) -> str | None:
+    """The hash of the plan that was last recorded in the ledger, which `table` is or sees; None where it does not say."""
+    schema = _schema(table)
+    if not _columns(table, "facts"):
+        return None
+    return (table.one(f"SELECT value FROM {schema}.facts WHERE fact='plan_hash'") or (None,))[0]
+
+
 def has_facts(table: Database) -> bool:
     """Whether there is a table of facts, which plans of earlier versions lack."""
     return bool(_columns(table, "facts"))
@@ -58,6 +66,8 @@ def has_plan(table: Database) -> bool:
 
 
 def _columns(table: Database, name: str) -> Sequence[Any]:
-    attached = [schema for _, schema, _ in table.answers("PRAGMA database_list")]
-    schema = "ledger" if "ledger" in attached else "main"
-    return table.answers(f"PRAGMA {schema}.table_info({name})")
+    return table.answers(f"PRAGMA {_schema(table)}.table_info({name})")
+
+
+def _schema(table: Database) -> str:
+    return "ledger" if "ledger" in [schema for _, schema, _ in table.answers("PRAGMA database_list")] else "main"
