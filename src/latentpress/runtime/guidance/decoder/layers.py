@@ -1,13 +1,15 @@
-"""A VAE decoder's gradient as arithmetic: its forward pass, and its backward pass written out, for the exporter to trace.
+"""A VAE decoder's gradient as arithmetic: its forward pass, and its backward pass written out, to be made a graph of.
 
     ahead:  latents -> image, and a tape of what the way back needs
     back:   dL/dimage and the tape -> dL/dlatents, for any loss L
 
 PyTorch's own backward exports with sizes fixed and with a ScatterND, whose sums ONNX Runtime's CPU provider does not repeat
 on several threads. Here each layer says what its gradient is, in operators that every engine has and that keep rows apart.
-Knows AutoencoderKL's decoder as all of Stable Diffusion has it. Weights are constants: only the input has a gradient.
+Knows AutoencoderKL's decoder as all of Stable Diffusion has it. Weights are constants: only the input has a gradient. No
+layer asks for a size, and only graph.py's operators occur, so that one graph serves every batch, height and width.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 import torch
@@ -44,21 +46,8 @@ class DecoderBackward(nn.Module):
         super().__init__()
         self.layers = layers
 
-    def forward(self, gradient: Tensor, *tape: Tensor) -> Tensor:
+    def forward(self, gradient: Tensor, tape: Sequence[Tensor]) -> Tensor:
         return _back(self.layers, gradient, list(tape))
-
-
-class DecoderGradient(nn.Module):
-    """latents (batch, 4, h, w) and gradient dL/dsample (batch, 3, H, W) -> dL/dlatents (batch, 4, h, w)."""
-
-    def __init__(self, layers: nn.ModuleList) -> None:
-        super().__init__()
-        self.layers = layers
-
-    def forward(self, latents: Tensor, gradient: Tensor) -> Tensor:
-        tape: Tape = []
-        _ahead(self.layers, latents, tape)
-        return _back(self.layers, gradient, tape)
 
 
 def decoder_layers(vae: Any) -> nn.ModuleList:
@@ -77,6 +66,11 @@ def decoder_layers(vae: Any) -> nn.ModuleList:
         layers += [_Upsampling(upsampler) for upsampler in block.upsamplers or ()]
     layers += [_Normalization(decoder.conv_norm_out, decoder.conv_act), _Convolution(decoder.conv_out)]
     return nn.ModuleList(layers)
+
+
+def tape_widths(layers: nn.ModuleList) -> list[int]:
+    """The channels of each of the tape's tensors, in order."""
+    return [layer.channels for layer in layers.modules() if isinstance(layer, _Normalization) for _ in ("c", "r")]
 
 
 def _ahead(layers: nn.ModuleList, x: Tensor, tape: Tape) -> Tensor:
@@ -148,11 +142,11 @@ class _Normalization(nn.Module):
     def __init__(self, norm: nn.GroupNorm, activation: Any = None) -> None:
         super().__init__()
         _require(activation is None or isinstance(activation, nn.SiLU), activation)
-        self.groups = norm.num_groups
+        self.groups, self.channels = norm.num_groups, norm.num_channels
         self.eps = norm.eps
         self.activated = activation is not None
-        self.weight = norm.weight
-        self.bias = norm.bias
+        self.register_buffer("weight", norm.weight.detach()[:, None, None])
+        self.register_buffer("bias", norm.bias.detach()[:, None, None])
 
     def ahead(self, x: Tensor, tape: Tape) -> Tensor:
         c = x - self._over_groups(x.mean(dim=(2, 3), keepdim=True))
@@ -162,7 +156,7 @@ class _Normalization(nn.Module):
         return y * y.sigmoid() if self.activated else y
 
     def affine(self, c: Tensor, r: Tensor) -> Tensor:
-        return c * (r * self.weight[:, None, None]) + self.bias[:, None, None]
+        return c * (r * cast(Tensor, self.weight)) + cast(Tensor, self.bias)
 
     def back(self, gradient: Tensor, tape: Tape) -> Tensor:
         r, c = tape.pop(), tape.pop()
@@ -170,16 +164,16 @@ class _Normalization(nn.Module):
             y = self.affine(c, r)
             s = y.sigmoid()
             gradient = gradient * (s * (1 + y - y * s))
-        w = self.weight[:, None, None]
+        w = cast(Tensor, self.weight)
         first = self._over_groups(w * gradient.mean(dim=(2, 3), keepdim=True))
         second = self._over_groups(w * (gradient * c).mean(dim=(2, 3), keepdim=True))
         return gradient * (r * w) - c * (r * r * r * second) - r * first
 
     def _over_groups(self, means: Tensor) -> Tensor:
         """(batch, channels, 1, 1) -> the same, each channel's value the mean over its group."""
-        grouped = means.reshape(means.shape[0], self.groups, -1)
-        each = grouped.mean(dim=2, keepdim=True).expand_as(grouped)
-        return each.reshape(means.shape)
+        width = self.channels // self.groups
+        each = means.reshape(-1, self.groups, width).mean(dim=2, keepdim=True)
+        return each.expand(-1, -1, width).reshape(-1, self.channels, 1, 1)
 
 
 class _Residual(nn.Module):
@@ -259,7 +253,7 @@ def _tokens(x: Tensor) -> Tensor:
 
 def _pixels(tokens: Tensor, like: Tensor) -> Tensor:
     """`_tokens` undone, to the shape of `like`."""
-    return tokens.transpose(1, 2).reshape(like.shape)
+    return tokens.transpose(1, 2).reshape_as(like)
 
 
 def _turned(weight: Tensor) -> Tensor:
