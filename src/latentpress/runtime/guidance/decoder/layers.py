@@ -223,27 +223,47 @@ class _Attention(nn.Module):
         _require(attention.rescale_output_factor == 1 and attention.spatial_norm is None, attention)
         self.norm = _Normalization(attention.group_norm)
         self.scale = float(attention.scale)
-        self.to_q, self.to_k, self.to_v = attention.to_q, attention.to_k, attention.to_v
-        self.to_out = attention.to_out[0]
+        self.to_q, self.to_k, self.to_v = (_Linear(layer) for layer in (attention.to_q, attention.to_k, attention.to_v))
+        self.to_out = _Linear(attention.to_out[0])
 
     def ahead(self, x: Tensor, tape: Tape) -> Tensor:
         _, _, v, p = self._attend(self.norm.ahead(x, tape))
-        return x + _pixels(self.to_out(p @ v), x)
+        return x + _pixels(self.to_out.ahead(p @ v), x)
 
     def back(self, gradient: Tensor, tape: Tape) -> Tensor:
         q, k, v, p = self._attend(self.norm.affine(tape[-2], tape[-1]))
-        g = _tokens(gradient) @ self.to_out.weight
+        g = self.to_out.back(_tokens(gradient))
         sums = (g * (p @ v)).sum(dim=-1, keepdim=True)
         ds = p * (g @ v.transpose(1, 2) - sums) * self.scale
-        into = (ds @ k) @ self.to_q.weight + (ds.transpose(1, 2) @ q) @ self.to_k.weight
-        into = into + (p.transpose(1, 2) @ g) @ self.to_v.weight
+        into = self.to_q.back(ds @ k) + self.to_k.back(ds.transpose(1, 2) @ q) + self.to_v.back(p.transpose(1, 2) @ g)
         return gradient + self.norm.back(_pixels(into, gradient), tape)
 
     def _attend(self, normalized: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """q, k, v (batch, pixels, channels) and p (batch, pixels, pixels)."""
         tokens = _tokens(normalized)
-        q, k, v = self.to_q(tokens), self.to_k(tokens), self.to_v(tokens)
+        q, k, v = self.to_q.ahead(tokens), self.to_k.ahead(tokens), self.to_v.ahead(tokens)
         return q, k, v, ((q * self.scale) @ k.transpose(1, 2)).softmax(dim=-1)
+
+
+class _Linear(nn.Module):
+    """A linear layer, and its gradient as a layer with weights of its own.
+
+    They are a copy, turned, because OpenVINO (2026.4.1, on the CPU in float32) packs a square matrix once for each graph,
+    and multiplies by that also where the graph has it transposed: results are wrong by more than their size.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.linear = linear
+        outputs, inputs = linear.weight.shape
+        self.turned = nn.Linear(outputs, inputs, bias=False, device="meta")
+        self.turned.weight = nn.Parameter(linear.weight.detach().T.contiguous(), requires_grad=False)
+
+    def ahead(self, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+    def back(self, gradient: Tensor) -> Tensor:
+        return self.turned(gradient)
 
 
 def _tokens(x: Tensor) -> Tensor:
