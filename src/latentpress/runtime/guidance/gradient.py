@@ -9,7 +9,7 @@ A loss with a mask m sees img as m * img + (1 - m) * (img, held constant): all o
 One image at a time, because torch's results move with the batch size.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -40,25 +40,31 @@ class TorchDecoder:
             vae: Any = AutoencoderKL(**config)
         del vae.encoder, vae.quant_conv  # only the decoder's weights travel in a bundle
         vae.load_state_dict(load_file(bundle.file("vae_decoder.safetensors")), strict=True, assign=True)
-        self._vae: Any = vae.eval().requires_grad_(False)
+        self.vae: Any = vae.eval().requires_grad_(False)
         self._scaling_factor = bundle.info.scaling_factor
 
     def __call__(self, x0: Tensor) -> Tensor:
         latents: Any = x0 / self._scaling_factor
-        if self._vae.post_quant_conv is not None:
-            latents = self._vae.post_quant_conv(latents)
-        return self._vae.decoder(latents) / 2 + 0.5
+        if self.vae.post_quant_conv is not None:
+            latents = self.vae.post_quant_conv(latents)
+        return self.vae.decoder(latents) / 2 + 0.5
 
 
 class LossGuidance:
     """Gradients and values of losses on x0, for one image at a time.
 
+    decoder: x0 (1, 4, h, w) to an image (1, 3, H, W), about 0..1, differentiable: TorchDecoder, or EngineDecoder;
     threads: torch's, because the bits of its gradients depend on their number; None for as many as it has;
     losses: those that a picture may ask for, by name, and people's own by the key of their code; others of these are
     loaded.
     """
 
-    def __init__(self, decoder: TorchDecoder, threads: int | None = None, losses: Mapping[str, Loss] = LOSSES) -> None:
+    def __init__(
+        self,
+        decoder: Callable[[Tensor], Tensor],
+        threads: int | None = None,
+        losses: Mapping[str, Loss] = LOSSES,
+    ) -> None:
         self._decode = decoder
         self._threads = threads
         self._losses = losses

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import fx, nn
+from torch.fx._symbolic_trace import PH  # a list's elements are inputs of their own
 from torch.nn import functional
 
 from latentpress.runtime.guidance.decoder.layers import DecoderBackward, DecoderForward, tape_widths
@@ -34,7 +35,7 @@ def forward_graph(layers: nn.ModuleList) -> ModelProto:
 def backward_graph(layers: nn.ModuleList) -> ModelProto:
     """`DecoderBackward` as a graph: gradient, tape_0, tape_1, ... -> latent_gradient."""
     module, tape = DecoderBackward(layers), _tape(layers)
-    traced = _Tracer().trace(module, concrete_args={"tape": [fx.PH] * len(tape)})
+    traced = _Tracer().trace(module, concrete_args={"tape": [PH] * len(tape)})
     return _Writer(module).model(traced, {GRADIENT: _PIXELS, **tape}, {LATENT_GRADIENT: _LATENTS})
 
 
@@ -61,6 +62,10 @@ class _Writer:
         self, traced: fx.Graph, inputs: Mapping[str, Sequence[Any]], outputs: Mapping[str, Sequence[Any]]
     ) -> ModelProto:
         """inputs, outputs: name -> shape, in the module's order; a size is a number, a name or None."""
+        # What is an output has its name from the start: an Identity would copy it, 4% of the way ahead (measured).
+        results: Any = next(node.args[0] for node in traced.nodes if node.op == "output")
+        listed = results if isinstance(results, list | tuple) else [results]
+        called: dict[fx.Node, str] = dict(zip(listed, outputs, strict=True))
         names: dict[fx.Node, str] = {}
         given = iter(inputs)
         for node in traced.nodes:
@@ -68,12 +73,8 @@ class _Writer:
                 names[node] = next(given)
             elif node.op == "get_attr":
                 names[node] = self._weight(str(node.target))
-            elif node.op == "output":
-                made: Any = node.args[0]
-                for result, name in zip(made if isinstance(made, list | tuple) else [made], outputs, strict=True):
-                    self.node("Identity", [names[result]], name)
-            else:
-                names[node] = node.name
+            elif node.op != "output":
+                names[node] = called.get(node) or str(node.name)
                 self._write(node, names)
         graph = helper.make_graph(
             self._nodes, "decoder", _values(inputs), _values(outputs), list(self._constants.values())
@@ -106,9 +107,9 @@ class _Writer:
         arguments: list[Any] = [named(argument) for argument in node.args]
         options = {key: named(argument) for key, argument in node.kwargs.items()}
         if node.op == "call_module":
-            self._layer(node.name, str(node.target), *arguments)
+            self._layer(names[node], str(node.target), *arguments)
         else:
-            _OPERATORS[node.target](self, node.name, *arguments, **options)
+            _OPERATORS[node.target](self, names[node], *arguments, **options)
 
     def _layer(self, output: str, path: str, x: str) -> None:
         """A layer of torch's own with its weights: a convolution, or a linear one with or without a bias."""

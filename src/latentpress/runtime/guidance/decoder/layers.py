@@ -92,7 +92,7 @@ class _Convolution(nn.Module):
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         _require(conv.stride == (1, 1) and conv.groups == 1 and conv.dilation == (1, 1), conv)
-        _require(all(2 * pad + 1 == side for pad, side in zip(conv.padding, conv.kernel_size, strict=True)), conv)
+        _require(all(side == 2 * int(pad) + 1 for pad, side in zip(conv.padding, conv.kernel_size, strict=True)), conv)
         self.conv = conv
         self.padding = conv.padding[0]
         self.register_buffer("turned", _turned(conv.weight))
