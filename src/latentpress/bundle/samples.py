@@ -1,6 +1,7 @@
 """The inputs and torch's outputs that a bundle carries in parity.safetensors, with which every engine is compared."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -26,11 +27,16 @@ class Sample:
 
 def read_samples(bundle: Bundle, component: str) -> list[Sample]:
     """The samples of `component`, smallest batch first; none in a bundle made before there were any."""
+    path = bundle.file(FILE)
+    return read_sample_file(path, component) if path.exists() else []
+
+
+def read_sample_file(path: Path, component: str) -> list[Sample]:
+    """The samples of `component` in a file of `flatten`'s arrays, in their order."""
     from safetensors.numpy import load_file
 
-    path = bundle.file(FILE)
     cases: dict[str, Sample] = {}
-    for key, array in sorted(load_file(path).items()) if path.exists() else ():
+    for key, array in sorted(load_file(path).items()):
         owner, case, side, name = key.split("/")
         if owner == component:
             sample = cases.setdefault(case, Sample(component, {}, {}))

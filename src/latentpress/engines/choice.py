@@ -7,6 +7,7 @@ from typing import get_args
 from latentpress.bundle.info import BundleInfo, Precision
 from latentpress.engines import table
 from latentpress.engines.engine import Engine, EngineChoice
+from latentpress.engines.session import TORCH
 from latentpress.errors import EnvironmentFailure, UsageError
 
 DEFAULT_ENGINE = EngineChoice(table.ENGINES[0])
@@ -48,6 +49,30 @@ def parse_engine(text: str) -> EngineChoice:
     close = get_close_matches(name, names, 1, 0.7)  # one wrong letter of three (gpu) is not a typo for cpu
     hint = f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(names)}"
     raise UsageError(f"engine {text!r} is unknown; {hint}")
+
+
+def parse_gradient(text: str) -> EngineChoice:
+    """What computes the gradients of losses: torch, or an engine that opens their graphs; raises UsageError."""
+    if text == TORCH.name:
+        return EngineChoice(TORCH)
+    able = [str(choice) for choice in choices() if choice.kind.graph is not None]
+    choice = parse_engine(text)
+    if choice.kind.graph is None:
+        raise UsageError(f"gradient {text!r}: no gradients of losses run on {choice.name}; it must be torch, {listed(able)}")
+    return choice
+
+
+def gradient_of(engine: EngineChoice, asked: EngineChoice | None = None) -> EngineChoice:
+    """What computes the gradients of losses beside `engine`: as asked, else the same engine in its exact precision.
+
+    Beside an engine that opens no such graph it is the first that does and is installed, else torch.
+    """
+    if asked is not None:
+        return asked
+    for kind in (engine.kind, *table.ENGINES):
+        if kind.graph is not None and not kind.lacking(None):
+            return EngineChoice(kind)
+    return EngineChoice(TORCH)
 
 
 def parse_precision(text: str, choice: EngineChoice | None = None) -> Precision:

@@ -55,6 +55,10 @@ def _open(bundle: Bundle, component: str, choice: EngineChoice, threads: int | N
     return OnnxCpuSession(bundle.file(f"{component}.onnx"), threads)
 
 
+def _graph(path: Path, choice: EngineChoice, threads: int | None) -> Session:
+    return OnnxCpuSession(path, threads)
+
+
 def _lacking(precision: str | None) -> str:
     return _MISSING if find_spec("onnxruntime") is None else ""
 
@@ -69,6 +73,7 @@ CPU = Engine(
     "cpu",
     stored="onnxruntime-cpu",
     open=_open,
+    graph=_graph,
     flavours=("mha", "plain", "attention"),
     refusals=(
         Refusal(

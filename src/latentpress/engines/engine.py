@@ -130,6 +130,7 @@ class Engine:
     change.
     open: from (bundle, component, choice, threads) the component's session; or how it is built ahead. None for torch,
     whose sessions are only ever given. Imports the engine's package when it is called, not before.
+    graph: from (file, choice, threads) a session of a graph that is no component of a bundle, None where it opens none.
     flavours: of graphs that it reads, the one it runs fastest first; fastest_in: precisions where another one is.
     precisions: that it can be asked for, the one it has when nobody asks first; none where the graph's is what it
     computes in. refusals: precisions of a bundle that it cannot run.
@@ -146,6 +147,7 @@ class Engine:
     name: str
     stored: str = ""
     open: "Callable[[Bundle, str, EngineChoice, int | None], Session] | Built | None" = None
+    graph: "Callable[[Path, EngineChoice, int | None], Session] | None" = None
     flavours: tuple[Flavour, ...] = ("attention", "plain")
     fastest_in: tuple[tuple[Precision, Flavour], ...] = ()
     precisions: tuple[str, ...] = ()

@@ -88,7 +88,11 @@ def _lacking(precision: str | None) -> str:
 
 
 def _open(bundle: Bundle, component: str, choice: EngineChoice, threads: int | None) -> Session:
-    return OpenVinoSession(bundle.file(f"{component}.onnx"), precision=choice.precision or "f32", threads=threads)
+    return _graph(bundle.file(f"{component}.onnx"), choice, threads)
+
+
+def _graph(path: Path, choice: EngineChoice, threads: int | None) -> Session:
+    return OpenVinoSession(path, precision=choice.precision or "f32", threads=threads)
 
 
 def _bound(own: Precision, bundle: Precision, asked: str | None) -> float:
@@ -109,6 +113,7 @@ def _findings(machine: Machine) -> list[Finding]:
 OPENVINO = Engine(
     "openvino",
     open=_open,
+    graph=_graph,
     precisions=("f32", "bf16"),
     bound=_bound,
     packages=("openvino",),

@@ -56,8 +56,13 @@ def engines_of(bundle: Bundle, component: str) -> Path:
 
 def engine_folder(bundle: Bundle, component: str, choice: EngineChoice, target: str) -> Path:
     """Where the engine of `choice` for `target` (sm89, cpu) lies."""
-    name = _folder_name(choice)
+    name = folder_name(choice)
     return engines_of(bundle, component) / (name if target == "cpu" else f"{name}-{target}")
+
+
+def folder_name(choice: EngineChoice) -> str:
+    """What the folder of an engine's records is called."""
+    return str(choice).replace(":", "-")
 
 
 def graph_hash(bundle: Bundle, component: str) -> str:
@@ -121,13 +126,9 @@ def require_engine(folder: Path, component: str, wanted: Mapping[str, str], *, b
 def rebuild_hint(folder: Path) -> str:
     """The command that makes the engines in `folder` again."""
     name, _, target = folder.name.partition("-sm")
-    choice = next((choice for choice in choices() if _folder_name(choice) == name), None)
+    choice = next((choice for choice in choices() if folder_name(choice) == name), None)
     device = f" --device sm{target}" if choice is not None and choice.kind.elsewhere and target else ""
     return f"rebuild it with `latentpress engines {folder.parent.parent} --engine {choice or name}{device} --rebuild`"
-
-
-def _folder_name(choice: EngineChoice) -> str:
-    return str(choice).replace(":", "-")
 
 
 def _short(value: str | None) -> str:
