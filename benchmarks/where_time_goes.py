@@ -107,7 +107,7 @@ def clocked(clock: Clock) -> Iterator[None]:
         (runtime, "begin", clock.around("begin a picture: noise, prompt", begin)),
         (loop, "predict", clock.around("pack rows, combine guidance", loop.predict)),
         (loop, "advance", clock.around("advance the samplers", loop.advance)),
-        (LossGuidance, "gradient", clock.around("loss gradients, in torch", LossGuidance.gradient)),
+        (LossGuidance, "gradients", clock.around("loss gradients", LossGuidance.gradients)),
         (writers, "picture_bytes", clock.around("writers: encode pictures", writers.picture_bytes)),
         (writers, "pixel_sha256", clock.around("writers: hash", writers.pixel_sha256)),
         (writers, "publish", clock.around("writers: write and fsync", writers.publish)),

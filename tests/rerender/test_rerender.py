@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from compare import psnr
 from latentpress.batch.executors.local import Settings
 from latentpress.batch.folder import OutputFolder
+from latentpress.batch.ledger.ledger import Ledger, ledger_path
 from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.cli import run_cli
 from latentpress.engines.opening import open_session
@@ -63,6 +64,26 @@ def test_pictures_of_twenty_settings_are_proved_to_the_pixel(rendered, again):
     code, out, err = again(*pictures, "--threads", 1)
     assert (code, err) == (0, "")
     assert sorted(out.splitlines()) == [f"{path}: equal to the pixel" for path in pictures]
+
+
+def test_gradients_are_computed_again_by_what_computed_them(rendered, again, tmp_path):
+    """Pictures of before engines did, which name nothing, are torch's: they stay done, and are proved to the pixel."""
+    with Image.open(rendered.picture("losses")) as image:
+        assert json.loads(image.text["latentpress"])["gradient"] == "cpu"
+    one = "{id: one, prompt: a mouse, steps: 3, size: 64x64, loss: {name: canny, scale: 20, every: 1}}"
+    manifest = tmp_path / "one.yaml"
+    manifest.write_text(f"version: 1\nmodel: {rendered.folder / 'bundle'}\njobs: [{one}]\noutput: '{{id}}.png'\n")
+    folder = OutputFolder(manifest, tmp_path / "out", cache=rendered.folder / "cache")
+    assert folder.render(Settings(batch_rows=8, threads=1, gradient="torch")).summary.done == 1
+    path = folder.path / "one.png"
+    with Image.open(path) as image:
+        assert "gradient" not in json.loads(image.text["latentpress"])
+    with Ledger(ledger_path(folder.path)) as ledger:
+        assert ledger.image("one.png").origin.gradient == "torch-cpu"
+    assert folder.render(Settings(batch_rows=8, threads=1)).summary.skipped == 1
+    assert again(path, "--threads", 1) == (0, f"{path}: equal to the pixel\n", "")
+    _, out, _ = again(path, "--threads", 1, "--engine", "cpu")
+    assert "gradients of its losses computed elsewhere: on torch then, cpu now" in out
 
 
 def test_one_alone_is_written_where_it_is_asked_for(own, again, tmp_path):

@@ -131,10 +131,13 @@ def test_every_loss_has_the_gradient_that_torch_gives_it(demo, graphs):
     engine = EngineDecoder(*[OnnxCpuSession(path, threads=1) for path in graphs], demo.info.scaling_factor)
     x0 = np.random.default_rng(0).standard_normal((4, 8, 12), np.float32)
     for name, loss in LOSSES.items():
+        if loss.pictures:
+            continue  # what they compare with changes nothing of the decoder
         asked = (LossSpec(name, 200.0, 1, params=loss.params().model_dump()),)
         right = LossGuidance(TorchDecoder(demo), 1).gradient(x0, asked, MOMENT)
         found = LossGuidance(engine, 1).gradient(x0, asked, MOMENT)
-        assert off(found, right) < 1e-4, name
+        assert off(found[0], right[0]) < 1e-4, name
+        assert found[1] == pytest.approx(right[1], rel=1e-4, abs=1e-6), name
 
 
 def test_a_group_whose_mean_is_far_from_zero_loses_no_digits():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from guidances import OneByOne
 from latentpress.runtime.guidance.gradient import within
 from latentpress.runtime.guidance.step import STEPS, Moves
 from latentpress.runtime.loop.denoise import advance
@@ -23,7 +24,7 @@ NOTHING = Conditioning(np.zeros((1, 1), np.float32))
 SHAPE = (4, 8, 8)
 
 
-class Pull:
+class Pull(OneByOne):
     """A gradient that is known: the same in every step, but for the losses' scales."""
 
     def __init__(self, direction):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from compare import diffusers_scheduler
+from guidances import OneByOne
 from latentpress.bundle.info import Bundle
 from latentpress.runtime.guidance.step import STEPS
 from latentpress.runtime.loop.denoise import denoise
@@ -57,7 +58,7 @@ class Denoiser:
         return {"noise_pred": (alpha * (sample - alpha * x0) / sigma - sigma * x0).astype(np.float32)}
 
 
-class Towards:
+class Towards(OneByOne):
     """The loss scale * mean((x0 - WANTED)^2) and its gradient."""
 
     def gradient(self, x0, losses, moment):

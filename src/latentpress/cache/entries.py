@@ -13,9 +13,11 @@ from latentpress.bundle.verified import INFO_FILE
 from latentpress.errors import BundleError
 from latentpress.files import MAX_JSON_BYTES, TEMP_PREFIX, read_regular
 from latentpress.folders import abandoned
+from latentpress.runtime.guidance.decoder.kept import FOLDER
 
 DERIVED = "derived"
 DEMO, CONCEPTS, COPY, LEFTOVER, NOTES, OTHER = "model", "concepts", "copy", "leftover", "notes", "other"
+GRADIENTS = "gradients"
 # What latentpress keeps in the cache beside bundles: small, and read by name.
 _NOTES = ("calibration.json", "timings.json", VERIFIED, "content")
 # Tokens that an entry's line names.
@@ -25,7 +27,8 @@ _SHOWN = 4
 @dataclass(frozen=True)
 class Entry:
     """kind: DEMO, a built-in bundle; CONCEPTS, a set of concepts on another bundle; COPY, one with all of its bundle, of an
-    earlier version; LEFTOVER, what a killed process left; NOTES, what was measured and verified; OTHER, none of ours.
+    earlier version; GRADIENTS, a decoder's graphs for losses; LEFTOVER, what a killed process left; NOTES, what was measured
+    and verified; OTHER, none of ours.
 
     bytes: what its files take; used: when it last was, in seconds since 1970; about: what it is for; base: of CONCEPTS,
     the folder of their bundle.
@@ -52,7 +55,7 @@ class Entry:
 
 def entries(cache: Path) -> list[Entry]:
     """Everything in the folder `cache`, what was used last first; nothing where there is no such folder."""
-    found = [*_in(cache, top=True), *_in(cache / DERIVED, top=False)]
+    found = [*_in(cache, top=True), *_in(cache / DERIVED, top=False), *_in(cache / FOLDER, top=False)]
     return sorted(found, key=lambda entry: (-entry.used, str(entry.path)))
 
 
@@ -67,7 +70,7 @@ def _in(folder: Path, *, top: bool) -> Iterator[Entry]:
         return
     half = set(abandoned(folder))
     for path in paths:
-        if top and path.name == DERIVED:
+        if top and path.name in (DERIVED, FOLDER):
             continue
         try:
             entry = _entry(path, top=top, half=path in half)
@@ -90,6 +93,8 @@ def _entry(path: Path, *, top: bool, half: bool) -> Entry:
         return Entry(path, NOTES, size, _latest(path), _NOTED[path.name])
     if top and path.name.startswith("demo-"):
         return Entry(path, DEMO, size, state.st_mtime, "the built-in model")
+    if not top and path.parent.name == FOLDER:
+        return Entry(path, GRADIENTS, size, state.st_mtime, "gradients of losses through a VAE decoder")
     if not top:
         return _set(path, size, state.st_mtime)
     return Entry(path, OTHER, size, state.st_mtime)

@@ -9,7 +9,7 @@ from typing import Any
 
 from latentpress.bundle.verified import FOLDER as VERIFIED
 from latentpress.bundle.verified import INFO_FILE
-from latentpress.cache.entries import CONCEPTS, COPY, DEMO, LEFTOVER, Entry
+from latentpress.cache.entries import CONCEPTS, COPY, DEMO, GRADIENTS, LEFTOVER, Entry
 from latentpress.files import MAX_JSON_BYTES, TEMP_PREFIX, read_regular
 from latentpress.folders import abandoned, remove_folder
 
@@ -60,6 +60,6 @@ def _why(entry: Entry, days: float, now: float) -> str | None:
         return f"its bundle {entry.base} is gone"
     if entry.kind == COPY:
         return "a full copy of its bundle, of an earlier version; a small one takes its place when it is needed"
-    if entry.kind in (CONCEPTS, DEMO) and idle > days * _DAY:
+    if entry.kind in (CONCEPTS, DEMO, GRADIENTS) and idle > days * _DAY:
         return f"not used for {idle / _DAY:.0f} days"
     return None

@@ -71,6 +71,11 @@ def engine_names(incomplete: str) -> list[str]:
     return _beginning(ENGINES, incomplete)
 
 
+def gradient_names(incomplete: str) -> list[str]:
+    """What `--gradient` takes."""
+    return _beginning(["cpu", "openvino", "openvino:bf16", "torch"], incomplete)
+
+
 def bundles(incomplete: str) -> list[str]:
     """`demo`, and the bundles below what was typed."""
     return [*_beginning(["demo"], incomplete), *_folders_with("bundle.json", incomplete)]

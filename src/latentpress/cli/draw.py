@@ -17,7 +17,7 @@ from latentpress.cli.completion import bundles, completing, field_values
 from latentpress.cli.help import FIELD_PANEL, Command
 from latentpress.cli.manifests import to_stderr
 from latentpress.cli.options import JsonOption, print_json
-from latentpress.cli.render_options import EngineOption, StrictOption, ThreadsOption
+from latentpress.cli.render_options import EngineOption, GradientOption, StrictOption, ThreadsOption
 from latentpress.errors import ManifestError, UsageError, shown
 from latentpress.manifest.quoted import quoted
 
@@ -57,15 +57,17 @@ def draw_command(
     engine: EngineOption = None,
     threads: ThreadsOption = None,
     strict: StrictOption = False,
+    gradient: GradientOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Write over files that are there.")] = False,
     as_json: JsonOption = False,
     **fields: Sequence[str],
 ) -> None:
     """Draw a picture without a manifest, and print the name of its file."""
     from latentpress.batch.executors.local import Settings
-    from latentpress.engines.choice import parse_engine
+    from latentpress.engines.choice import parse_engine, parse_gradient
 
-    settings = Settings(parse_engine(engine) if engine else None, None, threads, strict=strict)
+    computed = parse_gradient(gradient) if gradient else None
+    settings = Settings(parse_engine(engine) if engine else None, None, threads, strict=strict, gradient=computed)
     text = manifest_text(prompt, model, count, concept or (), output, fields)
     drawing = _planned(text, settings)
     folder = output.parent if output else Path()

@@ -25,6 +25,7 @@ from latentpress.cli.render_options import (
     BatchRowsOption,
     DecodeBesideOption,
     EngineOption,
+    GradientOption,
     KeepGoingOption,
     MixedOption,
     RedrawOption,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from latentpress.batch.executors.local import Settings
     from latentpress.batch.folder import OutputFolder
     from latentpress.batch.run import Outcome
+    from latentpress.engines.engine import EngineChoice
 
 
 def render_command(
@@ -54,6 +56,7 @@ def render_command(
     engine: EngineOption = None,
     decode_beside: DecodeBesideOption = False,
     strict: StrictOption = False,
+    gradient: GradientOption = None,
     allow_code: AllowCodeOption = False,
     mixed: MixedOption = False,
     redraw: RedrawOption = False,
@@ -74,10 +77,9 @@ def render_command(
 ) -> None:
     """Render what manifests lack, one after another; safe to interrupt and start again."""
     from latentpress.batch.executors.local import Engines, Settings
-    from latentpress.engines.choice import parse_engine
 
-    choice = parse_engine(engine) if engine else None
-    settings = Settings(choice, batch_rows, threads, decode_beside, strict, not in_process, allow_code=allow_code)
+    (choice, by), own = _chosen(engine, gradient), not in_process
+    settings = Settings(choice, batch_rows, threads, decode_beside, strict, own, allow_code=allow_code, gradient=by)
     telling = Telling(quiet=quiet, verbose=verbose, log_file=log_file, on_complete=on_complete)
     policy = policy_of(max_failures, stop_after, stop_at, retries)
     selection, allowed = selection_of(only, limit), Allowed(mixed, redraw, replace, any_space, policy, retry)
@@ -102,6 +104,13 @@ def render_command(
     with closing(Engines()) as engines:  # stay open from one manifest to the next
         check = _checking(settings, allowed)
         for_each(manifests, output, render, as_json=as_json, check=check, keep_going=keep_going, ledger=ledger)
+
+
+def _chosen(engine: str | None, gradient: str | None) -> "tuple[EngineChoice | None, EngineChoice | None]":
+    """The engine that was asked for, and what is to compute the gradients of losses."""
+    from latentpress.engines.choice import parse_engine, parse_gradient
+
+    return parse_engine(engine) if engine else None, parse_gradient(gradient) if gradient else None
 
 
 def _head(folder: "OutputFolder", *, several: bool) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from latentpress.cli.completion import engine_names
+from latentpress.cli.completion import engine_names, gradient_names
 from latentpress.cli.environment import ENGINE, THREADS
 from latentpress.cli.help import ENGINE_PANEL, FAILURE_PANEL, THERE_PANEL
 
@@ -44,6 +44,15 @@ StrictOption = Annotated[
         "--strict",
         help="Make a picture depend on its job alone: "
         "test the engine and pin its batch size if its results depend on it.",
+        rich_help_panel=ENGINE_PANEL,
+    ),
+]
+GradientOption = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=gradient_names,
+        metavar="ENGINE",
+        help="What computes the gradients of losses: cpu, openvino, openvino:bf16 or torch; default the engine, in float32.",
         rich_help_panel=ENGINE_PANEL,
     ),
 ]

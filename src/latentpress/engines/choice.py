@@ -30,6 +30,11 @@ def engine_called(provider: str) -> str:
     return str(max(found, key=lambda choice: len(choice.stored))) if found else provider
 
 
+def gradient_called(stored: str) -> str:
+    """What computed the gradients of losses, as on the command line, of what a ledger says; torch where that is nothing."""
+    return engine_called(stored) if stored not in ("", TORCH.stored) else TORCH.name
+
+
 def parse_engine(text: str) -> EngineChoice:
     """`openvino`, `openvino:bf16` and so on; raises UsageError, without a place, for anything else."""
     name, _, precision = text.partition(":")
@@ -58,7 +63,9 @@ def parse_gradient(text: str) -> EngineChoice:
     able = [str(choice) for choice in choices() if choice.kind.graph is not None]
     choice = parse_engine(text)
     if choice.kind.graph is None:
-        raise UsageError(f"gradient {text!r}: no gradients of losses run on {choice.name}; it must be torch, {listed(able)}")
+        raise UsageError(
+            f"gradient {text!r}: no gradients of losses run on {choice.name}; it must be torch, {listed(able)}"
+        )
     return choice
 
 

@@ -138,7 +138,9 @@ def _task(path: Path, finder: Finder, ledgers: Ledgers, engine: str | None, thre
     chosen = [one for one in (inputs.base, inputs.refiner) if one is not None]
     facts = facts_of({one.name: one.bundle for one in chosen})
     rows = int(original.rows) if original.rows and original.rows.isdecimal() else None
-    settings = Settings(engine or original.engine, rows or _ROWS, threads, strict=rows is not None)
+    # Another engine that is asked for computes the gradients too: what the picture names may not be here.
+    gradient = (original.gradient or None) if engine is None else None
+    settings = Settings(engine or original.engine, rows or _ROWS, threads, strict=rows is not None, gradient=gradient)
     return _Task(original, inputs, facts, request_again(original, inputs, facts), known, settings)
 
 

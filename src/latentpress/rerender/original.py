@@ -16,6 +16,7 @@ from latentpress.batch.plan.earlier_claims import source_of
 from latentpress.batch.plan.identity import VERSION, Identity, JobHash, Model
 from latentpress.batch.proof.provenance import provenance
 from latentpress.compare.pair import pixels
+from latentpress.engines.session import TORCH
 from latentpress.errors import UsageError, shown
 from latentpress.files import read_regular
 from latentpress.runtime.pictures.reading import MAX_PICTURE_BYTES, NotAPicture
@@ -52,9 +53,9 @@ class Original:
 
     image: (H, W, 3) or, of a retouched one, (H, W, 4); request: as `hashed_data`; rules: name -> number of those that it
     says touch it; engine: as on the command line; rows: its row rule, None where pixels depend on the job alone or nobody
-    tested; pixel_sha256: of its pixels as it was saved, None in pictures of earlier releases; identity: how its job hash
-    was made; encoded: whether the file is what was written, in a format that loses pixels, so that those before are known by
-    their sum alone.
+    tested; gradient: what computed those of its losses, "" where it has none; pixel_sha256: of its pixels as it was saved,
+    None in pictures of earlier releases; identity: how its job hash was made; encoded: whether the file is what was written,
+    in a format that loses pixels, so that those before are known by their sum alone.
     """
 
     path: Path
@@ -65,6 +66,7 @@ class Original:
     rules: Mapping[str, int]
     engine: str
     rows: str | None
+    gradient: str
     pixel_sha256: str | None
     bundle: ClaimedBundle
     refiner: ClaimedBundle | None
@@ -135,6 +137,7 @@ def _original(path: Path, image: NDArray[np.uint8], said: Mapping[str, Any], ide
         rules={name: _of(int, number) for name, number in _of(dict, said.get("rules", {})).items()},
         engine=_of(str, said["engine"]),
         rows=None if "rows" not in said else _of(str, said["rows"]),
+        gradient=_of(str, said.get("gradient", TORCH.name)) if request.get("losses") else "",
         pixel_sha256=_of(str, said["pixel_sha256"]) if identity > 1 else None,
         bundle=_bundle(said["bundle"], said.get("concepts", {}), identity),
         refiner=None if refiner is None else _bundle(refiner, refiner.get("concepts", {}), identity),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from latentpress.engines.choice import engine_called
+from latentpress.engines.choice import engine_called, gradient_called
 from latentpress.engines.strict import UNFIXED
 from latentpress.errors import one_line, shown
 from latentpress.rerender.inputs import Chosen, Inputs
@@ -35,6 +35,13 @@ def certain(
         yield from _rules(original.rules, rules)
     if (engine := engine_called(origin.provider)) != original.engine:
         yield f"another engine: {original.engine} then, {engine} now"
+    yield from _gradient(original, origin)
+
+
+def _gradient(original: Original, origin: Origin) -> Iterator[str]:
+    """What computed the gradients of its losses, where that is another now."""
+    if original.gradient and (now := gradient_called(origin.gradient)) != original.gradient:
+        yield f"gradients of its losses computed elsewhere: on {one_line(original.gradient)} then, {now} now"
 
 
 def possible(original: Original, request: RenderRequest, origin: Origin, made: Made) -> Iterator[str]:

@@ -5,8 +5,9 @@ Where requests name an SDXL refiner, the base runs a block of pictures up to the
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
+from pathlib import Path
 
 from latentpress.bundle.info import Bundle, RowTest
 from latentpress.bundle.inputs import example_inputs
@@ -41,7 +42,9 @@ class Renderer:
     batch_rows: UNet rows a call takes at most, >= 1; threads: of the engines, None for all cores;
     sessions: component -> a session to use instead of opening one; engine: what the other components run on,
     by default what each bundle was exported for;
-    losses: those that requests may name, by default the built-in ones;
+    losses: those that requests may name, by default the built-in ones; gradient: what computes their gradients, by default
+    the engine itself, in its exact precision (engines/choice.py); cache: the folder where graphs of these are kept, None to
+    make them for this process alone;
     decode_beside: run the VAE decoder in a thread, in parallel with the UNet, rather than between its calls;
     strict: give each engine the rows per call that its row test asks for, so that a picture depends on its request alone
     (and on `fixed_rows`, where that is a number). Raises EnvironmentFailure if an engine cannot guarantee that.
@@ -59,12 +62,15 @@ class Renderer:
         decode_beside: bool = False,
         strict: bool = False,
         losses: Mapping[str, Loss] = LOSSES,
+        gradient: EngineChoice | None = None,
+        cache: Path | None = None,
     ) -> None:
         if batch_rows < 1:
             raise UsageError(f"batch rows is {batch_rows}; the UNet needs at least 1")
         self.bundle = bundle
-        self._model = Model(bundle, threads, sessions, engine, losses)
-        self._refiners = {refiner.hash: Model(refiner, threads, engine=engine, losses=losses) for refiner in refiners}
+        rest = partial(Model, engine=engine, losses=losses, gradient=gradient, cache=cache)
+        self._model = rest(bundle, threads, sessions)
+        self._refiners = {refiner.hash: rest(refiner, threads) for refiner in refiners}
         self._device = device_name(gpu=self.engine.kind.on_gpu)
         self._versions = f"latentpress {__version__}, {package_versions(self.engine)}"
         self._beside, self._threads = decode_beside, threads
@@ -109,7 +115,12 @@ class Renderer:
     @property
     def origin(self) -> Origin:
         """What a picture finished by now was made on; `batch_rows` falls where memory runs out."""
-        return Origin(self.provider, self.batch_rows, self.row_rule, self._device, self._versions)
+        return Origin(self.provider, self.batch_rows, self.row_rule, self._device, self._versions, self._gradient)
+
+    @property
+    def _gradient(self) -> str:
+        """What computes the gradients, as far as it is open; several where a refiner's are computed elsewhere."""
+        return "+".join(dict.fromkeys(one.gradient for one in self._models if one.gradient))
 
     @property
     def warning(self) -> str | None:
@@ -135,11 +146,16 @@ class Renderer:
         """Note what else took time, outside the engines."""
         self._model.watch.add(what, seconds, count)
 
-    def open_guidance(self) -> None:
-        """Load what guides by losses, diffusers with it, unless it is: before a picture waits for it, and timed."""
-        if "guidance" not in vars(self._model):
-            with self._model.watch.measure(Measured("guidance")):
-                _ = self._model.guidance
+    def open_guidance(self) -> str:
+        """Load what guides by losses, unless it is loaded: before a picture waits for it, and timed.
+
+        Returns, in a sentence, why torch computes the gradients where an engine was to; "" where all is as it was to be.
+        """
+        for model in self._models:
+            if "guidance" not in vars(model):
+                with self._model.watch.measure(Measured("guidance")):
+                    _ = model.guidance
+        return next((model.torch_instead for model in self._models if model.torch_instead), "")
 
     def trial(self, height: int, width: int) -> Callable[[int], None]:
         """A function that calls the UNet once with that many rows of some input, to time it or to see whether it fits.

@@ -187,7 +187,8 @@ class Origin:
 
     provider: the engine as its session calls itself; batch_rows: the most UNet rows a call; row_rule: what the pixels
     depend on beside the job (engines/strict.py); device: the processor or GPU, as it names itself; versions: of the
-    packages that computed it. The last two decide no pixels that the others do not, and are for the ledger alone.
+    packages that computed it; these two decide no pixels that the others do not, and are for the ledger alone. gradient:
+    what computed the gradients of losses, as `provider` names engines, "" where none guided.
     """
 
     provider: str
@@ -195,6 +196,7 @@ class Origin:
     row_rule: str
     device: str = ""
     versions: str = ""
+    gradient: str = ""
 
 
 # Why there is no picture. not_finite: it came out NaN or infinite; input: a file it needs cannot be read; memory: it does

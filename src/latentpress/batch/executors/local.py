@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from latentpress.bundle.info import Bundle
-from latentpress.engines.choice import EngineChoice, parse_engine
+from latentpress.engines.choice import EngineChoice, parse_engine, parse_gradient
 from latentpress.errors import UsageError
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.loss import Loss
@@ -38,7 +38,9 @@ class Settings:
     decode_beside: run the VAE decoder in parallel with the UNet; strict: pin what must be pinned for a picture to depend
     on its job alone; isolated: in a process of its own, which may die or hang (supervised.py), where the system can do that;
     call_deadline: seconds that a call in it may take without any progress; allow_code: run the code of people's own losses
-    also where the user's trust (guidance/own/trust.py) does not have it. Raises UsageError for a number below 1.
+    also where the user's trust (guidance/own/trust.py) does not have it; gradient: what computes the gradients of losses,
+    such as "openvino:bf16" or "torch", None for the engine itself in its exact precision. Raises UsageError for a number
+    below 1.
     """
 
     engine: EngineChoice | str | None = None
@@ -49,6 +51,7 @@ class Settings:
     isolated: bool = False
     call_deadline: float = CALL_DEADLINE
     allow_code: bool = False
+    gradient: EngineChoice | str | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_rows", "threads"):
@@ -61,6 +64,11 @@ class Settings:
     def choice(self) -> EngineChoice | None:
         """The engine asked for; raises UsageError for one that is unknown."""
         return parse_engine(self.engine) if isinstance(self.engine, str) else self.engine
+
+    @property
+    def gradient_choice(self) -> EngineChoice | None:
+        """What was asked for to compute the gradients of losses; raises UsageError for what cannot."""
+        return parse_gradient(self.gradient) if isinstance(self.gradient, str) else self.gradient
 
 
 class Closable(Protocol):
@@ -167,14 +175,17 @@ class LocalExecutor:
                 decode_beside=settings.decode_beside,
                 strict=settings.strict,
                 losses={**LOSSES, **self._losses},
+                gradient=settings.gradient_choice,
+                cache=self._cache,
             )
             renderer.add_time(Measured("load"), clock() - began)
             return renderer
 
-        asked = bundle, refiners, str(choice), replace(settings, engine=None), list(self._losses.values())
+        plain = replace(settings, engine=str(choice), gradient=str(settings.gradient_choice))
+        asked = bundle, refiners, plain, list(self._losses.values())
         renderer = self._engines.open(asked, opened)
-        if any(request.losses for request in work):
-            renderer.open_guidance()
+        if any(request.losses for request in work) and (told := renderer.open_guidance()):
+            self._say(f"warning: {told}")
         if renderer.warning:
             self._say(renderer.warning)
         if settings.batch_rows is None or renderer.fixed_rows:

@@ -12,6 +12,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Mapping
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ def rendered_data(rendered: Rendered[int], slot: int | None) -> Message:
         "error": rendered.error,
         "cause": rendered.cause,
         "seconds": rendered.seconds,
-        "origin": [origin.provider, origin.batch_rows, origin.row_rule, origin.device, origin.versions],
+        "origin": list(astuple(origin)),
         "losses": rendered.losses,
         "guided": [[one.step, one.values, one.share] for one in rendered.guided],
     }

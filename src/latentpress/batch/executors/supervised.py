@@ -79,7 +79,8 @@ class SupervisedExecutor:
             return
         self._child = Child(self._command or WORKER)
         settings = {one.name: getattr(self._settings, one.name) for one in fields(self._settings)}
-        settings["engine"] = str(self._settings.choice) if self._settings.choice else None
+        for name, choice in (("engine", self._settings.choice), ("gradient", self._settings.gradient_choice)):
+            settings[name] = str(choice) if choice else None
         if self._rows is not None:  # what the process before found best
             settings["batch_rows"], self._restarted = self._rows, True
         bundles = {digest: str(bundle.path.resolve()) for digest, bundle in self._bundles.items()}

@@ -40,7 +40,10 @@ class Image:
     origin: Origin
 
 
-_ORIGIN = "provider, batch_rows, coalesce(row_rule, 'untested'), coalesce(device, ''), coalesce(versions, '')"
+_ORIGIN = (
+    "provider, batch_rows, coalesce(row_rule, 'untested'), coalesce(device, ''), coalesce(versions, ''), "
+    "coalesce(gradient, '')"
+)
 _IMAGE = (
     f"SELECT {_ORIGIN}, output, job_hash, status, pixel_sha256, file_sha256, file_size, attempts, error FROM images"
 )
@@ -122,7 +125,7 @@ class Ledger(Database):
 
     def _images(self, where: str, value: object) -> list[Image]:
         found = self.answers(f"{_IMAGE} WHERE {where}", (value,))
-        return [Image(*row[5:], origin=Origin(*row[:5])) for row in found]
+        return [Image(*row[6:], origin=Origin(*row[:6])) for row in found]
 
     def done(
         self,
@@ -169,6 +172,7 @@ class Ledger(Database):
             "finished": time.time(),
             "device": origin.device,
             "versions": origin.versions,
+            "gradient": origin.gradient or None,
             "identity": VERSION,
             **facts,
         }

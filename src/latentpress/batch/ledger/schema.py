@@ -8,20 +8,21 @@ images      each output, finished or failed. `identity` says how its job_hash wa
             earlier ledger, and is replaced once its job is recognised. `contents` are of its bundle and its refiner's,
             `unseeded` is its job's hash without the seed, `stamp` is what the file system said of the file when it was
             known to be whole.
-            `cause` is what kind of failure `error` tells of, one of `runtime.request.CAUSES`.
+            `cause` is what kind of failure `error` tells of, one of `runtime.request.CAUSES`. `gradient` is what computed
+            the gradients of its losses; NULL without losses, and in rows of earlier ledgers, whose gradients are torch's.
 documents   sheets and tables: what was last written, and before that; two, for a kill may come between row and file.
             `manifest` is the one it was written for
 runs        each render that had something to do: see runs.py
 """
 
-VERSION = 6
+VERSION = 7
 IMAGES = """
 CREATE TABLE images (
     output TEXT PRIMARY KEY, plan_hash TEXT NOT NULL, job_hash TEXT NOT NULL, status TEXT NOT NULL,
     pixel_sha256 TEXT, file_sha256 TEXT, file_size INTEGER, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
     batch_rows INTEGER NOT NULL, provider TEXT NOT NULL, error TEXT, row_rule TEXT, finished REAL, device TEXT,
     versions TEXT, losses TEXT, identity INTEGER NOT NULL DEFAULT 1, contents TEXT, unseeded TEXT, stamp TEXT,
-    cause TEXT
+    cause TEXT, gradient TEXT
 );
 """
 _INDEX = "CREATE INDEX images_hash ON images (job_hash);"
@@ -66,6 +67,7 @@ UPGRADES = {
     + f"ALTER TABLE plans ADD COLUMN manifest TEXT;{_INDEX}{ADDED}",
     5: f"ALTER TABLE images ADD COLUMN cause TEXT;ALTER TABLE plans ADD COLUMN began TEXT;{RUNS}",
     6: TOLD,
+    7: "ALTER TABLE images ADD COLUMN gradient TEXT;",
 }
 # What a ledger of an earlier version lacks, for those who only read it.
 _LACKING = {
@@ -73,11 +75,12 @@ _LACKING = {
     2: dict.fromkeys(("finished", "device", "versions", "losses"), "NULL"),
     3: {"identity": "1"} | dict.fromkeys(("contents", "unseeded", "stamp"), "NULL"),
     4: {"cause": "NULL"},
+    6: {"gradient": "NULL"},
 }
 COLUMNS = (
     *("output", "plan_hash", "job_hash", "status", "pixel_sha256", "file_sha256", "file_size", "attempts", "seconds"),
     *("batch_rows", "provider", "error", "row_rule", "finished", "device", "versions", "losses"),
-    *("identity", "contents", "unseeded", "stamp", "cause"),
+    *("identity", "contents", "unseeded", "stamp", "cause", "gradient"),
 )
 
 

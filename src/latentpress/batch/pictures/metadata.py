@@ -11,7 +11,8 @@ from latentpress.batch.pictures.xmp import KEYWORD as XMP
 from latentpress.batch.pictures.xmp import Described, xmp_packet
 from latentpress.batch.plan.identity import VERSION, Identity, Model, facts_by_hash, hashed_data, identity_of
 from latentpress.batch.plan.job import Job, canonical_json, request_data
-from latentpress.engines.choice import engine_called
+from latentpress.engines.choice import engine_called, gradient_called
+from latentpress.engines.session import TORCH
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.manifest.fields import parameters_of
 from latentpress.manifest.infotext import TI_HASHES, hash_list, written
@@ -30,7 +31,7 @@ def text_chunks(job: Job, bundles: Bundles, origin: Origin, pixels: str) -> dict
     """Keyword -> each text of the job's picture; in a PNG they are chunks.
 
     pixels: `png.pixel_sha256` of the picture, by which it can be told later from a retouched one. Of the origin: the
-    engine and its precision, and the row rule where pixels depend on more than the job.
+    engine and its precision, what computed the losses' gradients, and the row rule where pixels depend on more than the job.
     """
     request, facts = job.request, facts_by_hash(bundles, job.bundle)
     identity = identity_of(request, facts, bundles)
@@ -49,6 +50,9 @@ def text_chunks(job: Job, bundles: Bundles, origin: Origin, pixels: str) -> dict
     # Else the pixels depend on the job alone, for all that is known, and the picture says nothing of rows.
     if origin.row_rule not in (ANY_ROWS, UNTESTED):
         own["rows"] = origin.row_rule
+    # Without it the gradients are torch's, as they were before engines computed them.
+    if origin.gradient not in ("", TORCH.stored):
+        own["gradient"] = gradient_called(origin.gradient)
     if request.refiner is not None and identity.refiner is not None:
         refiner = facts_by_hash(bundles, request.refiner.sha256)
         own["refiner"] = _bundle_data(refiner, identity.refiner) | {"concepts": dict(identity.refiner.concepts)}

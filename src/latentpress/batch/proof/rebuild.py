@@ -31,7 +31,7 @@ from latentpress.files import OWN_FOLDER, move, read_regular
 _COMPANIONS = ("", "-journal", "-wal", "-shm")
 _ROW = (
     *("output", "plan_hash", "job_hash", "status", "pixel_sha256", "file_sha256", "file_size", "attempts", "seconds"),
-    *("batch_rows", "provider", "row_rule", "identity", "contents", "unseeded", "stamp"),
+    *("batch_rows", "provider", "row_rule", "identity", "contents", "unseeded", "stamp", "gradient"),
 )
 
 
@@ -163,7 +163,9 @@ def _read(folder: Path, name: str) -> "_Proved | str | None":
     rows = str(claim.data.get("rows") or (ANY_ROWS if claim.identity == VERSION else UNTESTED))
     sha256 = hashlib.sha256(content).hexdigest()
     facts = (name, "", claim.job_hash, "done", pixels, sha256, len(content), 1, 0.0, 0)
-    row = (*facts, str(claim.data.get("engine", "")), rows, claim.identity, contents, unseeded, stamp)
+    gradient = claim.data.get("gradient")
+    last = (contents, unseeded, stamp, None if gradient is None else str(gradient))
+    row = (*facts, str(claim.data.get("engine", "")), rows, claim.identity, *last)
     return _Proved(row, pixels, sha256, bundles)
 
 

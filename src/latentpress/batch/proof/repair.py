@@ -5,7 +5,7 @@ What lies in the place of a picture is moved to .latentpress/replaced; nothing e
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from latentpress.batch.ledger.lock import locked
 from latentpress.batch.pictures.intact import MAX_BYTES, stamp_of
 from latentpress.batch.proof.scan import files_aside, files_below, in_threads
 from latentpress.batch.proof.verify import MISSING, Flaw, Verified, verify
-from latentpress.engines.choice import engine_called
+from latentpress.engines.choice import engine_called, gradient_called
 from latentpress.errors import LatentpressError, one_line, short
 from latentpress.files import publish, read_regular
 
@@ -148,18 +148,20 @@ class _Repairing:
 
     def render(self, outputs: Sequence[str]) -> None:
         """Render `outputs` again, those of each manifest and engine together."""
-        groups: dict[tuple[str | None, str, str], dict[str, str]] = {}
+        groups: dict[tuple[str | None, str, str, str | None], dict[str, str]] = {}
         query = (
-            "SELECT manifest, provider, coalesce(row_rule, ''), job_hash FROM images LEFT JOIN plans USING (plan_hash) "
-            "WHERE output=?"
+            "SELECT manifest, provider, coalesce(row_rule, ''), losses, gradient, job_hash FROM images "
+            "LEFT JOIN plans USING (plan_hash) WHERE output=?"
         )
         with Ledger(ledger_path(self._folder)) as ledger:
             for output in outputs:
-                manifest, provider, row_rule, job_hash = ledger.one(query, (output,))
-                groups.setdefault((manifest, engine_called(provider), row_rule), {})[output] = job_hash
-        for (manifest, engine, row_rule), hashes in groups.items():
+                manifest, provider, row_rule, losses, gradient, job_hash = ledger.one(query, (output,))
+                computed = gradient_called(gradient or "") if losses else None
+                groups.setdefault((manifest, engine_called(provider), row_rule, computed), {})[output] = job_hash
+        for (manifest, engine, row_rule, computed), hashes in groups.items():
             rows = int(row_rule) if row_rule.isdigit() else None
-            settings = Settings(engine or None, batch_rows=rows, strict=rows is not None, allow_code=self._allow_code)
+            settings = Settings(engine or None, rows, strict=rows is not None, gradient=computed)
+            settings = replace(settings, allow_code=self._allow_code)
             try:
                 self._render(manifest, Settings() if self._executor else settings, hashes)
             except LatentpressError as error:

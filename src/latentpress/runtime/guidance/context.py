@@ -4,8 +4,14 @@ A loss names what it takes of it (`Loss.wants`), and gets that and nothing else.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentpress.runtime.request import LossSpec
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -26,6 +32,19 @@ class Moment:
     def noise_seed(self) -> int:
         """What a loss's generator is seeded with, 0 .. 2**64-1: of this seed and step alone, unlike any other's."""
         return int.from_bytes(hashlib.sha256(f"loss {self.seed} {self.step}".encode()).digest()[:8], "big")
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """What is asked for one image: the gradient of the sum of `losses` by its x0 (4, h, w), at `moment` of its making."""
+
+    x0: NDArray[np.float32]
+    losses: Sequence[LossSpec]
+    moment: Moment
+
+
+# The answer: d(sum_k scale_k * loss_k)/dx0, as x0, and each loss's unscaled value.
+Gradient = tuple[NDArray[np.float32], tuple[float, ...]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,6 +46,14 @@ def step_of(loss: LossSpec) -> Step:
     return Step(name, loss.cap if name == "capped" else None, loss.size if name == "rms" else None)
 
 
+def sharing(losses: Sequence[LossSpec]) -> dict[Step, list[LossSpec]]:
+    """The losses that share each rule, and so one backward pass."""
+    found: dict[Step, list[LossSpec]] = {}
+    for loss in losses:
+        found.setdefault(step_of(loss), []).append(loss)
+    return found
+
+
 class Moves:
     """What `losses` do to one image: `move`, how x moves; `told`, the part of it that earlier predictions move with.
 
@@ -56,14 +64,11 @@ class Moves:
     def __init__(
         self, x0: Latents, row: Mapping[str, np.float32], losses: Sequence[LossSpec], gradient: Gradient
     ) -> None:
-        rules: dict[Step, list[LossSpec]] = {}
-        for loss in losses:
-            rules.setdefault(step_of(loss), []).append(loss)
         self.move, self.told = np.zeros_like(x0), np.zeros_like(x0)
         values: dict[int, float] = {}
-        for rule, sharing in rules.items():
-            found, measured = gradient(x0, sharing)
-            values |= {id(loss): value for loss, value in zip(sharing, measured, strict=True)}
+        for rule, of_it in sharing(losses).items():
+            found, measured = gradient(x0, of_it)
+            values |= {id(loss): value for loss, value in zip(of_it, measured, strict=True)}
             moved = _moved(rule, found, x0, row)
             self.move += moved
             if rule.name != "raw":

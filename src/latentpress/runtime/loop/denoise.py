@@ -8,32 +8,21 @@ image's pixels do not depend on its batch mates. A call that raises is taken apa
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Generic, Protocol
+from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.engines.engine import Session
-from latentpress.runtime.guidance.context import Moment
-from latentpress.runtime.guidance.step import Moves
 from latentpress.runtime.loop.failure import Failure, failure_of
+from latentpress.runtime.loop.guide import Columns, Guidance, guide
 from latentpress.runtime.loop.overseer import NoOverseer, Overseer
 from latentpress.runtime.loop.rows import ConditioningRows
 from latentpress.runtime.loop.trajectory import Latents, Trajectory
-from latentpress.runtime.request import K, LossSpec
+from latentpress.runtime.request import K
 from latentpress.runtime.sampling.solvers import DEPTH, INDEX
 
-Columns = Mapping[str, Latents]
 _UNET = "the UNet"
-
-
-class Guidance(Protocol):
-    """What guides by losses (guidance/gradient.py); it is loaded, and torch with it, where a picture has one."""
-
-    def gradient(self, x0: Latents, asked: Sequence[LossSpec], moment: Moment) -> tuple[Latents, tuple[float, ...]]:
-        """d(sum of the scaled losses)/dx0 of one image's x0 (C, h, w) at `moment`, and each loss's unscaled value."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -232,25 +221,3 @@ def weighted(at: Columns, target: str, sources: Mapping[str, Latents]) -> Latent
         if (weight := at[f"{target}_{source}"]).any():
             total += weight * values
     return total
-
-
-def guide(
-    active: Sequence[Trajectory[K]], x0: Latents, at: Columns, guidance: Guidance | None, overseer: Overseer
-) -> tuple[Latents, Latents, list[tuple[Trajectory[K], Failure]]]:
-    """How losses move each trajectory's x in this call, what of it its history is told, and those whose losses failed."""
-    assert guidance is not None, "a trajectory with losses was queued without guidance"
-    move, told = np.zeros_like(x0), np.zeros_like(x0)
-    failed: list[tuple[Trajectory[K], Failure]] = []
-    for index, trajectory in enumerate(active):
-        if losses := trajectory.losses_now():
-            what = f"the gradient of the loss {'+'.join(loss.name for loss in losses)}"
-            overseer.begins(what, [trajectory.key])
-            row = {name: np.float32(values[index].item()) for name, values in at.items()}
-            try:
-                moves = Moves(x0[index], row, losses, partial(guidance.gradient, moment=trajectory.moment))
-            except Exception as error:
-                failed.append((trajectory, failure_of(error, what, trajectory.request)))
-                continue
-            move[index], told[index] = moves.move, moves.told
-            trajectory.note(moves.values, moves.share)
-    return move, told, failed

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Generic
 
 import numpy as np
@@ -122,7 +123,12 @@ def _alike(one: _Undecoded[K], batch: Sequence[_Undecoded[K]]) -> bool:
 def failed(trajectory: Trajectory[K], origin: Origin, why: Failure) -> Rendered[K]:
     """What comes of a trajectory that cannot be finished."""
     seconds, guided = time.perf_counter() - trajectory.started, tuple(trajectory.guided)
-    return Rendered(trajectory.key, None, why.error, seconds, origin, cause=why.cause, guided=guided)
+    return Rendered(trajectory.key, None, why.error, seconds, _of(trajectory, origin), cause=why.cause, guided=guided)
+
+
+def _of(trajectory: Trajectory[K], origin: Origin) -> Origin:
+    """`origin`, without what computes gradients where the picture has none."""
+    return origin if trajectory.request.losses else replace(origin, gradient="")
 
 
 def _done(
@@ -135,4 +141,5 @@ def _done(
         unit = (np.moveaxis(picture, -1, 0) / 255).astype(np.float32)
         values = picture_losses(unit, trajectory.latents, trajectory.request.losses, trajectory.moment, losses)
     seconds = time.perf_counter() - trajectory.started
-    return Rendered(trajectory.key, picture, None, seconds, origin, values, guided=tuple(trajectory.guided))
+    guided = tuple(trajectory.guided)
+    return Rendered(trajectory.key, picture, None, seconds, _of(trajectory, origin), values, guided=guided)

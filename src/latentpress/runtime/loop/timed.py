@@ -1,16 +1,16 @@
 """Has a model's watch time the loop's calls, a loss's gradients and the decoder, without the loop knowing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentpress.runtime.guidance.context import Moment
-from latentpress.runtime.loop.denoise import Guidance, Turn
+from latentpress.runtime.guidance.context import Ask, Gradient
+from latentpress.runtime.loop.denoise import Turn
+from latentpress.runtime.loop.guide import Guidance
 from latentpress.runtime.loop.model import Model
-from latentpress.runtime.loop.trajectory import Latents
 from latentpress.runtime.pictures.decode import Decode
-from latentpress.runtime.request import K, LossSpec
+from latentpress.runtime.request import K
 from latentpress.runtime.timings import Measured
 
 
@@ -47,10 +47,12 @@ class TimedGuidance:
         self._guidance: Guidance = model.guidance
         self._model = model
 
-    def gradient(self, x0: Latents, asked: Sequence[LossSpec], moment: Moment) -> tuple[Latents, tuple[float, ...]]:
-        """As `LossGuidance.gradient`."""
-        with self._model.watch.measure(_of_size("gradient", self._model, x0)):
-            return self._guidance.gradient(x0, asked, moment)
+    def gradients(
+        self, asks: Sequence[Ask], begins: Callable[[Sequence[int]], None] = lambda places: None
+    ) -> Sequence[Gradient | Exception]:
+        """As `LossGuidance.gradients`."""
+        with self._model.watch.measure(_of_size("gradient", self._model, asks[0].x0), len(asks)):
+            return self._guidance.gradients(asks, begins)
 
 
 def _of_size(part: str, model: Model, latents: NDArray[np.float32]) -> Measured:

@@ -4,9 +4,12 @@ They follow from the decoder's weights, which every bundle has, so they are kept
 decoder and each version of the code that writes them: two bundles of one decoder share it.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +45,8 @@ def kept_graphs(bundle: Bundle, cache: Path | None) -> Path:
     if cache is not None:
         final = cache / FOLDER / name
         if _whole(final):
+            with contextlib.suppress(OSError):  # a cache that one may only read
+                os.utime(final)  # its last use
             return final
         try:
             with folder_beside(final) as work:
@@ -97,7 +102,7 @@ def _make(bundle: Bundle, folder: Path) -> None:
     save_file(flatten(samples), folder / SAMPLES)
 
 
-def _sample(bundle: Bundle, decode: "Callable[[Tensor], Tensor]", rows: int, height: int, width: int) -> Sample:
+def _sample(bundle: Bundle, decode: Callable[["Tensor"], "Tensor"], rows: int, height: int, width: int) -> Sample:
     """A call, and what torch gives for it."""
     import torch
 

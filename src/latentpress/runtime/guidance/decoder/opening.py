@@ -7,7 +7,7 @@ looked at again each time, since nobody hashes these files.
 import contextlib
 from pathlib import Path
 
-from latentpress.bundle.info import Bundle, Parity, RowTest
+from latentpress.bundle.info import Bundle, Parity
 from latentpress.bundle.samples import Sample
 from latentpress.engines.engine import EngineChoice
 from latentpress.engines.keys import engine_key
@@ -56,7 +56,6 @@ def open_decoder(
     if strict:
         require_bits(test, 1, row_bits(decoder, small, 1))
     return decoder
-
 
 
 def _proved(
