@@ -79,7 +79,7 @@ def test_mistakes_of_all_are_told_before_anything_is_rendered(write, tmp_path, c
     said = capsys.readouterr().err
     assert "b.yaml:3:29: unknown key 'stepz'" in said
     assert "c.yaml:3:29: unknown key 'stepz'" in said
-    assert "gone.yaml:1:1: the manifest cannot be read" in said
+    assert "gone.yaml: no such file; give the path of a manifest" in said
     assert "nothing was done for the other manifests; mend these 3, or add --keep-going" in said
     assert not (tmp_path / "out").exists()
     assert run_cli(["render", "b.yaml", "a.yaml", "c.yaml", "--keep-going"]) == 2
@@ -125,6 +125,12 @@ def test_a_pattern_names_files_and_only_where_no_file_has_its_name(write, tmp_pa
     assert "'*.yml' matches no file" in capsys.readouterr().err
     assert run_cli(["plan", "deep"]) == 2
     assert "deep: is a folder; name the manifests in it, e.g. 'deep/*.yaml'" in capsys.readouterr().err
+    (tmp_path / "deep/.latentpress").mkdir()
+    assert run_cli(["status", "deep"]) == 2
+    line = (
+        "deep: is an output folder; name its manifest, and the folder with -o deep; `latentpress report deep` needs no"
+    )
+    assert line in capsys.readouterr().err
 
 
 def test_a_manifest_comes_from_stdin(write, tmp_path, monkeypatch, capsys):

@@ -210,6 +210,9 @@ def test_a_figure_of_a_manifest_is_not_drawn_from_anothers_plan(folder, tmp_path
         ("only: [style=cat]", "only 'style=cat' chooses no cell"),
         ("order: {style: [nan, cat]}", "the order of style names 'cat', which no cell has"),
         ("plots: true, formats: [pdf], plots_against: [seed=9]", "plots_against 'seed=9': no picture has that seed"),
+        ("plots: true, formats: [pdf], plots_by: [steps]", "plots_by 'steps': all pictures have the same; name one of"),
+        ("only: [seed=1, seed=2]", "no picture meets all of seed=1, seed=2; leave out what is too much"),
+        ("only: [seed=1], order: {seed: [2, 3]}", "no picture meets all of seed=1, the order of seed; leave out"),
     ],
 )
 def test_a_value_that_no_picture_has_is_refused_before_anything_is_rendered(written, message, folder):

@@ -86,6 +86,7 @@ AXIS = "defaults: {prompt: a}\nmatrix: {style: [anna, bert, {label: Toy, value: 
     [
         (AXIS % ", exclude: [{style: ana}]", "this exclude matches no combination; did you mean style: 'anna'?"),
         (AXIS % ", exclude: [{style: Tov}]", "this exclude matches no combination; did you mean style: 'Toy'?"),
+        (AXIS % ", exlude: [{style: toy}]", "unknown key 'exlude' in matrix; did you mean 'exclude'?"),
         (AXIS % ", exclude: [{style: zzzz}]", "matches no combination; use the labels or values of the axes"),
         (
             AXIS % ", exclude: [{stile: anna}]",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from latentpress.cli.environment import is_output
 from latentpress.errors import UsageError, shown
+from latentpress.files import OWN_FOLDER
 
 if TYPE_CHECKING:
     from latentpress.manifest.manifest import Manifest
@@ -49,7 +50,7 @@ def named_manifests(texts: Sequence[str]) -> Named:
             found[STDIN_PATH] = STDIN_PATH
         elif os.path.lexists(text) or not glob.has_magic(text):
             if Path(text).is_dir():
-                raise UsageError(f"{text}: is a folder; name the manifests in it, e.g. '{Path(text) / '*.yaml'}'")
+                raise _folder(Path(text))
             add(Path(text))
         else:
             patterns += 1
@@ -59,6 +60,15 @@ def named_manifests(texts: Sequence[str]) -> Named:
             for match in matches:
                 add(Path(match))
     return Named(tuple(found.values()), len(texts) > 1 or patterns > 0)
+
+
+def _folder(path: Path) -> UsageError:
+    if (path / OWN_FOLDER).is_dir():
+        return UsageError(
+            f"{path}: is an output folder; name its manifest, and the folder with -o {path}; `latentpress report {path}` "
+            "needs no manifest"
+        )
+    return UsageError(f"{path}: is a folder; name the manifests in it, e.g. '{path / '*.yaml'}'")
 
 
 def read_named(path: Path) -> "Manifest":

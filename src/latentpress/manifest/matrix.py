@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
@@ -41,6 +41,9 @@ def parse_matrix(node: Node, reader: Reader) -> Matrix:
     for name, values in node.values.items():
         if name == "exclude" or name.startswith(OWN_KEY):
             continue
+        if _is_exclude(values, node.values.keys() - {name}) and nearest(name, ["exclude"]):
+            problems.add(node.keys[name].place, f"unknown key {shown(name)} in matrix; did you mean 'exclude'?")
+            continue
         axis = _axis(name, node.keys[name], values, reader)
         axes.append(axis)
         for key in axis.variables:
@@ -57,6 +60,12 @@ def parse_matrix(node: Node, reader: Reader) -> Matrix:
     if "exclude" not in node.values or not_given(node.values["exclude"]):
         return matrix
     return _without_excluded(matrix, node.values["exclude"], node.keys["exclude"], list(owner), problems)
+
+
+def _is_exclude(values: Node, axes: Collection[str]) -> bool:
+    """Whether an axis has the values of `exclude`: maps from other axes."""
+    items = values.items if isinstance(values, ListNode) else ()
+    return any(isinstance(item, MapNode) and not item.values.keys().isdisjoint(axes) for item in items)
 
 
 def _axis(axis: str, key: Scalar, values: Node, reader: Reader) -> Axis:

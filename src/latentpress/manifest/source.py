@@ -65,6 +65,8 @@ class Source:
         except TooLarge:
             way_out = "split it, or move its jobs to a .jsonl file, which has no limit, and write `- from: FILE.jsonl`"
             raise ManifestError([f"{self.start}: the manifest is larger than {limit >> 20} MiB; {way_out}"]) from None
+        except FileNotFoundError:
+            raise ManifestError([f"{self.name}: no such file; give the path of a manifest"]) from None
         except OSError as error:
             raise ManifestError([f"{self.start}: the manifest cannot be read ({error.strerror})"]) from None
         except NotText as error:
