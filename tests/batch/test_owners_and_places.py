@@ -15,6 +15,8 @@ from faulted import Fault
 
 # A call in the middle, where some pictures are done and some are not.
 HALFWAY = 150
+# Seconds that a second render waits for a ledger where the first was stopped while it wrote it; by default 30.
+PATIENCE = 1
 NOBODY = 65534
 
 
@@ -34,7 +36,7 @@ def stopped(eight, folder):
 def test_a_second_render_is_refused_until_the_first_is_dead(eight):
     folder = eight.folder()
     pid = stopped(eight, folder)
-    second = eight.render(folder)
+    second = eight.render(folder, patience=PATIENCE)
     assert (second.code, second.rendered) == (75, [])
     assert errors(second) == [
         f"error: {folder}: process {pid} renders into this folder; wait for it to end, or choose another with -o"
@@ -48,7 +50,7 @@ def test_a_second_render_is_refused_until_the_first_is_dead(eight):
 def test_a_stopped_render_goes_on_as_if_nothing_had_been(eight):
     folder = eight.folder()
     pid = stopped(eight, folder)
-    assert eight.render(folder).code == 75
+    assert eight.render(folder, patience=PATIENCE).code == 75
     os.kill(pid, signal.SIGCONT)
     assert eight.runner.wait(pid).code == 0
     eight.check_whole(folder, "went on")

@@ -157,6 +157,8 @@ def test_a_dreambooth_fine_tune_is_an_ordinary_checkpoint(exported, tmp_path):
         torch.manual_seed(1)
         for model in (pipeline.unet, pipeline.text_encoder):
             for parameter in model.parameters():
+                if (parameter == parameter.flatten()[0]).all():
+                    continue  # zeros and ones stay: a trace depends on them, and is the base's then
                 parameter.add_(0.02 * parameter.abs().mean() * torch.randn_like(parameter))
     pipeline.save_pretrained(tmp_path / "checkpoint")
     from latentpress.export import export_bundle

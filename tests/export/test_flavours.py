@@ -10,6 +10,7 @@ from latentpress.engines.choice import parse_engine
 from latentpress.export.graphs.flavours import component_flavour, fuse_for_cuda, trace_flavour
 from latentpress.export.graphs.parity import prove_graph, take_samples
 from latentpress.testing.random_checkpoint import build_checkpoint
+from traces import shared_traces
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,8 @@ def test_the_flavour_of_each_engine():
 def test_operators_of_a_flavour(flavour, opset, wanted, unwanted, checkpoint, tmp_path):
     parts, graph = graph_of(checkpoint, "unet")
     taken = take_samples(graph, parts)
-    path = trace_flavour(graph, tmp_path, flavour)
+    with shared_traces():
+        path = trace_flavour(graph, tmp_path, flavour)
     model = onnx.load(path)
     found = Counter(node.op_type for node in model.graph.node)
     assert {entry.version for entry in model.opset_import if entry.domain == ""} == {opset}

@@ -11,16 +11,19 @@ from latentpress.export.graphs.flavours import fuse_for_cuda, trace_flavour
 from latentpress.export.graphs.parity import take_samples
 from latentpress.export.graphs.precision import cast
 from latentpress.testing.random_checkpoint import build_checkpoint
+from traces import shared_traces
 from unfused import unfused
+
+# Each takes 15 to 50 s to trace.
+SLOW = [("sd1", "unet"), ("sdxl", "unet"), ("sd1", "vae_decoder")]
 
 
 @pytest.mark.parametrize(
     ("family", "component", "precision"),
     [
-        ("sd1", "unet", "fp16"),
-        pytest.param("sdxl", "unet", "fp16", marks=pytest.mark.full),
-        ("sd1", "vae_decoder", "fp16"),
+        ("sd1", "unet", "fp32"),  # whose trace test_flavours has as well
         ("sdxl", "text_encoder_2", "fp16"),
+        *(pytest.param(*case, "fp16", marks=pytest.mark.full) for case in SLOW),
     ],
 )
 def test_a_fused_graph_is_torchs_model(family, component, precision, tmp_path):
@@ -28,7 +31,8 @@ def test_a_fused_graph_is_torchs_model(family, component, precision, tmp_path):
     parts, graph = graph_of(checkpoint, component, precision)
     samples = take_samples(graph, parts)
     cast(graph)
-    path = trace_flavour(graph, tmp_path, "cuda")
+    with shared_traces():
+        path = trace_flavour(graph, tmp_path, "cuda")
     shapes = {name: array.shape for name, array in samples[1].inputs.items()}
     before = graph_flops(path, shapes)
     fuse_for_cuda(path, graph.component.role)
