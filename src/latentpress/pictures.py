@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from latentpress.batch.executors.local import LocalExecutor, Settings
 from latentpress.batch.folder import drawn_seed
 from latentpress.batch.pictures.encode import check_format, picture_bytes
+from latentpress.batch.pictures.guided import guided_data
 from latentpress.batch.pictures.metadata import text_chunks
 from latentpress.batch.pictures.png import pixel_sha256
 from latentpress.batch.plan.identity import hash_job
@@ -115,7 +116,7 @@ def render_pictures(
         name, digest = PurePosixPath("picture.png"), hash_job(request, facts[str(opened.path)], facts)
         job = Job(rendered.key + 1, str(rendered.key + 1), request, {}, name, digest, opened.hash)
         image = finished[rendered.key] = Image.fromarray(rendered.image)
-        image.info |= text_chunks(job, facts, rendered.origin, pixel_sha256(rendered.image))
+        image.info |= text_chunks(*(job, facts, rendered.origin, pixel_sha256(rendered.image), guided_data(rendered)))
         while shown in finished:
             yield finished.pop(shown)
             shown += 1
@@ -146,7 +147,8 @@ class Drawing:
                 if rendered.image is None:
                     yield job, rendered.error or "no picture came of it"
                     continue
-                texts = text_chunks(job, self.plan.bundles, rendered.origin, pixel_sha256(rendered.image))
+                pixels, guided = pixel_sha256(rendered.image), guided_data(rendered)
+                texts = text_chunks(job, self.plan.bundles, rendered.origin, pixels, guided)
                 yield job, picture_bytes(rendered.image, texts, job.output, self.plan.quality)
 
 

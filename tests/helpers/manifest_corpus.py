@@ -104,6 +104,8 @@ RIGHT = [
     "output: '{{a}}/..b/{seed:04}/{hash:.12}-{prompt:80}.jpeg'\n" + LONE,
     "output: x.webp\nquality: 90\n" + LONE,
     "quality: null\n" + LONE,
+    "twins: true\n" + LONE,
+    "twins: null\n" + LONE,
     "jobs: [{from: ./J.JSONL}]\n",
     "model: null\ndefaults: {prompt: a, model: demo}\n",
     "jobs: [{from: j.jsonl, prompt: null}, {prompt: b}]\n",
@@ -170,6 +172,8 @@ WRONG = [
         f"output: '{name}'\n" + LONE
         for name in ("../x.png", "a/../x.png", "a\\b.png", "{a.png", "a}.png", "{seed:x}.png", "{seed!r}.png", "{}.png")
     ),
+    "twins: 3\n" + LONE,
+    "twins: 'true'\n" + LONE,
     "quality: 90\n" + LONE,
     "output: x.png\nquality: 90\n" + LONE,
     "jobs: [{from: j.txt}]\n",

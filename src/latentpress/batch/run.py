@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latentpress.batch.adopted import record_adopted
 from latentpress.batch.aside import Aside, forget_unmoved
 from latentpress.batch.beforehand import check_guidance, check_made, check_names, check_writable, linked_lines
 from latentpress.batch.codes import check_codes, keep_codes
+from latentpress.batch.drift import record_drift
 from latentpress.batch.estimate.disk import Disk, check_disk, disk_of
 from latentpress.batch.estimate.here import prospect
 from latentpress.batch.estimate.loads import Loads, loads_of
@@ -27,6 +29,7 @@ from latentpress.batch.planned import planned
 from latentpress.batch.policy import NO_POLICY, Policy
 from latentpress.batch.rehearsal import Rehearsal
 from latentpress.batch.render import Pending, Summary, render, take_found
+from latentpress.batch.rose import risen
 from latentpress.batch.selection import EVERYTHING, Selection
 from latentpress.batch.sheets import draw_sheets
 from latentpress.batch.state.mixture import export_line, refuse_other_rows
@@ -41,7 +44,6 @@ from latentpress.errors import LatentpressError, counted
 from latentpress.files import OWN_FOLDER, remove_leftovers
 from latentpress.manifest.manifest import Manifest
 from latentpress.models import Models
-from latentpress.runtime.request import Origin
 
 if TYPE_CHECKING:
     from latentpress.batch.render import Executor
@@ -154,6 +156,8 @@ class Run:
             if pending.count:
                 tally.estimate = prospect(loads, disk, ledger, self._models, settings, cache).time.seconds
                 summary = self._rendered(pending, chosen, writers, tally, told)
+            else:
+                record_drift(plan, self._path, ledger)
             sheets = self._draw_sheets(plan, ledger, aside, told)
             summary = replace(summary, quarantined=kept_out)
             if kept_out:
@@ -200,7 +204,8 @@ class Run:
             with contextlib.suppress(LatentpressError, OSError):  # what ended the render is what is told
                 end_run(ledger, run, end, why, self._warnings, **_known(tally))
             raise
-        if line := overshot_line(tally):
+        record_drift(pending.plan, self._path, ledger)
+        for line in filter(None, (overshot_line(tally), *(one.line() for one in risen(ledger)))):
             told(f"warning: {line}")
         end = STOPPED if summary.stopped else FINISHED
         end_run(ledger, run, end, summary.stopped, self._warnings, **_known(tally))
@@ -250,18 +255,7 @@ class Run:
         keep_codes(ledger, {})
         keep_plan(self._manifest, plan, ledger)
         ledger.stamp(state.stamps)
-        for index, found in state.adopted.items():
-            ledger.done(
-                plan.jobs[index - 1],
-                plan,
-                pixel_sha256=found.pixel_sha256,
-                file_sha256=found.file_sha256,
-                file_size=found.size,
-                seconds=0.0,
-                origin=Origin(found.engine, 0, found.row_rule),
-                stamp=found.stamp,
-                job_hash=found.job_hash,
-            )
+        record_adopted(state, ledger)
 
     def _asked(self, state: Status) -> Status:
         """`state` with the jobs chosen that this render is asked for, and those that it leaves out as quarantined."""

@@ -15,6 +15,7 @@ from latentpress.batch.aside import KEPT, Aside, in_the_way
 from latentpress.batch.ledger.ledger import Image, Ledger
 from latentpress.batch.pictures.chunks import kept_pixels
 from latentpress.batch.pictures.encode import picture_bytes, same_format
+from latentpress.batch.pictures.guided import guided_data
 from latentpress.batch.pictures.intact import MAX_BYTES, look, stamp_of
 from latentpress.batch.pictures.metadata import text_chunks
 from latentpress.batch.pictures.png import pixel_sha256
@@ -99,8 +100,9 @@ class Writers:
         pixels = None if image is None else pixel_sha256(image)
         if image is None or pixels is None or pixels != made.pixel_sha256:
             return False
-        texts = text_chunks(job, self.plan.bundles, made.origin, pixels)
-        (losses,) = self.ledger.one("SELECT losses FROM images WHERE output=?", (made.output,))
+        losses, told = self.ledger.one("SELECT losses, guided FROM images WHERE output=?", (made.output,))
+        guided = json.loads(told) if told else None
+        texts = text_chunks(job, self.plan.bundles, made.origin, pixels, guided)
         again = picture_bytes(image, texts, job.output, self.plan.quality)
         state = self._placed(job, lambda path: publish(path, again, self.folder))
         if state is None:
@@ -114,6 +116,7 @@ class Writers:
             origin=made.origin,
             stamp=stamp_of(state),
             losses=json.loads(losses) if losses else (),
+            guided=guided,
         )
         return True
 
@@ -131,7 +134,8 @@ class Writers:
                 )
             return
         pixels = pixel_sha256(rendered.image)
-        texts = text_chunks(jobs[0], self.plan.bundles, rendered.origin, pixels)
+        guided = guided_data(rendered)
+        texts = text_chunks(jobs[0], self.plan.bundles, rendered.origin, pixels, guided)
         # All names of a plan end alike.
         content = picture_bytes(rendered.image, texts, jobs[0].output, self.plan.quality)
         for job in jobs:
@@ -151,6 +155,7 @@ class Writers:
                 origin=rendered.origin,
                 stamp=stamp_of(state),
                 losses=rendered.losses,
+                guided=guided,
                 output=output,
             )
             if output != str(job.output):

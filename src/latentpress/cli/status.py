@@ -47,6 +47,8 @@ def exit_code(missing: int, failed: int) -> int:
 
 
 def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool) -> None:
+    from latentpress.batch.drift import drift_data, drift_line, drifts
+    from latentpress.batch.rose import risen
     from latentpress.batch.state.quarantine import quarantine_line
     from latentpress.batch.state.report import plan_data
     from latentpress.batch.state.standing import failure_at, standing
@@ -55,6 +57,7 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
     table = state.plan.table
     failures = {job.title: failure_at(table, str(job.output)) for job in state.jobs(FAILED)}
     now = standing(folder.home, table)
+    rose, apart = risen(table), drifts(table)
     orphans = folder.orphans(state)
     warnings = (*state.plan.warnings, *(f"warning: {line}; until then `render` refuses it" for line in folder.damage))
     warn(warnings)
@@ -69,6 +72,7 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
         )
         data |= {"failures": [{"job": title, **one.data()} for title, one in failures.items()]}
         data |= {"renders": now.data(state.counts[MISSING])}
+        data |= {"rose": [one.data() for one in rose], "drift": drift_data(apart)}
         print_json(data, one_line=several)
         return
     print_heading(folder, several)
@@ -82,7 +86,8 @@ def _show(folder: "OutputFolder", state: "Status", several: bool, as_json: bool)
     print_state(state, folder)
     if state.quarantined:
         typer.echo(quarantine_line(len(state.quarantined)))
-    if (line := now.line(state.counts[MISSING])) is not None:
-        typer.echo(line)
+    for line in (now.line(state.counts[MISSING]), drift_line(apart), *(one.line() for one in rose)):
+        if line is not None:
+            typer.echo(line)
     if orphans:
         typer.echo(f"`latentpress tidy` moves what the manifest no longer has ({len(orphans):,}) aside")

@@ -32,7 +32,7 @@ from latentpress.sheets.spec import Sheet
 
 KEYS = (
     *("version", "name", "model", "concepts", "losses", "wildcards", "defaults", "matrix", "jobs", "output"),
-    *("quality", "sheet", "sheets"),
+    *("twins", "quality", "sheet", "sheets"),
     "policy",
 )
 VERSION = 1
@@ -48,7 +48,8 @@ class Manifest:
     models: the bundles that some picture is rendered on or refined by, each as the manifest names it (`demo`, or a path)
     -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`;
     wildcards: whether prompts have any, from a folder; `__color__` is characters otherwise; policy: when a render ends
-    early, unless its options say otherwise; quality: of pictures in a format that loses some, 1..100, None for its default;
+    early, unless its options say otherwise; twins: whether the unguided twin of each guided picture is rendered too;
+    quality: of pictures in a format that loses some, 1..100, None for its default;
     sheet_places: of what sheets say, for a plan's messages; inputs: what it was read from.
     """
 
@@ -65,6 +66,7 @@ class Manifest:
     wildcards: bool = False
     policy: Policy = NO_POLICY
     quality: int | None = None
+    twins: bool = False
     sheet_places: TermPlaces = field(default_factory=TermPlaces, compare=False, repr=False)
     inputs: Inputs | None = field(default=None, compare=False, repr=False)
 
@@ -157,6 +159,7 @@ def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | N
         inputs=inputs,
         policy=parse_policy(values.get("policy"), problems),
         quality=_quality(values.get("quality"), values.get("output"), problems),
+        twins=_twins(values.get("twins"), problems),
     )
     problems.raise_if_any()
     return manifest
@@ -248,6 +251,15 @@ def _quality(node: Node | None, output: Node | None, problems: Problems) -> int 
     rule = "a whole number from 1 to 100"
     number = parse_number("quality", node, problems, 1, 100, whole=True, rule=rule)
     return None if number is None else int(number)
+
+
+def _twins(node: Node | None, problems: Problems) -> bool:
+    if node is None:
+        return False
+    if isinstance(node, Scalar) and isinstance(node.value, bool):
+        return node.value
+    problems.add(node.place, f"twins is {described(node)}; it must be true or false")
+    return False
 
 
 def _job_map(node: Node | None, where: str, known: Sequence[str], problems: Problems) -> dict[str, Node]:

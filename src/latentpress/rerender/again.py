@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.batch.executors.local import LocalExecutor, Settings
+from latentpress.batch.pictures.guided import guided_data
 from latentpress.batch.pictures.metadata import text_chunks
 from latentpress.batch.pictures.png import pixel_sha256, png_bytes
 from latentpress.batch.plan.identity import hash_job
@@ -191,7 +192,7 @@ def _compared(task: _Task, rendered: Rendered[int], image: NDArray[np.uint8]) ->
         state=DIFFERS if measured else EQUAL,
         reasons=tuple(reasons),
         pixel_sha256=found,
-        png=png_bytes(image, text_chunks(job, facts, rendered.origin, found)),
+        png=png_bytes(image, text_chunks(job, facts, rendered.origin, found, guided_data(rendered))),
         exit_code=1 if measured else 0,
         **measured,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from latentpress.batch.pictures.chunks import claim_of, parameters_in, proved
+from latentpress.batch.pictures.guided import guided_claimed, guided_lines
 from latentpress.batch.proof.provenance import provenance
 from latentpress.errors import UsageError, one_line
 from latentpress.files import read_regular
@@ -87,6 +88,9 @@ def told(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("bundle", "refiner"):
         if isinstance(held := said.get(name), dict):
             yield name, _bundle(held)
+    if (guided := guided_claimed(said.get("guided"))) is not None:
+        for name, value in guided_lines(guided):
+            yield "guided by", f"{name}: {value}"
     rest = ("concepts", "rules", "engine", "rows", "job_hash", "pixel_sha256")
     yield from ((name, _plain(said[name])) for name in rest if said.get(name))
 

@@ -17,7 +17,7 @@ from latentpress.batch.state.status import DONE
 from latentpress.errors import UsageError
 from latentpress.files import replacing
 from latentpress.results.rows import UNRECORDED, result_rows
-from latentpress.results.tables import json_line, json_text
+from latentpress.results.tables import NESTED, json_line, json_text
 
 METADATA_NAME = "metadata.jsonl"
 # The last key of every line: the sha256 of all lines without it, by which a file that nobody changed is known.
@@ -110,5 +110,5 @@ def _complete(row: dict[str, Any]) -> bool:
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     text = {name: "" if row[name] is None else str(row[name]) for name in _TEXT}
     whole = {name: row[name] for name in ("steps", "width", "height")}
-    nested = {name: json_text(row[name]) or "" for name in ("losses", "labels", "request")}
+    nested = {name: json_text(row[name]) or "" for name in NESTED}
     return {"file_name": row["file_name"], **text, **whole, "guidance_scale": float(row["guidance_scale"]), **nested}

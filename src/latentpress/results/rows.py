@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from latentpress.batch.drift import drift_of
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import ledger_path
 from latentpress.batch.pictures.fault import fault_of
+from latentpress.batch.pictures.guided import guided_claimed
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.identity import hashed_data
 from latentpress.batch.plan.job import Job, request_data
@@ -30,15 +32,29 @@ _REASONS = {**REASONS, UNRECORDED: "the ledger knows nothing of it"}
 _REQUEST = ("prompt", "negative_prompt", "seed", "sampler", "steps", "guidance_scale", "width", "height")
 # Every column, in order; what is not known is None. file_name: the path below the folder; status: done, failed, waiting
 # (planned), missing (recorded, and gone or another) or unrecorded; reason: why it is not done; losses: name and unscaled
-# value on the picture; finished: UTC.
+# value on the picture; guided: what they did (batch/pictures/guided.py); drift: the picture beside its unguided twin
+# (batch/drift.py); finished: UTC.
 COLUMNS = (
-    *("file_name", "status", "reason", *_REQUEST, "losses", "labels", "model", "source_sha256", "bundle_content"),
+    *(
+        "file_name",
+        "status",
+        "reason",
+        *_REQUEST,
+        "losses",
+        "guided",
+        "drift",
+        "labels",
+        "model",
+        "source_sha256",
+        "bundle_content",
+    ),
     *("job_hash", "pixel_sha256", "file_sha256", "engine", "device", "versions", "seconds", "finished"),
     *("attempts", "error", "request"),
 )
 _RECORDED = (
     *("output", "job_hash", "status", "pixel_sha256", "file_sha256", "file_size", "attempts", "seconds", "provider"),
     *("error", "finished", "device", "versions", "losses", "contents", "stamp"),
+    *("guided", "drift"),
 )
 # Rows of the ledger that are read at once.
 _BLOCK = 2000
@@ -121,6 +137,8 @@ def _recorded_row(folder: Path, recorded: Mapping[str, Any], job: Job | None) ->
     found = {name: recorded[name] for name in same} | {
         "engine": engine_called(recorded["provider"]),
         "losses": _losses(recorded["losses"]),
+        "guided": recorded["guided"] and json.loads(recorded["guided"]),
+        "drift": _drift(recorded["drift"], recorded["pixel_sha256"]),
         "finished": _utc(recorded["finished"]),
     }
     if recorded["contents"]:  # of the bundle, and of its refiner's
@@ -148,7 +166,7 @@ def _of_picture(said: Mapping[str, Any]) -> dict[str, Any]:
     columns = {"model": "name", "source_sha256": "source_sha256", "bundle_content": "content"}
     known = {column: bundle[key] for column, key in columns.items() if isinstance(bundle.get(key), str)}
     engine = {"engine": said["engine"]} if isinstance(said.get("engine"), str) else {}
-    return _of_request(said["request"]) | known | engine
+    return _of_request(said["request"]) | known | engine | {"guided": guided_claimed(said.get("guided"))}
 
 
 # The largest value of the whole numbers of a request: a picture may say anything.
@@ -171,6 +189,12 @@ def _losses(text: str | None) -> list[dict[str, Any]] | None:
     if text is None:
         return None
     return [{"name": name, "value": value} for name, value in json.loads(text, parse_constant=lambda _: None)]
+
+
+def _drift(text: str | None, pixels: str | None) -> dict[str, Any] | None:
+    """The twin's name, PSNR and SSIM, of what the ledger keeps."""
+    said = drift_of(text, pixels)
+    return None if said is None else {name: said[name] for name in ("twin", "psnr", "ssim")}
 
 
 def _utc(seconds: float | None) -> str | None:

@@ -13,7 +13,7 @@ from latentpress.files import replacing
 from latentpress.results.rows import COLUMNS
 
 # Columns that hold lists and maps: JSON's own in JSON lines, JSON text elsewhere, since their keys differ from row to row.
-NESTED = ("losses", "labels", "request")
+NESTED = ("losses", "guided", "drift", "labels", "request")
 _WHOLE = ("steps", "width", "height", "attempts")
 _REAL = ("guidance_scale", "seconds")
 _BATCH = 1000

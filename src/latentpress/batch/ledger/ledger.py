@@ -14,6 +14,7 @@ from types import TracebackType
 
 from latentpress.batch.ledger import schema
 from latentpress.batch.ledger.seal import break_seal, seal, sealed
+from latentpress.batch.pictures.guided import Guided, went_wrong
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.identity import VERSION
@@ -139,19 +140,24 @@ class Ledger(Database):
         origin: Origin,
         stamp: str,
         losses: Sequence[tuple[str, float]] = (),
+        guided: Guided | None = None,
         **otherwise: str,
     ) -> None:
         """Record an image that is durable under its final name; `stamp` is of the file (intact.py).
 
         otherwise: what is not the job's own, such as the `output` of a picture that had to be kept elsewhere.
         """
-        facts = {"pixel_sha256": pixel_sha256, "file_sha256": file_sha256, "file_size": file_size, "stamp": stamp}
-        facts |= {"losses": json.dumps(losses) if losses else None, **otherwise}
+        facts: dict[str, object] = {"pixel_sha256": pixel_sha256, "file_sha256": file_sha256, "file_size": file_size}
+        facts["stamp"] = stamp
+        rose = went_wrong(guided, [loss.scale for loss in job.request.losses]) if guided else None
+        facts |= {"losses": json.dumps(losses) if losses else None, "drift": None}
+        facts |= {"guided": canonical_json(guided) if guided else None, "rose": json.dumps(rose) if rose else None}
+        facts |= otherwise
         self._put(job, plan, "done", facts, seconds, origin)
 
     def failed(self, job: Job, plan: Plan, error: str, *, seconds: float, origin: Origin, cause: str = "") -> None:
         """Record that a job could not be rendered; cause: one of `runtime.request.CAUSES`, "" where nobody knows."""
-        none = dict.fromkeys(("pixel_sha256", "file_sha256", "file_size", "stamp", "losses"))
+        none = dict.fromkeys(("pixel_sha256", "file_sha256", "file_size", "stamp", "losses", "guided", "drift", "rose"))
         self._put(job, plan, "failed", none | {"error": error, "cause": cause or None}, seconds, origin)
 
     def _put(

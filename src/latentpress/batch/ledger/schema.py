@@ -10,19 +10,21 @@ images      each output, finished or failed. `identity` says how its job_hash wa
             known to be whole.
             `cause` is what kind of failure `error` tells of, one of `runtime.request.CAUSES`. `gradient` is what computed
             the gradients of its losses; NULL without losses, and in rows of earlier ledgers, whose gradients are torch's.
+            `guided` is what losses did (pictures/guided.py), `drift` how far from its unguided twin that led (drift.py), and
+            `rose` has the names of losses that went the wrong way; all three are JSON, NULL where there is nothing to say.
 documents   sheets and tables: what was last written, and before that; two, for a kill may come between row and file.
             `manifest` is the one it was written for
 runs        each render that had something to do: see runs.py
 """
 
-VERSION = 7
+VERSION = 8
 IMAGES = """
 CREATE TABLE images (
     output TEXT PRIMARY KEY, plan_hash TEXT NOT NULL, job_hash TEXT NOT NULL, status TEXT NOT NULL,
     pixel_sha256 TEXT, file_sha256 TEXT, file_size INTEGER, attempts INTEGER NOT NULL, seconds REAL NOT NULL,
     batch_rows INTEGER NOT NULL, provider TEXT NOT NULL, error TEXT, row_rule TEXT, finished REAL, device TEXT,
     versions TEXT, losses TEXT, identity INTEGER NOT NULL DEFAULT 1, contents TEXT, unseeded TEXT, stamp TEXT,
-    cause TEXT, gradient TEXT
+    cause TEXT, gradient TEXT, guided TEXT, drift TEXT, rose TEXT
 );
 """
 _INDEX = "CREATE INDEX images_hash ON images (job_hash);"
@@ -68,6 +70,7 @@ UPGRADES = {
     5: f"ALTER TABLE images ADD COLUMN cause TEXT;ALTER TABLE plans ADD COLUMN began TEXT;{RUNS}",
     6: TOLD,
     7: "ALTER TABLE images ADD COLUMN gradient TEXT;",
+    8: "".join(f"ALTER TABLE images ADD COLUMN {column} TEXT;" for column in ("guided", "drift", "rose")),
 }
 # What a ledger of an earlier version lacks, for those who only read it.
 _LACKING = {
@@ -76,11 +79,12 @@ _LACKING = {
     3: {"identity": "1"} | dict.fromkeys(("contents", "unseeded", "stamp"), "NULL"),
     4: {"cause": "NULL"},
     6: {"gradient": "NULL"},
+    7: dict.fromkeys(("guided", "drift", "rose"), "NULL"),
 }
 COLUMNS = (
     *("output", "plan_hash", "job_hash", "status", "pixel_sha256", "file_sha256", "file_size", "attempts", "seconds"),
     *("batch_rows", "provider", "error", "row_rule", "finished", "device", "versions", "losses"),
-    *("identity", "contents", "unseeded", "stamp", "cause", "gradient"),
+    *("identity", "contents", "unseeded", "stamp", "cause", "gradient", "guided", "drift", "rose"),
 )
 
 

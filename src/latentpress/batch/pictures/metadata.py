@@ -7,6 +7,7 @@ with which packages and when it was made stands in the ledger.
 
 from collections.abc import Mapping
 
+from latentpress.batch.pictures.guided import Guided
 from latentpress.batch.pictures.xmp import KEYWORD as XMP
 from latentpress.batch.pictures.xmp import Described, xmp_packet
 from latentpress.batch.plan.identity import VERSION, Identity, Model, facts_by_hash, hashed_data, identity_of
@@ -27,11 +28,14 @@ TEXT_VERSION = 1
 _FIRST = ("Steps", "Sampler", "Schedule type", "Timestep spacing", "CFG scale", "Seed", "Size", "Model hash", "Model")
 
 
-def text_chunks(job: Job, bundles: Bundles, origin: Origin, pixels: str) -> dict[str, str]:
+def text_chunks(
+    job: Job, bundles: Bundles, origin: Origin, pixels: str, guided: Guided | None = None
+) -> dict[str, str]:
     """Keyword -> each text of the job's picture; in a PNG they are chunks.
 
     pixels: `png.pixel_sha256` of the picture, by which it can be told later from a retouched one. Of the origin: the
-    engine and its precision, what computed the losses' gradients, and the row rule where pixels depend on more than the job.
+    engine and its precision, what computed the losses' gradients, and the row rule where pixels depend on more than the job; guided:
+    what losses did.
     """
     request, facts = job.request, facts_by_hash(bundles, job.bundle)
     identity = identity_of(request, facts, bundles)
@@ -45,6 +49,8 @@ def text_chunks(job: Job, bundles: Bundles, origin: Origin, pixels: str) -> dict
         "request": hashed_data(request_data(request)),
         "version": TEXT_VERSION,
     }
+    if guided is not None:
+        own["guided"] = guided
     if rules := numbers(facts.rules(request)):
         own["rules"] = rules
     # Else the pixels depend on the job alone, for all that is known, and the picture says nothing of rows.

@@ -17,6 +17,7 @@ _TABLES = {
     "shapes": ("shape", ("bundle", "width", "height", "priority", "labels", "request", "rules", "contents")),
     "prompts": ("draft", ("shape", "id", "prompt", "prompt_label", "chunks", "unseeded")),
     "jobs": ("job", ("draft", "seed", "seed_label", "output", "job_hash", "earlier")),
+    "twins": ("job", ("twin",)),
 }
 
 

@@ -3,7 +3,8 @@
 A shape is what jobs have in common that differ in prompt, id and seed alone; a draft is a shape and a prompt; a job is a
 draft, a seed and an output name. The view `drafts` has drafts whole, as the table of that name had in earlier ledgers.
 `rules` names the rules (runtime/rules.py) that touch a draft, `earlier` the hashes that a job had before them; NULL where
-none does. `contents` are of its bundle and its refiner's, `unseeded` is its hash without a seed (identity.py).
+none does. `contents` are of its bundle and its refiner's, `unseeded` is its hash without a seed (identity.py). `twins` has
+the hash of the unguided twin of each guided job, where the manifest asks for twins.
 """
 
 import json
@@ -35,11 +36,14 @@ CREATE TABLE jobs (
     job INTEGER PRIMARY KEY, draft INTEGER NOT NULL, seed INTEGER NOT NULL, seed_label TEXT, output TEXT NOT NULL,
     collision TEXT NOT NULL, job_hash TEXT NOT NULL, earlier TEXT
 );
+CREATE TABLE twins (job INTEGER PRIMARY KEY, twin TEXT NOT NULL);
 """
 INDEXES = """
 CREATE UNIQUE INDEX jobs_collision ON jobs (collision);
 CREATE INDEX jobs_hash ON jobs (job_hash);
 """
+# A row of `jobs`, but for no column.
+Row = tuple[int, int, int, str | None, str, str, str, str | None]
 # The order in which a render takes jobs: the most wanted first, and together what can share a call.
 RUN_ORDER = "priority DESC, bundle, width, height, chunks, job"
 
@@ -65,7 +69,7 @@ def seed_of(column: int) -> int:
 
 def clear(database: Database) -> None:
     """Drop the tables of an earlier plan from the database itself: a ledger beside it may have some of these names too."""
-    names = "('jobs', 'drafts', 'prompts', 'shapes', 'facts', 'kept')"
+    names = "('jobs', 'twins', 'drafts', 'prompts', 'shapes', 'facts', 'kept')"
     query = f"SELECT type, name FROM main.sqlite_master WHERE name IN {names}"
     for kind, name in database.answers(query):
         database.run(f"DROP {kind} main.{name}")

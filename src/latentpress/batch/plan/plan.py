@@ -11,13 +11,14 @@ from typing import Any
 from latentpress.batch.plan.collisions import check_collisions
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.draws import DrawnSeeds
-from latentpress.batch.plan.jobs import INDEXES, SCHEMA, Jobs, clear, seed_column
-from latentpress.batch.plan.shapes import Settling
+from latentpress.batch.plan.jobs import INDEXES, SCHEMA, Jobs, Row, clear, seed_column
+from latentpress.batch.plan.shapes import Settled, Settling
 from latentpress.batch.plan.sheet_facts import SCHEMA as FACTS
 from latentpress.batch.plan.sheet_facts import Facts, put_facts
 from latentpress.batch.plan.sheet_terms import check_terms
 from latentpress.batch.plan.sheet_text import text_warnings
 from latentpress.batch.plan.twins import seed_warnings
+from latentpress.batch.plan.unguided import unguided_rows
 from latentpress.errors import condensed, one_line, shape, short, shown
 from latentpress.manifest import names, templates
 from latentpress.manifest.manifest import Manifest
@@ -97,15 +98,22 @@ def build_plan(
     seeds = DrawnSeeds(manifest, bundles, frozen, draw, found)
     settling = Settling(manifest, bundles, table, problems, began)
     listing = hashlib.sha256(b"[")
-    rows: list[tuple[Any, ...]] = []
+    rows: list[Row] = []
     with table.transaction(), uncollected():
         clear(table)
         table.script(SCHEMA + FACTS)
-        for row in _Planning(manifest, settling, seeds, problems).jobs():
+        planning = _Planning(manifest, settling, seeds, problems)
+        for row in planning.jobs():
             rows.append(row)
             if len(rows) == _ROWS:
                 _write(table, rows, listing)
         _write(table, rows, listing)
+        if manifest.twins:
+            for row in unguided_rows(manifest, table, problems, planning.row):
+                rows.append(row)
+                if len(rows) == _ROWS:
+                    _write(table, rows, listing)
+            _write(table, rows, listing)
         settling.write()
         listing.update(b"]")
         check_collisions(manifest, table, problems)
@@ -161,7 +169,7 @@ def _told(warnings: Sequence[str]) -> tuple[str, ...]:
     return tuple(condensed(lines, lambda line: shape(line.partition(": warning: ")[2])))
 
 
-def _write(table: Database, rows: list[tuple[Any, ...]], listing: Any) -> None:
+def _write(table: Database, rows: list[Row], listing: Any) -> None:
     """Write `rows` and empty the list; `listing` hears of each job's output and hash, as JSON."""
     table.many("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
     text = ",".join([f'[{_as_json(row[4])},"{row[6]}"]' for row in rows])
@@ -181,31 +189,38 @@ class _Planning:
         self._manifest, self._settling, self._seeds, self._problems = manifest, settling, seeds, problems
         self._template = templates.Template(manifest.output)
         self._said: dict[tuple[Draft, tuple[str, ...]], Draft] = {}
+        self._last: Draft | None = None
+        self._settled: Settled | None = None
 
-    def jobs(self) -> Iterator[tuple[int, int, int, str | None, str, str, str, str | None]]:
-        """A row of the table of jobs for each picture."""
-        last, settled = None, None
+    def jobs(self) -> Iterator[Row]:
+        """A row of the table of jobs for each picture of the manifest."""
         for index, (draft, asked, seed_label) in enumerate(self._manifest.drafts(), 1):
-            seed = asked if isinstance(asked, int) else self._seeds.of(asked, draft)
-            if draft.words is not None:
-                draft = self._drawn(draft, seed)
-            if draft is not last or settled is None:
-                last, settled = draft, self._settling.of(draft)
-            digest = settled.hashes.of(seed)
-            own = {
-                "seed": safe(seed_label) if seed_label else str(seed),
-                "index": str(index),
-                "hash": digest,
-                **settled.own,
-            }
-            output = settled.name.fill(own)
-            if trouble := names.path_problem(output):
-                way_out = self._template.way_out(output, {**settled.shared, **own})
-                message = f"output name {shown(output)} {trouble}{way_out}"
-                self._problems.add(self._manifest.output_place, message)
-            before = " ".join([hashes.of(seed) for hashes in settled.earlier]) if settled.earlier else None
-            collision = names.collision_key(output)
-            yield index, settled.number, seed_column(seed), seed_label, output, collision, digest, before
+            yield self.row(index, draft, asked if isinstance(asked, int) else self._seeds.of(asked, draft), seed_label)
+
+    def row(self, index: int, draft: Draft, seed: int, seed_label: str | None) -> Row:
+        """The row of one picture."""
+        if draft.words is not None:
+            draft = self._drawn(draft, seed)
+        if draft is not self._last or self._settled is None:
+            self._last, self._settled = draft, self._settling.of(draft)
+        settled = self._settled
+        digest = settled.hashes.of(seed)
+        own = {
+            "seed": safe(seed_label) if seed_label else str(seed),
+            "index": str(index),
+            "hash": digest,
+            **settled.own,
+        }
+        output = settled.name.fill(own)
+        if trouble := names.path_problem(output):
+            way_out = self._template.way_out(output, {**settled.shared, **own})
+            message = f"output name {shown(output)} {trouble}{way_out}"
+            self._problems.add(self._manifest.output_place, message)
+        before = " ".join([hashes.of(seed) for hashes in settled.earlier]) if settled.earlier else None
+        return (
+            *(index, settled.number, seed_column(seed), seed_label, output),
+            *(names.collision_key(output), digest, before),
+        )
 
     def _drawn(self, draft: Draft, seed: int) -> Draft:
         """The draft with the words that `seed` draws; the same for seeds that draw the same."""

@@ -5,6 +5,7 @@ read is kept, and learns of the pictures that it does not know; a damaged one is
 """
 
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Mapping
@@ -18,10 +19,12 @@ from latentpress.batch.ledger.ledger import Ledger
 from latentpress.batch.ledger.lock import locked
 from latentpress.batch.pictures.chunks import Claim, claim_of, proved
 from latentpress.batch.pictures.containers import whole
+from latentpress.batch.pictures.guided import guided_claimed, losses_of, scales_in, went_wrong
 from latentpress.batch.pictures.intact import MAX_BYTES, stamp_of
 from latentpress.batch.place import LEDGER, home_of
 from latentpress.batch.plan.earlier_claims import keys_of_claim, source_of
 from latentpress.batch.plan.identity import VERSION, Identity, JobHash, Model
+from latentpress.batch.plan.job import canonical_json
 from latentpress.batch.proof.scan import files_aside, files_below, in_threads
 from latentpress.engines.strict import ANY_ROWS, UNTESTED
 from latentpress.errors import LedgerDamaged, UsageError
@@ -32,6 +35,7 @@ _COMPANIONS = ("", "-journal", "-wal", "-shm")
 _ROW = (
     *("output", "plan_hash", "job_hash", "status", "pixel_sha256", "file_sha256", "file_size", "attempts", "seconds"),
     *("batch_rows", "provider", "row_rule", "identity", "contents", "unseeded", "stamp", "gradient"),
+    *("losses", "guided", "rose"),
 )
 
 
@@ -164,9 +168,17 @@ def _read(folder: Path, name: str) -> "_Proved | str | None":
     sha256 = hashlib.sha256(content).hexdigest()
     facts = (name, "", claim.job_hash, "done", pixels, sha256, len(content), 1, 0.0, 0)
     gradient = claim.data.get("gradient")
-    last = (contents, unseeded, stamp, None if gradient is None else str(gradient))
+    last = (contents, unseeded, stamp, None if gradient is None else str(gradient), *_of_losses(claim))
     row = (*facts, str(claim.data.get("engine", "")), rows, claim.identity, *last)
     return _Proved(row, pixels, sha256, bundles)
+
+
+def _of_losses(claim: Claim) -> tuple[str | None, str | None, str | None]:
+    """The columns `losses`, `guided` and `rose` by what a picture says that losses did to it."""
+    if (guided := guided_claimed(claim.data.get("guided"))) is None:
+        return None, None, None
+    losses, wrong = losses_of(guided), went_wrong(guided, scales_in(claim.data["request"]))
+    return json.dumps(losses) if losses else None, canonical_json(guided), json.dumps(wrong) if wrong else None
 
 
 def _of_claim(claim: Claim) -> tuple[str | None, str | None, dict[str, tuple[str, str]]]:

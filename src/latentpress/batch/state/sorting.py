@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from latentpress.batch.ledger.owners import Owners
 from latentpress.batch.pictures.chunks import claim_of, kept_pixels, proved
 from latentpress.batch.pictures.encode import same_format
+from latentpress.batch.pictures.guided import guided_claimed
 from latentpress.batch.pictures.intact import MAX_BYTES, Found, Look, look
 from latentpress.batch.plan.identity import JobHash, hashed_data, identity_of
 from latentpress.batch.plan.job import request_data
@@ -203,7 +204,8 @@ class _Sorting:
             if pixels is not None and not (self._redraw and state == EARLIER):
                 engine, rows = str(claim.data.get("engine", "")), str(claim.data.get("rows", ANY_ROWS))
                 file = (seen.sha256 or "", pixels, len(content), seen.stamp)
-                self._adopted[wanted.index] = Adopted(claim.job_hash, *file, engine, rows)
+                guided = guided_claimed(claim.data.get("guided"))
+                self._adopted[wanted.index] = Adopted(claim.job_hash, *file, engine, rows, guided)
                 self._count(wanted, state, engine, rows)
                 return state
         if seen.sha256 in self._contents:

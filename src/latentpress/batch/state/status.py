@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from latentpress.batch.pictures.guided import Guided
 from latentpress.batch.plan.job import Job
 from latentpress.batch.plan.plan import Plan
 
@@ -27,7 +28,10 @@ class Make:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A whole picture under its name that says itself which job it is, and that the ledger has no row of."""
+    """A whole picture under its name that says itself which job it is, and that the ledger has no row of.
+
+    guided: what it says that losses did to it.
+    """
 
     job_hash: str
     file_sha256: str
@@ -36,6 +40,7 @@ class Adopted:
     stamp: str
     engine: str
     row_rule: str
+    guided: Guided | None = None
 
 
 @dataclass(frozen=True)
