@@ -1,17 +1,25 @@
 """Unguided twins: which jobs they are, what they are called, and how far from them losses led."""
 
+import csv
+import io
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from latentpress.batch.cells import folder_cells
 from latentpress.batch.drift import drift_line, drifts
 from latentpress.batch.ledger.ledger import Ledger, ledger_path
+from latentpress.batch.measured import measure_folder
 from latentpress.errors import ManifestError
+from latentpress.gallery.data import Source, gallery_script
 from latentpress.measures.likeness import psnr, ssim
+from latentpress.measures.plot import plot_of
+from latentpress.measures.tables import columns, groups
 from latentpress.results import result_rows
 from latentpress.runtime.request import GuidedStep, Rendered
+from latentpress.sheets.table import table_bytes
 
 LOSSES = "[{name: symmetry, scale: 5}, {name: symmetry, scale: 50}]"
 BODY = (
@@ -112,6 +120,30 @@ def test_the_ledger_has_how_far_pictures_are_from_their_twins(folder, new_execut
         assert drift_line(drifts(ledger)).startswith("4 pictures beside unguided twins: PSNR 29 dB (29 to 29), SSIM ")
     (line,) = [line for line in outcome.warnings if "worse" in line]
     assert line.endswith("than in the unguided twin in 2 of 4 guided pictures (symmetry-50-1.png, symmetry-50-2.png)")
+
+
+def test_tables_plots_and_galleries_have_them(folder, new_executor):
+    out = folder(BODY)
+    out.render(executor=Guided(new_executor.origin))
+    found = measure_folder(out.path, by=("loss",))
+    names = ["loss_symmetry", "loss_symmetry_change", "drift_psnr", "drift_ssim"]
+    assert columns(found)[-4:] == names
+    weak, strong, none = groups(found)
+    assert (weak.means["loss_symmetry"], strong.means["loss_symmetry"], none.means["loss_symmetry"]) == (
+        0.05,
+        2.0,
+        None,
+    )
+    assert strong.means["loss_symmetry_change"] == pytest.approx(2 - 2 * 200**2 / 12 / 255**2, rel=0.02)
+    assert {"loss symmetry", "change of the loss symmetry", "PSNR to the unguided twin (dB)"} <= {
+        panel.title for panel in plot_of(found).panels
+    }
+    rows = list(csv.DictReader(io.StringIO(table_bytes(found.cells, found.cells.cells, "csv").decode())))
+    assert [row["loss_symmetry"] for row in rows] == ["0.05", "0.05", "2.0", "2.0", "", ""]
+    script = gallery_script([Source(out.path, "out", folder_cells(out.path).cells)], out.path).decode()
+    data = json.loads(script.removeprefix("latentpressGallery(").removesuffix(");\n"))
+    assert data["figures"] == names
+    assert [row[14] and row[14][0] for row in data["cells"]] == [0.05, 0.05, 2.0, 2.0, 0, 0]
 
 
 def test_a_twin_that_is_another_is_compared_anew(folder, new_executor):

@@ -68,7 +68,7 @@ def test_the_page_gets_the_ledgers_cells(night, capsys):
     assert (data["rows"], data["columns"], data["axes"]) == ("word", "seed", ["word", "seed", "prompt"])
     texts, cells = data["texts"], folder_cells(night.path).cells.cells
     for row, cell in zip(data["cells"], cells, strict=True):
-        labels = {key: texts[place] for key, place in zip(data["keys"], row[14:], strict=True)}
+        labels = {key: texts[place] for key, place in zip(data["keys"], row[15:], strict=True)}
         assert labels == dict(cell.labels)
         assert [data["states"][row[1]], texts[row[2]], *row[4:9]] == [
             *(cell.state, str(cell.output), cell.pixel_sha256, cell.job_hash, cell.width, cell.height, cell.seconds)

@@ -165,7 +165,7 @@ def test_parquet_holds_the_same(out, tmp_path, capsys):
     assert table.schema.field("finished").type == pa.timestamp("ms", tz="UTC")
     for row in table.to_pylist():
         expected = found.pop(row["file_name"])
-        for name in ("losses", "labels", "request"):
+        for name in ("losses", "guided", "drift", "labels", "request"):
             row[name] = row[name] and json.loads(row[name])
         assert row | {"finished": None} == expected | {"finished": None}
         assert row["finished"] == (expected["finished"] and datetime.fromisoformat(expected["finished"]))

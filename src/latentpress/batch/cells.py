@@ -13,6 +13,7 @@ from typing import Any
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import ledger_path
 from latentpress.batch.pictures.fault import fault_of
+from latentpress.batch.pictures.guided import drift_of, loss_figures
 from latentpress.batch.place import LEDGER
 from latentpress.batch.plan.apart import axes_of
 from latentpress.batch.plan.database import Database
@@ -91,8 +92,8 @@ def _cells(table: Database, folder: Path, axes: tuple[str, ...]) -> Iterator[Cel
     drafts = lru_cache(_DRAFTS_KEPT)(lambda draft: _draft(table, draft))
     query = (
         "SELECT job, draft, seed, seed_label, jobs.output, jobs.job_hash, earlier, images.job_hash, status, pixel_sha256, "
-        "error, seconds, file_sha256, file_size, stamp FROM jobs LEFT JOIN images ON images.output=jobs.output "
-        f"WHERE job > ? ORDER BY job LIMIT {_BLOCK}"
+        "error, seconds, guided, drift, file_sha256, file_size, stamp FROM jobs "
+        f"LEFT JOIN images ON images.output=jobs.output WHERE job > ? ORDER BY job LIMIT {_BLOCK}"
     )
     after = 0
     while found := table.answers(query, (after,)):
@@ -113,7 +114,9 @@ def _draft(table: Database, draft: int) -> _Draft:
 
 
 def _cell(row: Any, folder: Path, draft: _Draft, axes: tuple[str, ...]) -> Cell:
-    _, column, seed_label, output, job_hash, earlier, drawn, status, pixels, error, seconds, *written = row
+    _, column, seed_label, output, job_hash, earlier, drawn, status, pixels, error, seconds, guided, drift, *written = (
+        row
+    )
     seed = seed_of(column)
     labels = {key: str(text) for key, text in draft.labels.items()}
     labels["seed"] = str(seed) if seed_label is None else seed_label
@@ -135,6 +138,7 @@ def _cell(row: Any, folder: Path, draft: _Draft, axes: tuple[str, ...]) -> Cell:
         pixel_sha256=(pixels or "") if state == DONE else "",
         seconds=seconds or 0.0 if state in (DONE, FAILED) else 0.0,
         reason=reason,
+        figures=loss_figures(json.loads(guided), drift_of(drift, pixels)) if guided and state == DONE else {},
         alt=alt_text(request["prompt"], seed, {axis: labels.get(axis, "") for axis in axes}, state, reason),
     )
 

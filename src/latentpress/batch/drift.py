@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.batch.ledger.ledger import Ledger
-from latentpress.batch.pictures.guided import Guided, went_wrong
+from latentpress.batch.pictures.guided import Guided, drift_of, went_wrong
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.job import canonical_json
 from latentpress.batch.plan.plan import Plan
@@ -92,12 +92,6 @@ def record_drift(plan: Plan, folder: Path, ledger: Ledger) -> None:
         for one in mapped(pool, compared, left):
             if one is not None:
                 ledger.run("UPDATE images SET drift=?, rose=? WHERE output=?", one)
-
-
-def drift_of(text: str | None, pixels: str | None) -> dict[str, Any] | None:
-    """What a row of the ledger keeps of the drift of a picture with these pixels; None where that is of others."""
-    said: dict[str, Any] | None = json.loads(text) if text else None
-    return said if said is not None and said["pixels"][0] == pixels else None
 
 
 def drifts(table: Database) -> list[Drift]:

@@ -72,8 +72,11 @@ def gallery_script(sources: Sequence[Source], page: Path) -> bytes:
     folder_key = _free(FOLDER, keys) if len(sources) > 1 else ""
     first = sources[0]
     differs = what_differs(sources)
+    figures = list(dict.fromkeys(name for source in sources for name in source.cells.figures))
     rows = [
-        _row(cell, source, number, keys, texts) for number, source in enumerate(sources) for cell in source.cells.cells
+        _row(cell, source, number, keys, figures, texts)
+        for number, source in enumerate(sources)
+        for cell in source.cells.cells
     ]
     data = {
         "version": 1,
@@ -86,6 +89,7 @@ def gallery_script(sources: Sequence[Source], page: Path) -> bytes:
         "folderKey": folder_key,
         "keys": keys,
         "axes": axes,
+        "figures": figures,
         "common": [axis for axis in axes if axis in differs.common],
         "apart": differs.said,
         "rows": first.rows if first.rows in axes else "",
@@ -108,9 +112,13 @@ def thumbnails(pixel_sha256: str, width: int, height: int) -> dict[int, str]:
     return {side: f"thumbs/{pixel_sha256[:2]}/{pixel_sha256}-{side}.webp" for side in sides}
 
 
-def _row(cell: Cell, source: Source, number: int, keys: Sequence[str], texts: _Texts) -> list[object]:
+def _row(
+    cell: Cell, source: Source, number: int, keys: Sequence[str], figures: Sequence[str], texts: _Texts
+) -> list[object]:
     """Folder, state, output, URL of the output, hash of the pixels, job hash, width, height, seconds, prompt, negative
-    prompt, reason, seed, alt text, then a label for each key, -1 where it has none.
+    prompt, reason, seed, alt text, what losses did, then a label for each key, -1 where it has none.
+
+    What losses did is a number or null for each of `figures`, and nothing where a cell has none.
 
     The seed is a text: JavaScript's numbers end at 2^53.
     """
@@ -132,6 +140,7 @@ def _row(cell: Cell, source: Source, number: int, keys: Sequence[str], texts: _T
         texts.place(fault or cell.reason),
         texts.place(str(cell.seed)),
         texts.place(cell.alt),
+        [cell.figures.get(name) for name in figures] if cell.figures else 0,
         *(texts.place(cell.labels[key]) if key in cell.labels else -1 for key in keys),
     ]
 

@@ -20,6 +20,8 @@ _TITLES = {
     "saturation": "saturation (0 to 1)",
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
+    "drift_psnr": "PSNR to the unguided twin (dB)",
+    "drift_ssim": "SSIM to the unguided twin",
     "sharpness": "sharpness (variance of the Laplacian)",
 }
 # Rows that a plot has at most, so that it can be read: at 6 mm each they are 1.2 m.
@@ -81,7 +83,7 @@ def plot_of(found: Measured) -> Plot:
         raise UsageError(
             f"--by {listed}: has {len(parts):,} values, and a plot has at most {_MOST_ROWS} rows; name another axis"
         )
-    panels = [Panel(_TITLES.get(column, column), [part.values[column] for part in parts]) for column in columns(found)]
+    panels = [Panel(_title(column), [part.values[column] for part in parts]) for column in columns(found)]
     for axis in dict.fromkeys(axis for part in parts for axis in part.spreads):
         for key in APART:
             rows = [[getattr(one.distances, key) for one in part.spreads.get(axis, ())] for part in parts]
@@ -92,6 +94,15 @@ def plot_of(found: Measured) -> Plot:
         title += ", against " + " and ".join(f"{axis}={text}" for axis, text in found.against.items())
     labels = [", ".join(part.labels.values()) or "all" for part in parts]
     return Plot(title, ", ".join(axes), labels, [panel for panel in panels if any(panel.rows)], axes)
+
+
+def _title(column: str) -> str:
+    """What a column is called above its panel."""
+    if column.startswith("loss_"):
+        name = column.removeprefix("loss_")
+        changed = name.removesuffix("_change")
+        return f"loss {name}" if changed == name else f"change of the loss {changed}"
+    return _TITLES.get(column, column)
 
 
 def _first_axis(found: Measured) -> tuple[str, ...]:

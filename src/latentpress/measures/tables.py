@@ -57,7 +57,7 @@ def check_table(path: Path) -> Path:
 
 def columns(found: Measured) -> list[str]:
     """The columns that are numbers of single pictures and have means."""
-    return ["seconds", *MEASURES, *(("psnr", "ssim") if found.against else ())]
+    return ["seconds", *MEASURES, *(("psnr", "ssim") if found.against else ()), *found.cells.figures]
 
 
 def groups(found: Measured, by: Sequence[str] | None = None) -> list[Group]:
@@ -104,7 +104,7 @@ def table_file(found: Measured, kind: str) -> bytes:
         texts = {_head(axis) for axis in found.by}
         kinds = {key: "string" if key in texts else "float64" for key in heads} | {"pictures": "int64"}
         return rows_bytes(filled, heads, kinds, kind)
-    further = [*MEASURES, *(BESIDE if found.against else ())]
+    further = [*MEASURES, *(BESIDE if found.against else ()), *found.cells.figures]
     rows, heads = rows_of(found.cells, found.cells.cells, further)
     for row, cell, one in zip(rows, found.cells.cells, found.numbers, strict=True):
         row |= {"status": status_of(cell, one), "reason": reason_of(cell, one)}
@@ -132,7 +132,7 @@ def json_data(found: Measured) -> dict[str, Any]:
                 "status": status_of(cell, one),
                 "reason": reason_of(cell, one),
                 "labels": {axis: cell.labels.get(axis, "") for axis in found.cells.axes},
-                **{name: _told(cell, one, name) for name in ("seconds", *MEASURES, *BESIDE)},
+                **{name: _told(cell, one, name) for name in ("seconds", *MEASURES, *BESIDE, *found.cells.figures)},
             }
             for cell, one in zip(found.cells.cells, found.numbers, strict=True)
         ],
@@ -185,6 +185,8 @@ def _value(cell: Cell, one: Numbers, column: str) -> float | None:
         return cell.seconds or None
     if column in MEASURES:
         return one.values[column] if one.values is not None else None
+    if column not in BESIDE:
+        return cell.figures.get(column)
     return getattr(one.against, column) if one.against is not None else None
 
 

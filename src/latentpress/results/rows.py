@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from latentpress.batch.drift import drift_of
 from latentpress.batch.ledger.beside import beside
 from latentpress.batch.ledger.ledger import ledger_path
 from latentpress.batch.pictures.fault import fault_of
-from latentpress.batch.pictures.guided import guided_claimed
+from latentpress.batch.pictures.guided import drift_of, guided_claimed
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.identity import hashed_data
 from latentpress.batch.plan.job import Job, request_data

@@ -4,7 +4,7 @@ Knows no ledger and no plan: batch/cells.py fills the cells. Where an axis' valu
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 # What has become of a cell's picture.
@@ -28,7 +28,8 @@ class Cell:
     labels: axis or field -> its text, as file names show it before they are made safe; reason: why a failed one failed, or
     what is wrong with the file of a missing one, "" where there is none; output: its path below the output folder; width,
     height: in pixels; job_hash, pixel_sha256: "" where not known; seconds: that rendering took, 0 where not known; alt: what
-    it shows, in a sentence for those who cannot see it.
+    it shows, in a sentence for those who cannot see it; figures: numbers that are known of it beside, by column: what losses
+    did.
     """
 
     labels: Mapping[str, str]
@@ -44,6 +45,7 @@ class Cell:
     seconds: float = 0.0
     reason: str = ""
     alt: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ class Cells:
     def labels(self, key: str) -> list[str]:
         """The texts that `key` has, each once, in order of appearance."""
         return list(dict.fromkeys(cell.labels.get(key, "") for cell in self.cells))
+
+    @property
+    def figures(self) -> list[str]:
+        """The columns of the cells' figures in order of appearance, how far they drifted behind the losses."""
+        return sorted(dict.fromkeys(name for cell in self.cells for name in cell.figures), key=_is_drift)
+
+
+def _is_drift(figure: str) -> bool:
+    return figure.startswith("drift_")
 
 
 def reason_of(cell: Cell) -> str:

@@ -19,8 +19,10 @@ _KINDS = {"seed": "uint64", "width": "int64", "height": "int64", "seconds": "flo
 
 def table_bytes(cells: Cells, shown: Sequence[Cell], kind: str) -> bytes:
     """The cells `shown` as the file of a table; kind: csv, jsonl or parquet. ModuleNotFoundError without pyarrow."""
-    rows, heads = rows_of(cells, shown)
-    return rows_bytes(rows, heads, {}, kind)
+    rows, heads = rows_of(cells, shown, cells.figures)
+    for row, cell in zip(rows, shown, strict=True):
+        row |= {name: cell.figures.get(name) for name in cells.figures}
+    return rows_bytes(rows, heads, dict.fromkeys(cells.figures, "float64"), kind)
 
 
 def rows_of(cells: Cells, shown: Sequence[Cell], further: Sequence[str] = ()) -> tuple[list[dict[str, Any]], list[str]]:

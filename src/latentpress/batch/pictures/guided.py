@@ -7,6 +7,7 @@ loss's unscaled value on what the step began with, null where it did not act; af
 a move came to is what the next guided step begins with. Numbers have six digits; what is not finite is null.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -92,6 +93,31 @@ def guided_lines(guided: Guided) -> list[tuple[str, str]]:
         after = "unknown" if loss["after"] is None else f"{loss['after']:.4g}"
         found.append((loss["name"], ", ".join([*told, f"{after} on the picture"])))
     return found
+
+
+def drift_of(text: str | None, pixels: str | None) -> dict[str, Any] | None:
+    """What a row of the ledger keeps of the drift of a picture with these pixels; None where that is of others."""
+    said: dict[str, Any] | None = json.loads(text) if text else None
+    return said if said is not None and said["pixels"][0] == pixels else None
+
+
+def loss_figures(guided: Guided | None, drift: Mapping[str, Any] | None) -> dict[str, float]:
+    """What losses did as numbers of one picture, by the names of columns; drift: as `drift_of` gives it.
+
+    `loss_NAME` is the value on the picture, `loss_NAME_change` that less the value on its unguided twin, or, where that is
+    not known, less the value before the first guided step; `drift_psnr` and `drift_ssim` are to the twin.
+    """
+    found: dict[str, float | None] = {}
+    unguided: list[float | None] = drift["losses"] if drift else []
+    for place, loss in enumerate(guided["losses"] if guided else ()):
+        name, after = f"loss_{loss['name']}", loss["after"]
+        first = next((value for value in loss["before"] if value is not None), None)
+        beside = unguided[place] if place < len(unguided) and unguided[place] is not None else first
+        found[name] = after
+        found[f"{name}_change"] = None if beside is None or after is None else _number(after - beside)
+    if drift:
+        found |= {f"drift_{key}": drift[key] for key in ("psnr", "ssim")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _number(value: float | None) -> float | None:

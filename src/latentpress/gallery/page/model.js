@@ -64,6 +64,12 @@ class Model {
       if (!own.has(key) && cell[LABELS + place] >= 0) found.push([key, this.texts[cell[LABELS + place]]]);
     });
     found.push(["pixels", `${cell[WIDTH]}x${cell[HEIGHT]}`]);
+    if (cell[FIGURES]) {
+      this.data.figures.forEach((name, place) => {
+        const value = cell[FIGURES][place];
+        if (value !== null) found.push([name, String(value)]);
+      });
+    }
     if (cell[SECONDS]) found.push(["seconds", String(cell[SECONDS])]);
     found.push(["file", this.text(id, OUTPUT)], ["job", cell[JOB]], ["pixel sha256", cell[PIXELS]]);
     return found.filter(([, text]) => text !== "");

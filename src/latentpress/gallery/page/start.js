@@ -1,8 +1,8 @@
 // Small things that the other parts use. All text becomes text nodes or attributes, never HTML.
 
 // Of a cell's row in the data, as data.py writes it.
-const [FOLDER, STATE, OUTPUT, URL_PATH, PIXELS, JOB, WIDTH, HEIGHT, SECONDS, PROMPT, NEGATIVE, REASON, SEED, ALT, LABELS] =
-  Array.from({ length: 15 }, (_, place) => place);
+const [FOLDER, STATE, OUTPUT, URL_PATH, PIXELS, JOB, WIDTH, HEIGHT, SECONDS, PROMPT, NEGATIVE, REASON, SEED, ALT, FIGURES, LABELS] =
+  Array.from({ length: 16 }, (_, place) => place);
 const ANY = -1;
 const NONE = -1;
 
