@@ -156,7 +156,7 @@ def test_pictures_that_are_gone_do_not_count(half):
 def test_a_ledger_of_before_is_read_and_gone_on_with(version, half, new_executor):
     made = half("any")
     later = ["finished", "device", "versions", "losses", "identity", "contents", "unseeded", "stamp", "cause"]
-    later += ["gradient"]
+    later += ["gradient", "guided", "drift", "rose"]
     with sqlite3.connect(ledger_path(made.path)) as connection:
         connection.execute("DROP INDEX images_hash")
         for column in ("manifest", "began"):
@@ -164,7 +164,7 @@ def test_a_ledger_of_before_is_read_and_gone_on_with(version, half, new_executor
         for column in later if version == 2 else [*later, "row_rule"]:
             connection.execute(f"ALTER TABLE images DROP COLUMN {column}")
         connection.execute("DROP VIEW drafts")
-        for table in ("jobs", "prompts", "shapes", "bundles", "documents", "runs"):
+        for table in ("jobs", "twins", "prompts", "shapes", "bundles", "documents", "runs"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute(f"PRAGMA user_version={version}")
     connection.close()

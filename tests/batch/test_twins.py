@@ -48,6 +48,15 @@ def test_pictures_that_differ_in_their_losses_alone_share_a_twin(planned):
     assert [job.job_hash for job in plain.jobs] == [job.job_hash for job in plan.jobs][:4]
 
 
+def test_words_beside_the_loss_are_none_too(planned):
+    pairs = "[{kind: a, push: few, loss: tv}, {kind: a, push: many, loss: {name: tv, scale: 900}}]"
+    plan = planned(
+        f'twins: true\ndefaults: {{prompt: a}}\nmatrix: {{pair: {pairs}}}\noutput: "{{kind}}-{{push}}.png"\n'
+    )
+    assert [str(job.output) for job in plan.jobs] == ["a-few.png", "a-many.png", "none-none.png"]
+    assert [plan.jobs[2].labels[key] for key in ("kind", "push", "loss")] == ["none"] * 3
+
+
 def test_a_picture_that_the_plan_has_already_is_the_twin(planned):
     plan = planned(BODY.replace("[{name", "[{label: plain, value: none}, {name"))
     assert len(plan.jobs) == 6

@@ -54,6 +54,7 @@ class _Kept:
     output_place: _Place
     sheets: tuple[Sheet, ...]
     quality: int | None
+    twins: bool
     manifest_warnings: list[str]
     wildcards: bool
     policy: Policy
@@ -168,6 +169,7 @@ def keep_plan(manifest: Manifest, plan: Plan, ledger: Ledger) -> None:
         output_place=_place(manifest.output_place),
         sheets=manifest.sheets,
         quality=manifest.quality,
+        twins=manifest.twins,
         manifest_warnings=list(manifest.warnings),
         wildcards=manifest.wildcards,
         policy=manifest.policy,
@@ -199,6 +201,7 @@ def _manifest(path: Path, kept: _Kept) -> Manifest:
         wildcards=kept.wildcards,
         policy=kept.policy,
         quality=kept.quality,
+        twins=kept.twins,
     )
 
 

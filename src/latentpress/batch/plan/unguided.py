@@ -9,6 +9,7 @@ from itertools import islice
 
 from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.jobs import Row, seed_of
+from latentpress.manifest.fields import FIELDS
 from latentpress.manifest.manifest import Manifest
 from latentpress.manifest.names import collision_key
 from latentpress.manifest.nodes import Problems
@@ -36,8 +37,9 @@ def unguided_rows(
     pairs: list[tuple[int, str]] = []
     (index,) = table.one("SELECT count(*) FROM jobs")
     without: dict[int, tuple[Shape, Shape]] = {}
+    beside = _labels_of_losses(manifest)
     for job, draft, seed, seed_label, output in _guided(manifest, table):
-        row = row_of(index + 1, _unguided(draft, without), seed, seed_label)
+        row = row_of(index + 1, _unguided(draft, beside, without), seed, seed_label)
         pairs.append((job, row[6]))
         if len(pairs) == _ROWS:
             _write(table, pairs)
@@ -68,11 +70,17 @@ def _guided(manifest: Manifest, table: Database) -> Iterator[tuple[int, Draft, i
             after = job
 
 
-def _unguided(draft: Draft, without: dict[int, tuple[Shape, Shape]]) -> Draft:
-    """The draft without losses; without: by what their shapes are known, those that there are already, and theirs."""
+def _labels_of_losses(manifest: Manifest) -> set[str]:
+    """What the matrix calls the losses: the field, and words of one's own that stand beside it in the values of an axis."""
+    axes = (axis.variables for axis in manifest.expansion.matrix.axes if "loss" in axis.variables)
+    return {"loss"} | {name for variables in axes for name in variables if name not in FIELDS}
+
+
+def _unguided(draft: Draft, beside: set[str], without: dict[int, tuple[Shape, Shape]]) -> Draft:
+    """The draft without losses; beside: the labels that tell of them; without: by what a shape is known, it and its twin."""
     shape = draft.shape
     if (known := without.get(id(shape))) is None:
-        labels = {**shape.labels, "loss": "none"} if "loss" in shape.labels else shape.labels
+        labels = {**shape.labels, **dict.fromkeys(beside & shape.labels.keys(), "none")}
         if len(without) >= _KEPT:
             without.clear()
         known = without[id(shape)] = shape, Shape({**shape.values, "loss": ()}, labels)
