@@ -205,8 +205,11 @@ def test_the_tables_of_losses_are_the_codes():
     rows = {row[0].strip("`"): row[1:] for row in table(PAGES["docs/losses.md"], "loss")}
     assert list(rows) == list(known)
     for name, loss in known.items():
-        scale = "also below 0" if loss.both_ways else ""
-        assert rows[name] == [loss.does, scale, ", ".join(f"`{one}`" for one in parameter_texts(loss))], name
+        does, scale, parameters = rows[name]
+        assert [does, parameters] == [loss.does, ", ".join(f"`{one}`" for one in parameter_texts(loss))], name
+        # The scales themselves were measured: `latentpress losses demo --calibrate`.
+        assert re.fullmatch(r"([\d.]+ to [\d.]+)?(; also below 0|also below 0)?", scale), name
+        assert scale.endswith("also below 0") == loss.both_ways, name
     formulas = {row[0].strip("`"): row[1:] for row in table(PAGES["docs/losses.md"], "formula of")}
     for name, loss in known.items():
         assert formulas[name] == [f"`{loss.formula}`".replace("|", r"\|"), loss.range, loss.source], name

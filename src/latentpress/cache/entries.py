@@ -19,7 +19,7 @@ DERIVED = "derived"
 DEMO, CONCEPTS, COPY, LEFTOVER, NOTES, OTHER = "model", "concepts", "copy", "leftover", "notes", "other"
 GRADIENTS = "gradients"
 # What latentpress keeps in the cache beside bundles: small, and read by name.
-_NOTES = ("calibration.json", "timings.json", VERIFIED, "content")
+_NOTES = ("calibration.json", "timings.json", "loss-scales.json", VERIFIED, "content")
 # Tokens that an entry's line names.
 _SHOWN = 4
 
@@ -103,6 +103,7 @@ def _entry(path: Path, *, top: bool, half: bool) -> Entry:
 _NOTED = {
     "calibration.json": "rows per call",
     "timings.json": "times for estimates",
+    "loss-scales.json": "useful scales of losses",
     VERIFIED: "files that were found whole",
     "content": "what of earlier bundles decides pixels",
 }

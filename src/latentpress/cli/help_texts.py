@@ -198,7 +198,7 @@ HELP: Mapping[str, Help] = {
         _0="it is listed or removed",
     ),
     "samplers": _reading("latentpress samplers", _0="the samplers are listed"),
-    "losses": _reading("latentpress losses", _0="the losses are listed"),
+    "losses": _reading("latentpress losses", "latentpress losses demo --calibrate", _0="the losses are listed"),
     "schema": _help("latentpress schema > manifest.schema.json", _0="the schema is printed"),
     "bench": _help(
         "latentpress bench demo",

@@ -34,8 +34,8 @@ def text_chunks(
     """Keyword -> each text of the job's picture; in a PNG they are chunks.
 
     pixels: `png.pixel_sha256` of the picture, by which it can be told later from a retouched one. Of the origin: the
-    engine and its precision, what computed the losses' gradients, and the row rule where pixels depend on more than the job; guided:
-    what losses did.
+    engine and its precision, what computed the losses' gradients, and the row rule where pixels depend on more than the
+    job; guided: what losses did.
     """
     request, facts = job.request, facts_by_hash(bundles, job.bundle)
     identity = identity_of(request, facts, bundles)

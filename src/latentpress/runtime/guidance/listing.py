@@ -25,12 +25,14 @@ def loss_data() -> list[dict[str, object]]:
     ]
 
 
-def loss_lines() -> Iterator[str]:
-    """The same for people: a few lines for each loss."""
+def loss_lines(scales: Mapping[str, str]) -> Iterator[str]:
+    """The same for people: a few lines for each loss. scales: of some the scales that are of use."""
     for loss in LOSSES.values():
         yield f"{loss.name}: {loss.does}"
         yield f"    {loss.formula}"
         yield f"    range: {loss.range}{'; the scale may be negative' if loss.both_ways else ''}"
+        if loss.name in scales:
+            yield f"    useful scales: {scales[loss.name]}"
         if own := parameter_texts(loss):
             yield f"    parameters: {', '.join(own)}"
         yield f"    source: {loss.source}"
