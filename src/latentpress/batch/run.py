@@ -199,12 +199,12 @@ class Run:
         run = begin_run(ledger, pending.plan.plan_hash, self._key, pending.count, tally.estimate, policy.retries)
         try:
             summary = render(pending, executor, writers, tally, policy)
+            record_drift(pending.plan, self._path, ledger)
         except BaseException as error:
             end, why = (BROKEN, str(error) or repr(error)) if isinstance(error, Exception) else (INTERRUPTED, "")
             with contextlib.suppress(LatentpressError, OSError):  # what ended the render is what is told
                 end_run(ledger, run, end, why, self._warnings, **_known(tally))
             raise
-        record_drift(pending.plan, self._path, ledger)
         for line in filter(None, (overshot_line(tally), *(one.line() for one in risen(ledger)))):
             told(f"warning: {line}")
         end = STOPPED if summary.stopped else FINISHED

@@ -14,7 +14,7 @@ _DEFAULTS: dict[str, Any] = {
     one.name: plain(one.default) for one in fields(RenderRequest) if one.default is not MISSING
 }
 # What follows from the others.
-_FOLLOWS = ("job_hash", "identity", "pixel_sha256", "image_data_sha256", "version")
+_FOLLOWS = ("job_hash", "identity", "pixel_sha256", "image_data_sha256", "guided", "version")
 # Hexadecimal digits of a sha256, and how many of them are shown.
 _HASH, _SHOWN = 64, 12
 # Characters that `short` shows of a text, and those shown before the first that differs.
