@@ -109,7 +109,8 @@ def loss_figures(guided: Guided | None, drift: Mapping[str, Any] | None) -> dict
     """
     found: dict[str, float | None] = {}
     unguided: list[float | None] = drift["losses"] if drift else []
-    for place, loss in enumerate(guided["losses"] if guided else ()):
+    each: list[dict[str, Any]] = guided["losses"] if guided else []
+    for place, loss in enumerate(each):
         name, after = f"loss_{loss['name']}", loss["after"]
         first = next((value for value in loss["before"] if value is not None), None)
         beside = unguided[place] if place < len(unguided) and unguided[place] is not None else first
