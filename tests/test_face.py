@@ -161,5 +161,7 @@ def test_the_notebook_runs(demo_cache, monkeypatch) -> None:
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) == len(set(pictures)) == 3, "plain, Canny and blue, and no two of them alike"
+    assert len(pictures) == len(set(pictures)) == 4, (
+        "plain, Canny, blue and a loss of its own, and no two of them alike"
+    )
     assert "\nSteps: 6, Sampler: LMS" in outputs[-1]["text"]

@@ -113,6 +113,12 @@ def test_a_loss_of_ones_own_from_the_plan_to_an_edit(own, capsys):
     assert (out, "second\n" in err) == ("out/own/mine+dark.png: equal to the pixel\n", True)
     assert run_cli(["show", "out/own/mine+dark.png", "--manifest"]) == 2
     assert "the code of its loss mine is in the ledger alone" in capsys.readouterr().err
+    assert run_cli(["show", "out/own/mine+dark.png", "--manifest", "--losses", "kept"]) == 0
+    Path("again.yaml").write_text(capsys.readouterr().out)
+    (kept,) = Path("kept").iterdir()
+    assert {path.name: path.read_text() for path in kept.iterdir()}["mine.py"] == LOSS
+    (planned,) = latentpress.OutputFolder("again.yaml", "out/again").plan().jobs
+    assert f'"job_hash":"{planned.job_hash}"'.encode() in Path("out/own/mine+dark.png").read_bytes()
     Path("losses/mine.py").write_text(LOSS)
     assert run_cli(["show", "out/own/mine+dark.png", "--manifest"]) == 0
     file = own.parent.absolute() / "losses/mine.py"
@@ -219,3 +225,26 @@ def test_a_function_is_a_loss_from_python_as_its_file_is(own, assets):
     ]:
         with pytest.raises(latentpress.UsageError, match=said):
             latentpress.render_picture(assets / "bundle", "a kite", losses=losses, **job)
+
+
+def test_a_function_is_a_loss_of_a_manifest_from_python(own, assets):
+    def dark(image):
+        calls.append(1)
+        return image.mean()
+
+    calls: list[int] = []
+    Path("m.yaml").write_text(
+        f"version: 1\nmodel: {assets / 'bundle'}\noutput: a.png\n"
+        "defaults: {prompt: a kite, steps: 2, size: 64x64, loss: mine}\n"
+    )
+    with pytest.raises(latentpress.ManifestError, match="unknown loss 'mine'"):
+        latentpress.read_manifest("m.yaml")
+    with pytest.raises(latentpress.UsageError, match="loss mine is of type int"):
+        latentpress.read_manifest("m.yaml", losses={"mine": 3})
+    manifest = latentpress.read_manifest("m.yaml", losses={"mine": dark})
+    folder = latentpress.OutputFolder(manifest, "out/own")
+    assert folder.render().summary.done == 1, "nobody has to allow what the program itself brings"
+    assert len(calls) == 2
+    assert folder.render().summary.skipped == 1
+    ((kept,),) = (codes().values(),)
+    assert "def dark(image):" in json.dumps(kept)

@@ -33,6 +33,7 @@ from latentpress.models import Models, facts_of, models_for, named_bundle
 from latentpress.runtime.facts import Bundles
 from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.guidance.own.objects import Given, given_losses
+from latentpress.runtime.guidance.own.trust import codes_of, refuse_untrusted
 from latentpress.runtime.request import RenderRequest
 
 if TYPE_CHECKING:
@@ -96,14 +97,14 @@ def render_pictures(
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     models = {str(opened.path): opened}
     own = given_losses(losses, LOSS_KEYS)
-    known = KnownLosses(own, LOSS_KEYS)
+    known = KnownLosses({name: one.loss for name, one in own.items()}, LOSS_KEYS)
     asked = [_draft(fields, str(opened.path), f"picture {number}: ", known) for number, fields in enumerate(jobs, 1)]
     for draft, _ in asked:
         for choice in draft.values["refiner"]:
             models.setdefault(choice.model, named_bundle(choice.model, cache_dir()))
     facts = facts_of(models)
     requests = [_request(*one, facts, f"picture {number}: ") for number, one in enumerate(asked, 1)]
-    held = {loss.code.key: loss for loss in own.values() if loss.code}
+    held = {one.code.key: one.loss for one in own.values()}
     by_hash = Models(models).by_hash
     executor = LocalExecutor(by_hash, settings or Settings(), cache_dir(), lambda line: None, losses=held)
     executor.open(opened.hash, requests)
@@ -125,13 +126,14 @@ def render_pictures(
 class Drawing:
     """The pictures of a manifest without an output folder: planned at once, rendered when asked for, kept nowhere.
 
-    Raises as the planning of an output folder does.
+    Raises as the planning of an output folder does, and UsageError for code that may not run.
     """
 
     def __init__(self, manifest: Manifest, settings: Settings | None = None) -> None:
         self._models = models_for(manifest, cache_dir())
         self._settings = settings or Settings()
         self.plan = build_plan(manifest, self._models.facts, {}, drawn_seed)
+        refuse_untrusted(codes_of(job.request for job in self.plan.jobs), allow=self._settings.allow_code)
 
     def render(self, say: Callable[[str], None] = lambda line: None) -> Iterator[tuple[Job, bytes | str]]:
         """Each picture as the file that `latentpress render` writes, or why there is none. say: hears of choices."""

@@ -15,11 +15,16 @@ LUMA = np.array([0.299, 0.587, 0.114])
 IMAGES = torch.rand((3, 3, 32, 48), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+def encode(images):
+    """What stands for the VAE's encoder here: features at two resolutions."""
+    return [images, torch.nn.functional.avg_pool2d(images, 4)]
+
+
 def value(name, images, **params):
     """The loss with its defaults or `params`, of each of `images`; as latents it sees a piece of the image."""
     loss = LOSSES[name]
     latents = images[:, :1, ::8, ::8].expand(-1, 4, -1, -1)
-    context = Context(latents, 1, 3, torch.Generator().manual_seed(5))
+    context = Context(latents, 1, 3, torch.Generator().manual_seed(5), encode)
     pictures = {one: torch.full_like(images[:1], 0.25) for one in loss.pictures}
     return loss(images, {**loss.params(**params).complete(), **pictures}, context)
 
@@ -34,7 +39,7 @@ def steepness(plane):
 
 
 def blurred(plane):
-    return cv2.GaussianBlur(plane, (7, 7), 1, borderType=cv2.BORDER_REPLICATE)
+    return cv2.GaussianBlur(plane, (3, 3), 0.3, borderType=cv2.BORDER_REPLICATE)
 
 
 def sigmoid(x):
@@ -51,7 +56,20 @@ def fine_share(image, cutoff=0.1):
     return energy[np.hypot(down[:, None], across) >= cutoff].sum() / energy.sum()
 
 
-# Of one image (3, H, W): the value, by other means.
+def features(image):
+    """As `encode`, by numpy."""
+    return [image, image.reshape(3, image.shape[1] // 4, 4, -1, 4).mean((2, 4))]
+
+
+def relative(found, wanted):
+    return ((found - wanted) ** 2).sum() / (wanted**2).sum()
+
+
+def together(one):
+    return np.einsum("chw,dhw->cd", one, one) / one.size
+
+
+# Of one image (3, H, W): the value, by other means; pictures are grey, 0.25.
 REFERENCES = {
     "brightness": lambda image: (y(image).mean() - 0.7) ** 2,
     "exposure": lambda image: np.mean(
@@ -59,7 +77,7 @@ REFERENCES = {
     ),
     "grayscale": lambda image: np.mean((image - y(image)) ** 2),
     "sobel": lambda image: -steepness(y(image)).mean(),
-    "soft_canny": lambda image: -sigmoid((steepness(blurred(y(image))) - 0.1) / 0.1).mean(),
+    "soft_canny": lambda image: -6 * sigmoid((steepness(blurred(y(image))) - 0.2) / 0.1).mean(),
     "tv": lambda image: np.abs(np.diff(image, axis=2)).mean() + np.abs(np.diff(image, axis=1)).mean(),
     "mix": lambda image: np.abs(np.tensordot([0.393, 0.769, 0.189], image, 1) - 0.5).mean(),
     "colour_matrix": lambda image: (image[0] ** 2).mean() / 3,
@@ -67,6 +85,10 @@ REFERENCES = {
         [y(image)[i, j] * ((2 * i / 31 - 1) ** 2 + (2 * j / 47 - 1) ** 2) / 2 for i in range(32) for j in range(48)]
     ),
     "reference": lambda image: ((image - 0.25) ** 2).mean(),
+    "perceptual": lambda image: np.mean([relative(one, np.full_like(one, 0.25)) for one in features(image)]),
+    "gram": lambda image: np.mean(
+        [relative(together(one), together(np.full_like(one, 0.25))) for one in features(image)]
+    ),
     "frequency": lambda image: (fine_share(image) - 0.35) ** 2,
 }
 

@@ -13,7 +13,9 @@ from latentpress.manifest.field import Reader
 from latentpress.manifest.losses import parse_losses
 from latentpress.manifest.nodes import ListNode, Place, Problems, Scalar
 from latentpress.runtime.guidance import LOSSES
-from latentpress.runtime.guidance.context import Context
+from latentpress.runtime.guidance.context import Context, Moment
+from latentpress.runtime.guidance.encoder import VaeEncoder
+from latentpress.runtime.guidance.gradient import LossGuidance
 from latentpress.runtime.guidance.labels import loss_labels
 from latentpress.runtime.guidance.loss import Loss, LossParams
 from latentpress.runtime.render import Renderer
@@ -103,7 +105,7 @@ def test_a_loss_is_taken_of_each_image_for_itself(loss):
 
     def taken(some):
         latents = some.repeat(1, 2, 1, 1)[:, :4, ::8, ::8]
-        return loss(some, params, Context(latents, 0, 1, torch.Generator().manual_seed(1)))
+        return loss(some, params, Context(latents, 0, 1, torch.Generator().manual_seed(1), lambda image: [image]))
 
     together = taken(images)
     assert together.shape == (3,)
@@ -128,3 +130,55 @@ def test_reading_losses_imports_neither_torch_nor_opencv(tmp_path):
         "read_manifest(Path(sys.argv[1]))\n"
     )
     subprocess.run([sys.executable, "-c", code, file], check=True)
+
+
+def never(x0):
+    raise AssertionError("nothing looks at the picture")
+
+
+def test_a_loss_on_the_latents_alone_decodes_nothing():
+    x0 = np.random.default_rng(0).normal(size=(4, 8, 8)).astype(np.float32)
+    built_in = LossSpec("latents", 2.0, params={"statistic": "mean", "target": 0.5})
+    found = LossGuidance(never).gradient(x0, [built_in], Moment(1, 0, 4))
+    expected = np.full_like(x0, 2.0 * 2 * (x0.mean() - 0.5) / x0.size)
+    np.testing.assert_allclose(found[0] if isinstance(found, tuple) else found, expected, rtol=1e-4)
+
+
+def test_a_loss_keeps_what_it_keeps():
+    """The gradient by the latents is at a right angle to that of the mean luma, which soft_canny keeps."""
+    mixing = torch.randn((3, 4), generator=torch.Generator().manual_seed(3)) / 3
+
+    def decode(x0):
+        return torch.einsum("ck,bkhw->bchw", mixing, x0).sigmoid().repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+    x0 = torch.randn((4, 8, 8), generator=torch.Generator().manual_seed(4))
+    latents = x0[None].clone().requires_grad_()
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    (light,) = torch.autograd.grad((decode(latents)[0] * weights).sum(0).mean(), latents)
+
+    def cosine(loss):
+        asked = LossSpec(loss.name, 1.0, params=loss.params().complete())
+        found = LossGuidance(decode, losses={loss.name: loss}).gradient(x0.numpy(), [asked], Moment(1, 9, 20))
+        gradient = torch.from_numpy(found[0] if isinstance(found, tuple) else found)
+        return abs(float(torch.nn.functional.cosine_similarity(gradient.flatten(), light.flatten(), dim=0)))
+
+    channel, soft_canny = LOSSES["channel"], LOSSES["soft_canny"]
+    assert cosine(channel) > 5e-3
+    assert cosine(replace(channel, keeps=soft_canny.keeps)) < 1e-5
+    assert cosine(soft_canny) < 1e-5
+
+
+@pytest.mark.parametrize("size", [(64, 64), (72, 40)])
+def test_the_encoder_in_torch_is_diffusers(size, bundle, reference_pipeline):
+    """Its moments, and the gradient of them, by diffusers' module with the checkpoint's weights."""
+    image = torch.rand((1, 3, *size), generator=torch.Generator().manual_seed(6)).requires_grad_()
+    encoder, vae = VaeEncoder(bundle), reference_pipeline.vae
+    moments = encoder.moments(image)
+    expected = vae.quant_conv(vae.encoder(image * 2 - 1))
+    torch.testing.assert_close(moments, expected, rtol=1e-4, atol=1e-4)
+    wanted = torch.randn(moments.shape, generator=torch.Generator().manual_seed(7))
+    found, right = (torch.autograd.grad((one * wanted).sum(), image)[0] for one in (moments, expected))
+    torch.testing.assert_close(found, right, rtol=1e-3, atol=1e-4 * float(right.abs().max()))
+    features = encoder(image)
+    blocks = len(vae.encoder.down_blocks)
+    assert [one.shape[-1] for one in features] == [size[1] // 2**place for place in range(blocks)]

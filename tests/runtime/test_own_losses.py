@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from latentpress.batch.plan.job import data_of_stored, request_data, request_from, stored
 from latentpress.errors import UsageError
 from latentpress.manifest.own_losses import KnownLosses
+from latentpress.pictures import render_pictures
 from latentpress.runtime.guidance.context import Context
 from latentpress.runtime.guidance.own import packages, printed
 from latentpress.runtime.guidance.own.run import LossFailed, loss_of
@@ -18,6 +20,7 @@ from latentpress.runtime.guidance.own.trust import refuse_untrusted
 from latentpress.runtime.request import LossCode, LossSpec, RenderRequest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples/losses"
+QUICK = ("violet", "latents")
 TWELVE = sorted(path for path in EXAMPLES.glob("*.py") if path.stem != "colours")
 
 
@@ -63,6 +66,25 @@ def test_twelve_losses_as_students_write_them_fall_along_their_gradient(path):
     # To the first order the value falls by the length of the step times that of the gradient.
     assert before - after == pytest.approx(0.05 * float(gradient.norm()), rel=0.25)
     assert value_of(path, params, image=image.clone())[0] == before, "and the same numbers are drawn again"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[] if path.stem in QUICK else pytest.mark.full, id=path.stem) for path in TWELVE],
+)
+def test_twelve_losses_as_students_write_them_guide_pictures(path, bundle):
+    """Each in its place in a render: what it is of the picture's latents or pixels falls where it acts."""
+    job = {"prompt": "a mouse", "seed": 5, "size": 64, "steps": 6, "sampler": "euler"}
+    guided = {**job, "loss": {"name": "mine", "scale": 30, "every": 1}}
+    plain, moved, again = render_pictures(bundle, [job, guided, guided], losses={"mine": path})
+    assert moved.tobytes() == again.tobytes() != plain.tobytes()
+    if path.stem in ("latents", "elastic"):  # one sees no pixels, the other other random numbers
+        return
+    before, after = (
+        value_of(path, image=torch.from_numpy(np.asarray(one) / 255).permute(2, 0, 1)[None].float())[0]
+        for one in (plain, moved)
+    )
+    assert after < before
 
 
 def test_reading_runs_nothing_and_hashes_what_is_local(tmp_path):
@@ -136,7 +158,10 @@ def test_parameters_are_those_of_the_signature(signature, given, found):
     [
         ("def sepia(image): pass", r"mine.py:1:1: it has no function `loss` .*write mine.py:sepia"),
         ("loss = 1", r"mine.py:1:1: it has no function `loss` .*`def loss\(image\)"),
-        ("\ndef loss(): pass", r"mine.py:2:1: `loss` takes no image"),
+        (
+            "\ndef loss(): pass",
+            r"mine.py:2:1: `loss` takes no image; its first parameter is the image, \(3, H, W\), or `latents`",
+        ),
         ("def loss(image, scale=1): pass", r"mine.py:1:17: the parameter `scale` stands for something else"),
         ("def loss(image, at, /): pass", r"mine.py:1:17: `at` is positional-only"),
         ("def loss(image, to: Tensor): pass", r"mine.py:1:17: `to` is a Tensor, and a manifest gives numbers"),

@@ -164,7 +164,7 @@ class OutputFolder:
         orders = Orders(mixed, replace=replace)
         settings = settings or Settings()
         Run(self.manifest, self._key, self.path, self._opened(verify=False), orders, self._home).check(state, settings)
-        check_codes(state, allow=settings.allow_code)
+        check_codes(state, allow=settings.allow_code, given=self.manifest.given_codes)
 
     def orphans(self, state: Status) -> list[str]:
         """The outputs of this manifest's finished pictures that its plan does not want any more, nor takes for others."""

@@ -133,12 +133,13 @@ class Run:
                 state, kept_out = tried(asked), len(asked.quarantined)
                 self._tell(state, say)
                 self.check(state, settings, checked_engine=executor is None)
-                check_codes(state, allow=settings.allow_code or executor is not None)
+                check_codes(state, allow=settings.allow_code or executor is not None, given=self._manifest.given_codes)
                 check_writable(state, self._path, self._home)
                 loads, disk = self._demand(state)
                 if executor is None:
                     check_guidance(loads)
-                kept = held.enter_context(executing(self._models.by_hash, settings, cache, told, engines))
+                losses = {one.code.key: one.loss for one in self._manifest.losses}
+                kept = held.enter_context(executing(self._models.by_hash, settings, cache, told, engines, losses))
                 chosen = executor or kept
                 pending = Pending(state, self._unasked(state), self._accepting(state))
                 # What cannot be opened is told before the plan is recorded, and before a new folder is worth keeping.
@@ -175,7 +176,7 @@ class Run:
         asked = self._asked(state)
         state = tried(asked)
         self.check(state, settings)
-        check_codes(state, allow=settings.allow_code)
+        check_codes(state, allow=settings.allow_code, given=self._manifest.given_codes)
         check_writable(state, self._path, self._home)
         loads, disk = self._demand(state)
         check_guidance(loads)
@@ -252,7 +253,7 @@ class Run:
         plan = state.plan
         ledger.recognise(state.recognised)
         ledger.record(plan, self._key, {bundle.hash: str(bundle.path) for bundle in self._models.bundles.values()})
-        keep_codes(ledger, {})
+        keep_codes(ledger, self._manifest.given_codes)
         keep_plan(self._manifest, plan, ledger)
         ledger.stamp(state.stamps)
         record_adopted(state, ledger)

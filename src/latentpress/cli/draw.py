@@ -17,7 +17,7 @@ from latentpress.cli.completion import bundles, completing, field_values
 from latentpress.cli.help import FIELD_PANEL, Command
 from latentpress.cli.manifests import to_stderr
 from latentpress.cli.options import JsonOption, print_json
-from latentpress.cli.render_options import EngineOption, GradientOption, StrictOption, ThreadsOption
+from latentpress.cli.render_options import AllowCodeOption, EngineOption, GradientOption, StrictOption, ThreadsOption
 from latentpress.errors import ManifestError, UsageError, shown
 from latentpress.manifest.quoted import quoted
 
@@ -54,6 +54,11 @@ def draw_command(
         list[str] | None,
         typer.Option(metavar="TOKEN=FILE", help="A concept that the bundle lacks; may be repeated."),
     ] = None,
+    loss_file: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="A loss of your own, for --loss NAME; may be repeated."),
+    ] = None,
+    allow_code: AllowCodeOption = False,
     engine: EngineOption = None,
     threads: ThreadsOption = None,
     strict: StrictOption = False,
@@ -66,9 +71,9 @@ def draw_command(
     from latentpress.batch.executors.local import Settings
     from latentpress.engines.choice import parse_engine, parse_gradient
 
-    computed = parse_gradient(gradient) if gradient else None
-    settings = Settings(parse_engine(engine) if engine else None, None, threads, strict=strict, gradient=computed)
-    text = manifest_text(prompt, model, count, concept or (), output, fields)
+    chosen, computed = parse_engine(engine) if engine else None, parse_gradient(gradient) if gradient else None
+    settings = Settings(chosen, None, threads, strict=strict, gradient=computed, allow_code=allow_code)
+    text = manifest_text(prompt, model, count, concept or (), output, fields, loss_file or ())
     drawing = _planned(text, settings)
     folder = output.parent if output else Path()
     paths = {job.index: folder / job.output for job in drawing.plan.jobs}
@@ -89,18 +94,14 @@ def manifest_text(
     concepts: Sequence[str],
     output: Path | None,
     fields: Mapping[str, Sequence[str]],
+    losses: Sequence[str] = (),
 ) -> str:
     """The arguments as a manifest. Raises UsageError for what cannot be written in one."""
     from latentpress.manifest.fields import FIELDS
 
     lines = ["version: 1", "wildcards: none"]
-    if concepts:
-        lines.append("concepts:")
-        for one in concepts:
-            token, equals, file = one.partition("=")
-            if not (token and equals and file):
-                raise UsageError(f"--concept {shown(one)}: write TOKEN=FILE, e.g. '<line-art>=line-art.bin'")
-            lines.append(f"  {quoted(token)}: {quoted(file)}")
+    lines += _named("concepts", concepts, "--concept", "TOKEN=FILE, e.g. '<line-art>=line-art.bin'")
+    lines += _named("losses", losses, "--loss-file", "NAME=FILE, e.g. mine=losses/mine.py")
     if output:
         lines.append(f"output: {quoted(output.name)}")
     lines += ["jobs:", f"  - prompt: {quoted(prompt)}", f"    model: {quoted(model)}"]
@@ -111,6 +112,17 @@ def manifest_text(
             listed = ", ".join(written)
             lines.append(f"    {name}: {listed if len(written) == 1 else f'[{listed}]'}")
     return "\n".join(lines)
+
+
+def _named(key: str, given: Sequence[str], option: str, example: str) -> list[str]:
+    """A map of the manifest, from an option's NAME=FILE."""
+    lines = [f"{key}:"] if given else []
+    for one in given:
+        name, equals, file = one.partition("=")
+        if not (name and equals and file):
+            raise UsageError(f"{option} {shown(one)}: write {example}")
+        lines.append(f"  {quoted(name)}: {quoted(file)}")
+    return lines
 
 
 def manifest_of(text: str) -> "Manifest":

@@ -31,6 +31,12 @@ def show_command(
         list[Path] | None,
         typer.Option("--input", metavar="FILE", help="For --manifest: a picture they were given; may be repeated."),
     ] = None,
+    losses: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="For --manifest: write the code of losses there that the ledger alone still has."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what made pictures: prompt, seed, settings, model, and whether they are still what was saved."""
@@ -41,11 +47,11 @@ def show_command(
 
     if manifest and as_json:
         raise UsageError("--manifest and --json are two answers; ask for one of them")
-    if not manifest and (model or concept or given):
-        raise UsageError("--model, --concept and --input are for --manifest; add it, or leave them out")
+    if not manifest and (model or concept or given or losses):
+        raise UsageError("--model, --concept, --input and --losses are for --manifest; add it, or leave them out")
     if manifest:
         text, warnings = manifest_of(
-            images, Sources(tuple(model or ()), None, tuple(concept or ()), tuple(given or ()))
+            images, Sources(tuple(model or ()), None, tuple(concept or ()), tuple(given or ())), losses
         )
         for warning in warnings:
             print(f"warning: {warning}", file=sys.stderr)

@@ -69,7 +69,7 @@ def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | N
 
     scale = _scale(loss, values, reader)
     every = number("every", 5, 1, MAX_STEPS, f"a whole number of steps from 1 to {MAX_STEPS}", whole=True)
-    start = number("start", 0.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
+    start = number("start", loss.start, 0.0, 1.0, "a fraction of the steps from 0 to 1")
     stop = number("stop", 1.0, 0.0, 1.0, "a fraction of the steps from 0 to 1")
     if start is not None and stop is not None and start >= stop:
         place = (values.get("stop") or values.get("start") or name).place

@@ -28,6 +28,8 @@ from latentpress.manifest.source import JSON, STREAMED, Source
 from latentpress.manifest.values import given, parse_number, parse_text
 from latentpress.manifest.wildcards import parse_wildcards
 from latentpress.manifest.wordings import VARIANT
+from latentpress.runtime.guidance.own.objects import Given, GivenLoss, given_losses
+from latentpress.runtime.guidance.own.source import LossSource
 from latentpress.sheets.spec import Sheet
 
 KEYS = (
@@ -36,6 +38,7 @@ KEYS = (
     "policy",
 )
 VERSION = 1
+_NO_LOSSES: Mapping[str, Given] = {}
 # Without {index}, so that a job put in front of others renames none.
 DEFAULT_OUTPUT = "{seed}-{hash:.12}.png"
 
@@ -44,6 +47,7 @@ DEFAULT_OUTPUT = "{seed}-{hash:.12}.png"
 class Manifest:
     """A manifest that has been read and checked.
 
+    losses: those that a Python program gave beside it;
     jobs: made anew on each pass, for there may be more than memory should hold;
     models: the bundles that some picture is rendered on or refined by, each as the manifest names it (`demo`, or a path)
     -> the first place that names it; warnings: what to know of it whatever the bundles are, `file:line:col: warning: ...`;
@@ -69,6 +73,7 @@ class Manifest:
     twins: bool = False
     sheet_places: TermPlaces = field(default_factory=TermPlaces, compare=False, repr=False)
     inputs: Inputs | None = field(default=None, compare=False, repr=False)
+    losses: tuple[GivenLoss, ...] = field(default=(), compare=False, repr=False)
 
     def drafts(self) -> Iterator[tuple[Draft, int | Draw, str | None]]:
         """Every picture, in order: what it shares with others, its seed or its draw, the seed's label if any.
@@ -77,13 +82,22 @@ class Manifest:
         """
         return self.expansion.drafts(self.jobs)
 
+    @property
+    def given_codes(self) -> dict[str, LossSource]:
+        """sha256 -> the source of the losses that a Python program gave."""
+        return {one.code.sha256: one.source for one in self.losses}
+
 
 def read_manifest(
-    path: Path | str | Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | None = None
+    path: Path | str | Source,
+    jobs_from: Callable[[Problems], Iterable[JobNode]] | None = None,
+    *,
+    losses: Mapping[str, Given] = _NO_LOSSES,
 ) -> Manifest:
     """The manifest at `path`, or of a source. Raises ManifestError listing every mistake found.
 
-    jobs_from: gives the jobs in place of the manifest's own, and tells their mistakes to what it is given.
+    jobs_from: gives the jobs in place of the manifest's own, and tells their mistakes to what it is given; losses: your
+    own, beside those of the manifest, as of `render_picture`. Raises UsageError for what is no loss.
 
     >>> from pathlib import Path
     >>> text = "version: 1\\nmodel: demo\\ndefaults: {prompt: a red heart, steps: 2}\\nmatrix: {seed: 1..3}\\n"
@@ -94,14 +108,21 @@ def read_manifest(
     """
     source = path if isinstance(path, Source) else Source.of(Path(path))
     with noting() as inputs:
-        manifest = _read(source, jobs_from, inputs)
-    inputs.known = inputs.known and jobs_from is None and source.kept is None
+        held = given_losses(losses, LOSS_KEYS)
+        manifest = _read(source, jobs_from, inputs, held)
+    # What a program gives beside a file is none of the files that say whether a kept plan holds.
+    inputs.known = inputs.known and jobs_from is None and source.kept is None and not held
     inputs.manifest = weakref.ref(manifest)
     return manifest
 
 
-def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | None, inputs: Inputs) -> Manifest:
-    """As `read_manifest`, which gives `inputs` what is noted meanwhile."""
+def _read(
+    source: Source,
+    jobs_from: Callable[[Problems], Iterable[JobNode]] | None,
+    inputs: Inputs,
+    held: Mapping[str, GivenLoss],
+) -> Manifest:
+    """As `read_manifest`, which gives `inputs` what is noted meanwhile, and the losses that the program gave."""
     path, start = Path(source.name), source.start
     problems = Problems(source.name)
     root = _bare(source) if source.format in STREAMED else read_root(source, problems)
@@ -116,6 +137,7 @@ def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | N
     _check_keys(root, KEYS, "the manifest", problems)
     values = given(root)
     own = parse_own_losses(values.get("losses"), path, problems, LOSS_KEYS)
+    own |= {name: one.loss for name, one in held.items()}
     broken = [name for name, loss in own.items() if loss is None]
     reader = Reader(problems, KnownLosses(own, LOSS_KEYS), _axes(values.get("matrix")), broken)
     _check_version(values.get("version"), root.place, problems)
@@ -145,6 +167,7 @@ def _read(source: Source, jobs_from: Callable[[Problems], Iterable[JobNode]] | N
     places: TermPlaces = {}
     manifest = Manifest(
         path=path,
+        losses=tuple(held.values()),
         name=name,
         models=models,
         concepts=parse_concepts(values["concepts"], path, problems) if "concepts" in values else (),

@@ -13,6 +13,7 @@ from latentpress.manifest.manifest import VERSION, read_manifest
 from latentpress.manifest.own_losses import LOSS
 from latentpress.manifest.quoted import quoted, unbraced, yaml_value
 from latentpress.models import facts_of
+from latentpress.rerender.codes import FoundLoss
 from latentpress.rerender.inputs import Chosen, Finder, Inputs, Sources
 from latentpress.rerender.ledgers import KnownHere, Ledgers
 from latentpress.rerender.original import Original, read_original
@@ -23,12 +24,14 @@ from latentpress.runtime.rules import numbers
 _OTHER = re.compile(r"[^\w.-]+")
 
 
-def manifest_of(paths: Sequence[Path], sources: Sources | None = None) -> tuple[str, list[str]]:
+def manifest_of(
+    paths: Sequence[Path], sources: Sources | None = None, code: Path | None = None
+) -> tuple[str, list[str]]:
     """The text of a manifest whose jobs are the pictures at `paths`, and warnings of those that it makes otherwise.
 
-    sources: where their inputs are, beside what the ledgers above them know. Paths in the text are absolute. Raises
-    UsageError for a picture that does not say how it was made, or whose inputs are not found, and for pictures that no one
-    manifest can have.
+    sources: where their inputs are, beside what the ledgers above them know; code: a folder to write the code of losses into
+    that a ledger alone has, each into a folder called by its sha256. Paths in the text are absolute. Raises UsageError for a
+    picture that does not say how it was made, or whose inputs are not found, and for pictures that no one manifest can have.
     """
     sources = sources or Sources()
     finder = Finder(sources, cache_dir())
@@ -45,7 +48,7 @@ def manifest_of(paths: Sequence[Path], sources: Sources | None = None) -> tuple[
             inputs = finder.inputs(original, known)
             model, taught = _model(inputs.base, original, known, finder)
             concepts |= taught
-            losses |= _losses(original, inputs, losses)
+            losses |= _losses(original, inputs, losses, code)
             models |= {model: None, **({_path(inputs.refiner): None} if inputs.refiner else {})}
             engines[_engine(original)] = None
             warnings += (f"{path}: {one_line(why)}" for why in _otherwise(original, inputs))
@@ -80,23 +83,50 @@ def _job(original: Original, inputs: Inputs, model: str, job_id: str) -> str:
     return "\n".join(f"{'  - ' if not at else '    '}{key}: {yaml_value(values[key])}" for at, key in enumerate(values))
 
 
-def _losses(original: Original, inputs: Inputs, others: dict[str, str]) -> dict[str, str]:
+def _losses(original: Original, inputs: Inputs, others: dict[str, str], folder: Path | None) -> dict[str, str]:
     """The files of a picture's own losses; raises UsageError where there is none, or others have one of its names."""
     found: dict[str, str] = {}
     for one in inputs.losses:
         name, code = one.loss.name, one.loss.code
         if code is None or code.package:
             continue
-        if one.file is None:
+        path = one.file or (folder and _written(one, folder / code.sha256[:12]))
+        if path is None:
             raise UsageError(
                 f"{original.path}: the code of its loss {name} is in the ledger alone, and a manifest names a file; "
-                "name one with this code with --input FILE"
+                "name one with this code with --input FILE, or have it written with --losses FOLDER"
             )
-        file = str(one.file.absolute())
+        file = str(path.absolute())
         found[name] = file if code.function == LOSS else f"{file}:{code.function}"
         if others.get(name, found[name]) != found[name]:
             raise UsageError(f"{original.path}: another picture has another loss {name}; ask for each apart")
     return found
+
+
+def _written(loss: FoundLoss, folder: Path) -> Path:
+    """The file of the loss, once its code is in `folder`; raises UsageError where it cannot be written.
+
+    Files are called as the modules are, whose names belong to the code's hash; what paths a ledger has for them does not.
+    """
+    source, files = loss.source, dict[str, Path]()
+    for name, module in source.modules.items():
+        parts = name.split(".")
+        if not all(part.isidentifier() for part in parts):
+            raise UsageError(
+                f"the code of the loss {loss.loss.name} is damaged in the ledger; name its file with --input"
+            )
+        files[name] = (
+            folder.joinpath(*parts, "__init__.py")
+            if module.is_package
+            else folder.joinpath(*parts[:-1], f"{parts[-1]}.py")
+        )
+    try:
+        for name, path in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(source.modules[name].text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
+    return files[source.entry]
 
 
 def _model(base: Chosen, original: Original, known: KnownHere, finder: Finder) -> tuple[str, dict[str, Sequence[Path]]]:

@@ -244,7 +244,8 @@ class Renderer:
         guidance = TimedGuidance(model) if guided else None
         # In parallel it costs the others what nobody can tell.
         decode = model.decoder if self._beside else timed_decoder(model)
-        with Finisher[K](decode, model.losses, beside=self._beside, overseer=overseer) as finisher:
+        encode = model.encode if guided else None
+        with Finisher[K](decode, model.losses, encode, beside=self._beside, overseer=overseer) as finisher:
             for turn in timed_turns(model, denoise(queue, model.unet, guidance, self.batch_rows, overseer)):
                 on_turn(turn.rows)
                 lost += [failed(trajectory, self.origin, why) for trajectory, why in turn.failed]

@@ -11,11 +11,13 @@ from latentpress.runtime.guidance.losses.contrast import CONTRAST
 from latentpress.runtime.guidance.losses.elastic import ELASTIC
 from latentpress.runtime.guidance.losses.exposure import EXPOSURE
 from latentpress.runtime.guidance.losses.frequency import FREQUENCY
+from latentpress.runtime.guidance.losses.gram import GRAM
 from latentpress.runtime.guidance.losses.grayscale import GRAYSCALE
 from latentpress.runtime.guidance.losses.hue import HUE
 from latentpress.runtime.guidance.losses.latents import LATENTS
 from latentpress.runtime.guidance.losses.mix import MIX
 from latentpress.runtime.guidance.losses.palette import PALETTE
+from latentpress.runtime.guidance.losses.perceptual import PERCEPTUAL
 from latentpress.runtime.guidance.losses.reference import REFERENCE
 from latentpress.runtime.guidance.losses.saturation import SATURATION
 from latentpress.runtime.guidance.losses.sepia import SEPIA
@@ -30,7 +32,7 @@ _BUILT_IN = (
     *(SOFT_CANNY, SOBEL, TV, BRIGHTNESS, EXPOSURE),
     *(GRAYSCALE, SEPIA, HUE, PALETTE, MIX),
     *(COLOUR_MATRIX, VIGNETTE, FREQUENCY, ELASTIC, LATENTS),
-    REFERENCE,
+    *(REFERENCE, PERCEPTUAL, GRAM),
 )
 # In the order in which messages list them.
 LOSSES: Mapping[str, Loss] = {loss.name: loss for loss in _BUILT_IN}

@@ -4,7 +4,7 @@ A loss names what it takes of it (`Loss.wants`), and gets that and nothing else.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,13 @@ class Moment:
         return int.from_bytes(hashlib.sha256(f"loss {self.seed} {self.step}".encode()).digest()[:8], "big")
 
 
+Encode = Callable[["Tensor"], list["Tensor"]]
+
+
+def _no_encoder(image: "Tensor") -> list["Tensor"]:
+    raise AssertionError("a loss that encodes was computed without an encoder")
+
+
 @dataclass(frozen=True, eq=False)
 class Ask:
     """What is asked for one image: the gradient of the sum of `losses` by its x0 (4, h, w), at `moment` of its making."""
@@ -53,13 +60,16 @@ class Context:
 
     latents: (1, C, h, w), the x0 that the image was decoded from, differentiable; of a finished picture its latents;
     step, steps: as in `Moment`; generator: torch's, on the CPU, seeded with `Moment.noise_seed`, so that its numbers are the
-    same on every engine and in every batch. Each loss has one of its own.
+    same on every engine and in every batch. Each loss has one of its own;
+    encode: an image (1, 3, H, W) or (3, H, W), about 0..1, to features of the bundle's VAE encoder, (1, C, h, w) at each
+    resolution, the largest first (encoder.py).
     """
 
     latents: "Tensor"
     step: int
     steps: int
     generator: "Generator"
+    encode: "Encode" = _no_encoder
 
 
 # What `Loss.wants` may name.

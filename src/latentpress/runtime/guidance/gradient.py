@@ -24,7 +24,7 @@ from torch import Tensor
 
 from latentpress.bundle.info import Bundle
 from latentpress.runtime.guidance import LOSSES
-from latentpress.runtime.guidance.context import Ask, Context, Gradient, Moment
+from latentpress.runtime.guidance.context import Ask, Context, Encode, Gradient, Moment
 from latentpress.runtime.guidance.labels import loss_labels
 from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.guidance.own.run import loss_of
@@ -62,7 +62,8 @@ class LossGuidance:
     decoder: x0 (n, 4, h, w) to images (n, 3, H, W), about 0..1, differentiable: TorchDecoder, or EngineDecoder;
     threads: torch's, because the bits of its gradients depend on their number; None for as many as it has;
     losses: those that a picture may ask for, by name, and people's own by the key of their code; others of these are
-    loaded; rows: how many x0 of a shape go through the decoder together, by default one.
+    loaded; rows: how many x0 of a shape go through the decoder together, by default one; encode: for losses that compare
+    features (encoder.py).
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class LossGuidance:
         threads: int | None = None,
         losses: Mapping[str, Loss] = LOSSES,
         rows: Callable[[tuple[int, ...]], int] = lambda shape: 1,
+        encode: Encode | None = None,
     ) -> None:
         self._decode = decoder
+        self._encode = encode
         self._threads = threads
         self._losses = losses
         self._rows = rows
@@ -105,55 +108,91 @@ class LossGuidance:
         try:
             begins(places)
             latents = torch.from_numpy(np.stack([asks[place].x0 for place in places])).requires_grad_()
-            images = self._decode(latents)
+            images = self._decode(latents) if any(self._looks(asks[place]) for place in places) else None
             pulls: list[_Pull | Exception] = []
             for row, place in enumerate(places):
                 begins([place])
                 try:
-                    pulls.append(self._pull(images[row : row + 1], latents[row : row + 1], asks[place]))
+                    image = images[row : row + 1] if images is not None and self._looks(asks[place]) else None
+                    pulls.append(self._pull(image, latents[row : row + 1], asks[place]))
                 except Exception as error:
                     pulls.append(error)
             begins(places)
-            through = [None if isinstance(pull, Exception) else pull.image for pull in pulls]
-            if any(pull is not None for pull in through):
-                zero = torch.zeros_like(images[:1])
-                given = torch.cat([zero if pull is None else pull for pull in through])
-                (back,) = torch.autograd.grad(images, latents, given)
-            else:
-                back = torch.zeros_like(latents)
+            backs = _through(images, latents, [[] if isinstance(pull, Exception) else pull.images for pull in pulls])
         except Exception as error:
             if len(places) == 1:
                 return [error]
             half = len(places) // 2
             return [*self._together(asks, places[:half], begins), *self._together(asks, places[half:], begins)]
-        return [pull if isinstance(pull, Exception) else pull.whole(back[row]) for row, pull in enumerate(pulls)]
-
-    def _pull(self, image: Tensor, latents: Tensor, ask: Ask) -> "_Pull":
-        """What the losses on one image (1, 3, H, W) pull it by, and its latents where they look at these too."""
-        image, latents = (each.detach().clone().requires_grad_() for each in (image, latents))
-        values = [
-            _value(self._losses, spec, within(image) if spec.clamp else image, latents, ask.moment)
-            for spec in ask.losses
+        return [
+            pull if isinstance(pull, Exception) else pull.whole(back) for pull, back in zip(pulls, backs, strict=True)
         ]
-        total = torch.stack([spec.scale * value for spec, value in zip(ask.losses, values, strict=True)]).sum()
-        by_image, by_latents = torch.autograd.grad(total, (image, latents), allow_unused=True)
-        return _Pull(by_image, by_latents, tuple(float(value.detach()) for value in values))
+
+    def _looks(self, ask: Ask) -> bool:
+        """Whether any of its losses takes the image."""
+        return any(loss_of(spec, self._losses).looks for spec in ask.losses)
+
+    def _pull(self, image: Tensor | None, latents: Tensor, ask: Ask) -> "_Pull":
+        """What the losses on one image (1, 3, H, W) pull it by, and its latents where they look at these too."""
+        image, latents = (each if each is None else each.detach().clone().requires_grad_() for each in (image, latents))
+        assert latents is not None, "an image without latents"
+        values, free, keeping = list[Tensor](), list[Tensor](), list[tuple[Tensor, Tensor]]()
+        for spec in ask.losses:
+            value, kept = _value(self._losses, spec, _seen(spec, image), latents, ask.moment, self._encode)
+            values.append(value)
+            if kept is None:
+                free.append(spec.scale * value)
+            else:
+                keeping.append((spec.scale * value, kept))
+        pulled = [_by(torch.stack(free).sum(), image, latents) if free else (None, None)]
+        for value, kept in keeping:  # what it pulls by, and by what the value that it keeps changes
+            pulled += [_by(value, image, latents), _by(kept, image, latents)]
+        return _Pull([by for by, _ in pulled], [by for _, by in pulled], tuple(float(one.detach()) for one in values))
 
 
 @dataclass(frozen=True, eq=False)
 class _Pull:
-    """The gradient of one image's losses by the image and by its latents, None where they do not look at them."""
+    """The gradients of one image's losses by the image and by its latents, None where they do not look at them.
 
-    image: Tensor | None
-    latents: Tensor | None
+    The first is of all losses that keep nothing; then for each of the others its own, and that of what it keeps.
+    """
+
+    images: list[Tensor | None]
+    latents: list[Tensor | None]
     values: tuple[float, ...]
 
-    def whole(self, back: Tensor) -> Gradient:
-        """With `back` (4, h, w), what the decoder makes of `image`."""
-        gradient = torch.zeros_like(back) if self.image is None else back
-        if self.latents is not None:
-            gradient = gradient + self.latents[0]
+    def whole(self, backs: Sequence[Tensor]) -> Gradient:
+        """With what the decoder makes of each of `images`, (4, h, w)."""
+        each = [back if by is None else back + by[0] for back, by in zip(backs, self.latents, strict=True)]
+        gradient = each[0]
+        for g, h in zip(each[1::2], each[2::2], strict=True):
+            # Along h what is kept would change: g - <g, h> / <h, h> * h.
+            gradient = gradient + g - (g * h).sum() / h.square().sum().clamp(min=1e-30) * h
         return gradient.numpy(), self.values
+
+
+def _by(value: Tensor, image: Tensor | None, latents: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of a scalar by the image and by the latents; None where it does not look at one."""
+    if image is None:
+        return None, torch.autograd.grad(value, latents, retain_graph=True)[0]
+    by_image, by_latents = torch.autograd.grad(value, (image, latents), retain_graph=True, allow_unused=True)
+    return by_image, by_latents
+
+
+def _through(images: Tensor | None, latents: Tensor, pulls: Sequence[Sequence[Tensor | None]]) -> list[list[Tensor]]:
+    """What the decoder makes of each row's pulls, one after another, (4, h, w) each; 0 where a row is not pulled."""
+    found: list[list[Tensor]] = [[] for _ in pulls]
+    for turn in range(max(map(len, pulls))):
+        now = [row[turn] if turn < len(row) else None for row in pulls]
+        back = torch.zeros_like(latents)
+        if images is not None and any(pull is not None for pull in now):
+            zero = torch.zeros_like(images[:1])
+            given = torch.cat([zero if pull is None else pull for pull in now])
+            (back,) = torch.autograd.grad(images, latents, given, retain_graph=True)
+        for row, (mine, pull) in enumerate(zip(found, now, strict=True)):
+            if turn < len(pulls[row]):
+                mine.append(torch.zeros_like(back[row]) if pull is None else back[row])
+    return found
 
 
 class _Within(torch.autograd.Function):
@@ -172,6 +211,11 @@ class _Within(torch.autograd.Function):
         (image,) = ctx.saved_tensors
         outwards = ((image < 0) & (gradient > 0)) | ((image > 1) & (gradient < 0))  # pixels go against the gradient
         return torch.where(outwards, 0.0, gradient)
+
+
+def _seen(spec: LossSpec, image: Tensor | None) -> Tensor | None:
+    """What a loss is shown of a decoded image."""
+    return image if image is None or not spec.clamp else within(image)
 
 
 def within(image: Tensor) -> Tensor:
@@ -198,27 +242,40 @@ def picture_losses(
     asked: Sequence[LossSpec],
     moment: Moment,
     losses: Mapping[str, Loss] = LOSSES,
+    encode: Encode | None = None,
 ) -> tuple[tuple[str, float], ...]:
     """Each loss's label (labels.py) and unscaled value on one finished picture.
 
-    image: (3, H, W) in 0..1; latents: (C, h, w), what it was decoded from.
+    image: (3, H, W) in 0..1; latents: (C, h, w), what it was decoded from; encode: for losses that want it.
     """
     with torch.no_grad():
         batch, decoded = (torch.from_numpy(np.array(one[np.newaxis])) for one in (image, latents))
-        values = [float(_value(losses, spec, batch, decoded, moment)) for spec in asked]
+        values = [float(_value(losses, spec, batch, decoded, moment, encode)[0]) for spec in asked]
     return tuple(zip(loss_labels(asked), values, strict=True))
 
 
-def _value(losses: Mapping[str, Loss], spec: LossSpec, image: Tensor, latents: Tensor, moment: Moment) -> Tensor:
-    """The unscaled loss of one image, a scalar."""
+def _value(
+    losses: Mapping[str, Loss],
+    spec: LossSpec,
+    image: Tensor | None,
+    latents: Tensor,
+    moment: Moment,
+    encode: Encode | None,
+) -> tuple[Tensor, Tensor | None]:
+    """The unscaled loss of one image, a scalar, and the value that it keeps, if it keeps one.
+
+    image: None where it does not look at it.
+    """
+    height, width = (latents if image is None else image).shape[-2:]
     if MASK in spec.files and torch.is_grad_enabled():
-        mask = mask_tensor(spec.files[MASK], *image.shape[-2:])
-        image, latents = _pushed(image, mask), _pushed(latents, mask)
+        mask = mask_tensor(spec.files[MASK], height, width)
+        image, latents = image if image is None else _pushed(image, mask), _pushed(latents, mask)
     generator = torch.Generator().manual_seed(moment.noise_seed)
-    context = Context(latents, moment.step, moment.steps, generator)
-    height, width = image.shape[-2:]
+    context = Context(latents, moment.step, moment.steps, generator, **({"encode": encode} if encode else {}))
     pictures = {name: picture_tensor(file, height, width) for name, file in spec.files.items() if name != MASK}
-    return loss_of(spec, losses)(image, {**spec.params, **pictures}, context).sum()
+    loss = loss_of(spec, losses)
+    value = loss(image, {**spec.params, **pictures}, context).sum()
+    return value, None if loss.keeps is None or image is None else loss.keeps(image).sum()
 
 
 def _pushed(values: Tensor, weights: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ def loss_data() -> list[dict[str, object]]:
             "parameters": _parameters(loss.params),
             "pictures": list(loss.pictures),
             "negative_scale": loss.both_ways,
-            "takes": ["image", *sorted(loss.wants)],
+            "start": loss.start,
+            "takes": [*(["image"] if loss.looks else []), *sorted(loss.wants)],
             "source": loss.source,
         }
         for loss in LOSSES.values()
@@ -35,6 +36,8 @@ def loss_lines(scales: Mapping[str, str]) -> Iterator[str]:
             yield f"    useful scales: {scales[loss.name]}"
         if own := parameter_texts(loss):
             yield f"    parameters: {', '.join(own)}"
+        if loss.start:
+            yield f"    acts from {loss.start:g} of the steps on, unless start says otherwise"
         yield f"    source: {loss.source}"
 
 

@@ -50,7 +50,11 @@ class Loss:
     wants: the names of what the function takes of the image's `Context`, as keywords; nothing of it by default;
     pictures: the names of those parameters that are files of pictures in a manifest; the function gets each as
     (1, 3, H, W), 0..1, of the image's size;
+    looks: whether the function takes the image; where no loss of a picture does, nothing is decoded;
     both_ways: whether a negative scale, which raises the loss, makes sense too;
+    start: the share of the steps from which it acts, where nothing says otherwise;
+    keeps: of the same images a value each, (batch,), that the loss's gradient leaves as it is, to first order: what of it
+    would change that value is taken out;
     code: of a person's own loss (own/), None for a built-in one.
     """
 
@@ -65,16 +69,20 @@ class Loss:
     both_ways: bool = False
     code: LossCode | None = None
     pictures: tuple[str, ...] = ()
+    start: float = 0.0
+    looks: bool = True
+    keeps: "Callable[[Tensor], Tensor] | None" = None
 
     def __call__(
-        self, image: "Tensor", params: "Mapping[str, float | str | Tensor]", context: Context | None = None
+        self, image: "Tensor | None", params: "Mapping[str, float | str | Tensor]", context: Context | None = None
     ) -> "Tensor":
         """The loss of each image, (batch,).
 
-        params: complete, as `LossSpec` holds them, with pictures as tensors; context: where it wants any.
+        image: None where it does not look; params: complete, as `LossSpec` holds them, with pictures as tensors; context:
+        where it wants any.
         """
         surroundings = {name: getattr(context, name) for name in self.wants}
-        return self.function(image, **params, **surroundings)
+        return self.function(*([image] if self.looks else []), **params, **surroundings)
 
 
 def _same_number(value: object, default: object) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentpress.bundle.inputs import MICRO_BATCH
+from latentpress.runtime.guidance.context import Encode
 from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.loop.failure import Failure, failure_of
 from latentpress.runtime.loop.overseer import NoOverseer, Overseer
@@ -35,15 +36,21 @@ _Undecoded = tuple[Trajectory[K], Origin]
 class Finisher(Generic[K]):
     """Decodes what the denoising finishes. `put` hands trajectories in, `ready` gives what is done, `rest` the rest.
 
-    losses: by name, those whose values are measured on the pictures.
+    losses: by name, those whose values are measured on the pictures; encode: for those that compare features.
     beside: decode in a thread, up to MICRO_BATCH of those that are waiting at a time; else decode within `put`.
     """
 
     def __init__(
-        self, decoder: Decode, losses: Mapping[str, Loss], *, beside: bool, overseer: Overseer | None = None
+        self,
+        decoder: Decode,
+        losses: Mapping[str, Loss],
+        encode: Encode | None = None,
+        *,
+        beside: bool,
+        overseer: Overseer | None = None,
     ) -> None:
         self._decoder = decoder
-        self._losses = losses
+        self._losses, self._encode = losses, encode
         self._overseer = overseer or NoOverseer()
         self._pool = ThreadPoolExecutor(1, "decode") if beside else None
         self._waiting: deque[_Undecoded[K]] = deque()
@@ -99,7 +106,7 @@ class Finisher(Generic[K]):
                 yield failed(trajectory, origin, picture)
                 continue
             try:
-                yield _done(trajectory, origin, picture, self._losses)
+                yield _done(trajectory, origin, picture, self._losses, self._encode)
             except Exception as error:
                 yield failed(trajectory, origin, failure_of(error, "measuring the losses", trajectory.request))
 
@@ -132,14 +139,18 @@ def _of(trajectory: Trajectory[K], origin: Origin) -> Origin:
 
 
 def _done(
-    trajectory: Trajectory[K], origin: Origin, picture: NDArray[np.uint8], losses: Mapping[str, Loss]
+    trajectory: Trajectory[K],
+    origin: Origin,
+    picture: NDArray[np.uint8],
+    losses: Mapping[str, Loss],
+    encode: Encode | None,
 ) -> Rendered[K]:
     values: tuple[tuple[str, float], ...] = ()
     if trajectory.request.losses:
         from latentpress.runtime.guidance.gradient import picture_losses
 
         unit = (np.moveaxis(picture, -1, 0) / 255).astype(np.float32)
-        values = picture_losses(unit, trajectory.latents, trajectory.request.losses, trajectory.moment, losses)
+        values = picture_losses(unit, trajectory.latents, trajectory.request.losses, trajectory.moment, losses, encode)
     seconds = time.perf_counter() - trajectory.started
     guided = tuple(trajectory.guided)
     return Rendered(trajectory.key, picture, None, seconds, _of(trajectory, origin), values, guided=guided)

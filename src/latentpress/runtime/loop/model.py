@@ -26,6 +26,7 @@ from latentpress.runtime.timings import Stopwatch
 
 if TYPE_CHECKING:  # torch is imported by the first request with a loss
     from latentpress.runtime.guidance.decoder.passes import EngineDecoder
+    from latentpress.runtime.guidance.encoder import VaeEncoder
     from latentpress.runtime.guidance.gradient import LossGuidance
 
 
@@ -80,9 +81,9 @@ class Model:
         threads = GUIDANCE_THREADS if self._strict else None
         if (decoder := self._engine_decoder()) is not None:
             self.gradient = decoder.engine.stored
-            return LossGuidance(decoder, threads, self.losses, decoder.rows)
+            return LossGuidance(decoder, threads, self.losses, decoder.rows, self.encode)
         self.gradient = TORCH.stored
-        return LossGuidance(TorchDecoder(self.bundle), threads, self.losses)
+        return LossGuidance(TorchDecoder(self.bundle), threads, self.losses, encode=self.encode)
 
     def _engine_decoder(self) -> "EngineDecoder | None":
         """The decoder of the gradients on an engine; None where torch is it. Raises EnvironmentFailure for one asked for."""
@@ -98,6 +99,13 @@ class Model:
                 raise EnvironmentFailure(f"{why}; name another engine or torch for them, or none") from None
             self.torch_instead = f"torch computes them: {why}"
             return None
+
+    @cached_property
+    def encode(self) -> "VaeEncoder":
+        """The features of this bundle's VAE encoder, for losses."""
+        from latentpress.runtime.guidance.encoder import VaeEncoder
+
+        return VaeEncoder(self.bundle)
 
     @cached_property
     def row_tests(self) -> list[RowTest | None]:

@@ -17,7 +17,7 @@ class LatentsParams(LossParams):
     target: float = Field(1.0, ge=-10, le=10)
 
 
-def latents_loss(image: "Tensor", statistic: str, target: float, latents: "Tensor") -> "Tensor":
+def latents_loss(statistic: str, target: float, latents: "Tensor") -> "Tensor":
     """(s - target)^2; s: sqrt(mean x0^2 + 1e-6) or mean x0 of the latents x0, in which the training data's variance is 1."""
     size = (latents.square().mean(dim=(1, 2, 3)) + 1e-6).sqrt()
     value = latents.mean(dim=(1, 2, 3)) if statistic == "mean" else size
@@ -33,4 +33,5 @@ LATENTS = Loss(
     does="brings the size or the mean of the latents to a target; the picture is not looked at",
     source="latentpress's own, after a loss of The School of AI's course",
     wants=frozenset({"latents"}),
+    looks=False,
 )

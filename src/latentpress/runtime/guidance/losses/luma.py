@@ -12,3 +12,8 @@ LUMA = (0.299, 0.587, 0.114)
 def luma(image: "Tensor") -> "Tensor":
     """Y = 0.299 R + 0.587 G + 0.114 B of images (batch, 3, H, W): (batch, H, W), 0..1 where they are."""
     return (image * image.new_tensor(LUMA)[:, None, None]).sum(dim=1)
+
+
+def mean_luma(image: "Tensor") -> "Tensor":
+    """The mean of Y over the pixels: (batch,)."""
+    return luma(image).mean(dim=(1, 2))

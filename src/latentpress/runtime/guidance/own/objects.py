@@ -4,6 +4,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,16 @@ WRITTEN = re.compile(r"(.+?\.py)(?::([^\W\d]\w*))?")
 LOSS = "loss"
 
 
-def given_losses(losses: Mapping[str, Given], reserved: Sequence[str]) -> dict[str, Loss]:
+@dataclass(frozen=True, eq=False)
+class GivenLoss:
+    """A loss that a program gives: the loss, its code, and the source that this is the hash of."""
+
+    loss: Loss
+    code: LossCode
+    source: LossSource
+
+
+def given_losses(losses: Mapping[str, Given], reserved: Sequence[str]) -> dict[str, GivenLoss]:
     """Losses by name, of functions and of files. Raises UsageError for what is no loss; reserved: as of `read_signature`.
 
     Of a function in a file the code is that of its file, as a manifest's; of one in a notebook it is its own text alone.
@@ -29,7 +39,7 @@ def given_losses(losses: Mapping[str, Given], reserved: Sequence[str]) -> dict[s
     return {name: _given(name, one, reserved) for name, one in losses.items()}
 
 
-def _given(name: str, given: Given, reserved: Sequence[str]) -> Loss:
+def _given(name: str, given: Given, reserved: Sequence[str]) -> GivenLoss:
     if isinstance(given, str | Path):
         written = WRITTEN.fullmatch(str(given))
         if written is None:
@@ -37,14 +47,15 @@ def _given(name: str, given: Given, reserved: Sequence[str]) -> Loss:
         path, function = Path(written[1]), written[2] or LOSS
         source = read_source(path)
         read_signature(source.text, path, function, reserved)
-        return own_loss(name, source, function, LossCode(source.sha256, path, function))
+        code = LossCode(source.sha256, path, function)
+        return GivenLoss(own_loss(name, source, function, code), code, source)
     if not inspect.isfunction(given):
         raise UsageError(
             f"loss {name} is of type {type(given).__name__}; give a function, or the path of a Python file"
         )
     source, signature = _of_function(name, given, reserved)
     code = LossCode(source.sha256, source.path, given.__name__)
-    return object_loss(name, given, signature, source.path, code)
+    return GivenLoss(object_loss(name, given, signature, source.path, code), code, source)
 
 
 def _of_function(name: str, function: Any, reserved: Sequence[str]) -> tuple[LossSource, Signature]:

@@ -47,11 +47,12 @@ def unrun(
     run: the function, by default one that fails.
     """
 
-    def unloaded(image: "Tensor", **keywords: Any) -> "Tensor":
+    def unloaded(*image: "Tensor", **keywords: Any) -> "Tensor":
         raise AssertionError(f"the loss {name} is loaded before it is called")
 
     run = run or unloaded
-    return Loss(name, signature.params, run, source=source, wants=signature.wants, both_ways=True, code=code)
+    wants, looks = signature.wants, signature.looks
+    return Loss(name, signature.params, run, source=source, wants=wants, both_ways=True, code=code, looks=looks)
 
 
 def own_loss(name: str, source: LossSource, function: str, code: LossCode, path: Path | None = None) -> Loss:
@@ -84,13 +85,15 @@ def _loaded(code: LossCode, name: str) -> Loss:
 def _loss(name: str, signature: Signature, path: Path, code: LossCode, load: Callable[[], Callable[..., Any]]) -> Loss:
     loaded: list[Callable[..., Any]] = []
 
-    def run(image: "Tensor", **keywords: Any) -> "Tensor":
+    def run(image: "Tensor | None" = None, **keywords: Any) -> "Tensor":
         import torch
 
         failing = _Failing(name, path, signature.line)
         if not loaded:
             with failing:
                 loaded.append(load())
+        if image is None:
+            return _one(loaded[0], None, keywords, signature, failing)[None]
         return torch.stack([_one(loaded[0], one.clone(), keywords, signature, failing) for one in image])
 
     return unrun(name, signature, str(path), code, run)
@@ -104,18 +107,27 @@ def _aside(load: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
 
 def _one(
     function: Callable[..., Any],
-    image: "Tensor",
+    image: "Tensor | None",
     keywords: Mapping[str, Any],
     signature: Signature,
     failing: "_Failing",
 ) -> "Tensor":
-    """The value of one image (3, H, W), a scalar; raises LossFailed for anything else, and later for its gradient."""
+    """The value of one image (3, H, W), a scalar; raises LossFailed for anything else, and later for its gradient.
+
+    image: None where the function does not look at it.
+    """
     import torch
 
-    if image.requires_grad:
+    if image is None:
+        latents = keywords["latents"].clone()
+        keywords = {**keywords, "latents": latents}
+        if latents.requires_grad:
+            latents.register_hook(failing.check_gradient)
+    elif image.requires_grad:
         image.register_hook(failing.check_gradient)
     with failing:
-        value = function(image[None] if signature.batched else image, **keywords)
+        given = () if image is None else (image[None] if signature.batched else image,)
+        value = function(*given, **keywords)
     if not isinstance(value, torch.Tensor):
         raise failing.at(f"gave a {type(value).__name__} and must give a tensor; leave out .item() and float()")
     if value.numel() != 1:

@@ -16,6 +16,8 @@ from latentpress.runtime.guidance.own.source import parsed
 
 # What a first parameter of this name gets is a batch of one, (1, 3, H, W), as the published notebooks have it.
 BATCH = "images"
+# A function whose first parameter this is takes no image.
+LATENTS = "latents"
 _NUMBER = "a number"
 # Annotation -> kind and what it must be.
 _KINDS: dict[str, tuple[Any, str]] = {
@@ -40,12 +42,13 @@ class _OwnParams(LossParams):
 @dataclass(frozen=True)
 class Signature:
     """What a loss takes. params: the model of its parameters; wants: what it takes of its `Context`; batched: whether its
-    first parameter is a batch of one; line: where it begins."""
+    first parameter is a batch of one; line: where it begins; looks: whether it takes the image at all."""
 
     params: type[LossParams]
     wants: frozenset[str]
     batched: bool
     line: int
+    looks: bool = True
 
 
 def read_signature(text: str, path: Path, function: str, reserved: Sequence[str] = ()) -> Signature:
@@ -65,12 +68,14 @@ def read_signature(text: str, path: Path, function: str, reserved: Sequence[str]
     arguments = node.args
     positional = [*arguments.posonlyargs, *arguments.args]
     if not positional:
-        raise _wrong(path, node, f"`{function}` takes no image; its first parameter is the image, (3, H, W)")
-    for parameter in arguments.posonlyargs[1:]:
+        way_out = "its first parameter is the image, (3, H, W), or `latents`"
+        raise _wrong(path, node, f"`{function}` takes no image; {way_out}")
+    looks = positional[0].arg != LATENTS
+    for parameter in arguments.posonlyargs[looks:]:
         raise _wrong(path, parameter, f"`{parameter.arg}` is positional-only, and is given by name; take out the `/`")
     fields: dict[str, Any] = {}
     wants: set[str] = set()
-    for parameter, default in _parameters(arguments):
+    for parameter, default in _parameters(arguments, looks):
         name = parameter.arg
         if name in WANTS:
             wants.add(name)
@@ -82,14 +87,14 @@ def read_signature(text: str, path: Path, function: str, reserved: Sequence[str]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of names that pydantic's models have, such as `copy`
         params = create_model(function, __base__=_OwnParams, **fields)
-    return Signature(params, frozenset(wants), positional[0].arg == BATCH, node.lineno)
+    return Signature(params, frozenset(wants), positional[0].arg == BATCH, node.lineno, looks)
 
 
-def _parameters(arguments: ast.arguments) -> Iterator[tuple[ast.arg, ast.expr | None]]:
-    """Each parameter after the image, and its default."""
+def _parameters(arguments: ast.arguments, looks: bool) -> Iterator[tuple[ast.arg, ast.expr | None]]:
+    """Each parameter after the image, which is the first where it `looks`, and its default."""
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
-    yield from list(zip(positional, defaults, strict=True))[1:]
+    yield from list(zip(positional, defaults, strict=True))[looks:]
     yield from zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
 
 
