@@ -20,6 +20,7 @@ from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.loop import denoise, modes
 from latentpress.runtime.prompts import LONG_PROMPTS, WEIGHTINGS
 from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, SPACINGS, parse_sampler
+from tiny_clip import save_tiny_clip
 
 # A 4-channel model (text, image to image, masks on it), one with 9, and a base that hands over to a refiner.
 KINDS = ("sd1", "inpainting", "sdxl")
@@ -57,6 +58,7 @@ def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("invariance")
     picture_file(folder)
     mask_file(folder)
+    save_tiny_clip(folder / "clip")
     return folder
 
 
@@ -66,7 +68,13 @@ IMAGE, MASK = {"init_image": "picture.png"}, {"mask_image": "mask.png"}
 def losses():
     """None, one alone, and all, two at once: as many as there are samplers or fewer, so that a mix of those has each."""
     each = [
-        {"name": name, "scale": 30, "every": 1 + place % 2, **dict.fromkeys(loss.pictures, "picture.png")}
+        {
+            "name": name,
+            "scale": 30,
+            "every": 1 + place % 2,
+            **dict.fromkeys(loss.pictures, "picture.png"),
+            **dict.fromkeys(loss.folders, "clip"),
+        }
         for place, (name, loss) in enumerate(LOSSES.items())
     ]
     return [None, each[0], *(each[place : place + 2] for place in range(0, len(each), 2))]

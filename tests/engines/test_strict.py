@@ -95,7 +95,7 @@ def test_pixels_move_without_strict_and_do_not_with_it(kind, rows, component, bu
 
 def test_guided_pixels_do_not_depend_on_the_number_of_torchs_threads(bundle):
     losses = [
-        LossSpec(name, 50.0, 1, params=loss.params().complete()) for name, loss in LOSSES.items() if not loss.pictures
+        LossSpec(name, 50.0, 1, params=loss.params().complete()) for name, loss in LOSSES.items() if not loss.files
     ]
     parts = [tuple(losses[at::5]) for at in range(5)]  # a fifth of all at once: a gradient each takes as long
     work = [(at, request(3, 2, losses=part, height=128, width=128)) for at, part in enumerate(parts)]

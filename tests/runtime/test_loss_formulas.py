@@ -10,6 +10,7 @@ import torch
 
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.context import Context
+from tiny_clip import tiny_clip
 
 LUMA = np.array([0.299, 0.587, 0.114])
 IMAGES = torch.rand((3, 3, 32, 48), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -26,6 +27,7 @@ def value(name, images, **params):
     latents = images[:, :1, ::8, ::8].expand(-1, 4, -1, -1)
     context = Context(latents, 1, 3, torch.Generator().manual_seed(5), encode)
     pictures = {one: torch.full_like(images[:1], 0.25) for one in loss.pictures}
+    pictures |= {one: tiny_clip() for one in loss.folders}
     return loss(images, {**loss.params(**params).complete(), **pictures}, context)
 
 

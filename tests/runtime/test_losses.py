@@ -20,6 +20,7 @@ from latentpress.runtime.guidance.labels import loss_labels
 from latentpress.runtime.guidance.loss import Loss, LossParams
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, RenderRequest
+from tiny_clip import tiny_clip
 
 
 class Level(LossParams):
@@ -102,6 +103,7 @@ def test_a_loss_is_taken_of_each_image_for_itself(loss):
     """A mean over the batch, or statistics across it, would make an image's push depend on its batch mates."""
     images = torch.rand((3, 3, 32, 48), generator=torch.Generator().manual_seed(0), requires_grad=True)
     params = {**loss.params().complete(), **{name: images[:1].detach() for name in loss.pictures}}
+    params |= {name: tiny_clip() for name in loss.folders}
 
     def taken(some):
         latents = some.repeat(1, 2, 1, 1)[:, :4, ::8, ::8]
@@ -119,7 +121,7 @@ def test_a_loss_is_taken_of_each_image_for_itself(loss):
 
 def test_reading_losses_imports_neither_torch_nor_opencv(tmp_path):
     file = tmp_path / "m.yaml"
-    known = [name for name, loss in LOSSES.items() if not loss.pictures]
+    known = [name for name, loss in LOSSES.items() if not loss.files]
     file.write_text(
         "version: 1\nname: m\nmodel: demo\ndefaults: {prompt: a}\n"
         f"matrix: {{loss: [{', '.join(known)}, [canny, {{name: channel, channel: red}}]]}}\n"

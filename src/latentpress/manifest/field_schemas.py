@@ -95,11 +95,11 @@ def built_in_loss() -> Schema:
         own = {key: or_null(_without_title(schema)) for key, schema in own.items()}
         said = f"{loss.does}; {loss.formula}" if loss.does else loss.source
         head: Schema = {"name": {"const": name, "description": said}, "scale": _loss_scale(loss.both_ways)}
-        files = dict.fromkeys(loss.pictures, TEXT)
-        maps.append(a_map(head | _common() | files | own, ["name", *files]))
+        files = dict.fromkeys(loss.files, TEXT)
+        maps.append(a_map(head | _common() | files | own, ["name", *loss.needed]))
     return {
         "anyOf": [
-            {"enum": [name for name, loss in LOSSES.items() if not loss.pictures]},
+            {"enum": [name for name, loss in LOSSES.items() if not loss.files]},
             _NONE,
             *maps,
             {"type": "object", "properties": {"name": _NONE}, "required": ["name"]},

@@ -1,7 +1,6 @@
 """The field `loss`: no loss, one by name, one with parameters, or a list of those."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -11,13 +10,12 @@ from pydantic_core import ErrorDetails
 
 from latentpress.errors import UsageError, shown
 from latentpress.manifest.field import Reader
-from latentpress.manifest.given import parse_picture
+from latentpress.manifest.loss_files import parse_loss_files
 from latentpress.manifest.loss_steps import STEP_KEYS, parse_step
 from latentpress.manifest.nodes import OWN_KEY, MapNode, Node, Scalar, described
 from latentpress.manifest.values import MAX_STEPS, given, is_none, not_given, number_described, parse_number
 from latentpress.runtime.guidance.loss import Loss, LossParams
-from latentpress.runtime.pictures.masks import all_black
-from latentpress.runtime.request import MASK, ImageFile, LossSpec
+from latentpress.runtime.request import MASK, LossSpec
 
 # The weight the published notebooks use for their colour and edge losses.
 DEFAULT_LOSS_SCALE = 200.0
@@ -77,49 +75,12 @@ def _loss(name: Scalar, written: MapNode | None, reader: Reader) -> LossSpec | N
         return None
     params = _loss_params(name, loss, written, reader)
     how = parse_step(values, problems)
-    files = _files(loss, name, values, reader)
+    files = parse_loss_files(loss, name, values, reader)
     if scale is None or every is None or start is None or stop is None or how is None:
         return None
     if params is None or files is None:
         return None
     return LossSpec(name.text, float(scale), int(every), float(start), float(stop), params, loss.code, files, **how)
-
-
-def _files(loss: Loss, name: Scalar, values: Mapping[str, Node], reader: Reader) -> Mapping[str, ImageFile] | None:
-    """The pictures that the loss compares with, all of which it needs, and its mask."""
-    found: dict[str, ImageFile] = {}
-    for key in loss.pictures:
-        node = values.get(key)
-        if node is None or is_none(node):
-            place = name.place if node is None else node.place
-            what = f"write {{name: {loss.name}, {key}: photo.png}}, relative to the manifest's folder"
-            reader.problems.add(place, f"loss {loss.name} has no {key}; {what}")
-            return None
-        if (picture := parse_picture(f"{key} of loss {loss.name}", node, reader)) is None:
-            return None
-        found[key] = replace(picture[0].file, otherwise=())
-    if MASK in values:
-        if (mask := _mask(f"mask of loss {loss.name}", values[MASK], reader)) is None:
-            return None
-        found |= mask
-    return found
-
-
-def _mask(name: str, node: Node, reader: Reader) -> Mapping[str, ImageFile] | None:
-    """The mask of a loss under its name; none for `none`."""
-    if (given_mask := parse_picture(name, node, reader)) is None:
-        return None
-    if not given_mask:
-        return {}
-    file = replace(given_mask[0].file, otherwise=())
-    try:
-        if not all_black(file):
-            return {MASK: file}
-        problem = f"{name} {file.path} is black all over; make it white where the loss shall act"
-    except UsageError as error:  # it has a picture's head alone
-        problem = f"{name} {error}"
-    reader.problems.add(node.place, problem)
-    return None
 
 
 def _scale(loss: Loss, values: Mapping[str, Node], reader: Reader) -> float | None:
@@ -141,10 +102,10 @@ def _loss_params(at: Scalar, loss: Loss, written: MapNode | None, reader: Reader
     problems, name, model = reader.problems, at.text, loss.params
     values: dict[str, object] = {}
     for key, node in written.values.items() if written else ():
-        if key in LOSS_KEYS or key in loss.pictures or key.startswith(OWN_KEY):
+        if key in LOSS_KEYS or key in loss.files or key.startswith(OWN_KEY):
             continue
         if key not in model.model_fields and written:
-            problems.unknown_key(written.keys[key], [*LOSS_KEYS, *loss.pictures, *model.model_fields], f"loss {name}")
+            problems.unknown_key(written.keys[key], [*LOSS_KEYS, *loss.files, *model.model_fields], f"loss {name}")
             return None
         if not_given(node):
             continue

@@ -25,6 +25,7 @@ from latentpress.rerender.codes import SUFFIX, FoundLoss, codes_of_manifest, los
 from latentpress.rerender.given import IMAGES, given_in
 from latentpress.rerender.ledgers import KnownHere
 from latentpress.rerender.original import ClaimedBundle, Original
+from latentpress.runtime.guidance.clip_files import clip_sha256
 
 
 @dataclass(frozen=True)
@@ -214,14 +215,14 @@ class Finder:
         for path, found in self._inputs.items():
             if found == sha256:
                 return GivenPicture(path, sha256, sha256)
-        there = [path.absolute() for path in known.pictures(sha256) if path.is_file()]
+        there = [path.absolute() for path in known.pictures(sha256) if path.exists()]
         for path in there:
-            if file_sha256(path) == sha256:
+            if given_sha256(path) == sha256:
                 return GivenPicture(path, sha256, sha256)
         # Edited since, or another one given on purpose: what differs is told.
         others = [path for path in self._inputs if path not in taken]
         path = others[0] if len(others) == 1 else next(iter(there), None)
-        return path and GivenPicture(path, file_sha256(path), sha256)
+        return path and GivenPicture(path, given_sha256(path), sha256)
 
     def _of_manifest(self, path: Path) -> list[Bundle]:
         """The bundles of a manifest that the ledger names; none where it cannot be read any more."""
@@ -264,8 +265,15 @@ def _concept(text: str) -> ConceptFile:
     return ConceptFile(asked.token, asked.files, sha256, Place(f"--concept {text}", 1, 1))
 
 
+def given_sha256(path: Path) -> str:
+    """Of a file, or of the CLIP model in a folder; raises UsageError for a folder with none."""
+    return clip_sha256(path) if path.is_dir() else file_sha256(path)
+
+
 def _sha256(path: Path) -> str:
     try:
+        if path.is_dir():
+            return clip_sha256(path)
         check_regular(path)
         return file_sha256(path)
     except OSError as error:

@@ -6,6 +6,7 @@ from latentpress.runtime.guidance.loss import Loss
 from latentpress.runtime.guidance.losses.brightness import BRIGHTNESS
 from latentpress.runtime.guidance.losses.canny import CANNY
 from latentpress.runtime.guidance.losses.channel import CHANNEL
+from latentpress.runtime.guidance.losses.clip import CLIP
 from latentpress.runtime.guidance.losses.colour_matrix import COLOUR_MATRIX
 from latentpress.runtime.guidance.losses.contrast import CONTRAST
 from latentpress.runtime.guidance.losses.elastic import ELASTIC
@@ -32,7 +33,7 @@ _BUILT_IN = (
     *(SOFT_CANNY, SOBEL, TV, BRIGHTNESS, EXPOSURE),
     *(GRAYSCALE, SEPIA, HUE, PALETTE, MIX),
     *(COLOUR_MATRIX, VIGNETTE, FREQUENCY, ELASTIC, LATENTS),
-    *(REFERENCE, PERCEPTUAL, GRAM),
+    *(REFERENCE, PERCEPTUAL, GRAM, CLIP),
 )
 # In the order in which messages list them.
 LOSSES: Mapping[str, Loss] = {loss.name: loss for loss in _BUILT_IN}

@@ -272,9 +272,10 @@ def _value(
         image, latents = image if image is None else _pushed(image, mask), _pushed(latents, mask)
     generator = torch.Generator().manual_seed(moment.noise_seed)
     context = Context(latents, moment.step, moment.steps, generator, **({"encode": encode} if encode else {}))
-    pictures = {name: picture_tensor(file, height, width) for name, file in spec.files.items() if name != MASK}
     loss = loss_of(spec, losses)
-    value = loss(image, {**spec.params, **pictures}, context).sum()
+    pictures = {name: picture_tensor(spec.files[name], height, width) for name in loss.pictures if name in spec.files}
+    folders = {name: spec.files[name] for name in loss.folders}
+    value = loss(image, {**spec.params, **pictures, **folders}, context).sum()
     return value, None if loss.keeps is None or image is None else loss.keeps(image).sum()
 
 

@@ -17,6 +17,7 @@ def loss_data() -> list[dict[str, object]]:
             "range": loss.range,
             "parameters": _parameters(loss.params),
             "pictures": list(loss.pictures),
+            "folders": list(loss.folders),
             "negative_scale": loss.both_ways,
             "start": loss.start,
             "takes": [*(["image"] if loss.looks else []), *sorted(loss.wants)],
@@ -43,7 +44,8 @@ def loss_lines(scales: Mapping[str, str]) -> Iterator[str]:
 
 def parameter_texts(loss: Loss) -> list[str]:
     """Each parameter with its default and what it may be: `target (0.9; 0 to 1)`."""
-    return [*(f"{name} (a file)" for name in loss.pictures), *(_text(one) for one in _parameters(loss.params))]
+    files = [f"{name} (a file)" for name in loss.pictures] + [f"{name} (a folder)" for name in loss.folders]
+    return [*files, *(_text(one) for one in _parameters(loss.params))]
 
 
 def _parameters(model: type[LossParams]) -> list[dict[str, Any]]:
@@ -64,6 +66,7 @@ def _parameters(model: type[LossParams]) -> list[dict[str, Any]]:
 def _text(one: Mapping[str, Any]) -> str:
     default = one["default"]
     said = "none" if default is None else default if isinstance(default, str) else f"{default:g}"
+    said = said or "empty"
     if "choices" in one:
         said += "; " + ", ".join(choice for choice in one["choices"] if choice != default)
     elif "minimum" in one:

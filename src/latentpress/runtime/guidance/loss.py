@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from latentpress.runtime.guidance.context import Context
-from latentpress.runtime.request import LossCode
+from latentpress.runtime.request import ImageFile, LossCode
 
 if TYPE_CHECKING:  # whoever reads a manifest needs the losses' names and parameters, and no torch
     from torch import Tensor
@@ -51,6 +51,8 @@ class Loss:
     pictures: the names of those parameters that are files of pictures in a manifest; the function gets each as
     (1, 3, H, W), 0..1, of the image's size;
     looks: whether the function takes the image; where no loss of a picture does, nothing is decoded;
+    folders: the names of those parameters that are folders of CLIP models; the function gets the `ImageFile` of each;
+    one_of: names of which exactly one is given, parameters and pictures; without any, every picture is needed;
     both_ways: whether a negative scale, which raises the loss, makes sense too;
     start: the share of the steps from which it acts, where nothing says otherwise;
     keeps: of the same images a value each, (batch,), that the loss's gradient leaves as it is, to first order: what of it
@@ -69,12 +71,27 @@ class Loss:
     both_ways: bool = False
     code: LossCode | None = None
     pictures: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    one_of: tuple[str, ...] = ()
     start: float = 0.0
     looks: bool = True
     keeps: "Callable[[Tensor], Tensor] | None" = None
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The parameters that are paths in a manifest."""
+        return *self.pictures, *self.folders
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Those of `files` without which there is no such loss."""
+        return tuple(name for name in self.files if name not in self.one_of)
+
     def __call__(
-        self, image: "Tensor | None", params: "Mapping[str, float | str | Tensor]", context: Context | None = None
+        self,
+        image: "Tensor | None",
+        params: "Mapping[str, float | str | Tensor | ImageFile]",
+        context: Context | None = None,
     ) -> "Tensor":
         """The loss of each image, (batch,).
 

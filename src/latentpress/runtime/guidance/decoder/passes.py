@@ -39,7 +39,7 @@ class EngineDecoder:
         return self._forward.engine
 
     def __call__(self, x0: Tensor) -> Tensor:
-        """x0 (n, 4, h, w) -> pictures (n, 3, H, W), about 0..1, not clamped; differentiable, each once."""
+        """x0 (n, 4, h, w) -> pictures (n, 3, H, W), about 0..1, not clamped; differentiable."""
         sample = cast(Tensor, _Decoded.apply(x0 / self._scaling_factor, self))
         return sample / 2 + 0.5
 
@@ -75,5 +75,5 @@ class _Decoded(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        kept, ctx.kept = ctx.kept, {}
-        return torch.from_numpy(ctx.decoder.back(gradients[0].contiguous().numpy(), kept)), None
+        # Kept until the graph is let go: some losses go back several times (gradient.py).
+        return torch.from_numpy(ctx.decoder.back(gradients[0].contiguous().numpy(), ctx.kept)), None
