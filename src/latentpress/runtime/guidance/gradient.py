@@ -134,8 +134,8 @@ class LossGuidance:
 
     def _pull(self, image: Tensor | None, latents: Tensor, ask: Ask) -> "_Pull":
         """What the losses on one image (1, 3, H, W) pull it by, and its latents where they look at these too."""
-        image, latents = (each if each is None else each.detach().clone().requires_grad_() for each in (image, latents))
-        assert latents is not None, "an image without latents"
+        latents = latents.detach().clone().requires_grad_()
+        image = None if image is None else image.detach().clone().requires_grad_()
         values, free, keeping = list[Tensor](), list[Tensor](), list[tuple[Tensor, Tensor]]()
         for spec in ask.losses:
             value, kept = _value(self._losses, spec, _seen(spec, image), latents, ask.moment, self._encode)
