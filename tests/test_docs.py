@@ -11,6 +11,7 @@ import pytest
 import torch
 import typer
 
+from latentpress.bench.report import VERSION as BENCH_VERSION
 from latentpress.cli import app, run_cli
 from latentpress.cli.options import JSON_VERSION
 from pages import anchors, commands, fenced, links, paths, section, spans, table
@@ -141,11 +142,12 @@ def test_every_command_that_prints_json_has_a_published_schema():
     page = section(PAGES["docs/commands.md"], "JSON")
     named = {name.replace(" ", "-") for name, options in code_commands().items() if "--json" in options}
     files = [file for file in SCHEMAS.glob("*.json") if file.stem != "picture"]  # of a picture's text
-    assert {file.stem for file in files} == named | {"error", "render-dry-run"}
+    assert {file.stem for file in files} == named | {"error", "render-dry-run", "bench-compare", "bench-sweep"}
     for file in files:
         schema = json.loads(file.read_text())
-        assert schema["$id"] == f"urn:latentpress:{file.stem}:{JSON_VERSION}"
-        assert schema["properties"]["version"] == {"const": JSON_VERSION}
+        version = BENCH_VERSION if file.stem == "bench" else JSON_VERSION
+        assert schema["$id"] == f"urn:latentpress:{file.stem}:{version}"
+        assert schema["properties"]["version"] == {"const": version}
         assert f"schemas/{file.name}" in page
 
 

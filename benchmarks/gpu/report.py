@@ -131,8 +131,9 @@ def switch_table(shown: list[Row], case: str) -> str:
         if "failed" in row:
             lines.append(f"| {row['switch']} | {row['failed']} | | | | | |")
             continue
+        p90 = "-" if row["p90"] is None else f"{row['p90']:.2f}"
         lines.append(
-            f"| {row['switch']} ({row['provider']}) | {row['rows']} | {row['p50']:.2f} | {row['p90']:.2f} | "
+            f"| {row['switch']} ({row['provider']}) | {row['rows']} | {row['median']:.2f} | {p90} | "
             f"{row['first_ms']:.0f} | {row['second_ms']:.0f} | {row['relative_to_first']:.1e} |"
         )
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from gpu.results import append
 from gpu.settings import Case, Place
 from gpu.sides import bundle_folder
-from latentpress.bench.flops import spread
+from latentpress.bench.figures import figure
 from latentpress.bundle.info import Bundle, open_bundle
 from latentpress.bundle.inputs import Array, example_inputs
 from latentpress.engines.choice import parse_engine
@@ -66,7 +67,7 @@ def switches(case: Case, where: Place, scratch: Path) -> None:
                 first.setdefault(rows, found)
                 worst = float(np.abs(found - first[rows]).max() / np.abs(first[rows]).max())
                 append(scratch, {**row, "rows": rows, **timing, "relative_to_first": worst})
-                print(f"{name}, {rows} rows: {timing['p50']:.2f} ms", flush=True)
+                print(f"{name}, {rows} rows: {timing['median']:.2f} ms", flush=True)
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             append(scratch, {**row, "rows": 0, "failed": reason})
@@ -102,4 +103,5 @@ def timed(session: Session, inputs: Mapping[str, Array]) -> tuple[Array, dict[st
         seconds.append(time.perf_counter() - started)
         if len(seconds) == 3:
             end = time.perf_counter() + SECONDS
-    return output, {"first_ms": seconds[0] * 1000, "second_ms": seconds[1] * 1000, **spread(seconds[2:])}
+    later = asdict(figure([1000 * one for one in seconds[2:]]))
+    return output, {"first_ms": seconds[0] * 1000, "second_ms": seconds[1] * 1000, **later}

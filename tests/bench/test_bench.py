@@ -1,90 +1,21 @@
-"""The operation count against torch's own counter, and a whole benchmark of the small bundle."""
+"""A whole benchmark of the small bundle: components, scenarios, what does not fit, reports and history."""
 
 import json
-import sys
 import time
-from importlib.util import find_spec
 
 import numpy as np
-import onnx
 import pytest
-import torch
 from PIL import Image
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from latentpress.bench.ceiling import Ceiling, cpu_ceiling, gpu_ceiling
-from latentpress.bench.flops import graph_flops, spread
-from latentpress.bench.measure import Workload, run_benchmark
+from latentpress.bench.ceiling import Ceiling, cpu_ceiling
+from latentpress.bench.history import alike, history_lines, keep_run, kept_runs, save_history
+from latentpress.bench.jobs import Work
+from latentpress.bench.measure import Bench, Settings
 from latentpress.bench.report import benchmark_data, benchmark_lines, save_plot
-from latentpress.cli import run_cli
-from latentpress.engines.cpu import OnnxCpuSession
-from latentpress.engines.devices import cpu_has_bf16
+from latentpress.engines.cpu import CPU, OnnxCpuSession
+from latentpress.engines.engine import EngineChoice
 from latentpress.errors import EnvironmentFailure
 from published import read
-
-
-def torch_flops(module, *inputs, **named):
-    counter = FlopCounterMode(display=False)
-    # torch counts the attention's matrix products, and not the fused attention that its CPU kernels do otherwise.
-    with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        module(*inputs, **named)
-    return counter.get_total_flops()
-
-
-@pytest.mark.parametrize("size", [(8, 8), (8, 16)])
-def test_the_unets_operations_are_torchs(bundle, reference_pipeline, size):
-    shapes = {"sample": (2, 4, *size), "timestep": (2,), "encoder_hidden_states": (2, 77, 64)}
-    expected = torch_flops(
-        reference_pipeline.unet, torch.zeros(2, 4, *size), torch.zeros(2), encoder_hidden_states=torch.zeros(2, 77, 64)
-    )
-    # torch's counter leaves nothing out; the exporter may fold a product of constants.
-    assert graph_flops(bundle.file("unet.onnx"), shapes) == pytest.approx(expected, rel=0.01)
-
-
-def test_the_decoders_operations_are_torchs(bundle, reference_pipeline):
-    expected = torch_flops(reference_pipeline.vae.decode, torch.zeros(1, 4, 8, 8))
-    found = graph_flops(bundle.file("vae_decoder.onnx"), {"latents": (1, 4, 8, 8)})
-    assert found == pytest.approx(expected, rel=0.01)
-
-
-@pytest.mark.parametrize("operator", ["Attention", "MultiHeadAttention"])
-def test_a_fused_attentions_operations_are_torchs(operator, tmp_path):
-    """One node of each kind that flavours make: (batch, heads, tokens, size), or (batch, tokens, heads * size)."""
-    query, key = torch.zeros(2, 4, 16, 8), torch.zeros(2, 4, 10, 8)
-    expected = torch_flops(torch.nn.functional.scaled_dot_product_attention, query, key, key)
-    fused = operator == "MultiHeadAttention"
-    shapes = {"query": (2, 16, 32), "key": (2, 10, 32)} if fused else {"query": query.shape, "key": key.shape}
-    shapes["value"] = shapes["key"]
-    how = {"domain": "com.microsoft", "num_heads": 4} if fused else {}
-    node = onnx.helper.make_node(operator, list(shapes), ["output"], **how)
-    values = {**shapes, "output": shapes["query"]}
-    infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in values.items()]
-    graph = onnx.helper.make_graph([node], "attention", infos[:3], infos[3:])
-    opsets = [onnx.helper.make_opsetid("", 23), onnx.helper.make_opsetid("com.microsoft", 1)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets), tmp_path / "attention.onnx")
-    assert graph_flops(tmp_path / "attention.onnx", shapes) == expected > 0
-
-
-def test_percentiles():
-    assert spread(np.arange(101) / 1000) == pytest.approx({"p50": 50, "p90": 90, "p99": 99})
-
-
-def test_a_gpus_ceiling_is_found_by_its_drivers_name():
-    found = gpu_ceiling("NVIDIA L40S")
-    assert found is not None
-    assert found.flops == 362e12
-    assert gpu_ceiling("Some Other Card") is None
-
-
-@pytest.mark.parametrize("bf16", [False, True])
-def test_a_cpus_ceiling_is_within_what_cores_reach(bf16):
-    torch_threads = torch.get_num_threads()
-    found = cpu_ceiling("this CPU", threads=1, bf16=bf16, size=512, seconds=0.1)
-    # One core: above what a scalar loop does, below what two AVX-512 units at 6 GHz could, or with tiles of bfloat16.
-    assert 1e8 < found.flops < (7e12 if bf16 else 400e9)
-    assert ("bfloat16" in found.how) == bf16
-    assert torch.get_num_threads() == torch_threads
 
 
 def sessions_of(bundle):
@@ -92,10 +23,17 @@ def sessions_of(bundle):
     return {name: OnnxCpuSession(bundle.file(f"{name}.onnx")) for name in names}
 
 
-def measure(bundle, buckets=(1, 2, 4), **changed):
-    work = Workload(64, 64, "euler", 3, 4.0, repeats=4)
-    arguments = {"sessions": sessions_of(bundle), "device": "this CPU"} | changed
-    return run_benchmark(bundle, work, list(buckets), **arguments)
+def measure(bundle, buckets=(1, 2, 4), sessions=None, ceiling=lambda shapes: None, jobs=("plain",), seconds=0.01):
+    settings = Settings(Work(64, 64, "euler", 3, 4.0), list(buckets), 4, seconds, jobs, every_bucket=True)
+    bench = Bench(
+        bundle,
+        sessions or sessions_of(bundle),
+        choice=EngineChoice(CPU),
+        device="this CPU",
+        yardstick=lambda: None,
+        ceiling=ceiling,
+    )
+    return bench.run(settings)
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +43,8 @@ def ceiling():
 
 @pytest.fixture(scope="module")
 def found(bundle, ceiling):
-    ceilings = iter([cpu_ceiling("this CPU", size=64, seconds=0), ceiling, *[None] * 2])
-    return measure(bundle, ceiling=lambda: next(ceilings))
+    ceilings = iter([cpu_ceiling("this CPU", size=64, seconds=0), ceiling])
+    return measure(bundle, ceiling=lambda shapes: next(ceilings), jobs=("plain", "guided", "img2img"))
 
 
 def test_every_component_is_timed_at_every_bucket(found, ceiling):
@@ -117,16 +55,29 @@ def test_every_component_is_timed_at_every_bucket(found, ceiling):
     unet = {row.rows: row for row in found.components if row.component == "unet"}
     assert unet[4].gflops == pytest.approx(4 * unet[1].gflops, rel=1e-3)
     for row in found.components:
-        assert row.calls == 4
-        assert 0 < row.p50 <= row.p90 <= row.p99
-        assert row.share == pytest.approx(row.gflops * 1e9 / (row.p50 / 1000) / ceiling.flops)
+        assert row.figure.calls == len(row.values) == len(row.yardstick) == 4
+        assert row.figure.median == np.median(row.values)
+        assert row.cold > 0
+        assert sum(row.operations.values()) == pytest.approx(1)
+        assert row.share == pytest.approx(row.gflops * 1e9 / (row.figure.median / 1000) / ceiling.flops)
+    assert unet[4].operations.keys() == {"convolution", "product"} or "attention" in unet[4].operations
 
 
-def test_whole_renders_are_timed_at_every_bucket(found):
-    assert [row.rows for row in found.throughput] == [1, 2, 4]
-    assert [row.images for row in found.throughput] == [2, 2, 4]
-    assert all(row.images_per_second > 0 and 0 < row.outside_unet < 1 for row in found.throughput)
-    assert found.peak_memory == max(row.peak_memory for row in found.throughput)
+def test_whole_pictures_are_timed_in_both_scenarios(found):
+    shown = [(one.scenario, one.job, one.rows) for one in found.scenarios]
+    assert shown == [
+        (scenario, job, rows)
+        for job in ("plain", "guided", "img2img")
+        for scenario, rows in (("SingleStream", 2), ("Offline", 1), ("Offline", 2), ("Offline", 4))
+    ]
+    for one in found.scenarios:
+        assert len(one.values) == len(one.yardstick) == one.figure.calls >= 3
+        assert one.images_per_second > 0
+        assert 0 < one.outside_unet < 1
+        assert (one.cold is not None) == (one.scenario == "SingleStream")
+        assert one.figure.p90 is None, "so few calls carry no percentile"
+    slower = {one.job: one.figure.median for one in found.scenarios if one.scenario == "SingleStream"}
+    assert slower["guided"] > slower["img2img"], "a gradient costs more than a step left out"
     assert 50e6 < found.peak_memory < 50e9
 
 
@@ -141,13 +92,15 @@ class Slow:
         return self.session.run(inputs)
 
 
-def test_images_per_second_are_bounded_by_the_unets_calls(bundle):
+def test_pictures_are_bounded_by_the_unets_calls(bundle):
     sessions = sessions_of(bundle)
     found = measure(bundle, (2, 4), sessions={**sessions, "unet": Slow(sessions["unet"])})
-    for row in found.throughput:
-        calls = 3 * row.images * 2 / row.rows  # three steps, two rows a picture
-        assert row.images_per_second < row.images / (0.03 * calls)
-    assert all(timing.p50 >= 30 for timing in found.components if timing.component == "unet")
+    for one in found.scenarios:
+        calls = 3 * 2 / one.rows  # three steps, two rows a picture
+        assert one.images_per_second < 1 / (0.03 * calls)
+        if one.scenario == "SingleStream":
+            assert one.figure.least > 90, "milliseconds"
+    assert all(row.figure.least >= 30 for row in found.components if row.component == "unet")
 
 
 def test_a_bucket_of_one_row_calls_the_unet_with_one(bundle):
@@ -162,15 +115,15 @@ def test_a_bucket_of_one_row_calls_the_unet_with_one(bundle):
             return self.session.run(inputs)
 
     sessions = sessions_of(bundle)
-    measure(bundle, (1,), sessions={**sessions, "unet": Watched(sessions["unet"])})
+    measure(bundle, (1,), sessions={**sessions, "unet": Watched(sessions["unet"])}, seconds=0)
     assert set(rows) == {1}
 
 
 def test_a_benchmark_as_lines_json_and_a_plot(found, tmp_path):
-    assert json.loads(json.dumps(benchmark_data(found)))["components"][1]["component"] == "unet"
+    assert read("bench", json.dumps(benchmark_data(found)))["components"][1]["component"] == "unet"
     text = "\n".join(benchmark_lines(found))
     assert "64x64, euler, 3 steps, guidance 4" in text
-    assert "4 rows" in text
+    assert "Offline, guided, images/s" in text
     save_plot(found, tmp_path / "bench.png")
     with Image.open(tmp_path / "bench.png") as picture:
         assert np.unique(np.asarray(picture)).size > 10, "something is drawn"
@@ -192,8 +145,8 @@ class Full:
 def test_a_bucket_that_does_not_fit_is_said_and_ends_it(bundle):
     sessions = sessions_of(bundle)
     sessions["unet"] = Full(sessions["unet"], fits=2)
-    found = measure(bundle, (2, 4, 8), sessions=sessions)
-    assert [row.rows for row in found.throughput] == [2]
+    found = measure(bundle, (2, 4, 8), sessions=sessions, seconds=0)
+    assert {row.rows for row in found.components} == {2}
     assert found.notes == ["4 rows do not fit into memory; larger buckets were not tried"]
     with pytest.raises(EnvironmentFailure, match="4 rows at 64x64 do not fit into memory"):
         measure(bundle, (4, 8), sessions=sessions)
@@ -203,55 +156,23 @@ def test_a_model_that_needs_a_picture_has_its_components_measured(exported):
     bundle = exported("inpainting").bundle
     found = measure(bundle, (1,))
     assert [row.component for row in found.components] == ["text_encoder", "unet", "vae_decoder"]
-    assert found.throughput == []
+    assert found.scenarios == []
+    assert "no whole pictures, plain: " in found.notes[0]
     assert "is an inpainting model" in found.notes[0]
 
 
-def test_the_command_prints_writes_and_draws(bundle, tmp_path, capsys):
-    file, plot = tmp_path / "b.json", tmp_path / "b.png"
-    base = ["bench", str(bundle.path), "--buckets", "2", "--repeats", "2", "--steps", "2", "--size", "64x72"]
-    assert run_cli([*base, "--json", str(file), "--plot", str(plot)]) == 0
-    said = capsys.readouterr()
-    assert "64x72, euler, 2 steps" in said.out
-    assert "measuring unet, 2 rows" in said.err
-    written = json.loads(file.read_text())
-    assert (written["size"], written["bundle_hash"]) == ([72, 64], bundle.hash)
-    assert plot.stat().st_size > 1000
-    assert run_cli([*base, "--json", "-", "--threads", "1"]) == 0
-    printed = read("bench", capsys.readouterr().out)
-    assert printed["threads"] == 1
-    assert printed.keys() == written.keys()
-    assert "float32" in written["ceiling"]["how"]
-
-
-@pytest.mark.skipif(not find_spec("openvino") or not cpu_has_bf16(), reason="no OpenVINO, or no bfloat16 units, here")
-def test_an_engine_in_bfloat16_is_held_to_a_ceiling_in_bfloat16(bundle, capsys):
-    arguments = ["--buckets", "2", "--repeats", "2", "--steps", "2", "--size", "64x64", "--json", "-"]
-    assert run_cli(["bench", str(bundle.path), *arguments, "--engine", "openvino:bf16"]) == 0
-    assert "bfloat16" in json.loads(capsys.readouterr().out)["ceiling"]["how"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--buckets", "2,x"], "--buckets '2,x': must be numbers of rows from 1 to 1024"),
-        (["--buckets", "0"], "--buckets '0': must be numbers"),
-        (["--size", "500x500"], "--size '500x500': must be WIDTHxHEIGHT in pixels, both multiples of 8"),
-        (["--plot", "x.doc"], "--plot x.doc: the suffix must say a picture's format, e.g. x.png"),
-        (["--plot", "nowhere/x.png"], "nowhere/x.png: the folder nowhere does not exist"),
-        (["--json", "nowhere/x.json"], "nowhere/x.json: the folder nowhere does not exist"),
-        ([], "missing: not a bundle"),
-    ],
-)
-def test_bad_arguments_get_a_sentence(arguments, said, capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert run_cli(["bench", "missing", *arguments]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: {said}")
-    assert len(error.splitlines()) == 1
-
-
-def test_a_missing_plotting_package_is_said_before_anything_is_measured(bundle, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
-    assert run_cli(["bench", str(bundle.path), "--plot", "x.png"]) == 3
-    assert "pip install 'latentpress[bench]'" in capsys.readouterr().err
+def test_a_history_keeps_each_run_and_the_next_is_compared_with_it(found, tmp_path):
+    run = benchmark_data(found)
+    first = keep_run(tmp_path, run)
+    slow = {
+        **run,
+        "components": [{**one, "values": [2 * value for value in one["values"]]} for one in run["components"]],
+    }
+    other = {**run, "threads": 7}
+    assert [keep_run(tmp_path, one).stem.removeprefix(first.stem) for one in (slow, other)] == ["-1", "-2"]
+    runs = kept_runs(tmp_path)
+    assert [path for path, _ in alike(run, runs)] == [first, first.with_stem(f"{first.stem}-1")]
+    assert json.loads(json.dumps(run)) == runs[0][1]
+    assert len(list(history_lines(runs))) == 3
+    save_history(runs, tmp_path / "history.png")
+    assert (tmp_path / "history.png").stat().st_size > 1000

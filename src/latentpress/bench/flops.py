@@ -2,7 +2,8 @@
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,35 @@ from latentpress.bench.fused_shapes import with_standard_operators
 Shape = tuple[int, ...]
 
 
+CONVOLUTION, PRODUCT, ATTENTION = "convolution", "product", "attention"
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """shape: of its input, (N, C, H, W); kernel: of its weights, (out, in / groups, kernel height, kernel width)."""
+
+    shape: Shape
+    kernel: Shape
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    groups: int
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What one node computes. kind: CONVOLUTION, PRODUCT or ATTENTION; convolution: its shapes, where it is a plain one."""
+
+    kind: str
+    flops: float
+    convolution: Convolution | None = None
+
+
 def graph_flops(path: Path, inputs: Mapping[str, Shape]) -> float:
+    """Operations of one call, as `graph_operations` counts them."""
+    return float(sum(operation.flops for operation in graph_operations(path, inputs)))
+
+
+def graph_operations(path: Path, inputs: Mapping[str, Shape]) -> list[Operation]:
     """Operations of one call, a multiply and an add counted as two; elementwise operators and norms are left out.
 
     path: the graph; weights beside it are not read. inputs: the shape of each of its inputs.
@@ -39,7 +68,23 @@ def graph_flops(path: Path, inputs: Mapping[str, Shape]) -> float:
     for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
         sizes = value.type.tensor_type.shape.dim
         shapes[value.name] = tuple(size.dim_value if size.HasField("dim_value") else 0 for size in sizes)
-    return float(sum(_COUNTS[node.op_type](node, shapes) for node in nodes if node.op_type in _COUNTS))
+    return [_operation(node, shapes) for node in nodes if node.op_type in _COUNTS]
+
+
+def _operation(node: Any, shapes: Mapping[str, Shape]) -> Operation:
+    kind, count = _COUNTS[node.op_type]
+    plain = node.op_type == "Conv" and len(_shape(node.input[0], shapes)) == 4
+    return Operation(kind, count(node, shapes), _plain_convolution(node, shapes) if plain else None)
+
+
+def _plain_convolution(node: Any, shapes: Mapping[str, Shape]) -> Convolution | None:
+    given = {attribute.name: attribute for attribute in node.attribute}
+    if "dilations" in given and set(given["dilations"].ints) != {1}:
+        return None
+    strides = tuple(given["strides"].ints) if "strides" in given else (1, 1)
+    pads = tuple(given["pads"].ints) if "pads" in given else (0, 0, 0, 0)
+    groups = given["group"].i if "group" in given else 1
+    return Convolution(_shape(node.input[0], shapes), _shape(node.input[1], shapes), strides, pads, groups)
 
 
 _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
@@ -99,19 +144,11 @@ def _attention(node: Any, shapes: Mapping[str, Shape]) -> float:
     return 4.0 * prod(query) * key[-2]
 
 
-_COUNTS: dict[str, Callable[[Any, Mapping[str, Shape]], float]] = {
-    "Conv": _convolution,
-    "NhwcConv": _convolution,
-    "MatMul": _product,
-    "Gemm": _gemm,
-    "Attention": _attention,
-    "MultiHeadAttention": _attention,
+_COUNTS: dict[str, tuple[str, Callable[[Any, Mapping[str, Shape]], float]]] = {
+    "Conv": (CONVOLUTION, _convolution),
+    "NhwcConv": (CONVOLUTION, _convolution),
+    "MatMul": (PRODUCT, _product),
+    "Gemm": (PRODUCT, _gemm),
+    "Attention": (ATTENTION, _attention),
+    "MultiHeadAttention": (ATTENTION, _attention),
 }
-
-
-def spread(seconds: Sequence[float]) -> dict[str, float]:
-    """Milliseconds at the 50th, 90th and 99th percentile."""
-    import numpy as np
-
-    p50, p90, p99 = np.percentile(np.asarray(seconds) * 1000, [50, 90, 99])
-    return {"p50": float(p50), "p90": float(p90), "p99": float(p99)}

@@ -1,185 +1,249 @@
-"""Times a bundle's components and whole renders at several buckets."""
+"""Measures one bundle on this machine: its components and whole pictures, in turns, while the machine is watched."""
 
 import resource
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from latentpress.bench.ceiling import Ceiling
-from latentpress.bench.flops import Shape, graph_flops, spread
+from latentpress.bench.conditions import Conditions, conditions
+from latentpress.bench.figures import Figure, figure
+from latentpress.bench.flops import Convolution, Operation, Shape, graph_operations
+from latentpress.bench.jobs import JOBS, PLAIN, Work, bench_jobs
+from latentpress.bench.machine import MachineState, watched
+from latentpress.bench.metered import Metered
+from latentpress.bench.scenarios import OFFLINE, SINGLE_STREAM, Scenario, offline, single_stream
+from latentpress.bench.turns import Call, Samples, in_turns, warmed
 from latentpress.bundle.components import Role
 from latentpress.bundle.info import Bundle
 from latentpress.bundle.inputs import MICRO_BATCH, Array, example_inputs
 from latentpress.engines.engine import EngineChoice, Session, provider_of
 from latentpress.engines.memory import is_out_of_memory
-from latentpress.errors import EnvironmentFailure
-from latentpress.runtime.limits import Limits
+from latentpress.errors import EnvironmentFailure, UsageError
 from latentpress.runtime.render import Renderer
-from latentpress.runtime.request import RenderRequest
 
-PROMPT = "a photograph of a red kite over the sea, number {number}"
+# Seconds that warming up a call may take: where calls are slow, nothing is left to warm after two.
+_WARM_UP = 5.0
+# Shapes of convolutions that a ceiling is looked for in, those that most operations are in.
+_SHAPES = 3
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One component at one number of rows: milliseconds at the 50th, 90th and 99th percentile, calls timed.
+    """One component at one number of rows, in milliseconds.
 
-    role: of the component;
-    gflops: what one call computes; share: of the ceiling, at the median; None where either is not known.
+    cold: its first call; gflops: what one call computes, operations: the share of each kind in it (flops.py); share: of the
+    ceiling, at the median; None where either is not known. values: of each call; yardstick: seconds of the yardstick
+    (yardstick.py) beside each of them.
     """
 
     component: str
     role: Role
     rows: int
-    calls: int
-    p50: float
-    p90: float
-    p99: float
+    cold: float
+    figure: Figure
     gflops: float | None
+    operations: dict[str, float] | None
     share: float | None
+    values: list[float]
+    yardstick: list[float]
 
 
 @dataclass(frozen=True)
-class Throughput:
-    """Whole renders at one bucket: images per second, and the share of the time spent outside the UNet, 0..1.
+class Settings:
+    """What is measured, and how long.
 
-    peak_memory: bytes this process has held at most by the end of them.
+    buckets: the numbers of UNet rows tried, rising; repeats: timed calls of each component at each; seconds: that each
+    scenario lasts at least, 0 for no whole pictures; jobs: of bench.jobs.JOBS; every_bucket: Offline at all buckets, not
+    only at the one that is fastest per row.
     """
 
-    rows: int
-    images: int
-    images_per_second: float
-    outside_unet: float
-    peak_memory: int
+    work: Work
+    buckets: Sequence[int]
+    repeats: int = 30
+    seconds: float = 60.0
+    jobs: Sequence[str] = (PLAIN,)
+    every_bucket: bool = False
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class Measured:
     """What `latentpress bench` found.
 
-    threads: of the engines, None for all cores; size: (height, width); repeats: timed calls of each component;
-    peak_memory: bytes this process held at most; peak_device_memory: bytes in use on the GPU, by all processes, at
-    most, None on a CPU; notes: what was left out, and why.
+    graphs: component -> sha256 of its ONNX file; engine: as on the command line; options: that it is opened with;
+    precision: that it computes the UNet in; provider: as ledgers have it; threads: of the engines, None for all cores;
+    peak_memory: bytes this process held at most; peak_device_memory: bytes in use on the GPU, by all processes, at most,
+    None on a CPU; notes: what was left out, and why.
     """
 
     bundle: str
     bundle_hash: str
+    family: str
+    graphs: dict[str, str]
+    engine: str
+    options: dict[str, str]
+    precision: str
     provider: str
     device: str
     threads: int | None
-    size: tuple[int, int]
-    sampler: str
-    steps: int
-    guidance_scale: float
-    repeats: int
+    settings: Settings
+    conditions: Conditions
+    machine: MachineState
     ceiling: Ceiling | None
     components: list[Timing]
-    throughput: list[Throughput]
+    scenarios: list[Scenario]
     peak_memory: int
     peak_device_memory: int | None
-    notes: list[str]
+    notes: list[str] = field(default_factory=list[str])
 
 
-@dataclass(frozen=True)
-class Workload:
-    """What is rendered, and how many calls of each component are timed."""
+class Bench:
+    """Measures `bundle` on `sessions`, its opened components.
 
-    height: int
-    width: int
-    sampler: str
-    steps: int
-    guidance_scale: float
-    repeats: int
-
-
-def run_benchmark(
-    bundle: Bundle,
-    work: Workload,
-    buckets: Sequence[int],
-    *,
-    sessions: Mapping[str, Session],
-    device: str,
-    ceiling: Callable[[], Ceiling | None] = lambda: None,
-    threads: int | None = None,
-    report: Callable[[str], None] = lambda line: None,
-) -> Benchmark:
-    """Measure `bundle` on `sessions`, its opened components; buckets: the numbers of UNet rows tried, rising.
-
-    ceiling: asked before and after each bucket, and the highest counts, for a machine is not equally fast at all times.
-    `report` hears what is being measured. A bucket that does not fit into memory is noted, and larger ones are not tried;
-    raises EnvironmentFailure where the first does not fit.
+    ceiling: asked, with the convolutions that most of the operations are in, before and after, and the highest counts, for
+    a machine is not equally fast at all times; yardstick: timed beside everything; report: hears what is being measured.
     """
-    components: list[Timing] = []
-    throughput: list[Throughput] = []
-    notes: list[str] = []
-    gpu_memory = [used for used in (device_memory(),) if used is not None]
-    refusal = Limits(bundle.info, {}).refusal(requests(work, 1)[0][1])
-    if refusal:
-        notes.append(f"no whole renders: {refusal[1]}")
-    denoiser = bundle.info.denoiser.name
-    unet = _Metered(sessions[denoiser])
-    renderer = None if refusal else Renderer(bundle, sessions={**sessions, denoiser: unet})
-    ceilings = [ceiling()]
-    for rows in buckets:
-        try:
-            for component, inputs in _calls(bundle, work, rows):
-                if any(timing.component == component and timing.rows == _rows(inputs) for timing in components):
-                    continue
-                report(f"{component}, {counted(_rows(inputs))}")
-                components.append(_timing(bundle, component, sessions[component], inputs, work.repeats))
-            if renderer is not None:
-                report(f"whole renders, {counted(rows)}")
-                throughput.append(_throughput(renderer, unet, work, rows))
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if rows == buckets[0]:
-                raise EnvironmentFailure(
-                    f"{rows} rows at {work.width}x{work.height} do not fit into memory; take a smaller --size or --buckets"
-                ) from error
-            notes.append(f"{rows} rows do not fit into memory; larger buckets were not tried")
-            break
-        gpu_memory += [used for used in (device_memory(),) if used is not None]
-        ceilings.append(ceiling())
-    highest = max((one for one in ceilings if one is not None), key=lambda one: one.flops, default=None)
-    return Benchmark(
-        bundle=bundle.info.name,
-        bundle_hash=bundle.hash,
-        provider=provider_of(sessions[denoiser]),
-        device=device,
-        threads=threads,
-        size=(work.height, work.width),
-        sampler=work.sampler,
-        steps=work.steps,
-        guidance_scale=work.guidance_scale,
-        repeats=work.repeats,
-        ceiling=highest,
-        components=[_shared(timing, highest) for timing in components],
-        throughput=throughput,
-        peak_memory=peak_memory(),
-        peak_device_memory=max(gpu_memory, default=None),
-        notes=notes,
-    )
 
+    def __init__(
+        self,
+        bundle: Bundle,
+        sessions: Mapping[str, Session],
+        *,
+        choice: EngineChoice,
+        device: str,
+        yardstick: Call,
+        ceiling: Callable[[Sequence[Convolution]], Ceiling | None] = lambda shapes: None,
+        threads: int | None = None,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._bundle, self._choice, self._threads = bundle, choice, threads
+        self._device, self._yardstick, self._ceiling, self._report = device, yardstick, ceiling, report
+        name = bundle.info.denoiser.name
+        self._unet = Metered(sessions[name])
+        self._sessions: dict[str, Session] = {**sessions, name: self._unet}
+        self._notes: list[str] = []
 
-def requests(work: Workload, count: int) -> list[tuple[int, RenderRequest]]:
-    """`count` pictures of different prompts and seeds, otherwise alike."""
-    return [
-        (
-            number,
-            RenderRequest(
-                PROMPT.format(number=number),
-                number,
-                work.height,
-                work.width,
-                work.sampler,
-                work.steps,
-                work.guidance_scale,
-            ),
+    def run(self, settings: Settings) -> Measured:
+        """Measure. A bucket that does not fit into memory is noted, and larger ones are not tried; so is a job that the
+        bundle cannot render.
+
+        Raises EnvironmentFailure where the first bucket does not fit.
+        """
+        info, memory, place = self._bundle.info, [device_memory()], self._choice.kind.place()
+        with watched(gpu=self._choice.kind.on_gpu) as state:
+            samples = self._components(settings)
+            memory.append(device_memory())
+            scenarios = self._scenarios(settings, samples)
+            seen = state()
+        operations = {key: self._operations(*key, settings.work) for key in samples}
+        shapes = _largest(operations[max(operations, key=lambda key: (key[0] == info.denoiser.name, key[1]))] or [])
+        ceilings = [self._ceiling(shapes), self._ceiling(shapes)]
+        highest = max((one for one in ceilings if one is not None), key=lambda one: one.flops, default=None)
+        memory.append(device_memory())
+        return Measured(
+            bundle=info.name,
+            bundle_hash=self._bundle.hash,
+            family=info.family,
+            graphs={name: info.files[f"{name}.onnx"] for name in info.component_names},
+            engine=str(self._choice),
+            options=dict(self._choice.kind.key_parts(self._bundle, info.denoiser.name, place).options),
+            precision=self._choice.precision or info.denoiser.precision,
+            provider=provider_of(self._unet),
+            device=self._device,
+            threads=self._threads,
+            settings=settings,
+            conditions=conditions(),
+            machine=seen,
+            ceiling=highest,
+            components=[self._timing(*key, one, operations[key], highest) for key, one in samples.items()],
+            scenarios=scenarios,
+            peak_memory=peak_memory(),
+            peak_device_memory=max((used for used in memory if used is not None), default=None),
+            notes=self._notes,
         )
-        for number in range(count)
-    ]
+
+    def _components(self, settings: Settings) -> dict[tuple[str, int], Samples]:
+        """Each component at each bucket, warmed up and then timed in turns."""
+        calls: dict[tuple[str, int], tuple[Call, Samples]] = {}
+        work = settings.work
+        for rows in settings.buckets:
+            try:
+                for component, inputs in _calls(self._bundle, work, rows):
+                    key = (component, len(next(iter(inputs.values()))))
+                    if key not in calls:
+                        self._report(f"warming up {component}, {counted(key[1])}")
+                        call = _bound(self._sessions[component], inputs)
+                        calls[key] = call, warmed(call, _WARM_UP)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if rows == settings.buckets[0]:
+                    raise EnvironmentFailure(
+                        f"{rows} rows at {work.width}x{work.height} do not fit into memory; "
+                        "take a smaller --size or --buckets"
+                    ) from error
+                calls = {key: one for key, one in calls.items() if key[1] < rows}
+                self._notes.append(f"{rows} rows do not fit into memory; larger buckets were not tried")
+                break
+        self._report(f"measuring {counted(len(calls), 'call')} in turns, {settings.repeats} times each")
+        return in_turns(calls, settings.repeats, self._yardstick)
+
+    def _scenarios(self, settings: Settings, samples: Mapping[tuple[str, int], Samples]) -> list[Scenario]:
+        if not settings.seconds:
+            return []
+        found: list[Scenario] = []
+        unet = {
+            rows: figure(one.seconds).median / rows for (name, rows), one in samples.items() if self._denoises(name)
+        }
+        buckets = sorted(unet) if settings.every_bucket else [min(unet, key=unet.__getitem__)]
+        renderer = Renderer(self._bundle, sessions=self._sessions, threads=self._threads)
+        with bench_jobs(self._bundle.info, settings.work, settings.jobs, self._notes) as jobs:
+            for job in jobs:
+                self._report(f"{SINGLE_STREAM}, {job.name}")
+                found.append(single_stream(renderer, self._unet, job, settings.seconds, self._yardstick))
+                for rows in buckets:
+                    self._report(f"{OFFLINE}, {job.name}, {counted(rows)}")
+                    try:
+                        found.append(offline(renderer, self._unet, job, rows, settings.seconds, self._yardstick))
+                    except MemoryError:
+                        self._notes.append(f"{OFFLINE}, {job.name}: {counted(rows)} do not fit into memory")
+        return found
+
+    def _denoises(self, component: str) -> bool:
+        return component == self._bundle.info.denoiser.name
+
+    def _operations(self, component: str, rows: int, work: Work) -> list[Operation] | None:
+        """None of a graph whose shapes depend on values: its time is still worth knowing."""
+        inputs = dict(_calls(self._bundle, work, rows))[component]
+        shapes: dict[str, Shape] = {name: array.shape for name, array in inputs.items()}
+        try:
+            return graph_operations(self._bundle.file(f"{component}.onnx"), shapes)
+        except ValueError:
+            return None
+
+    def _timing(
+        self, name: str, rows: int, samples: Samples, operations: list[Operation] | None, ceiling: Ceiling | None
+    ) -> Timing:
+        values = [1000 * seconds for seconds in samples.seconds]
+        beside = [one for one, calls in zip(samples.yardstick, samples.rounds, strict=True) for _ in calls]
+        found = figure(values)
+        flops = None if operations is None else sum(one.flops for one in operations)
+        share = None if not flops or ceiling is None else flops / (found.median / 1000) / ceiling.flops
+        kinds: dict[str, float] = {}
+        for one in operations or []:
+            kinds[one.kind] = kinds.get(one.kind, 0.0) + one.flops
+        shares = {kind: count / flops for kind, count in kinds.items()} if flops else None
+        role = self._bundle.info.component(name).role
+        cold, gflops = 1000 * samples.warm_up[0], flops / 1e9 if flops else None
+        return Timing(name, role, rows, cold, found, gflops, shares, share, values, beside)
+
+
+def check_jobs(names: Sequence[str]) -> list[str]:
+    """`names`, each once; raises UsageError for one that is not of JOBS."""
+    for name in names:
+        if name not in JOBS:
+            raise UsageError(f"--job {name!r}: must be one of {', '.join(JOBS)}")
+    return list(dict.fromkeys(names))
 
 
 def peak_memory() -> int:
@@ -198,7 +262,12 @@ def device_memory() -> int | None:
     return total - free
 
 
-def _calls(bundle: Bundle, work: Workload, rows: int) -> Iterable[tuple[str, dict[str, Array]]]:
+def counted(count: int, what: str = "row") -> str:
+    """1 row, 2 rows."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _calls(bundle: Bundle, work: Work, rows: int) -> Iterable[tuple[str, dict[str, Array]]]:
     """The calls of one bucket; the decoder is given no more rows than a render gives it."""
     info = bundle.info
     size = work.height // info.vae_scale_factor, work.width // info.vae_scale_factor
@@ -208,81 +277,14 @@ def _calls(bundle: Bundle, work: Workload, rows: int) -> Iterable[tuple[str, dic
             yield component.name, example_inputs(info, component.name, count, size)
 
 
-def counted(rows: int) -> str:
-    """1 row, 2 rows."""
-    return f"{rows} row{'' if rows == 1 else 's'}"
+def _bound(session: Session, inputs: Mapping[str, Array]) -> Call:
+    return lambda: session.run(inputs)
 
 
-def _rows(inputs: Mapping[str, Array]) -> int:
-    return len(next(iter(inputs.values())))
-
-
-def _timing(
-    bundle: Bundle,
-    component: str,
-    session: Session,
-    inputs: Mapping[str, Array],
-    repeats: int,
-) -> Timing:
-    for _ in range(2):  # the first call allocates, on a GPU the second captures
-        session.run(inputs)
-    seconds: list[float] = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        session.run(inputs)
-        seconds.append(time.perf_counter() - started)
-    shapes: dict[str, Shape] = {name: array.shape for name, array in inputs.items()}
-    try:
-        flops = graph_flops(bundle.file(f"{component}.onnx"), shapes)
-    except ValueError:
-        flops = None  # a graph whose shapes depend on values: its time is still worth knowing
-    found = spread(seconds)
-    gflops = flops / 1e9 if flops else None
-    role = bundle.info.component(component).role
-    return Timing(component, role, _rows(inputs), len(seconds), found["p50"], found["p90"], found["p99"], gflops, None)
-
-
-def _shared(timing: Timing, ceiling: Ceiling | None) -> Timing:
-    """`timing` with its share of the ceiling, if both are known."""
-    if timing.gflops is None or ceiling is None:
-        return timing
-    return replace(timing, share=timing.gflops * 1e9 / (timing.p50 / 1000) / ceiling.flops)
-
-
-class _Metered:
-    """A session that adds up the seconds spent in it."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.seconds = 0.0
-
-    @property
-    def engine(self) -> EngineChoice:
-        return self._session.engine
-
-    @property
-    def note(self) -> str:
-        return self._session.note
-
-    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        started = time.perf_counter()
-        found = self._session.run(inputs)
-        self.seconds += time.perf_counter() - started
-        return found
-
-
-def _throughput(renderer: Renderer, unet: _Metered, work: Workload, rows: int) -> Throughput:
-    renderer.batch_rows = rows
-    # Twice what the batch holds, so that places are refilled as in a long run.
-    two = work.guidance_scale > 1 and renderer.bundle.info.guidance_embedding is None
-    asked = requests(work, max(2, 2 * rows // (2 if two else 1)))
-    # All of them in a few steps: the first calls of every size that comes allocate, and on a GPU they tune and capture.
-    for _ in renderer.render((key, replace(request, steps=min(3, request.steps))) for key, request in asked):
-        pass
-    unet.seconds = 0.0
-    started = time.perf_counter()
-    done = sum(1 for picture in renderer.render(asked) if picture.image is not None)
-    elapsed = time.perf_counter() - started
-    if renderer.batch_rows < rows:
-        raise MemoryError  # halved on the way: what was timed is another bucket
-    return Throughput(rows, done, done / elapsed, 1 - unet.seconds / elapsed, peak_memory())
+def _largest(operations: Sequence[Operation]) -> list[Convolution]:
+    """The convolutions, each once, that most of the operations are in."""
+    flops: dict[Convolution, float] = {}
+    for one in operations:
+        if one.convolution is not None:
+            flops[one.convolution] = flops.get(one.convolution, 0.0) + one.flops
+    return sorted(flops, key=flops.__getitem__, reverse=True)[:_SHAPES]

@@ -202,8 +202,12 @@ HELP: Mapping[str, Help] = {
     "schema": _help("latentpress schema > manifest.schema.json", _0="the schema is printed"),
     "bench": _help(
         "latentpress bench demo",
-        "latentpress bench bundles/my-sd15 --size 512x512 --buckets 1,4,16 --json figures.json",
+        "latentpress bench bundles/my-sd15 --size 512x512 --job plain --job guided --json figures.json",
+        "latentpress bench demo --sweep engine=cpu,openvino --sweep rows=2,8,16 --table sweep.md --plot front.png",
+        "latentpress bench --compare before.json after.json --fail-slower 5%",
+        "latentpress bench demo --history nightly --fail-slower 5%  # a regression check in one line",
         _0="the figures are told",
+        _1="a figure is slower by more than --fail-slower says",
     ),
     "inspect": _reading(
         "latentpress inspect demo",
