@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from latentpress.bench.conditions import conditions
 from latentpress.bench.machine import watched
 from latentpress.bench.nvml import GpuWatcher
+from played_nvml import played_nvml
 
 
 def test_a_machine_that_others_use_is_called_busy():
@@ -43,38 +43,6 @@ def test_conditions_are_those_of_this_process(monkeypatch):
     assert "HOME_OF_SECRETS" not in found.variables
     assert found.cpus == len(os.sched_getaffinity(0)) <= found.all_cpus
     assert found.memory == psutil.virtual_memory().total
-
-
-class NVMLError(Exception):
-    """As pynvml has it."""
-
-
-def played_nvml(**changed):
-    """A GPU at 1,200 of 1,980 MHz, held down by its power limit, which takes 300 joules between two looks."""
-    energy = iter(range(1_000_000, 10_000_000, 300_000))
-
-    def refused(*_):
-        raise NVMLError
-
-    functions = {
-        "nvmlInit": lambda: None,
-        "nvmlDeviceGetHandleByIndex": lambda index: index,
-        "nvmlDeviceGetHandleByUUID": lambda name: name,
-        "nvmlDeviceGetName": lambda gpu: f"GPU {gpu}".encode(),
-        "nvmlDeviceGetClockInfo": lambda gpu, kind: 1200,
-        "nvmlDeviceGetMaxClockInfo": lambda gpu, kind: 1980,
-        "nvmlDeviceGetTemperature": lambda gpu, kind: 71,
-        "nvmlDeviceGetMemoryInfo": lambda gpu: SimpleNamespace(used=5 << 30),
-        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda gpu: 4,
-        "nvmlDeviceGetTotalEnergyConsumption": lambda gpu: next(energy),
-        "nvmlDeviceGetPersistenceMode": lambda gpu: 1,
-        "nvmlClocksThrottleReasonSwPowerCap": 4,
-        "nvmlClocksThrottleReasonHwSlowdown": 8,
-        "NVML_CLOCK_SM": 1,
-        "NVML_TEMPERATURE_GPU": 0,
-        "NVMLError": NVMLError,
-    }
-    return SimpleNamespace(**functions | {name: refused for name, how in changed.items() if how == "refused"})
 
 
 def test_a_gpus_clock_heat_and_energy_are_told():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from latentpress.bench.compare import Comparison
     from latentpress.bench.flops import Convolution
     from latentpress.bench.jobs import Work
-    from latentpress.bench.measure import Settings
+    from latentpress.bench.measure import Bench, Settings
     from latentpress.bundle.info import Bundle
     from latentpress.engines.engine import EngineChoice, Session
 
@@ -44,6 +44,7 @@ def bench_command(
     engine: EngineOption = None,
     json_file: options.JsonFileOption = None,
     plot: options.PlotOption = None,
+    first_session: options.FirstSessionOption = None,
     sweep: options.SweepOption = None,
     table: options.TableOption = None,
     compare: options.CompareOption = None,
@@ -65,7 +66,7 @@ def bench_command(
     if table is not None and not sweep:
         raise UsageError("--table goes with --sweep AXIS=VALUE,VALUE")
     wanted, pixels = options.parse_buckets(buckets), None if size is None else options.parse_size(size)
-    _check_files(plot, table, json_file)
+    _check_files(plot, table, json_file, first_session)
     from latentpress.bench.jobs import PLAIN, Work
     from latentpress.bench.measure import Settings, check_jobs
     from latentpress.engines.choice import engine_of, parse_engine
@@ -79,12 +80,15 @@ def bench_command(
         _sweep(opened, choice, threads, work, sweep, repeats, json_file, plot, table)
         return
     settings = Settings(work, wanted, repeats, seconds, jobs, every_bucket)
+    if first_session is not None:
+        _first_session(opened, choice, threads, settings, first_session)
+        return
     data = _measured(opened, choice, threads, settings, cold, plot, json_file)
     if history is not None:
         _kept(history, data, share, quiet=json_file == STDOUT)
 
 
-def _check_files(plot: Path | None, table: Path | None, json_file: str | None) -> None:
+def _check_files(plot: Path | None, table: Path | None, json_file: str | None, page: Path | None) -> None:
     """Raise UsageError where one of them could not be written: before anything is measured."""
     from latentpress.bench.report import check_plot
     from latentpress.bench.sweep_report import check_table
@@ -93,7 +97,7 @@ def _check_files(plot: Path | None, table: Path | None, json_file: str | None) -
         check_plot(plot)
     if table is not None:
         check_table(table)
-    for path in (plot, table, None if json_file in (None, STDOUT) else Path(json_file)):
+    for path in (plot, table, page, None if json_file in (None, STDOUT) else Path(json_file)):
         if path is not None:
             options.check_folder(path)
 
@@ -109,25 +113,11 @@ def _measured(
 ) -> dict[str, Any]:
     """Measure, print and write; the run as JSON data."""
     from latentpress.bench.cold import cold_start
-    from latentpress.bench.measure import Bench
     from latentpress.bench.report import benchmark_data, benchmark_lines, save_plot
-    from latentpress.bench.yardstick import yardstick
-    from latentpress.engines.devices import device_name
 
-    device = device_name(gpu=choice.kind.on_gpu)
-    bench = Bench(
-        bundle,
-        _sessions(bundle, choice, threads),
-        choice=choice,
-        device=device,
-        yardstick=yardstick(threads, gpu=choice.kind.on_gpu),
-        ceiling=_ceiling(choice, device, threads),
-        threads=threads,
-        report=_report,
-    )
     # Before anything else: what is measured later fills memory and keeps the cores busy.
     start = cold_start(str(bundle.path), str(choice), threads, settings.work) if cold else None
-    found = bench.run(settings)
+    found = _bench(bundle, choice, threads).run(settings)
     if plot is not None:
         save_plot(found, plot)
     data = benchmark_data(found, start)
@@ -139,6 +129,37 @@ def _measured(
     for line in benchmark_lines(found, start):
         typer.echo(line)
     return data
+
+
+def _bench(bundle: "Bundle", choice: "EngineChoice", threads: int | None) -> "Bench":
+    from latentpress.bench.measure import Bench
+    from latentpress.bench.yardstick import yardstick
+    from latentpress.engines.devices import device_name
+
+    device = device_name(gpu=choice.kind.on_gpu)
+    return Bench(
+        bundle,
+        _sessions(bundle, choice, threads),
+        choice=choice,
+        device=device,
+        yardstick=yardstick(threads, gpu=choice.kind.on_gpu),
+        ceiling=_ceiling(choice, device, threads),
+        threads=threads,
+        report=_report,
+    )
+
+
+def _first_session(
+    bundle: "Bundle", choice: "EngineChoice", threads: int | None, settings: "Settings", page: Path
+) -> None:
+    from latentpress.bench.first_session import first_session
+
+    most = max(settings.buckets)
+    text, well = first_session(bundle, choice, most, threads, lambda: _bench(bundle, choice, threads).run(settings))
+    page.write_text(text)
+    typer.echo(f"{page} has what was found" if well else f"{page} has what was found, and what failed")
+    if not well:
+        raise typer.Exit(3)
 
 
 def _sessions(bundle: "Bundle", choice: "EngineChoice", threads: int | None) -> "dict[str, Session]":

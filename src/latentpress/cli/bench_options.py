@@ -28,6 +28,10 @@ EveryBucketOption = Annotated[
 StepsOption = Annotated[int, typer.Option(min=1, help="Steps of the whole pictures.")]
 GuidanceOption = Annotated[float, typer.Option(min=0, help="Above 1 a picture takes two rows.")]
 ColdOption = Annotated[bool, typer.Option("--cold", help="Also take apart the start of a process of its own.")]
+FirstSessionOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.md", help="Write a page of doctor, parity, row test and figures, to paste elsewhere."),
+]
 JsonFileOption = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write JSON; - is stdout.")]
 PlotOption = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the figures.")]
 SweepOption = Annotated[

@@ -206,6 +206,7 @@ HELP: Mapping[str, Help] = {
         "latentpress bench demo --sweep engine=cpu,openvino --sweep rows=2,8,16 --table sweep.md --plot front.png",
         "latentpress bench --compare before.json after.json --fail-slower 5%",
         "latentpress bench demo --history nightly --fail-slower 5%  # a regression check in one line",
+        "latentpress bench bundles/my-sd15 --engine cuda --first-session report.md",
         _0="the figures are told",
         _1="a figure is slower by more than --fail-slower says",
     ),

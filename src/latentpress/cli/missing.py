@@ -28,6 +28,7 @@ _DEPENDENCIES = frozenset(
         "yaml",
         "PIL",
         "numpy",
+        "psutil",
         "regex",
         "uharfbuzz",
     )
