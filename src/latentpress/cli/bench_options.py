@@ -30,7 +30,9 @@ GuidanceOption = Annotated[float, typer.Option(min=0, help="Above 1 a picture ta
 ColdOption = Annotated[bool, typer.Option("--cold", help="Also take apart the start of a process of its own.")]
 FirstSessionOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE.md", help="Write a page of doctor, parity, row test and figures, to paste elsewhere."),
+    typer.Option(
+        metavar="PAGE", help="Write a Markdown page of doctor, parity, row test and figures, to paste elsewhere."
+    ),
 ]
 JsonFileOption = Annotated[str | None, typer.Option("--json", metavar="FILE|-", help="Write JSON; - is stdout.")]
 PlotOption = Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the figures.")]
