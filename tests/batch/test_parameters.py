@@ -38,9 +38,10 @@ def test_losses_and_micro_conditioning_are_told(parameters):
     assert ", Loss start: 0+0, Loss stop: 0.5+1, Loss parameters: channel=red target=0.5 + none, " in said
     assert ", Original size: 80x72, Crop top left: 4+8, " in said
     assert "Loss step" not in said
-    losses = ("step: raw, clamp: true", "cap: 0.1, warm_up: 0.5", "every: 2", "cap: 0.3")
+    losses = ("step: raw, clamp: true", "cap: 0.1, warm_up: 0.5", "method: x0_mc, spread: 0.2", "method: x0")
     said = parameters("a kite", f", loss: [{', '.join(f'{{name: symmetry, {own}}}' for own in losses)}]")
     assert ", Loss step: raw clamp + cap=0.1 warm_up=0.5 + default + default" in said
+    assert ", Loss method: default + default + x0_mc spread=0.2 + default, " in said
 
 
 @pytest.mark.parametrize(

@@ -123,17 +123,6 @@ AXIS = "defaults: {prompt: a}\nmatrix: {style: [anna, bert, {label: Toy, value: 
             "low of loss canny is '9' in quotes, which is text; it must be a number from 0 to 255",
         ),
         ("jobs: [{prompt: a, loss: {name: colour_matrix, matrix: 1 0}}]\n", "a matrix is nine numbers"),
-        ("jobs: [{prompt: a, loss: {name: canny, step: caped}}]\n", "loss step is 'caped'; did you mean 'capped'?"),
-        ("jobs: [{prompt: a, loss: {name: canny, step: x}}]\n", "loss step is 'x'; it must be one of capped, raw, rms"),
-        (
-            "jobs: [{prompt: a, loss: {name: canny, step: raw, cap: 0.1}}]\n",
-            "loss cap is for step capped, and step is raw; take it out, or write step: capped",
-        ),
-        (
-            "jobs: [{prompt: a, loss: {name: canny, size: 0.1}}]\n",
-            "loss size is for step rms, and step is by default capped; take it out, or write step: rms",
-        ),
-        ("jobs: [{prompt: a, loss: {name: canny, clamp: 1}}]\n", "loss clamp is '1'; it must be true or false"),
         ("jobs: [{prompt: a}]\noutput: '{sed}.png'\n", "which nothing fills; did you mean {seed}?"),
     ],
 )

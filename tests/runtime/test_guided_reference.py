@@ -1,6 +1,7 @@
 """Loss guidance against the loop of the fastai / School of AI notebooks, written out in full torch."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from compare import diffusers_scheduler, psnr
+from latentpress.runtime.guidance.context import Moment
 from latentpress.runtime.request import LossSpec, RenderRequest
 
 STEPS, SCALE, EVERY = 15, 8.0, 5
@@ -52,6 +54,25 @@ def embed(pipeline, prompt):
     return pipeline.text_encoder(ids)[0]
 
 
+def reference_move(spec, gradient, x0, s, noise):
+    """How x0 moves, (1, 4, h, w): the step and the method of `spec` as their equations say, in torch."""
+    if spec.method == "x0_mc":
+        spread = spec.spread * s / (1 + s**2) ** 0.5
+        points = [x0 + spread * torch.randn(x0.shape, generator=noise) for _ in range(spec.samples)]
+        pulls = [torch.stack([gradient(point) for point in points]).mean(0)]
+    else:
+        pulls = [None] * (spec.iterations if spec.method == "x0_iter" else 1)
+    move = torch.zeros_like(x0)
+    for pull in pulls:
+        g = gradient(x0 + move) if pull is None else pull
+        push = spec.size * s / g.square().mean().sqrt() if spec.step == "rms" else s**2
+        move = move - push * g
+        if spec.step in ("", "capped"):
+            longest = spec.cap * x0.norm() * s / (1 + s**2) ** 0.5
+            move = move * min(1.0, float(longest / move.norm()))
+    return move
+
+
 def reference_picture(pipeline, assets, asked, loss, scale):
     """facts: x0 = x - sigma*eps; x -= grad(scale*loss(decode(x0)))*sigma^2; scheduler.step with the OLD eps."""
     config = json.loads((assets / "checkpoint/scheduler/scheduler_config.json").read_text())
@@ -69,16 +90,20 @@ def reference_picture(pipeline, assets, asked, loss, scale):
             uncond, cond = pipeline.unet(inputs, t, encoder_hidden_states=hidden).sample.chunk(2)
             eps = uncond + asked.guidance_scale * (cond - uncond)
         if loss is not None and call % (order * EVERY) == 0:
-            x = x.detach().requires_grad_()
             if sigma_space:
-                sigma = scheduler.sigmas[call]
-                x0, weight = x - sigma * eps, sigma**2
+                alpha, sigma = torch.tensor(1.0), scheduler.sigmas[call]
             else:
                 abar = scheduler.alphas_cumprod[int(t)]
-                # d x0 / d x = 1 / sqrt(abar), so the x-gradient times (1 - abar) is (1-abar)/sqrt(abar) * dL/dx0.
-                x0, weight = (x - (1 - abar).sqrt() * eps) / abar.sqrt(), 1 - abar
-            image = pipeline.vae.decode(x0 / pipeline.vae.config.scaling_factor).sample / 2 + 0.5
-            x = x.detach() - torch.autograd.grad(scale * loss(image), x)[0] * weight
+                alpha, sigma = abar.sqrt(), (1 - abar).sqrt()
+
+            def gradient(at):
+                at = at.detach().requires_grad_()
+                image = pipeline.vae.decode(at / pipeline.vae.config.scaling_factor).sample / 2 + 0.5
+                return torch.autograd.grad(scale * loss(image), at)[0]
+
+            noise = torch.Generator().manual_seed(Moment(asked.seed, call // order, asked.steps).sample_seed)
+            x0 = (x - sigma * eps) / alpha
+            x = x + alpha * reference_move(asked.losses[0], gradient, x0, sigma / alpha, noise)
         x = scheduler.step(eps, t, x).prev_sample
     with torch.no_grad():
         image = pipeline.vae.decode(x / pipeline.vae.config.scaling_factor).sample / 2 + 0.5
@@ -99,6 +124,29 @@ def test_guided_pictures_match_the_reference_loop(name, sampler, assets, rendere
     expected = reference_picture(reference_pipeline, assets, asked, loss, spec.scale)
     (rendered,) = renderer.render([("guided", asked)])
     assert psnr(rendered.image, expected) >= 40
+
+
+WAYS = {
+    "capped": ({"scale": 2000.0}, 0.29),
+    "rms": ({"step": "rms", "size": 0.05}, None),
+    "x0_iter": ({"scale": 2000.0, "method": "x0_iter", "iterations": 3}, 0.29),
+    "x0_iter raw": ({"method": "x0_iter", "iterations": 2, "step": "raw"}, None),
+    "x0_mc": ({"scale": 2000.0, "method": "x0_mc", "samples": 3, "spread": 0.2}, 0.29),
+    "x0_mc raw": ({"method": "x0_mc", "samples": 2, "step": "raw"}, None),
+}
+
+
+@pytest.mark.parametrize("sampler", ["euler", "ddim"])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_step_and_method_matches_the_reference_loop(way, sampler, assets, renderer, reference_pipeline):
+    fields, least = WAYS[way]
+    spec, loss = LOSSES["channel"]
+    asked = guided(sampler, replace(spec, **({"step": ""} | fields)))
+    expected = reference_picture(reference_pipeline, assets, asked, loss, asked.losses[0].scale)
+    plain, rendered = renderer.render([("plain", guided(sampler, None)), ("guided", asked)])
+    assert psnr(rendered.image, expected) >= 40
+    assert psnr(plain.image, expected) < 36  # so that agreement means something
+    assert least is None or least < max(one.share for one in rendered.guided) <= 0.3  # the cap was at work
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -8,7 +8,7 @@ import torch
 
 from guidances import OneByOne
 from latentpress.runtime.guidance.gradient import within
-from latentpress.runtime.guidance.step import STEPS, Moves
+from latentpress.runtime.guidance.step import STEPS, Moves, gradients_of
 from latentpress.runtime.loop.denoise import advance
 from latentpress.runtime.loop.trajectory import Trajectory
 from latentpress.runtime.prompts.conditioning import Conditioning
@@ -93,10 +93,50 @@ def length(values):
     return float(np.linalg.norm(values.astype(np.float64)))
 
 
+def bowl(x0, asked):
+    """The gradient and value of |x0|^2 / 2, with their scales."""
+    return np.float32(sum(loss.scale for loss in asked)) * x0, tuple(length(x0) ** 2 / 2 for _ in asked)
+
+
+def test_iterations_go_on_from_where_the_last_led_and_share_the_cap():
+    """In a bowl each raw step multiplies x0 by 1 - s^2 scale, so that they are known."""
+    for space in ("sigma", "signal"):
+        spec = LossSpec("any", 0.1, step="raw", method="x0_iter", iterations=3)
+        made = Moves(X0, row(0.5, space), [spec], bowl)
+        alpha = row(0.5, space)["level_image"]
+        np.testing.assert_allclose(made.move / alpha, (0.975**3 - 1) * X0, rtol=1e-5)
+        assert made.values == (length(X0) ** 2 / 2,)
+        capped = Moves(X0, row(0.5, space), [replace(spec, step="", scale=1e3)], bowl)
+        assert capped.share == pytest.approx(0.3 * 0.5 / np.sqrt(1.25), rel=1e-5)
+
+
+def test_samples_lie_around_x0_by_the_seed_of_the_step():
+    asked, seen = LossSpec("any", 0.1, step="raw", method="x0_mc", samples=50, spread=0.2), []
+
+    def gradient(x0, asked):
+        seen.append(x0)
+        return bowl(x0, asked)
+
+    made = Moves(X0, row(3.0), [asked], gradient, seed=7)
+    apart = np.stack(seen) - X0
+    assert apart.std() == pytest.approx(0.2 * 3 / np.sqrt(10), rel=0.02)
+    assert len({one.tobytes() for one in apart}) == 50
+    np.testing.assert_allclose(made.move, -0.9 * np.mean(seen, axis=0), rtol=1e-4, atol=1e-6)
+    again, other = (Moves(X0, row(3.0), [asked], bowl, seed=seed) for seed in (7, 8))
+    assert (again.move == made.move).all()
+    assert not (other.move == made.move).all()
+
+
+def test_gradients_are_counted_as_they_are_taken():
+    mixed = [LossSpec("a", 1.0), LossSpec("b", 1.0), LossSpec("c", 1.0, method="x0_iter", iterations=5)]
+    assert (gradients_of(mixed[:2]), gradients_of(mixed)) == (1, 6)
+    assert gradients_of([LossSpec("d", 1.0, method="x0_mc", samples=7)]) == 7
+
+
 def moves(losses, sigma=3.0, space="sigma", direction=DIRECTION, x0=X0):
-    def gradient(x0, sharing):
-        found.append(sharing)
-        return np.float32(sum(loss.scale for loss in sharing)) * direction, tuple(loss.scale for loss in sharing)
+    def gradient(x0, asked):
+        found.append(asked)
+        return np.float32(sum(loss.scale for loss in asked)) * direction, tuple(loss.scale for loss in asked)
 
     found = []
     return Moves(x0, row(sigma, space), losses, gradient), found

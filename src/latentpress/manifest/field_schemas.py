@@ -9,14 +9,20 @@ from typing import Any
 from PIL import ImageColor
 
 from latentpress.manifest.fields import FIELDS
-from latentpress.manifest.loss_steps import LOSS_CAPS, LOSS_SIZES
+from latentpress.manifest.loss_steps import LOSS_CAPS, LOSS_ITERATIONS, LOSS_SAMPLES, LOSS_SIZES, LOSS_SPREADS
 from latentpress.manifest.losses import LOSS_SCALES
 from latentpress.manifest.names import MAX_TEXT
 from latentpress.manifest.seeds import MAX_SEED
 from latentpress.manifest.values import MAX_JOBS, MAX_SIDE, MAX_STEPS
 from latentpress.runtime.guidance import LOSSES
-from latentpress.runtime.guidance.step import STEPS
-from latentpress.runtime.request import DEFAULT_CAP, DEFAULT_SIZE
+from latentpress.runtime.guidance.step import METHODS, STEPS
+from latentpress.runtime.request import (
+    DEFAULT_CAP,
+    DEFAULT_ITERATIONS,
+    DEFAULT_SAMPLES,
+    DEFAULT_SIZE,
+    DEFAULT_SPREAD,
+)
 from latentpress.runtime.sampling.samplers import BASES, SAMPLERS, SPACINGS
 
 Schema = dict[str, Any]
@@ -121,7 +127,19 @@ def _common() -> Schema:
         ),
         "warm_up": share,
         "clamp": or_null({"type": "boolean", "default": False}),
+        "method": or_null(
+            {"enum": [*METHODS], "description": "Where in the picture the gradient is taken, and how often."}
+        ),
+        "iterations": _whole(LOSS_ITERATIONS, DEFAULT_ITERATIONS),
+        "samples": _whole(LOSS_SAMPLES, DEFAULT_SAMPLES),
+        "spread": or_null(
+            {"type": "number", "minimum": LOSS_SPREADS[0], "maximum": LOSS_SPREADS[1], "default": DEFAULT_SPREAD}
+        ),
     }
+
+
+def _whole(bounds: tuple[int, int], default: int) -> Schema:
+    return or_null({"type": "integer", "minimum": bounds[0], "maximum": bounds[1], "default": default})
 
 
 def _losses() -> Schema:

@@ -83,6 +83,8 @@ def loss_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles
         pairs["Loss code"] = "+".join(loss.code.sha256[:_SHORT] if loss.code else "built-in" for loss in losses)
     if any(steps := [_step(loss) for loss in losses]):
         pairs["Loss step"] = " + ".join(said or "default" for said in steps)
+    if any(methods := [_method(loss) for loss in losses]):
+        pairs["Loss method"] = " + ".join(said or "default" for said in methods)
     if any(loss.params or loss.files for loss in losses):
         files = ({name: file.sha256[:_SHORT] for name, file in loss.files.items()} for loss in losses)
         each = ({**loss.params, **known} for loss, known in zip(losses, files, strict=True))
@@ -96,6 +98,13 @@ def _step(loss: LossSpec) -> str:
     own = {key: getattr(loss, key) for key in ("cap", "size", "warm_up")}
     said = [f"{key}={value:g}" for key, value in own.items() if value != getattr(_LOSS, key)]
     return " ".join([*([loss.step] if loss.step else []), *said, *(["clamp"] if loss.clamp else [])])
+
+
+def _method(loss: LossSpec) -> str:
+    """Where the gradient is taken, where that is not where it is by default."""
+    own = {key: getattr(loss, key) for key in ("iterations", "samples", "spread")}
+    said = [f"{key}={value:g}" for key, value in own.items() if value != getattr(_LOSS, key)]
+    return " ".join([*([loss.method] if loss.method else []), *said])
 
 
 def micro_parameters(request: RenderRequest, facts: BundleFacts, bundles: Bundles) -> Pairs:

@@ -20,6 +20,7 @@ LATER: Mapping[str, bool] = {"later": True}
 MASK = "mask"
 # What a loss's step is where nothing says otherwise (docs/manifest.md); part of job hashes, so for ever.
 DEFAULT_CAP, DEFAULT_SIZE = 0.3, 0.05
+DEFAULT_ITERATIONS, DEFAULT_SAMPLES, DEFAULT_SPREAD = 4, 4, 0.1
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ class LossSpec:
     step: how a gradient becomes a move (guidance/step.py): "capped", "raw", "rms", or "" for what the program does by
     default, which may change; cap: the longest move of "capped", as a share of |x0|; size: the move of "rms", as a share of
     the noise; warm_up: the share of the steps over which the push rises from its beginning on, 0 for none; clamp: whether
-    the loss sees the image as its file will hold it, within 0..1.
+    the loss sees the image as its file will hold it, within 0..1;
+    method: where the gradient is taken (guidance/step.py): "x0", "x0_iter", "x0_mc", or "" for "x0"; iterations: how often
+    with "x0_iter"; samples, spread: with "x0_mc" at how many points around x0, and how far from it, as a share of what is
+    open in it.
     """
 
     name: str
@@ -86,6 +90,10 @@ class LossSpec:
     size: float = field(default=DEFAULT_SIZE, metadata=LATER)
     warm_up: float = field(default=0.0, metadata=LATER)
     clamp: bool = field(default=False, metadata=LATER)
+    method: str = field(default="", metadata=LATER)
+    iterations: int = field(default=DEFAULT_ITERATIONS, metadata=LATER)
+    samples: int = field(default=DEFAULT_SAMPLES, metadata=LATER)
+    spread: float = field(default=DEFAULT_SPREAD, metadata=LATER)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from latentpress.bundle.info import BundleInfo
+from latentpress.runtime.guidance.step import gradients_of
 from latentpress.runtime.request import RenderRequest
 from latentpress.runtime.sampling.schedule import noise_schedule
 from latentpress.runtime.sampling.solvers import SolverCache
@@ -15,7 +16,7 @@ class Work:
     """What one picture takes.
 
     rows: of each UNet call in turn, 2 with classifier-free guidance; refined: of each call of the refiner's UNet;
-    gradients: how often losses act; read: whether a given picture is encoded.
+    gradients: how many are taken of losses; read: whether a given picture is encoded.
     """
 
     rows: tuple[int, ...]
@@ -44,7 +45,7 @@ class Workload:
         counted = [
             one.rows(part, request, total) for one, part in zip((self._base, refiner), parts, strict=False) if one
         ]
-        gradients = sum(bool(losses) for part in parts for _, losses in part.acts(request, total))
+        gradients = sum(gradients_of(losses) for part in parts for _, losses in part.acts(request, total))
         return Work(counted[0], counted[1] if len(counted) > 1 else (), gradients, request.init_image is not None)
 
 

@@ -31,7 +31,15 @@ class Moment:
     @property
     def noise_seed(self) -> int:
         """What a loss's generator is seeded with, 0 .. 2**64-1: of this seed and step alone, unlike any other's."""
-        return int.from_bytes(hashlib.sha256(f"loss {self.seed} {self.step}".encode()).digest()[:8], "big")
+        return self._seed_of("loss")
+
+    @property
+    def sample_seed(self) -> int:
+        """As `noise_seed`, of the noise around x0 in which the method `x0_mc` averages losses."""
+        return self._seed_of("x0_mc")
+
+    def _seed_of(self, use: str) -> int:
+        return int.from_bytes(hashlib.sha256(f"{use} {self.seed} {self.step}".encode()).digest()[:8], "big")
 
 
 Encode = Callable[["Tensor"], list["Tensor"]]

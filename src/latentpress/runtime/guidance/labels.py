@@ -5,7 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from latentpress.runtime.request import LossSpec
 
-_SHARED = ("scale", "every", "start", "stop", "step", "cap", "size", "warm_up", "clamp")
+_SHARED = (
+    *("scale", "every", "start", "stop"),
+    *("step", "cap", "size", "warm_up", "clamp"),
+    *("method", "iterations", "samples", "spread"),
+)
 
 
 def loss_labels(losses: Sequence[LossSpec]) -> tuple[str, ...]:

@@ -36,11 +36,19 @@ def guide(
     failed: list[tuple[Trajectory[K], Failure]] = []
     guided = [(trajectory, x0[index], index) for index, trajectory in enumerate(active) if trajectory.losses_now()]
     taken = _Taken(guidance, overseer)
-    taken.together([(one, found, losses) for one, found, _ in guided for losses in sharing(one.losses_now()).values()])
+    # The mean around x0 asks at other points, and never at x0 itself.
+    first = [
+        (one, found, losses)
+        for one, found, _ in guided
+        for rule, losses in sharing(one.losses_now()).items()
+        if not rule.samples
+    ]
+    taken.together(first)
     for trajectory, found, index in guided:
         row = {name: np.float32(values[index].item()) for name, values in at.items()}
         try:
-            moves = Moves(found, row, trajectory.losses_now(), partial(taken.gradient, trajectory))
+            gradient, seed = partial(taken.gradient, trajectory), trajectory.moment.sample_seed
+            moves = Moves(found, row, trajectory.losses_now(), gradient, seed)
         except Exception as error:
             failed.append((trajectory, failure_of(error, _what([trajectory]), trajectory.request)))
             continue
@@ -67,11 +75,11 @@ class _Taken:
         found = self._guidance.gradients([Ask(x0, losses, one.moment) for one, x0, losses in asked], begins)
         self._found += [(x0, losses, answer) for (_, x0, losses), answer in zip(asked, found, strict=True)]
 
-    def gradient(self, trajectory: Trajectory[K], x0: Latents, losses: Sequence[LossSpec]) -> Gradient:
+    def gradient(self, trajectory: Trajectory[K], x0: Latents, asked: Sequence[LossSpec]) -> Gradient:
         """The gradient at `x0`; raises what was raised for it."""
-        known = (answer for where, of, answer in self._found if where is x0 and list(of) == list(losses))
+        known = (answer for where, of, answer in self._found if where is x0 and list(of) == list(asked))
         if (answer := next(known, None)) is None:
-            self.together([(trajectory, x0, losses)])
+            self.together([(trajectory, x0, asked)])
             answer = self._found[-1][-1]
         if isinstance(answer, Exception):
             raise answer
