@@ -4,6 +4,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from latentpress.bench.ceiling import Ceiling
 from latentpress.bench.conditions import Conditions, conditions
@@ -101,7 +102,8 @@ class Bench:
     """Measures `bundle` on `sessions`, its opened components.
 
     ceiling: asked, with the convolutions that most of the operations are in, before and after, and the highest counts, for
-    a machine is not equally fast at all times; yardstick: timed beside everything; report: hears what is being measured.
+    a machine is not equally fast at all times; yardstick: timed beside everything; cache: where the graphs of the losses'
+    gradients are kept, as `Renderer` has it; report: hears what is being measured.
     """
 
     def __init__(
@@ -114,9 +116,10 @@ class Bench:
         yardstick: Call,
         ceiling: Callable[[Sequence[Convolution]], Ceiling | None] = lambda shapes: None,
         threads: int | None = None,
+        cache: Path | None = None,
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._bundle, self._choice, self._threads = bundle, choice, threads
+        self._bundle, self._choice, self._threads, self._cache = bundle, choice, threads, cache
         self._device, self._yardstick, self._ceiling, self._report = device, yardstick, ceiling, report
         name = bundle.info.denoiser.name
         self._unet = Metered(sessions[name])
@@ -196,7 +199,9 @@ class Bench:
             rows: figure(one.seconds).median / rows for (name, rows), one in samples.items() if self._denoises(name)
         }
         buckets = sorted(unet) if settings.every_bucket else [min(unet, key=unet.__getitem__)]
-        renderer = Renderer(self._bundle, sessions=self._sessions, threads=self._threads)
+        renderer = Renderer(
+            self._bundle, sessions=self._sessions, threads=self._threads, engine=self._choice, cache=self._cache
+        )
         with bench_jobs(self._bundle.info, settings.work, settings.jobs, self._notes) as jobs:
             for job in jobs:
                 self._report(f"{SINGLE_STREAM}, {job.name}")

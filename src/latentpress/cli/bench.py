@@ -145,6 +145,7 @@ def _bench(bundle: "Bundle", choice: "EngineChoice", threads: int | None) -> "Be
         yardstick=yardstick(threads, gpu=choice.kind.on_gpu),
         ceiling=_ceiling(choice, device, threads),
         threads=threads,
+        cache=cache_dir(),
         report=_report,
     )
 

@@ -43,7 +43,8 @@ def guide(
         for rule, losses in sharing(one.losses_now()).items()
         if not rule.samples
     ]
-    taken.together(first)
+    if first:
+        taken.together(first)
     for trajectory, found, index in guided:
         row = {name: np.float32(values[index].item()) for name, values in at.items()}
         try:
