@@ -201,6 +201,15 @@ def test_a_number_for_a_text_is_its_characters_and_true_is_true(own):
     assert loss.params == {"of": "1.50", "to": "2", "sure": True}
 
 
+def test_what_is_none_of_some_numbers_is_told_with_them(own, capsys):
+    Path("losses/mine.py").write_text("def loss(image, a: Literal[1, 2] = 1, b: Literal[True, 'x'] = 'x'): pass\n")
+    for given, said in (("a: 3", "a of loss mine is '3'; it must be one of 1, 2"), ("b: y", "one of true, x")):
+        head = "version: 1\nmodel: demo\nlosses: {mine: losses/mine.py}\n"
+        own.write_text(f"{head}defaults: {{prompt: a, loss: {{name: mine, {given}}}}}\n")
+        assert run_cli(["plan", str(own)]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_a_function_is_a_loss_from_python_as_its_file_is(own, assets):
     def seen(image, target: float = 0.2):
         shapes.append(tuple(image.shape))

@@ -1,6 +1,8 @@
 """The CLIP loss: against transformers' own forward, as a manifest names it, hashed, refused, and told when it changed."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -39,6 +41,21 @@ def test_it_is_one_minus_the_models_own_similarity():
     torch.testing.assert_close(found, 1 - seen.logits_per_image[:, 0] / model.logit_scale.exp().detach())
     found = LOSSES["clip"](images, {"text": "", "model": file, "picture": images[1:2]})
     torch.testing.assert_close(found, 1 - seen.image_embeds @ seen.image_embeds[1])
+
+
+def test_several_threads_may_be_the_first_to_ask_for_a_model(here):
+    """In a process that has loaded nothing yet, as `twins` compares pictures; transformers' imports bear no two at once."""
+    program = (
+        "from concurrent.futures import ThreadPoolExecutor\nfrom pathlib import Path\nimport torch\n"
+        "from latentpress.runtime.guidance.clip_files import clip_sha256\n"
+        "from latentpress.runtime.guidance.clip_model import clip_model\n"
+        "from latentpress.runtime.request import ImageFile\n"
+        "file = ImageFile(clip_sha256(Path('clip')), Path('clip'))\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    print(len(list(pool.map(lambda kind: clip_model(file, kind), [torch.float32, torch.float64] * 8))))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.stdout == "16\n", ended.stderr
 
 
 def test_the_models_files_are_part_of_the_job(here):

@@ -77,6 +77,14 @@ def test_eight_guided_pictures_together_are_eight_alone_and_one_that_fails_fails
     assert {one.origin.gradient for one in together.values()} == {parse_engine(engine).stored}
 
 
+@pytest.mark.parametrize(
+    ("text", "why"), [("nonsense", "it is unknown"), ("cuda", "no gradients of losses run on cuda")]
+)
+def test_what_computes_no_gradients_is_told_with_those_that_do(text, why):
+    with pytest.raises(UsageError, match=f"gradient '{text}': {why}; it must be torch, cpu, openvino or openvino:bf16"):
+        parse_gradient(text)
+
+
 def test_rows_of_a_pass_are_bounded_by_their_bytes(bundle, cache, monkeypatch):
     decoder = opening.open_decoder(bundle, parse_gradient("cpu"), 1, cache)
     guidance = LossGuidance(decoder, 1, rows=decoder.rows)

@@ -8,6 +8,7 @@ import pytest
 from latentpress.engines.cpu import OnnxCpuSession
 from latentpress.errors import EnvironmentFailure
 from latentpress.runtime.guidance import LOSSES
+from latentpress.runtime.guidance.loss import Loss, LossParams
 from latentpress.runtime.loop.overseer import NoOverseer
 from latentpress.runtime.render import Renderer
 from latentpress.runtime.request import LossSpec, RenderRequest
@@ -90,9 +91,10 @@ def test_a_size_that_does_not_fit_fails_alone_and_by_its_size(bundle, expected, 
 def test_torch_out_of_memory_under_a_loss_fails_that_picture(bundle, expected):
     import torch
 
-    def hungry(image, params, context):
+    def allocate(image):
         return image.mean(dim=(1, 2, 3)) * torch.empty(2**58).mean()
 
+    hungry = Loss("hungry", LossParams, allocate, "this test")
     loss = LossSpec("hungry", 1.0, every=1)
     work = {**WORK, "loss": request(9, losses=(loss,))}
     found = rendered(bundle, work, losses={**LOSSES, "hungry": hungry})

@@ -165,6 +165,8 @@ def test_parameters_are_those_of_the_signature(signature, given, found):
         ("def loss(image, scale=1): pass", r"mine.py:1:17: the parameter `scale` stands for something else"),
         ("def loss(image, at, /): pass", r"mine.py:1:17: `at` is positional-only"),
         ("def loss(image, to: Tensor): pass", r"mine.py:1:17: `to` is a Tensor, and a manifest gives numbers"),
+        ("def loss(image, k: int = 'x'): pass", r"mine.py:1:17: the default of `k` is 'x'; it must be a whole number"),
+        ("def loss(image, k: Literal['a', 2] = 'b'): pass", r"mine.py:1:17: the default of `k` is 'b'.* one of a, 2"),
         ("def loss(image:\n", r"mine.py:\d:\d+: it is no Python"),
         ("a\0b", r"mine.py.*: it .*Python"),
     ],

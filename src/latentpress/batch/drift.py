@@ -20,6 +20,7 @@ from latentpress.batch.plan.database import Database
 from latentpress.batch.plan.job import canonical_json
 from latentpress.batch.plan.plan import Plan
 from latentpress.engines.devices import cpu_count
+from latentpress.errors import LatentpressError
 from latentpress.measures.cells import read_picture
 from latentpress.measures.likeness import psnr, ssim, structural_similarity
 from latentpress.measures.pooled import mapped
@@ -160,7 +161,8 @@ def _values(request: RenderRequest, twin: NDArray[np.uint8]) -> list[float | Non
         for loss in request.losses:
             value = None
             if loss.code is None and loss.name in LOSSES and not LOSSES[loss.name].wants:
-                with contextlib.suppress(OSError, NotAPicture):  # of a picture that it compares with
+                # Of a picture or a model that it compares with, and that is gone or another by now.
+                with contextlib.suppress(OSError, NotAPicture, LatentpressError):
                     value = picture_losses(unit, np.zeros((4, 1, 1), np.float32), [loss], moment)[0][1]
             found.append(float(f"{value:.6g}") if value is not None and np.isfinite(value) else None)
         return found

@@ -60,12 +60,14 @@ def parse_gradient(text: str) -> EngineChoice:
     """What computes the gradients of losses: torch, or an engine that opens their graphs; raises UsageError."""
     if text == TORCH.name:
         return EngineChoice(TORCH)
-    able = [str(choice) for choice in choices() if choice.kind.graph is not None]
-    choice = parse_engine(text)
-    if choice.kind.graph is None:
-        raise UsageError(
-            f"gradient {text!r}: no gradients of losses run on {choice.name}; it must be torch, {listed(able)}"
-        )
+    try:
+        choice = parse_engine(text)
+    except UsageError:
+        choice = None
+    if choice is None or choice.kind.graph is None:
+        able = [one for one in choices() if one.kind.graph is not None]
+        why = "it is unknown" if choice is None else f"no gradients of losses run on {choice.name}"
+        raise UsageError(f"gradient {text!r}: {why}; it must be torch, {listed(able)}")
     return choice
 
 

@@ -160,8 +160,9 @@ def _rule(schema: Mapping[str, Any], text: str) -> str | None:
     """What a parameter must be that has this JSON Schema, and is `text`; None where the schema does not say it."""
     schema = {**schema, **schema.get("anyOf", [{}])[0]}  # of one that may be left out, what it is where it is given
     if "enum" in schema:
-        close = get_close_matches(text, schema["enum"], 1)
-        return f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(schema['enum'])}"
+        known = [str(value).lower() if isinstance(value, bool) else str(value) for value in schema["enum"]]
+        close = get_close_matches(text, [value for value in schema["enum"] if isinstance(value, str)], 1)
+        return f"did you mean {close[0]!r}?" if close else f"it must be one of {', '.join(known)}"
     if must_be := schema.get("must_be"):
         return f"it must be {must_be}"
     for low, high, between in (("minimum", "maximum", "from"), ("exclusiveMinimum", "exclusiveMaximum", "between")):

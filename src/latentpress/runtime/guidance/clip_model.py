@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from latentpress.runtime.request import ImageFile
 
 # CLIP's own, where a folder has no preprocessor_config.json: the mean and the deviation of its training pictures.
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+# transformers finds its classes when they are first asked for, and two threads that ask at once get an ImportError.
+_IMPORTING = Lock()
 # A ViT-L/14 takes 1.7 GB.
 _MODELS_KEPT, _TEXTS_KEPT = 1, 64
 
@@ -22,7 +25,8 @@ class ClipModel:
     """The model in the folder `file`, computed in `dtype`."""
 
     def __init__(self, file: ImageFile, dtype: torch.dtype) -> None:
-        from transformers import CLIPModel, CLIPTokenizer
+        with _IMPORTING:
+            from transformers import CLIPModel, CLIPTokenizer
 
         folder = file.path
         if clip_sha256(folder) != file.sha256:

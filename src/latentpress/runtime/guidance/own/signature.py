@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, StrictBool, create_model
+from pydantic import ConfigDict, Field, StrictBool, TypeAdapter, ValidationError, create_model
 
 from latentpress.errors import UsageError
 from latentpress.runtime.guidance.context import WANTS
@@ -110,10 +110,21 @@ def _field(path: Path, parameter: ast.arg, default: ast.expr | None) -> tuple[An
     of, must_be = kind or _ANY
     if of is float and type(value) is int:  # as a manifest's would be read
         value = float(value)
+    if value is not None and not _fits(value, of):
+        raise _wrong(path, parameter, f"the default of `{parameter.arg}` is {value!r}; it must be {must_be}")
     said: Any = {"json_schema_extra": {"must_be": must_be}}
     if default is None:
         return of, Field(**said)
     return (of | None if value is None else of), Field(value, **said)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a default is what its own annotation says."""
+    try:
+        TypeAdapter(kind).validate_python(value, strict=kind is not float)
+    except ValidationError:
+        return False
+    return True
 
 
 def _literal(node: ast.expr | None) -> Any:
