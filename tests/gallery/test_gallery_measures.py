@@ -17,8 +17,6 @@ ROWS = "[...document.querySelectorAll('#measures tbody tr')].map(row => [...row.
 def test_the_plot_is_seen_and_the_table_has_the_means(made, chromium, capsys):
     assert run_cli(["gallery", str(made), "--measures", "--against", "seed=2"]) == 0
     page = capsys.readouterr().out.splitlines()[-1].removeprefix("gallery: ")
-    chromium.said.clear()
-    chromium.asked.clear()
     chromium.size(1100, 800)
     chromium.open(page)
     chromium.wait("document.getElementById('counts').textContent")

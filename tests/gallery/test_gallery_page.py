@@ -35,8 +35,6 @@ def page(folder, chromium):
         for name, text, executor in others:
             folder(text, name).render(executor=executor)
         home = make_gallery([made.path, *(made.path.parent / name for name, *_ in others)]).page
-        chromium.said.clear()
-        chromium.asked.clear()
         chromium.size(1100, 800)
         chromium.dark(False)
         chromium.open(home)

@@ -80,12 +80,18 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": value}])
 
     def open(self, path, fragment=""):
-        """Open a file, and wait until it has loaded."""
+        """Open a file, and wait until it has loaded. `said` and `asked` are then of this page alone.
+
+        What the page before was still loading may have gone with its test's folder.
+        """
         for url in ("about:blank", Path(path).resolve().as_uri() + fragment):
             self.call("Page.navigate", url=url)
             self.wait(
                 f"location.href.startsWith({json.dumps(url.partition('#')[0])}) && document.readyState === 'complete'"
             )
+            if url == "about:blank":
+                self.said.clear()
+                self.asked.clear()
 
     def run(self, expression):
         """The value of a JavaScript expression in the page, awaited."""
