@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,11 @@ from PIL import Image
 
 import latentpress
 from latentpress.cli import run_cli
+from latentpress.errors import UsageError
 from latentpress.runtime.guidance import LOSSES
 from latentpress.runtime.guidance.clip_files import clip_sha256
+from latentpress.runtime.guidance.clip_model import clip_model
+from latentpress.runtime.request import ImageFile
 from tiny_clip import SIDE, save_tiny_clip, tiny_clip
 
 HEAD = "version: 1\nmodel: demo\ndefaults: {prompt: a, seed: 1, size: 64x64, steps: 2, sampler: euler, loss: %s}\n"
@@ -56,6 +60,12 @@ def test_several_threads_may_be_the_first_to_ask_for_a_model(here):
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.stdout == "16\n", ended.stderr
+
+
+def test_weights_that_are_none_are_told_with_their_folder(here):
+    (here / "clip" / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(UsageError, match=r"^clip: not a CLIP model that can be read \(.*; save it again"):
+        clip_model(ImageFile(clip_sha256(Path("clip")), Path("clip")), torch.float32)
 
 
 def test_the_models_files_are_part_of_the_job(here):

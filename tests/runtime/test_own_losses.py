@@ -183,6 +183,7 @@ def test_what_is_no_loss_is_told_with_its_place(text, said):
         ("import nosuchpackage", 3, "raised ModuleNotFoundError: No module named 'nosuchpackage'"),
         ("exit(3)", 3, "raised SystemExit: 3"),
         ("return image", 2, r"gave a tensor of shape \(3, 16, 16\) and must give one number; end it with .mean"),
+        ("return torch.fft.fft2(image).mean()", 2, "gave a complex number and must give a real one; take its .abs"),
         ("return float(image.detach().mean())", 2, "gave a float and must give a tensor"),
         ("return None", 2, "gave a NoneType and must give a tensor"),
         ("return image.detach().mean()", 2, "gave a value that the image has no gradient of"),

@@ -6,6 +6,7 @@ from threading import Lock
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,7 +33,7 @@ class ClipModel:
         if clip_sha256(folder) != file.sha256:
             raise UsageError(f"{folder}: the CLIP model changed since the manifest was planned; render again to use it")
         try:
-            model: Any = CLIPModel.from_pretrained(str(folder), local_files_only=True, torch_dtype=torch.float32)
+            model: Any = CLIPModel.from_pretrained(str(folder), local_files_only=True)
             self._tokenizer: Any = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
             known: Any = {}
             if (folder / "preprocessor_config.json").is_file():
@@ -41,7 +42,7 @@ class ClipModel:
                 torch.tensor(known.get(key, default), dtype=dtype)[:, None, None]
                 for key, default in (("image_mean", _MEAN), ("image_std", _STD))
             )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise UsageError(f"{folder}: not a CLIP model that can be read ({error!s:.200}); save it again") from None
         self._model: Any = model.to(dtype).eval().requires_grad_(False)
         self._size: int = model.config.vision_config.image_size

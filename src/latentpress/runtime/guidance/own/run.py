@@ -132,6 +132,8 @@ def _one(
         raise failing.at(f"gave a {type(value).__name__} and must give a tensor; leave out .item() and float()")
     if value.numel() != 1:
         raise failing.at(f"gave a tensor of shape {tuple(value.shape)} and must give one number; end it with .mean()")
+    if value.is_complex():
+        raise failing.at("gave a complex number and must give a real one; take its .abs() or .real")
     value = value.reshape(()).to(torch.float32)
     if not torch.isfinite(value.detach()):
         raise failing.at(f"gave {float(value.detach())}; mind divisions, roots and logarithms of 0")
