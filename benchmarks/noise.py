@@ -17,38 +17,30 @@ from pathlib import Path
 from latentpress.bench.compare import SAME, SLOWER, compared
 from latentpress.bench.jobs import Work
 from latentpress.bench.measure import Bench, Settings
+from latentpress.bench.metered import Metered
 from latentpress.bench.report import benchmark_data
 from latentpress.bench.yardstick import yardstick
 from latentpress.bundle.inputs import Array
 from latentpress.cache.place import cache_dir
 from latentpress.engines.choice import engine_of, parse_engine
 from latentpress.engines.devices import device_name
-from latentpress.engines.engine import EngineChoice, Session
+from latentpress.engines.engine import Session
 from latentpress.engines.opening import open_session
 from latentpress.models import named_bundle
 
 
-class Slower:
+class Slower(Metered):
     """The session it is given, each call longer by a share of its time, in which it computes nothing of use."""
 
     def __init__(self, session: Session, share: float) -> None:
-        self._session, self._share = session, share
-
-    @property
-    def engine(self) -> EngineChoice:
-        """The session's."""
-        return self._session.engine
-
-    @property
-    def note(self) -> str:
-        """The session's."""
-        return self._session.note
+        super().__init__(session)
+        self._share = share
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """As `Session.run`."""
-        started = time.perf_counter()
-        found = self._session.run(inputs)
-        end = time.perf_counter() + self._share * (time.perf_counter() - started)
+        before = self.seconds
+        found = super().run(inputs)
+        end = time.perf_counter() + self._share * (self.seconds - before)
         while time.perf_counter() < end:
             pass
         return found
